@@ -1,0 +1,55 @@
+# Every target does its own set-up; nothing is installed outside .venv but, where allowed, system
+# packages that tests need.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+STAMP   = $(VENV)/.stamp
+# The versions of DEEPaaS that tests run for real, each in an environment of its own.
+DEEPAAS = 2.5.2 2.6.0
+PROBE   = $(wildcard tests/deepaas/pyproject.toml tests/deepaas/bi_probe/*.py)
+
+.PHONY: help setup deepaas demo test check format bench clean
+.DEFAULT_GOAL := help
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## Make .venv with everything needed
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "batchinfer needs Python 3.11 or newer: make PYTHON=/path/to/python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[fast,local,demo]' --group dev --group bench
+	@touch $@
+
+deepaas: $(DEEPAAS:%=.venv-deepaas-%/.stamp)  ## Install the real DEEPaaS, for tests
+
+.venv-deepaas-%/.stamp: $(PROBE)
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet deepaas==$* ./tests/deepaas
+	@touch $@
+
+demo: setup  ## Run the main job on an embedded service: a real model, real photographs
+	$(BIN)/python -m batchinfer.local.demo
+
+test: setup  ## All tests; without DEEPaaS, those that need it say so and (but in CI) are skipped
+	-@$(MAKE) --no-print-directory deepaas
+	$(BIN)/python -m pytest
+
+check: setup  ## Format, lint, strict types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## Rewrite the code in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## Compare with peers, side by side in one run
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) .venv-deepaas-* demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,288 @@
+"""batchinfer from Python: the same jobs as the command line's.
+
+::
+
+    import batchinfer as bi
+
+    summary = bi.run("photos", "my-run", config="batchinfer.toml", concurrency=16)
+    for result in bi.results("my-run", "succeeded"):
+        print(result.key, result.prediction)
+
+Every verb that does work has an async form (``arun``); ``run`` and ``resume`` also work in a
+notebook, where a loop is already running.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias, TypedDict, Unpack
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from batchinfer.api.blocking import wait_for
+from batchinfer.api.cleaning import Cleaned, clean
+from batchinfer.api.composing import opened
+from batchinfer.api.describing import Description
+from batchinfer.api.job import Half, Job
+from batchinfer.api.preparing import must_be_known
+from batchinfer.api.preview import Preview, preview
+from batchinfer.api.reading import Status, Which, export, results, show, status
+from batchinfer.config import Config
+from batchinfer.domain import Json, Result, State
+from batchinfer.engine import Engine
+from batchinfer.ports import Observer, Recorded
+from batchinfer.progress import Quiet, Summary
+from batchinfer.store.lock import RunLock
+from batchinfer.store.reader import Detail, RunReader
+from batchinfer.store.sqlite import SqliteStore
+
+__all__ = [
+    "Cleaned",
+    "Description",
+    "Detail",
+    "Half",
+    "Job",
+    "Preview",
+    "Settings",
+    "Status",
+    "Summary",
+    "Which",
+    "aresume",
+    "arun",
+    "clean",
+    "do",
+    "export",
+    "preview",
+    "requeue",
+    "results",
+    "resume",
+    "run",
+    "show",
+    "status",
+    "stream",
+    "summarize",
+]
+
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+Path_: TypeAlias = str | Path
+
+
+class Settings(TypedDict, total=False):
+    """What overrules the configuration, as the flags of `batchinfer run` do."""
+
+    mode: str
+    concurrency: int
+    rate: float | str
+    timeout: float | str
+    max_attempts: int
+    max_failures: int | str
+    glob: str
+    file_param: str
+    params: dict[str, Json]
+
+
+async def do(
+    job: Job,
+    observer: Observer | None = None,
+    *,
+    started: Callable[[Engine], None] | None = None,
+) -> Summary:
+    """Do a job to its end, or until the engine that `started` was given is stopped.
+
+    Raises RunAborted, ConfigError, SourceError, StoreError; what is recorded is kept.
+    """
+    began = time.monotonic()
+    async with opened(job, observer or Quiet()) as engine:
+        if started is not None:
+            started(engine)
+        progress = await engine.run()
+    if job.clean and not engine.stopped:
+        await clean(job)  # also what was left behind: earlier attempts, inputs whose event was lost
+    code = EXIT_OK if progress.counts.failed == 0 else EXIT_FAILED
+    if engine.stopped:
+        code = EXIT_INTERRUPTED
+    return summarize(job.run, time.monotonic() - began, code)
+
+
+def summarize(run: Path, seconds: float, exit_code: int) -> Summary:
+    """How a process left its run."""
+    now = status(run)
+    failures = {group.code: group.count for group in now.failures}
+    return Summary(str(run), now.mode, now.counts, failures, seconds, exit_code)
+
+
+async def arun(
+    source: Path_ | Sequence[Path_],
+    run: Path_,
+    *,
+    config: Path_ | Config | None = None,
+    limit: int | None = None,
+    force: bool = False,
+    validate: bool = True,
+    observer: Observer | None = None,
+    **settings: Unpack[Settings],
+) -> Summary:
+    """Start the run of `source` in the directory `run`, or continue it.
+
+    `source`: folders, globs, files, manifests. `validate`: check all parameters against the model's
+    help before anything is sent. Raises as `do` does.
+    """
+    job = _job(source, run, config, limit, settings, force=force, validate=validate)
+    return await do(job, observer)
+
+
+async def aresume(
+    run: Path_,
+    *,
+    config: Path_ | None = None,
+    limit: int | None = None,
+    observer: Observer | None = None,
+    **settings: Unpack[Settings],
+) -> Summary:
+    """Go on with a run; secrets come from the environment or `config`. Raises as `do` does."""
+    must_be_known(Path(run))
+    return await do(_job((), run, config, limit, settings), observer)
+
+
+def run(
+    source: Path_ | Sequence[Path_],
+    run: Path_,
+    *,
+    config: Path_ | Config | None = None,
+    limit: int | None = None,
+    force: bool = False,
+    validate: bool = True,
+    observer: Observer | None = None,
+    **settings: Unpack[Settings],
+) -> Summary:
+    """`arun`, waited for."""
+    job = _job(source, run, config, limit, settings, force=force, validate=validate)
+    return wait_for(lambda: do(job, observer))
+
+
+def resume(
+    run: Path_,
+    *,
+    config: Path_ | None = None,
+    limit: int | None = None,
+    observer: Observer | None = None,
+    **settings: Unpack[Settings],
+) -> Summary:
+    """`aresume`, waited for."""
+    must_be_known(Path(run))
+    job = _job((), run, config, limit, settings)
+    return wait_for(lambda: do(job, observer))
+
+
+@asynccontextmanager
+async def stream(
+    source: Path_ | Sequence[Path_],
+    run: Path_,
+    *,
+    config: Path_ | Config | None = None,
+    limit: int | None = None,
+    validate: bool = True,
+    observer: Observer | None = None,
+    **settings: Unpack[Settings],
+) -> AsyncIterator[MemoryObjectReceiveStream[Result]]:
+    """`arun` as a stream of results, each as soon as it is durable, in order of completion.
+
+    ::
+
+        async with bi.stream("photos", "my-run", config="batchinfer.toml") as results:
+            async for result in results:
+                ...
+
+    Results of an earlier go are not in it (see `results`). Who reads slowly slows the run down; who
+    leaves early stops it, resumable. Raises as `do` does, at the end of the stream.
+    """
+    job = _job(source, run, config, limit, settings, validate=validate)
+    send, receive = anyio.create_memory_object_stream[Result](0)
+
+    async def recorded(event: Recorded) -> None:
+        final = {State.SUCCEEDED, State.FAILED}
+        positions = [record.position for record in event.records if record.state in final]
+        for result in await anyio.to_thread.run_sync(_read, job.run, positions):
+            await send.send(result)
+
+    causes: list[Exception] = []
+
+    async def produce(engine: Engine) -> None:
+        with send:
+            try:
+                await engine.run()
+            except Exception as error:  # noqa: BLE001 - raised below, alone
+                causes.append(error)
+
+    async with opened(job, observer or Quiet(), recorded) as engine, receive:
+        async with anyio.create_task_group() as group:
+            group.start_soon(produce, engine)
+            try:
+                yield receive
+            except Exception as error:  # noqa: BLE001 - the same
+                causes.insert(0, error)
+            group.cancel_scope.cancel()
+        if causes:
+            raise causes[0]
+
+
+def requeue(run: Path_, *, code: str | None = None, key: str | None = None) -> int:
+    """Put failed items back to pending (all; those of one code; the one of a key); how many.
+
+    They have a fresh budget of attempts, and their files are taken as they are now. Raises
+    RunLocked while another process works on the run, StoreError when there is none.
+    """
+
+    async def work() -> int:
+        async with SqliteStore.open(Path(run)) as store:
+            return await store.requeue(code=code, key=key)
+
+    must_be_known(Path(run))
+    with RunLock(Path(run)):
+        return wait_for(work)
+
+
+def _job(
+    source: Path_ | Sequence[Path_],
+    run: Path_,
+    config: Path_ | Config | None,
+    limit: int | None,
+    settings: Settings,
+    *,
+    force: bool = False,
+    validate: bool = True,
+) -> Job:
+    sources = [source] if isinstance(source, (str, Path)) else source
+    return Job(
+        run=Path(run),
+        sources=tuple(str(each) for each in sources),
+        config=config if isinstance(config, Config) or config is None else Path(config),
+        flags=flags_of(settings),
+        limit=limit,
+        force=force,
+        validate=validate,
+    )
+
+
+def flags_of(settings: Settings) -> dict[str, object]:
+    """Settings as `config.load` names them: `section.key`."""
+    flags: dict[str, object] = {}
+    for name, value in settings.items():
+        match name, value:
+            case "params", dict():
+                flags |= {f"params.{param}": each for param, each in value.items()}
+            case "glob" | "file_param", _:
+                flags[f"input.{name}"] = value
+            case _:
+                flags[f"run.{name}"] = value
+    return flags
+
+
+def _read(run: Path, positions: Sequence[int]) -> Sequence[Result]:
+    with RunReader(run) as reader:
+        return reader.results_at(positions)

@@ -1,0 +1,160 @@
+"""The composition root: an engine for a job, with everything it works with. Knows everybody."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+
+import anyio.to_thread
+
+from batchinfer.api.job import Half, Job
+from batchinfer.api.preparing import checked, held, items_of, known, source_of
+from batchinfer.api.reaching import bucket_of, service_of
+from batchinfer.api.validating import validated
+from batchinfer.backends.redact import Redactor
+from batchinfer.config import BucketAccess, Config, Percent, Resolved, ServiceAccess
+from batchinfer.domain import Item, Mode, RunInfo
+from batchinfer.engine import Engine, ReadPage, Terms
+from batchinfer.errors import ConfigError, FatalError, RunAborted, StoreError
+from batchinfer.limits import Fixed, Gate, Pace
+from batchinfer.oscar.names import new_run_id
+from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
+from batchinfer.retry import RetryPolicy
+from batchinfer.sources import Sources
+from batchinfer.store.sqlite import SqliteStore
+
+GRACE = 30.0
+"""Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
+UPLOADS = 16
+"""Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
+
+
+@asynccontextmanager
+async def opened(
+    job: Job, observer: Observer, recorded: Callable[[Recorded], Awaitable[None]] | None = None
+) -> AsyncIterator[Engine]:
+    """An engine for the job, ready to run; the run is locked and open as long as the context.
+
+    Raises ConfigError, SourceError, StoreError; what the engine raises passes through.
+    """
+    info = known(job.run)
+    config, resolved = checked(job, info)
+    if job.clean and resolved.mode is Mode.SYNC:
+        raise ConfigError("--clean is for async mode: in sync mode there is nothing in a bucket.")
+    with held(job.run):
+        source, read = await anyio.to_thread.run_sync(source_of, job, resolved, job.run), None
+        if source is not None:
+            items = await anyio.to_thread.run_sync(items_of, source, job.run)
+            read = _pages(items, source, observer)
+        help_ = await validated(job, config, resolved, source, observer)
+        if info is None:
+            made = _made(job.run, config, resolved.mode, source)
+            opening = SqliteStore.create(job.run, made)
+        else:
+            opening = SqliteStore.open(job.run)
+        async with (
+            opening as store,
+            _carriers(resolved, store.info.id, clean=job.clean) as (backend, watcher),
+        ):
+            if help_ is not None:
+                await store.keep_help(help_)
+            for notice in resolved.notices:
+                observer.notify(notice)
+            submits = job.half is not Half.COLLECT
+            yield Engine(
+                store=store,
+                gate=_gate(resolved),
+                observer=observer,
+                backend=backend if submits else None,
+                read=read if submits else None,
+                watcher=watcher,
+                collects=job.half is not Half.SUBMIT,
+                terms=_terms(resolved, job.limit),
+                recorded=recorded,
+            )
+
+
+def _terms(resolved: Resolved, limit: int | None) -> Terms:
+    failures, is_async = resolved.max_failures, resolved.mode is Mode.ASYNC
+    return Terms(
+        policy=RetryPolicy(max_attempts=resolved.max_attempts),
+        patience=resolved.cold_start,
+        max_failures=failures if isinstance(failures, int) else None,
+        max_failure_share=failures.value / 100 if isinstance(failures, Percent) else None,
+        submitted_limit=resolved.concurrency if is_async else None,
+        overdue_after=resolved.timeout,
+        limit=limit,
+    )
+
+
+def _gate(resolved: Resolved) -> Gate:
+    at_once = resolved.concurrency
+    if resolved.mode is Mode.ASYNC:
+        at_once = min(at_once, UPLOADS)
+    return Gate(Fixed(at_once), Pace(resolved.rate) if resolved.rate else None)
+
+
+def _pages(items: Iterator[Item], source: Sources, observer: Observer) -> ReadPage:
+    told: set[Notice] = set()
+
+    async def read(size: int) -> list[Item]:
+        page = await anyio.to_thread.run_sync(_take, items, size, abandon_on_cancel=True)
+        for notice in source.notices:
+            if notice not in told:
+                told.add(notice)
+                observer.notify(notice)
+        return page
+
+    return read
+
+
+def _take(items: Iterable[Item], size: int) -> list[Item]:
+    return list(islice(items, size))
+
+
+def _made(run: Path, config: Config, mode: Mode, source: Sources | None) -> RunInfo:
+    if source is None:
+        raise StoreError(f"{run} holds no run yet. Start one: batchinfer run SOURCE -o {run}")
+    return RunInfo(
+        id=new_run_id(secrets.token_bytes(16)),
+        created_at=time.time(),
+        mode=mode,
+        config=config.unexpanded(),
+        sources=source.specs,
+    )
+
+
+@asynccontextmanager
+async def _carriers(
+    resolved: Resolved, run_id: str, *, clean: bool
+) -> AsyncIterator[tuple[Backend | None, Watcher | None]]:
+    # Imported here: most of what reads a run needs neither aiohttp nor aiobotocore.
+    from batchinfer.backends.bucket import BucketBackend  # noqa: PLC0415
+    from batchinfer.backends.files import Loader  # noqa: PLC0415
+    from batchinfer.backends.watch import BucketWatcher  # noqa: PLC0415
+
+    redact = Redactor(resolved.secrets)
+    try:
+        match resolved.access:
+            case ServiceAccess() as service:
+                async with service_of(
+                    service, redact, timeout=resolved.timeout, params=resolved.params
+                ) as backend:
+                    yield backend, None
+            case BucketAccess() as access:
+                async with bucket_of(access, redact) as bucket:
+                    watcher = BucketWatcher(
+                        bucket,
+                        run_id=run_id,
+                        redact=redact,
+                        grace=min(GRACE, resolved.timeout / 4),
+                        clean=clean,
+                    )
+                    loader = Loader(resolved.params, Mode.ASYNC)
+                    yield BucketBackend(bucket, loader, run_id), watcher
+    except FatalError as error:  # an address that cannot even be called
+        raise RunAborted(error.code, str(error)) from None

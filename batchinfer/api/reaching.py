@@ -1,0 +1,60 @@
+"""From what is configured to the carriers: the service to call, the bucket to write to.
+
+Their libraries are loaded here, when they are needed: most of what reads a run needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from batchinfer._version import __version__
+from batchinfer.backends.redact import Redactor
+from batchinfer.config import BucketAccess, ServiceAccess
+from batchinfer.domain import Json
+
+if TYPE_CHECKING:
+    from batchinfer.backends.http import HttpBackend
+    from batchinfer.backends.s3 import S3Bucket
+
+
+def service_of(
+    access: ServiceAccess,
+    redact: Redactor,
+    *,
+    timeout: float,
+    params: Mapping[str, Json] | None = None,
+) -> AbstractAsyncContextManager[HttpBackend]:
+    """The service, called for at most `timeout` seconds. Raises as `http_backend` does."""
+    from batchinfer.backends.http import http_backend  # noqa: PLC0415
+
+    return http_backend(
+        endpoint=access.endpoint,
+        token=access.token,
+        ca_file=access.ca_file,
+        verify=access.verify,
+        params=params or {},
+        timeout=timeout,
+        redact=redact,
+        user_agent=f"batchinfer/{__version__}",
+    )
+
+
+def bucket_of(
+    access: BucketAccess, redact: Redactor, *, patience: float = 60.0
+) -> AbstractAsyncContextManager[S3Bucket]:
+    """The bucket, waited for at most `patience` seconds. Raises as `s3_bucket` does."""
+    from batchinfer.backends.s3 import s3_bucket  # noqa: PLC0415
+
+    return s3_bucket(
+        endpoint=access.endpoint,
+        name=access.name,
+        access_key=access.access_key,
+        secret_key=access.secret_key,
+        region=access.region,
+        ca_file=access.ca_file,
+        verify=access.verify,
+        redact=redact,
+        patience=patience,
+    )

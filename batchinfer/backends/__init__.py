@@ -1,0 +1,1 @@
+"""What carries an item to the model and brings its outcome back."""

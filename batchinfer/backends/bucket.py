@@ -1,0 +1,27 @@
+"""Async mode, first half: an item becomes an input object, whose event starts one prediction."""
+
+from __future__ import annotations
+
+from batchinfer.backends.files import Loader
+from batchinfer.backends.objects import Bucket
+from batchinfer.domain import Failure, Item, Kind, Submitted
+from batchinfer.oscar.names import INPUTS, object_name
+
+
+class BucketBackend:
+    """Submits items to the bucket of a service (contract section 2)."""
+
+    def __init__(self, bucket: Bucket, loader: Loader, run_id: str) -> None:
+        self._bucket, self._loader, self._run_id = bucket, loader, run_id
+
+    async def attempt(self, item: Item, number: int) -> Submitted | Failure:
+        """Put the item's payload under a name of its own; raises FatalError as the bucket does."""
+        payload = await self._loader.load(item)
+        if isinstance(payload, Failure):
+            return payload
+        name = object_name(self._run_id, item.position, number)
+        try:
+            refused = await self._bucket.put(f"{INPUTS}{name}.json", payload)
+        except OSError as error:
+            return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
+        return refused or Submitted(name)

@@ -1,0 +1,192 @@
+"""Reading an item's files at the moment its slot is free, and making one body of them.
+
+A file system can hang (a dead NFS server), so no file is touched on the event loop: one hop into a
+thread per item reads all its files and builds the whole body. A read that hangs is left to itself
+when its attempt is cancelled. What is wrong with a file is a `Failure` of its item:
+
+===============  ================================================================================
+file_missing     it is not there (any more)
+file_unreadable  no permission, a read error, or not a regular file
+file_empty       it has no bytes: a model can only fail on it
+file_changed     it is not the one that was added (size or time differ), or changed while read
+file_too_large   the item's files are larger together than `LIMIT`
+===============  ================================================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from batchinfer.backends.threads import PATIENCE, Threads
+from batchinfer.domain import Failure, InputFile, Item, Json, Kind, Mode
+from batchinfer.oscar.payload import FileContent, Sendable, build, file_format, sendable
+
+LIMIT: Final = 1 << 30
+"""Bytes of all files of one item: the platform holds a payload in memory several times over."""
+THREADS: Final = 32
+"""Items being read at once, at most: so many can hang before the others cannot be read."""
+
+_PASSING: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE})
+"""Troubles of a network file system, or too many open files: may be gone at the next attempt."""
+
+
+class Loader:
+    """Makes the payloads of a run's items (contract, section 3).
+
+    `params`: the run's own; an item's win over them. `limit`: bytes of all files of one item.
+    `patience`: seconds after which a file that is being read is left to itself.
+    """
+
+    def __init__(
+        self,
+        params: Mapping[str, Json],
+        mode: Mode,
+        *,
+        limit: int = LIMIT,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._params = params
+        self._mode = mode
+        self._limit = limit
+        self._patience = patience
+        self._threads = Threads(THREADS)
+        self._spelled: dict[tuple[str, ...], Mapping[str, Sendable] | Failure] = {}
+
+    async def load(self, item: Item) -> bytes | Failure:
+        """The payload of an item, or why it cannot be sent: a parameter, a file."""
+        loaded = await self._load(item)
+        return replace(loaded, sent=False) if isinstance(loaded, Failure) else loaded
+
+    async def _load(self, item: Item) -> bytes | Failure:
+        params = self._sendable(item)
+        if isinstance(params, Failure):
+            return params
+        if not item.files:
+            return build(params, ())
+        try:
+            return await self._threads.run(
+                lambda: _load(item.files, params, self._limit), self._patience
+            )
+        except TimeoutError:
+            return _hung(item.files[0], self._patience)
+
+    def _sendable(self, item: Item) -> Mapping[str, Sendable] | Failure:
+        """The parameters as they are spelled; most items have none of their own: spelled once."""
+        names = tuple(file.param for file in item.files)
+        if item.params:
+            return sendable({**self._params, **item.params}, names, self._mode)
+        if names not in self._spelled:
+            self._spelled = {names: sendable(self._params, names, self._mode)}
+        return self._spelled[names]
+
+
+def read_files(
+    files: Sequence[InputFile], limit: int = LIMIT
+) -> Sequence[tuple[InputFile, bytes]] | Failure:
+    """The bytes of each file, or what is wrong with the first bad one. Blocks: for a thread."""
+    contents: list[tuple[InputFile, bytes]] = []
+    for file in files:
+        data = _read(file, limit)
+        if isinstance(data, Failure):
+            return data
+        limit -= len(data)
+        contents.append((file, data))
+    return contents
+
+
+def _load(
+    files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int
+) -> bytes | Failure:
+    contents = read_files(files, limit)
+    if isinstance(contents, Failure):
+        return contents
+    return build(
+        params, [FileContent(f.param, file_format(f.path, data), data) for f, data in contents]
+    )
+
+
+def _read(file: InputFile, limit: int) -> bytes | Failure:
+    try:
+        # O_NONBLOCK: a pipe that nobody writes to would be waited for, for ever.
+        handle = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            before = os.fstat(handle)
+            if failure := _unfit(file, before, limit):
+                return failure
+            size = before.st_size
+            data = _drain(handle, size)
+            after = os.fstat(handle)
+        finally:
+            os.close(handle)
+    except ValueError:  # a NUL in the path
+        return _failure("file_missing", file, "no file can have this name", _REMOVE)
+    except OSError as error:
+        return _unreadable(file, error)
+    if (len(data), after.st_size, after.st_mtime_ns) != (size, size, before.st_mtime_ns):
+        return _failure("file_changed", file, "it changed while it was read", _SETTLE)
+    return data
+
+
+def _drain(handle: int, size: int) -> bytes:
+    data = os.read(handle, size)
+    while len(data) < size and (more := os.read(handle, size - len(data))):
+        data += more
+    return data
+
+
+def _unfit(file: InputFile, now: os.stat_result, limit: int) -> Failure | None:
+    if not stat.S_ISREG(now.st_mode):
+        return _failure("file_unreadable", file, "it is not a regular file", _REMOVE)
+    if file.size is not None and file.size != now.st_size:
+        what = f"it has {now.st_size:,} bytes now, and had {file.size:,} when it was added"
+        return _failure("file_changed", file, what, _SETTLE)
+    if file.mtime_ns is not None and file.mtime_ns != now.st_mtime_ns:
+        return _failure("file_changed", file, "it was written to after it was added", _SETTLE)
+    if now.st_size == 0:
+        return _failure("file_empty", file, "it is empty, and was not sent", _REMOVE)
+    if now.st_size > limit:
+        what = f"its {now.st_size:,} bytes are more than can be sent ({limit:,} left for this item)"
+        return _failure("file_too_large", file, what, "Make it smaller")
+    return None
+
+
+_SETTLE = (
+    "`batchinfer retry RUN --code file_changed` takes it as it is then; results of other files are "
+    "kept"
+)
+_REMOVE = "Repair it and `batchinfer retry RUN`, or leave it out"
+
+
+def _hung(file: InputFile, seconds: float) -> Failure:
+    return _failure(
+        "file_unreadable",
+        file,
+        f"reading it took longer than {seconds:g} s",
+        "Check whether its disk or file server answers",
+        Kind.TRANSIENT,
+    )
+
+
+def _unreadable(file: InputFile, error: OSError) -> Failure:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return _failure("file_missing", file, "it is not there", _REMOVE)
+    kind = Kind.TRANSIENT if error.errno in _PASSING else Kind.PERMANENT
+    what = f"it cannot be read ({error.strerror or type(error).__name__})"
+    return _failure("file_unreadable", file, what, _REMOVE, kind)
+
+
+def _failure(
+    code: str, file: InputFile, what: str, advice: str, kind: Kind = Kind.PERMANENT
+) -> Failure:
+    return Failure(code=code, message=f"{_shown(file.path)}: {what}. {advice}", kind=kind)
+
+
+def _shown(path: str) -> str:
+    """The path on one line, whatever bytes it has."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,96 @@
+"""One signed GET of the bucket itself, and the beginning of what comes back, as it came.
+
+For what the verbs of `objects.Bucket` do not tell: the store's clock, and whether it offers live
+notifications (MinIO does; contract, section 2, "S3 details").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from yarl import URL
+
+from batchinfer.backends import tls
+from batchinfer.backends.clocks import ahead_of
+from batchinfer.backends.proxies import proxy_for
+from batchinfer.ports import Clock
+
+EVENTS: Final = {"events": "s3:ObjectCreated:*", "ping": "1", "prefix": "outputs/", "suffix": ""}
+"""Asks MinIO for live notifications, with a sign of life every second."""
+
+_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The beginning of an answer."""
+
+    status: int
+    head: bytes
+    """The first bytes of the body; empty when none came in time."""
+    ahead: float | None
+    """Seconds that the server's clock is ahead of this machine's; None when it does not tell."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it begins a stream of live notifications: any other store lists, or refuses."""
+        head = self.head.lstrip()
+        return self.status == _OK and bool(self.head) and not head.startswith(b"<")
+
+
+async def ask(
+    *,
+    endpoint: str,
+    name: str,
+    access_key: str,
+    secret_key: str,
+    region: str,
+    query: Mapping[str, str],
+    ca_file: str | None = None,
+    verify: bool = True,
+    seconds: float = 10.0,
+    clock: Clock = time.time,
+) -> Answer:
+    """Send `query` to the bucket. Raises OSError when nothing is answered within `seconds`."""
+    asked = urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")
+    url = f"{endpoint}/{quote(name)}?{asked}"
+    headers = _signed(url, access_key, secret_key, region)
+    parts = urlsplit(url)
+    ssl = tls.context(ca_file, verify=verify) if parts.scheme == "https" else False
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=ssl),
+        timeout=timeout,
+        proxy=proxy_for(parts.scheme, parts.hostname or ""),
+    ) as session:
+        try:
+            async with session.get(
+                URL(url, encoded=True), headers=headers, allow_redirects=False
+            ) as response:
+                ahead = ahead_of(response.headers.get("Date"), clock())
+                return Answer(response.status, await _head(response), ahead)
+        except (aiohttp.ClientError, OSError) as error:
+            raise OSError(f"no answer from the store ({type(error).__name__})") from None
+
+
+def _signed(url: str, access_key: str, secret_key: str, region: str) -> dict[str, str]:
+    request = AWSRequest("GET", url)
+    request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(b"").hexdigest()
+    S3SigV4Auth(Credentials(access_key, secret_key), "s3", region).add_auth(request)
+    return dict(request.headers.items())
+
+
+async def _head(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await response.content.readany()
+    except (aiohttp.ClientError, OSError):
+        return b""

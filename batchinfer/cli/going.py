@@ -1,0 +1,168 @@
+"""What run, resume, submit and collect share: going at a run, and saying what comes next."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+
+from batchinfer import api
+from batchinfer.api.blocking import wait_for
+from batchinfer.api.preparing import configured, known
+from batchinfer.cli.options import Voice
+from batchinfer.cli.signals import Attendant, attended
+from batchinfer.cli.talk import command, number, say
+from batchinfer.config import DEFAULT_FILE, Resolved, resolve
+from batchinfer.domain import Json, Mode
+from batchinfer.errors import BatchInferError, ConfigError, RunAborted, StoreError
+from batchinfer.progress import Display, KeyOf, choose
+from batchinfer.store.reader import RunReader
+
+Advice: TypeAlias = Callable[[api.Summary], list[str]]
+"""What to do after a go that came to its end."""
+
+
+def go(job: api.Job, voice: Voice, again: str, advice: Advice) -> int:
+    """Do a job while a person or a program watches; the exit code.
+
+    `again` is the command line that goes on with it. Raises what `api.do` raises, after telling it
+    to a program that reads JSON.
+    """
+    began = time.monotonic()
+    display = choose(
+        sys.stderr,
+        sys.stdout,
+        json=voice.as_json,
+        quiet=voice.quiet,
+        verbose=voice.verbose,
+        key_of=_keys(job.run),
+    )
+    attendant = Attendant(display)
+    try:
+        job, resolved = ready(job, voice)
+        if resolved.mode is Mode.SYNC:
+            attendant.patience = resolved.timeout
+        summary = wait_for(lambda: attended(job, attendant))
+    except BatchInferError as error:
+        if voice.as_json:
+            _tell_program(error)
+        if attendant.has_started or voice.as_json:
+            _close(display, job.run, began, error.exit_code)
+        if isinstance(error, RunAborted) and attendant.has_started:
+            raise _with(error, f"Everything recorded is kept. Go on with: {again}") from None
+        raise
+    if summary is None:
+        there = _close(display, job.run, began, api.EXIT_INTERRUPTED)
+        lines, code = [f"Continue with: {again}"] if there else [], api.EXIT_INTERRUPTED
+    else:
+        display.close(summary)
+        code = summary.exit_code
+        lines = [f"Continue with: {again}"] if code == api.EXIT_INTERRUPTED else advice(summary)
+    if not voice.quiet:
+        say(*lines)
+    return code
+
+
+def ready(job: api.Job, voice: Voice) -> tuple[api.Job, Resolved]:
+    """The job with its configuration read and checked. Raises ConfigError.
+
+    Without -c a new run takes ./batchinfer.toml; so does one that goes on, if what it keeps is not
+    enough: secrets that stand in the file itself are never stored.
+    """
+    default = Path(DEFAULT_FILE)
+    if job.config is None and default.exists():
+        if known(job.run) is None:
+            job = replace(job, config=default)
+        elif not _suffices(job):
+            job = replace(job, config=default)
+            if not voice.quiet:
+                say(f"The run directory does not keep all that is needed: reading {DEFAULT_FILE}.")
+    config = configured(job, known(job.run))
+    try:
+        return replace(job, config=config), resolve(config, job.env)
+    except ConfigError as error:
+        if job.config is None and known(job.run) is not None:
+            raise ConfigError(
+                f"{error}\nA secret that stands in a config file itself is not kept with the run: "
+                "name the file with -c."
+            ) from None
+        raise
+
+
+def results_of(summary: api.Summary) -> list[str]:
+    """What to do when a run has come to its end, or to its --limit."""
+    run, counts = summary.run, summary.counts
+    lines = []
+    if counts.failed:
+        lines.append(f"Why items failed: {command('status', run)}")
+    if counts.pending or counts.submitted:
+        lines.append(f"Go on with the rest: {command('resume', run)}")
+    if counts.finished:
+        lines.append(f"Results: {command('export', run, '-o', 'results.csv')}")
+    return lines
+
+
+def exit_with(code: int) -> None:
+    """End the command with an exit code."""
+    click.get_current_context().exit(code)
+
+
+def waiting_to_be_submitted(summary: api.Summary) -> str:
+    """What async mode's first half still has to do."""
+    items = number(summary.counts.pending, "item")
+    return f"{items} still to be submitted: {command('submit', '-o', summary.run)}"
+
+
+def must_be_run(run: Path) -> None:
+    """Raises StoreError when there is no run in the directory."""
+    if known(run) is None:
+        raise StoreError(f"{run} holds no run. Start one: {command('run', 'SOURCE', '-o', run)}")
+
+
+def _suffices(job: api.Job) -> bool:
+    try:
+        resolve(configured(job, known(job.run)), job.env)
+    except ConfigError:
+        return False
+    return True
+
+
+def _close(display: Display, run: Path, began: float, exit_code: int) -> bool:
+    """Close the display of a go that did not come to its end; whether there is a run."""
+    with suppress(BatchInferError):
+        display.close(api.summarize(run, time.monotonic() - began, exit_code))
+        return True
+    return False
+
+
+def _tell_program(error: BatchInferError) -> None:
+    name = type(error).__name__
+    code = error.code if isinstance(error, RunAborted) else re.sub(r"\B([A-Z])", r"_\1", name)
+    line: dict[str, Json] = {"event": "error", "code": code.lower(), "message": str(error)}
+    with suppress(OSError, ValueError):
+        click.echo(json.dumps(line))
+
+
+def _with(error: RunAborted, advice: str) -> RunAborted:
+    return RunAborted(error.code, f"{error}\n{advice}")
+
+
+def _keys(run: Path) -> KeyOf:
+    """Keys for the failures that are told. Opened each time: an open reader would keep the writer
+    from emptying its log when it closes.
+    """  # noqa: D205 - one thought
+
+    def key_of(position: int) -> str:
+        with suppress(BatchInferError, IndexError), RunReader(run) as reader:
+            return reader.results_at([position])[0].key
+        return f"item {position}"
+
+    return key_of

@@ -1,0 +1,158 @@
+"""`batchinfer local`: an OSCAR-compatible service on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from batchinfer.errors import ConfigError
+from batchinfer.local.connection import Connection
+from batchinfer.local.options import DEEPAAS_VERSIONS, IMITATED, Fault, Options
+from batchinfer.local.service import serve
+
+_RATE = click.FloatRange(0, 1)
+_SECONDS = click.FloatRange(0)
+
+
+class _SlowType(click.ParamType[tuple[float, float]]):
+    """`P:SECONDS`."""
+
+    name = "P:SECONDS"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """Read both numbers."""
+        try:
+            rate, seconds = value.split(":")
+            return float(rate), float(seconds)
+        except ValueError:
+            self.fail(f"{value!r} is not P:SECONDS, such as 0.05:30", param, ctx)
+
+
+class _FaultType(click.ParamType[Fault]):
+    """`STATUS:RATE`."""
+
+    name = "STATUS:RATE"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fault:
+        """Read a status and a share."""
+        try:
+            return Fault.parse(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Refused(click.ClickException):
+    exit_code = ConfigError.exit_code
+
+
+@click.command(
+    epilog="Example: batchinfer local --model faces --config-out local.toml",
+)
+@click.option("--model", default="echo", help="module:function, or one of: echo, faces.")
+@click.option(
+    "--command",
+    metavar="TEXT",
+    help="Instead: a command, as 'wc -c {files}'; stdout is the result.",
+)
+@click.option("--threads", is_flag=True, help="Predict in threads, not in processes: quicker.")
+@click.option("--name", default="local", help="Of the service and of its bucket.")
+@click.option("--port", default=0, help="Default: any free one.")
+@click.option("--token", envvar="BATCHINFER_LOCAL_TOKEN", help="64 hex digits; default: random.")
+@click.option(
+    "--auth-key",
+    envvar="BATCHINFER_LOCAL_AUTH_KEY",
+    metavar="KEY,SECRET",
+    help="Of the bucket; default: random.",
+)
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="Keep the bucket here."
+)
+@click.option("--markers/--no-markers", default=True, help="Show inputs/ and outputs/ as objects.")
+@click.option("--containers", default=2, type=click.IntRange(1), help="Calls at a time.")
+@click.option(
+    "--deepaas",
+    "deepaas_venv",
+    metavar="VENV",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The real DEEPaaS and module of a virtual environment, instead of a model.",
+)
+@click.option(
+    "--deepaas-format",
+    type=click.Choice(DEEPAAS_VERSIONS),
+    help=f"Without --deepaas: which DEEPaaS is imitated; default: {IMITATED}.",
+)
+@click.option("--cold-start", default=0.0, type=_SECONDS, help="Seconds of 502 at first.")
+@click.option("--scale-to-zero", type=_SECONDS, help="Cold again after so many idle seconds.")
+@click.option("--latency", default=0.0, type=_SECONDS, help="Seconds more for each prediction.")
+@click.option("--slow", default="0:0", type=_SlowType(), help="Share that takes longer.")
+@click.option("--request-timeout", default=300.0, type=_SECONDS, help="Then a call gets 504.")
+@click.option("--payload-limit", type=click.IntRange(1), help="Bytes; more gets 413.")
+@click.option("--fail-with", multiple=True, type=_FaultType(), help="As 503:0.1 or 502/nginx:0.1.")
+@click.option("--retry-after", type=click.IntRange(0), help="Sent with such a 429 or 503.")
+@click.option("--lose-events", default=0.0, type=_RATE, help="Share of inputs without a job.")
+@click.option("--kill-models", default=0.0, type=_RATE, help="Share killed half-way.")
+@click.option("--store-restarts", type=_SECONDS, help="Restart the S3 server every so often.")
+@click.option("--store-outage", default=3.0, type=_SECONDS, help="How long it is then away.")
+@click.option("--seed", type=int, help="Of all chances.")
+@click.option("--journal", type=click.Path(path_type=Path), help="One line for each prediction.")
+@click.option("--config-out", type=click.Path(path_type=Path), help="Write the config here too.")
+@click.option("--json", "as_json", is_flag=True, help="Print where it is as one line of JSON.")
+def local(
+    *,
+    slow: tuple[float, float],
+    auth_key: str | None,
+    token: str | None,
+    deepaas_venv: Path | None,
+    deepaas_format: str | None,
+    config_out: Path | None,
+    as_json: bool,
+    data: Path | None,
+    journal: Path | None,
+    **same: object,
+) -> None:
+    """Serve a model on this machine as the AI4OS Inference platform would.
+
+    Synchronous calls and a bucket, with the platform's texts, quirks and (if asked for) faults. For
+    trial, demo and tests. Prints the config to use, runs until Ctrl-C.
+    """
+    if deepaas_venv is not None and deepaas_format is not None:
+        raise click.UsageError("a real DEEPaaS (--deepaas) has a format of its own.")
+    secrets: dict[str, str] = {} if token is None else {"token": token}
+    if auth_key is not None:
+        secrets["access_key"], _, secrets["secret_key"] = auth_key.partition(",")
+
+    def announce(connection: Connection) -> None:
+        if config_out is not None:
+            _write_private(config_out, connection.to_toml())
+            click.echo(f"config: {config_out}", err=True)
+        click.echo(connection.to_json() if as_json else connection.to_toml())
+        click.echo("ready; end it with Ctrl-C", err=True)
+
+    try:
+        options = Options(
+            slow_rate=slow[0],
+            slow_seconds=slow[1],
+            deepaas=deepaas_format or IMITATED,
+            deepaas_venv=None if deepaas_venv is None else str(deepaas_venv),
+            data=None if data is None else str(data),
+            journal=None if journal is None else str(journal),
+            **secrets,  # type: ignore[arg-type]
+            **same,  # type: ignore[arg-type]
+        )
+        serve(options, announce)
+    except ConfigError as error:
+        raise _Refused(str(error)) from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

@@ -1,0 +1,140 @@
+"""Options that several commands share, and how they become settings.
+
+Values are handed on as they were typed: `batchinfer.config` reads them all, whatever place they
+come from, and its messages name the flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from batchinfer.config import DEFAULT_FILE, parse_param
+from batchinfer.progress.text import printable
+from batchinfer.sources.patterns import has_magic
+
+_C = TypeVar("_C", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+RUN = click.argument("run", metavar="RUN", type=_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How much is said, and to whom."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+def together(*options: Callable[[_C], _C]) -> Callable[[_C], _C]:
+    """Several options as one decorator, in that order."""
+
+    def decorate(function: _C) -> _C:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+config_option = click.option(
+    "-c",
+    "--config",
+    type=_PATH,
+    metavar="CONFIG",
+    help=f"Configuration (TOML). Default for a new run: ./{DEFAULT_FILE}, if it is there.",
+)
+
+item_options = together(
+    click.option(
+        "--param",
+        "params",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A parameter of the model (repeatable). VALUE is read as JSON, else as text.",
+    ),
+    click.option(
+        "--file-param", metavar="NAME", help="The parameter that takes the file. Default: files."
+    ),
+    click.option("--glob", metavar="PATTERN", help="Which files of a folder, as '**/*.jpg'."),
+)
+
+pace_options = together(
+    click.option(
+        "-n",
+        "--concurrency",
+        metavar="N",
+        help="Calls in flight (sync, default 8); objects submitted and unfinished (async).",
+    ),
+    click.option("--rate", metavar="N/s", help="Start at most so many attempts, as 5/s or 300/m."),
+    click.option(
+        "--timeout",
+        metavar="DURATION",
+        help="Of one attempt, as 90s or 10m. Default: 10m (sync), 1h (async).",
+    ),
+    click.option(
+        "--max-attempts", metavar="N", help="Tries of an item whose failure may pass. Default: 5."
+    ),
+    click.option(
+        "--max-failures", metavar="N|P%", help="Give up when more items have failed, as 100 or 5%."
+    ),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="Send at most N items now."),
+    click.option(
+        "--force", is_flag=True, help="Go on though service, mode or parameters are others now."
+    ),
+)
+
+voice_options = together(
+    click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("-v", "--verbose", is_flag=True, help="Tell every failed attempt."),
+)
+
+validate_option = click.option(
+    "--validate/--no-validate",
+    default=True,
+    help="Check all parameters against the model's help before anything is sent. Default: yes.",
+)
+
+clean_option = click.option(
+    "--clean",
+    is_flag=True,
+    help="Async mode: delete from the bucket what is on record, as it goes.",
+)
+
+_INPUT = frozenset({"glob", "file_param"})
+
+
+def flags(given: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
+    """What was given on the command line as `config.load` names it. Raises ConfigError."""
+    named = {f"{'input' if name in _INPUT else 'run'}.{name}": each for name, each in given.items()}
+    return named | {f"params.{name}": value for name, value in map(parse_param, params)}
+
+
+def again(config: Path | None, *, clean: bool) -> list[str | Path]:
+    """What the command line that goes on with a run must repeat."""
+    return [*(("-c", config) if config else ()), *(("--clean",) if clean else ())]
+
+
+def default_run(source: str) -> Path:
+    """The run directory of a source when none was named: here, after the source."""
+    if source == "-":
+        return Path("stdin-run")
+    path = Path(source).absolute()
+    while has_magic(path.name):
+        path = path.parent
+    path = path.resolve() if path.name in {"", ".."} else path
+    name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+    return Path(f"{printable(name).lstrip('-.') or 'batchinfer'}-run")

@@ -1,0 +1,50 @@
+"""`batchinfer retry`: put failed items back to pending."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from batchinfer import api
+from batchinfer.cli import options
+from batchinfer.cli.talk import command, number, say
+from batchinfer.domain import State
+from batchinfer.errors import ConfigError
+
+
+@click.command(
+    epilog=options.examples(
+        "batchinfer retry my-run",
+        "batchinfer retry my-run --code timeout",
+        "batchinfer retry my-run --key photos/a.jpg",
+    )
+)
+@options.RUN
+@click.option("--code", metavar="CODE", help="Only those that failed with this code.")
+@click.option("--key", metavar="KEY", help="Only the item with this key.")
+def retry(*, run: Path, code: str | None, key: str | None) -> None:
+    """Put failed items of RUN back to pending, with a fresh budget of attempts.
+
+    Their files are taken as they are now. Nothing is sent until you resume.
+    """
+    count = api.requeue(run, code=code, key=key)
+    if count:
+        verb = "is" if count == 1 else "are"
+        say(f"{number(count, 'item')} {verb} pending again; go on with: {command('resume', run)}")
+        return
+    if code is None and key is None:
+        say("Nothing has failed: there is nothing to try again.")
+        return
+    raise ConfigError(_nothing(run, code, key))
+
+
+def _nothing(run: Path, code: str | None, key: str | None) -> str:
+    if key is not None:
+        result = api.show(run, key).result
+        if result.state is not State.FAILED:
+            return f"{key!r} has not failed: it is {result.state}. Only failed items are retried."
+        return f"{key!r} did not fail with {code!r} but with {result.code!r}."
+    found = [f"{group.code} ({group.count:,})" for group in api.status(run).failures]
+    there = f"There are: {', '.join(found)}" if found else "Nothing has failed"
+    return f"No item failed with {code!r}. {there}."

@@ -1,0 +1,111 @@
+"""`batchinfer run`: send a source through the service; start, or continue."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from batchinfer import api
+from batchinfer.api.preview import Preview, preview
+from batchinfer.cli import options
+from batchinfer.cli.going import exit_with, go, ready, results_of
+from batchinfer.cli.options import Voice
+from batchinfer.cli.talk import command, number, say, size, spelled, tell
+
+
+@click.command(
+    epilog=options.examples(
+        "batchinfer run photos -o my-run",
+        "batchinfer run photos --glob '*.jpg' --param imgsz=640 -n 16",
+        "batchinfer run items.csv -c sync.toml --dry-run",
+        "batchinfer run photos --dry-run --curl | bash",
+        "find photos -name '*.png' -newer last | (echo path; cat) | batchinfer run - -o new",
+    )
+)
+@click.argument("source", metavar="SOURCE...", nargs=-1, required=True)
+@options.config_option
+@click.option(
+    "-o", "--run", "run_", metavar="RUN", type=click.Path(path_type=Path), help="Run directory."
+)
+@click.option(
+    "--mode", metavar="sync|async", help="How items reach the model. Default: as configured."
+)
+@options.pace_options
+@options.item_options
+@options.validate_option
+@options.clean_option
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@click.option("--curl", is_flag=True, help="With --dry-run: the first item as a curl command.")
+@options.voice_options
+def run(
+    *,
+    source: tuple[str, ...],
+    config: Path | None,
+    run_: Path | None,
+    params: tuple[str, ...],
+    limit: int | None,
+    force: bool,
+    validate: bool,
+    clean: bool,
+    dry_run: bool,
+    curl: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **settings: str | None,
+) -> None:
+    """Send every item of SOURCE through the service and record what comes back.
+
+    SOURCE is a folder, a pattern, a file, a manifest (.csv, .jsonl, also .gz), or - for a manifest
+    on standard input. RUN is the run directory (default: the source's name and -run); if it holds
+    this run already, it is continued. Ctrl-C stops it, the same line goes on.
+    """
+    voice = Voice(as_json, quiet, verbose)
+    job = api.Job(
+        run=run_ or _named(source[0], voice),
+        sources=source,
+        config=config,
+        flags=options.flags(settings, params),
+        limit=limit,
+        force=force,
+        clean=clean,
+        validate=validate,
+        stdin=sys.stdin.buffer if "-" in source else None,
+    )
+    if curl and not dry_run:
+        raise click.UsageError("--curl goes with --dry-run: it shows, and sends nothing.")
+    if dry_run:
+        found = preview(ready(job, voice)[0])
+        if curl and not as_json:
+            tell(found.curl or "# No item could be sent.")
+            return
+        tell(*([json.dumps(found.as_json())] if as_json else _lines(found)))
+        return
+    again = command("resume", job.run, *options.again(config, clean=clean))
+    exit_with(go(job, voice, again, results_of))
+
+
+def _named(source: str, voice: Voice) -> Path:
+    path = options.default_run(source)
+    if not voice.quiet:
+        say(f"Run directory: {path} (another one: -o)")
+    return path
+
+
+def _lines(found: Preview) -> Iterator[str]:
+    yield f"Dry run: {number(found.items, 'item')}, {size(found.bytes)}; nothing is sent."
+    yield f"They would go to {spelled(found.destination)} ({found.mode} mode)."
+    for notice in found.notices:
+        yield f"note: {spelled(notice.message)}"
+    for code, refused in found.refused.items():
+        yield f"{number(refused.count, 'item')} would fail unsent: {code}; the first:"
+        yield f"  {spelled(refused.key)}: {spelled(refused.message)}"
+    if found.payload is None:
+        yield "No item could be sent."
+    else:
+        yield f"The first, {spelled(found.key or '')}, as:"
+        yield spelled(found.payload)

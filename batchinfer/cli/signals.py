@@ -1,0 +1,121 @@
+"""Ctrl-C and SIGTERM: the first one stops, the second one cancels. Both leave a resumable run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import anyio
+from anyio.abc import TaskStatus
+
+from batchinfer import api
+from batchinfer.engine import Engine
+from batchinfer.ports import Notice, Observer
+from batchinfer.progress import duration
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE = 1.0
+"""Seconds that a job has to give up before its engine runs: a thread that reads a terminal or a
+dead disk would never let go. Then force does no harm: nothing was begun."""
+
+
+class Attendant:
+    """Knows what a signal means right now."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.patience: float | None = None
+        """Seconds that an attempt in flight may take, for the person who waits for it."""
+        self.beginning: anyio.CancelScope | None = None
+        """Cancelled, it ends the job before its engine runs."""
+        self._engine: Engine | None = None
+        self._count = 0
+
+    def started(self, engine: Engine) -> None:
+        """From now on there is something to stop."""
+        self._engine = engine
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the engine was there: before, nothing was shown and nothing sent."""
+        return self._engine is not None
+
+    def signalled(self) -> None:
+        """A signal has come."""
+        self._count += 1
+        match self._engine, self._count:
+            case None, 1:
+                self._say("Stopping before anything was sent.")
+                if self.beginning is not None:
+                    self.beginning.cancel()
+                asyncio.get_running_loop().call_later(GRACE, os._exit, api.EXIT_INTERRUPTED)
+            case None, _:
+                os._exit(api.EXIT_INTERRUPTED)
+            case Engine() as engine, 1:
+                self._say(_stopping(engine.stop(), self.patience))
+            case Engine() as engine, 2:
+                engine.cancel()
+                self._say(
+                    "Cancelled what was in flight: it is not counted, and will be sent again."
+                )
+            case _:
+                pass
+
+    def _say(self, message: str) -> None:
+        self.observer.notify(Notice("stopping", message))
+
+
+async def attended(job: api.Job, attendant: Attendant) -> api.Summary | None:
+    """`api.do`, with an eye on signals; None when one came before the engine ran."""
+    summary: api.Summary | None = None
+    cause: Exception | None = None
+    async with anyio.create_task_group() as group:
+        await group.start(_heed, attendant.signalled)
+        with anyio.CancelScope() as attendant.beginning:
+            try:
+                summary = await api.do(job, attendant.observer, started=attendant.started)
+            except Exception as error:  # noqa: BLE001 - raised below, alone, not in a group
+                cause = error
+        group.cancel_scope.cancel()
+    if cause is not None:
+        raise cause
+    return summary
+
+
+def _stopping(in_flight: int, patience: float | None) -> str:
+    if in_flight == 0:
+        return "Stopping: nothing is in flight."
+    what = "1 attempt in flight is" if in_flight == 1 else f"{in_flight} attempts in flight are"
+    limit = f" (up to {duration(patience)})" if patience is not None else ""
+    them = "it" if in_flight == 1 else "them"
+    return f"Stopping: {what} being finished{limit}; press Ctrl-C again to cancel {them}."
+
+
+async def _heed(
+    signalled: Callable[[], None], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    try:
+        with anyio.open_signal_receiver(*SIGNALS) as received:
+            task_status.started()
+            async for _ in received:
+                signalled()
+    except NotImplementedError:  # Windows
+        await _heed_by_handler(signalled, task_status)
+
+
+async def _heed_by_handler(signalled: Callable[[], None], task_status: TaskStatus[None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(signalled)
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        task_status.started()
+        await anyio.sleep_forever()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,139 @@
+"""The configuration as it was given: sections and keys, each with its reader and its default.
+
+This is the one place that says which keys there are: the file, the environment and the flags are
+all read by the tables below. Values are held unexpanded (`${NAME}`), so that nothing here is a
+secret but what a person wrote out; and that is a `Secret`, which does not show itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeAlias
+
+from batchinfer.config import values
+from batchinfer.config.references import reference
+from batchinfer.config.values import MaxFailures, Percent, Secret
+from batchinfer.domain import Json, Mode
+
+FILE_PARAM = "files"
+"""The model parameter that receives an item's file, unless the config names another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The service as sync mode calls it."""
+
+    endpoint: str | None = field(default=None, metadata={"read": values.text})
+    token: Secret | None = field(default=None, metadata={"read": values.secret})
+    ca_file: str | None = field(default=None, metadata={"read": values.text, "path": True})
+    """Certificates to trust besides the system's (PEM); absolute."""
+    verify: bool = field(default=True, metadata={"read": values.switch})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """The bucket of async mode."""
+
+    endpoint: str | None = field(default=None, metadata={"read": values.text})
+    name: str | None = field(default=None, metadata={"read": values.text})
+    access_key: Secret | None = field(default=None, metadata={"read": values.secret})
+    secret_key: Secret | None = field(default=None, metadata={"read": values.secret})
+    region: str = field(default="us-east-1", metadata={"read": values.text})
+    ca_file: str | None = field(default=None, metadata={"read": values.text, "path": True})
+    verify: bool = field(default=True, metadata={"read": values.switch})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """What of the source is sent, and as what."""
+
+    file_param: str = field(default=FILE_PARAM, metadata={"read": values.text})
+    glob: str | None = field(default=None, metadata={"read": values.text})
+    """Which files of a directory; None: all that are not hidden."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How the run goes about it. Durations in seconds."""
+
+    mode: Mode | None = field(default=None, metadata={"read": values.mode})
+    """None: sync, unless only a bucket is configured."""
+    concurrency: int | None = field(default=None, metadata={"read": values.count})
+    """Calls in flight (sync), objects submitted and unfinished (async). None: 8, 100."""
+    rate: float | None = field(default=None, metadata={"read": values.rate})
+    """Attempts started per second, at most; None: no such limit."""
+    timeout: float | None = field(default=None, metadata={"read": values.seconds})
+    """Of one attempt; in async mode from submission to output. None: 10 minutes, 1 hour."""
+    max_attempts: int = field(default=5, metadata={"read": values.count})
+    max_failures: MaxFailures | None = field(default=None, metadata={"read": values.max_failures})
+    """The run is given up when more items have failed; None: never."""
+    cold_start: float = field(default=900.0, metadata={"read": values.seconds})
+    """How long a service that is not there is waited for."""
+
+
+Section: TypeAlias = Service | Bucket | Input | Run
+
+SECTIONS: Mapping[str, type[Section]] = {
+    "service": Service,
+    "bucket": Bucket,
+    "input": Input,
+    "run": Run,
+}
+"""Every section of fixed keys; the other one is `params`, whose keys are the model's."""
+
+PARAMS = "params"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that was configured, by section; `${NAME}` unexpanded."""
+
+    service: Service = field(default_factory=Service)
+    bucket: Bucket = field(default_factory=Bucket)
+    input: Input = field(default_factory=Input)
+    params: Mapping[str, Json] = field(default_factory=dict)
+    run: Run = field(default_factory=Run)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Where each value comes from, for messages: `section.key` -> "sync.toml: [section] key"."""
+
+    @property
+    def mode(self) -> Mode:
+        """The mode as given, or as what is configured suggests."""
+        if self.run.mode is not None:
+            return self.run.mode
+        only_bucket = self.service.endpoint is None and self.bucket != Bucket()
+        return Mode.ASYNC if only_bucket else Mode.SYNC
+
+    def unexpanded(self) -> Mapping[str, Json]:
+        """What a run directory keeps: enough to resume, given the secrets.
+
+        Holds what differs from the defaults, and the mode. A secret that is not exactly `${NAME}`
+        is left out.
+        """
+        given: dict[str, dict[str, Json]] = {
+            "service": _given(self.service),
+            "bucket": _given(self.bucket),
+            "input": _given(self.input),
+            PARAMS: dict(self.params),
+            "run": {**_given(self.run), "mode": self.mode.value},
+        }
+        return {name: table for name, table in given.items() if table}
+
+
+def _given(section: Section) -> dict[str, Json]:
+    table: dict[str, Json] = {}
+    for each in fields(section):
+        value = getattr(section, each.name)
+        match value:
+            case _ if value == each.default:
+                continue
+            case Secret(text) if reference(text) is None:
+                continue
+            case Secret(text):
+                table[each.name] = text
+            case Percent():
+                table[each.name] = str(value)
+            case _:
+                table[each.name] = value
+    return table

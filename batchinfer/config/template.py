@@ -1,0 +1,49 @@
+"""The commented configuration that `batchinfer init` writes."""
+
+from __future__ import annotations
+
+DEFAULT_FILE = "batchinfer.toml"
+
+TEMPLATE = """\
+# batchinfer: how to reach your service, and how to run it.
+#
+# On the Dashboard: Inference, Serverless (OSCAR), Info of your service. Replace every value that
+# holds "...". The quoted names in the comments are the labels of that page.
+#
+# ${NAME} stands for the environment variable NAME: so no secret need be in this file, and none is
+# ever written into a run directory. Before a run:
+#
+#     export OSCAR_TOKEN=...  MINIO_ACCESS_KEY=...  MINIO_SECRET_KEY=...
+
+[service]                       # for mode = "sync"; "Synchronous calls"
+endpoint = "https://inference.cloud.ai4eosc.eu/run/ai4papi-..."     # "Endpoint"
+token = "${OSCAR_TOKEN}"                                            # "Token"
+# ca_file = "cluster.pem"       # a self-signed cluster's certificate
+# verify = true                 # false: trust any certificate (unsafe)
+
+[bucket]                        # for mode = "async"; "Asynchronous calls"
+endpoint = "https://minio-..."                                      # "MINIO URL"
+name = "ai4papi-..."                                                # "MINIO bucket"
+access_key = "${MINIO_ACCESS_KEY}"                                  # "MINIO access key"
+secret_key = "${MINIO_SECRET_KEY}"                                  # "MINIO secret key"
+# region = "us-east-1"
+# ca_file = "cluster.pem"
+# verify = true
+
+[input]
+file_param = "files"            # the model's parameter that takes the file
+# glob = "**/*.jpg"             # which files of a folder; all that are not hidden without it
+
+[params]                        # the model's parameters, the same for every item
+# imgsz = 640
+# a_secret = "${NAME}"          # taken out of all logs
+
+[run]
+mode = "sync"                   # "sync": calls of seconds; "async": everything longer
+# concurrency = 8               # calls in flight (sync: 8), or objects unfinished (async: 100)
+# rate = "5/s"                  # never start more than this; also "300/m"
+# timeout = "10m"               # of one attempt (sync: 10m, async: 1h)
+# max_attempts = 5              # tries of one item whose failure may pass
+# max_failures = "5%"           # give up when more have failed than this; also a number of items
+# cold_start = "15m"            # how long to wait for a service that is scaled to zero
+"""

@@ -1,0 +1,194 @@
+"""The forms in which a person may write a value, and what each is read as.
+
+A reader takes what TOML, the environment or a flag holds and returns the value, or raises a
+ValueError whose text completes "expected ...". Pure; knows no file and no section.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batchinfer.config.references import check, reference
+from batchinfer.domain import Json, Mode
+from batchinfer.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret as it was written: exactly `${NAME}`, or the secret itself. Never shows itself."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """So many of a hundred."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%"
+
+
+MaxFailures: TypeAlias = int | Percent
+"""How many items may fail before the run is given up: a number of items, or a share of them."""
+
+
+def text(value: object) -> str:
+    """A text, which may hold `${NAME}`."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text in quotes")
+    check(value)
+    return value.strip()
+
+
+def secret(value: object) -> Secret:
+    """Exactly `${NAME}`, or the secret itself, in which no sign has a meaning of its own."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError('a text in quotes, best "${NAME}"')
+    stripped = value.strip()
+    if "${" in stripped and reference(stripped) is None:
+        raise ValueError('exactly "${NAME}", with nothing around it')
+    return Secret(stripped)
+
+
+def switch(value: object) -> bool:
+    """True or false."""
+    match value:
+        case bool():
+            return value
+        case str() if value.strip().lower() in {"true", "yes", "on", "1"}:
+            return True
+        case str() if value.strip().lower() in {"false", "no", "off", "0"}:
+            return False
+        case _:
+            raise ValueError("true or false")
+
+
+def mode(value: object) -> Mode:
+    """One of the two modes."""
+    try:
+        return Mode(value.strip().lower() if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError('"sync" or "async"') from None
+
+
+def count(value: object) -> int:
+    """A whole number from 1."""
+    number = _whole(value)
+    if number is None or number < 1:
+        raise ValueError("a whole number from 1")
+    return number
+
+
+def seconds(value: object) -> float:
+    """A duration: "90s", "10m", "1h30m", "500ms"; a number is seconds."""
+    total = _number(value)
+    if total is None and isinstance(value, str):
+        total = _duration(value.strip())
+    if total is None or not 0 < total < math.inf:
+        raise ValueError('a duration above zero such as "90s", "10m" or "1h30m"')
+    return total
+
+
+def rate(value: object) -> float:
+    """Starts per second: "5/s", "300/m", "1000/h"; a number is per second."""
+    per_second = _number(value)
+    if per_second is None and isinstance(value, str):
+        amount, _, unit = value.partition("/")
+        number = _number(amount)
+        divisor = {"s": 1, "m": 60, "min": 60, "h": 3600}.get(unit.strip())
+        per_second = number / divisor if number is not None and divisor else None
+    if per_second is None or not 0 < per_second < math.inf:
+        raise ValueError('a rate above zero such as "5/s" or "300/m"')
+    return per_second
+
+
+def max_failures(value: object) -> MaxFailures:
+    """A number of items, or a share of them: 100, "100", "5%"."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        share = _number(value.strip()[:-1])
+        if share is not None and 0 <= share <= 100:  # noqa: PLR2004 - a percentage
+            return Percent(share)
+    else:
+        number = _whole(value)
+        if number is not None and number >= 0:
+            return number
+    raise ValueError('a whole number such as 100, or a share such as "5%"')
+
+
+def param(value: object) -> Json:
+    """A model parameter: whatever JSON can say. TOML's dates and nan are none of it."""
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            check(value)
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case list() | tuple():
+            return [param(each) for each in value]
+        case Mapping():
+            return {str(name): param(each) for name, each in value.items()}
+        case float():
+            raise ValueError('a finite number; other numbers are written in quotes, "nan"')
+        case _:
+            raise ValueError(
+                "a text, number, true/false, list or table; dates and times are written in quotes"
+            )
+
+
+def parse_param(argument: str) -> tuple[str, Json]:
+    """Take `NAME=VALUE` apart: a VALUE that is JSON is read as such, any other is a text.
+
+    Raises ConfigError when there is no name.
+    """
+    name, equals, value = argument.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--param: expected NAME=VALUE, got {argument!r}")
+    try:
+        return name.strip(), param(json.loads(value))
+    except (ValueError, RecursionError):
+        return name.strip(), value
+
+
+_DURATION = re.compile(
+    r"(?:(?P<d>\d+(?:\.\d+)?)d)?\s*(?:(?P<h>\d+(?:\.\d+)?)h)?\s*(?:(?P<m>\d+(?:\.\d+)?)m)?\s*"
+    r"(?:(?P<s>\d+(?:\.\d+)?)s)?\s*(?:(?P<ms>\d+(?:\.\d+)?)ms)?"
+)
+_SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def _duration(written: str) -> float | None:
+    parts = _DURATION.fullmatch(written)
+    if not parts:
+        return None
+    return sum(float(amount) * _SECONDS[unit] for unit, amount in parts.groupdict("0").items())
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,15}\s*", value):
+        return int(value)
+    return None

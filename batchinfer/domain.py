@@ -1,0 +1,240 @@
+"""The words of the house: one word per thing, one thing per word.
+
+Everything here is a frozen value. Nothing here knows a network, a disk, a clock or a library.
+The lowest floor: every other file may import this one, this one imports none of them.
+
+The life of an item::
+
+    pending ──submit──▶ submitted ──┬──▶ succeeded
+       │  ▲                 │       └──▶ failed
+       │  └──── retry ◀─────┘
+       └──────────────▶ succeeded | failed        (sync mode has no `submitted`)
+
+There is no `running`: that is a fact about a process, and after a crash a lie. An attempt that was
+cut off (by a kill, a cancel, an abort) leaves no trace and is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+"""Data as JSON knows it. Floats may be nan or infinite: models return them (the store spells them
+as the strings "NaN", "Infinity", "-Infinity", for strict JSON has no other way)."""
+
+JSON = "application/json"
+TEXT = "text/plain"
+"""Media types of a prediction that was read as data, and of one that could only be kept as text."""
+
+
+class Mode(StrEnum):
+    """How items reach the model; OSCAR's own words."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
+class State(StrEnum):
+    """What is durably known of an item. See the module's picture for the transitions."""
+
+    PENDING = "pending"
+    """No outcome yet. Interrupted, cut off and backing-off items are pending."""
+    SUBMITTED = "submitted"
+    """Async mode only: the input object is in the bucket and its name is known."""
+    SUCCEEDED = "succeeded"
+    """A reply is recorded. Final."""
+    FAILED = "failed"
+    """A failure that will not be tried again by itself. `retry` makes it pending."""
+
+
+class Kind(StrEnum):
+    """What a failure says about the future; the retry policy reads nothing else."""
+
+    TRANSIENT = "transient"
+    """This attempt failed; another may succeed. Counts as an attempt."""
+    PERMANENT = "permanent"
+    """This item will never succeed as it is."""
+    UNAVAILABLE = "unavailable"
+    """The service is not there (cold start, no connection): says nothing about the item, is waited
+    out, is not an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of an item, as the source saw it."""
+
+    param: str
+    """The model parameter that receives the file (the `key` of an `oscar-files` entry)."""
+    path: str
+    """Absolute path; bytes that are not UTF-8 are surrogate escapes (`os.fsdecode`)."""
+    size: int | None = None
+    """Bytes, when the source saw it; None when unknown (missing file, or re-read on retry)."""
+    mtime_ns: int | None = None
+    """Modification time in ns since the epoch; None when unknown. A file that differs from `size`
+    or `mtime_ns` when it is read is not the one that was added: the item fails (`file_changed`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One unit of input: what one prediction is made from."""
+
+    key: str
+    """The item's name: unique in the run, stable across resumes, printable in every export.
+    Default: the path relative to the source, `/`-separated; undecodable bytes as `\\xNN`."""
+    files: tuple[InputFile, ...] = ()
+    params: Mapping[str, Json] = field(default_factory=dict)
+    """The item's own parameters; they win over the config's `[params]`."""
+    position: int = -1
+    """Place in input order, from 1; given by the store when the item is added, never changed.
+    -1: not added yet."""
+    attempts: int = 0
+    """Attempts recorded so far; the next one is number `attempts + 1`."""
+    spared: int = 0
+    """How many of them do not count against `max_attempts`: those from before a `retry`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model returned."""
+
+    media_type: str = JSON
+    """`JSON` when it was read as data, `TEXT` when as text only, else the type of `data`."""
+    prediction: Json = None
+    """The data, or the text; None when `data` holds the prediction."""
+    data: bytes | None = None
+    """A prediction that is bytes: an image, a zip. Stored as a file beside the run's database."""
+    log: str = ""
+    """Everything the service wrote, secrets redacted: the 200 body (sync) or the `.log` (async)."""
+    server_seconds: float | None = None
+    """Seconds on the server, where it tells (`X-Duration-Seconds`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not succeed. A value: it is recorded, never raised."""
+
+    code: str
+    """Stable and documented (`docs/scripting.md`): programs may depend on it."""
+    message: str
+    """For people: what happened and what to do next. Never holds a secret. May change."""
+    kind: Kind = Kind.PERMANENT
+    retry_after: float | None = None
+    """Seconds the server asked us to wait, if it did."""
+    log: str = ""
+    """What the service wrote, if anything, secrets redacted."""
+    sent: bool = True
+    """False: the item could not be sent as it is; nothing was heard of the service."""
+
+
+Outcome: TypeAlias = Reply | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Async mode: the input object is in the bucket; its outcome will turn up in `outputs/`."""
+
+    name: str
+    """Object name without folder and `.json`: `<run>-<position>-<attempt>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one item, from the moment it held a slot to its outcome."""
+
+    number: int
+    """From 1. Outputs of an earlier attempt may arrive after a later one began."""
+    started_at: float
+    """Seconds since the epoch, by this machine's clock."""
+    seconds: float
+    """How long it took. In async mode from submission to the look that found the output."""
+    outcome: Outcome | Submitted
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One attempt and what follows from it: the unit the one writer commits."""
+
+    position: int
+    attempt: Attempt
+    state: State
+    """The item's state once this is committed."""
+    retry_at: float | None = None
+    """Seconds since the epoch; not before then is a `pending` item tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An item without final outcome, as the watcher needs it."""
+
+    position: int
+    state: State
+    attempt: int
+    """Number of the newest attempt that was begun in the bucket (0: none)."""
+    submitted_at: float | None
+    """When that attempt was submitted, seconds since the epoch."""
+    spared: int = 0
+    """As in `Item`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many items of a run are in each state."""
+
+    pending: int = 0
+    submitted: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        """All items added so far."""
+        return self.pending + self.submitted + self.succeeded + self.failed
+
+    @property
+    def finished(self) -> int:
+        """Items with a final outcome."""
+        return self.succeeded + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run directory knows of its run as a whole; written once, when it is made."""
+
+    id: str
+    """Lower-case letters and digits; the first part of every object name of this run."""
+    created_at: float
+    """Seconds since the epoch."""
+    mode: Mode
+    config: Mapping[str, Json]
+    """The configuration, sections as in the TOML file, `${NAME}` unexpanded, literal secrets left
+    out. Enough to resume, given the secrets."""
+    sources: tuple[str, ...]
+    """Where its items come from, absolute; "-" for standard input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An item with its final outcome (or none yet), as exported; fields in the export's order."""
+
+    key: str
+    state: State
+    prediction: Json
+    """The data; the text; or, for bytes, the path of the file relative to the run directory."""
+    media_type: str | None
+    """None without a reply."""
+    code: str | None
+    """The failure's code; None when it succeeded. Of a pending item: of its latest attempt."""
+    message: str | None
+    attempts: int
+    seconds: float | None
+    """Duration of the latest recorded attempt."""
+    started_at: str | None
+    """Start of the latest recorded attempt, ISO 8601, UTC, milliseconds."""
+    finished_at: str | None
+    path: str | None
+    """Of the first file."""
+    params: Mapping[str, Json]
+    """The item's own parameters."""

@@ -1,0 +1,52 @@
+"""What a run is held to, and what every part of the engine works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from batchinfer.engine.record import Recorder
+from batchinfer.ports import Clock, Observer
+from batchinfer.retry import RetryPolicy
+
+SHARE_FROM = 20
+"""Finished items from which on a share of failures means anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The numbers of a run, all durations in seconds."""
+
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    patience: float = 900.0
+    """How long an absent service (cold start, no connection) is waited for before the run ends."""
+    max_failures: int | None = None
+    """How many items may fail in this process before the run ends."""
+    max_failure_share: float | None = None
+    """The same as a share (0 to 1) of what was finished in this process."""
+    submitted_limit: int | None = None
+    """Async mode: objects submitted and unfinished at a time. None: sync mode."""
+    limit: int | None = None
+    """Items sent in this process at most; the others stay pending."""
+    overdue_after: float = 3600.0
+    """Async mode: how long without sign of life before a submitted item counts as lost."""
+
+    def too_many(self, failed: int, finished: int) -> bool:
+        """Whether that many failures among that many finished items end the run."""
+        if self.max_failures is not None and failed > self.max_failures:
+            return True
+        if self.max_failure_share is None or finished < SHARE_FROM:
+            return False
+        return failed > self.max_failure_share * finished
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the lives and the collector share."""
+
+    recorder: Recorder
+    observer: Observer
+    terms: Terms
+    clock: Clock
+    chance: Callable[[], float]
+    """Uniform in [0, 1): the only randomness."""

@@ -1,0 +1,1 @@
+"""An OSCAR-compatible service on this machine, for trial, demo and tests."""

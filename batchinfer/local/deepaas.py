@@ -1,0 +1,317 @@
+"""What `deepaas-cli predict` does and writes in a container: arguments, log records, results.
+
+Rules (contract sections 1 to 3; texts compared with `tests/fixtures`):
+
+* Everything goes to stdout: in a container stdout and stderr are one file.
+* The words of 2.5.1, 2.5.2 and 2.6.0 differ: `Style` is all there is to it.
+* Only the standard library is imported. With `--threads` the service calls `predict`; otherwise it
+  runs this file as a program for each prediction, and an import is then paid each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import importlib.util
+import inspect
+import io
+import json
+import logging
+import mimetypes
+import os
+import signal
+import sys
+import time
+import traceback
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Model: typing.TypeAlias = Callable[..., object]
+
+_LOG = logging.getLogger("deepaas.cmd.cli")
+_CRASH = logging.getLogger("deepaas-cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one version of DEEPaaS words its log."""
+
+    called: str = "predict was called."
+    returned: str = "return: {}"
+    """Empty: the bare text on a line of its own."""
+    saved: str = "return: Output is saved in {}"
+    echoes: bool = False
+    """Whether the result is printed although it is saved."""
+    warning: str = ""
+    ending: str = ""
+    """Of every log record."""
+
+
+STYLES = {
+    "2.5.1": Style(
+        called="[INFO, Method] predict was called.",
+        returned="",
+        saved="[INFO, Output] Output is saved in {}",
+        echoes=True,
+        warning="[WARNING] ",
+    ),
+    "2.5.2": Style(),
+    "2.6.0": Style(ending="\x1b[00m"),
+}
+
+
+class LogHandler(logging.Handler):
+    """Writes records to whatever `sys.stdout` is at that moment, in the style's shape."""
+
+    def __init__(self, style: Style) -> None:
+        super().__init__()
+        self._ending = style.ending
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record; a traceback as ERROR lines, and an empty one, below it."""
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        stamp = f"{moment}.{int(record.msecs):03d} {record.process}"
+        text = f"{stamp} {record.levelname} {record.name} [-] {record.getMessage()}"
+        if record.exc_info:
+            lines = "".join(traceback.format_exception(*record.exc_info)).splitlines()
+            text += "".join(f"\n{stamp} ERROR {record.name} {line}" for line in (*lines, ""))
+        _write(f"{text}{self._ending}\n")
+
+
+def predict(
+    parser: Parser, argv: Sequence[str], style: Style, folder: Path, before: Callable[[], None]
+) -> None:
+    """Predict once and print everything a container would; raises nothing of the model's.
+
+    `argv` is what follows `deepaas-cli`; files in it are relative to `folder`. `before` is called
+    once the model is under way: to kill it there.
+    """
+    try:
+        output, params = parser.read(argv, folder)
+    except SystemExit:  # help, or an error in the arguments: argparse has said it
+        return
+    except Exception:  # noqa: BLE001 - DEEPaaS lets these out raw (a SyntaxError in a list)
+        _write(traceback.format_exc())
+        return
+    _LOG.info(style.called)
+    before()
+    try:
+        result = parser.model(**params)
+        if output is not None:
+            _save(result, output, params, style)
+    except Exception as error:  # noqa: BLE001 - whatever a model raises is its answer
+        _CRASH.critical("Unhandled error: %s: %s", type(error).__name__, error, exc_info=error)
+        return
+    if output is None or style.echoes:
+        _tell(style.returned, result)
+
+
+class Parser:
+    """The command line of `deepaas-cli`, made from the signature of a model."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        parameters = inspect.signature(model, eval_str=True).parameters.values()
+        self._open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+        self._files = {p.name for p in named if _kind(p)[1] is Path}
+        self._top = _parser("deepaas-cli", _GLOBALS)
+        methods = self._top.add_subparsers(dest="method")
+        for method in ("get_metadata", "warm", "predict", "train"):
+            added = methods.add_parser(method, formatter_class=_formatter)
+            if method == "predict":
+                for parameter in named:
+                    _add(added, parameter)
+                if self._open:  # unlike any module of DEEPaaS: said as argparse says it
+                    usage = added.format_usage().removeprefix("usage: ").rstrip()
+                    added.usage = f"{usage} ..."
+        self._names = [p.name for p in named]
+
+    def read(self, argv: Sequence[str], folder: Path) -> tuple[str | None, dict[str, object]]:
+        """Where to save the result, if anywhere, and the model's parameters.
+
+        Raises SystemExit when argparse has printed help or an error, and what a conversion raises.
+        """
+        known, rest = self._top.parse_known_args(argv)
+        if rest and not self._open:
+            self._top.error(f"unrecognized arguments: {' '.join(rest)}")
+        found = vars(known)
+        params = {name: found[name] for name in self._names}
+        for name in self._files:
+            params[name] = params[name] and folder / params[name]
+        pairs = zip(rest[::2], rest[1::2], strict=False)
+        params |= {name.removeprefix("--"): value for name, value in pairs}
+        return found["deepaas_method_output"], params
+
+
+def resolve(spec: str) -> Model:
+    """The model of that name: `module:function`, `command:...`, or one of `models.py`.
+
+    Raises ImportError, AttributeError.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "command":
+        return typing.cast("Model", _models().command(rest))
+    if not rest:
+        return typing.cast("Model", getattr(_models(), kind))
+    return typing.cast("Model", getattr(importlib.import_module(kind), rest))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Be the container: `VERSION MODEL PATH HOW ARGUMENT...`, predicting in this folder.
+
+    HOW is `live`, `die` (be killed half-way) or `check` (only see whether there is such a model).
+    """
+    version, spec, path, how, *arguments = argv
+    sys.path.insert(0, path)
+    sys.stderr = sys.stdout
+    root = logging.getLogger()
+    root.addHandler(LogHandler(STYLES[version]))
+    root.setLevel(logging.INFO)
+    parser = Parser(resolve(spec))
+    before = _kill_oneself if how == "die" else _go_on
+    if how != "check":
+        predict(parser, arguments, STYLES[version], Path.cwd(), before)
+
+
+# -- results -------------------------------------------------------------------------------------
+
+
+def _save(result: object, output: str, params: dict[str, object], style: Style) -> None:
+    """Write the result where it shall be, under the extension of what was asked for."""
+    accept = params.get("accept")
+    extension = mimetypes.guess_extension(str(accept)) if accept else ".json"
+    if extension is not None:
+        output += extension
+        _LOG.warning(
+            "%sYou are trying to store %s type data in the file with  extension!\n"
+            "===================> New output is %s",
+            style.warning,
+            extension,
+            output,
+        )
+    if extension in {".json", None}:
+        Path(output).write_text(json.dumps(result))
+    elif isinstance(result, io.BytesIO):
+        Path(output).write_bytes(result.getvalue())
+    else:
+        _LOG.info("Output of type type(%s), %s", result, result)
+    _LOG.info(style.saved.format(output))
+
+
+def _tell(pattern: str, result: object) -> None:
+    if pattern:
+        _LOG.info(pattern.format(result))
+    elif not isinstance(result, int | None):  # Python exits with it, which prints all but these
+        _write(f"{result}\n")
+
+
+def _write(text: str) -> None:
+    """To the container's one log: a thread's, or this process's."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _kill_oneself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _go_on() -> None:
+    pass
+
+
+def _models() -> types.ModuleType:
+    """The file beside this one, without importing the package: that would take far longer."""
+    path = Path(__file__).with_name("models.py")
+    spec = importlib.util.spec_from_file_location("batchinfer_local_models", path)
+    assert spec is not None  # noqa: S101 - a file that is there
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# -- arguments -----------------------------------------------------------------------------------
+
+_GLOBALS = """client-max-size=CLIENT_MAX_SIZE config-dir=DIR config-file=PATH debug debug-endpoint
+deepaas_method_output=DEEPAAS_METHOD_OUTPUT deepaas_with_multiprocessing doc-endpoint
+log-config-append=PATH log-date-format=DATE_FORMAT log-dir=LOG_DIR log-file=PATH
+model-name=MODEL_NAME nodebug nodebug-endpoint nodeepaas_with_multiprocessing nodoc-endpoint
+nopredict-endpoint notrain-endpoint nouse-journal nouse-json nouse-syslog nowarm
+nowatch-log-file predict-endpoint syslog-log-facility=SYSLOG_LOG_FACILITY train-endpoint
+use-journal use-json use-syslog version warm watch-log-file workers=WORKERS"""
+"""DEEPaaS's own options. They matter: a parameter whose name begins several of them is ambiguous,
+and cannot be sent at all where Python is older than 3.12.8 (contract section 3)."""
+
+
+def _formatter(prog: str) -> argparse.RawTextHelpFormatter:
+    return argparse.RawTextHelpFormatter(prog, max_help_position=10, width=78)
+
+
+def _parser(prog: str, options: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog, formatter_class=_formatter)
+    for option in options.split():
+        name, _, metavar = option.partition("=")
+        if metavar:
+            parser.add_argument(f"--{name}", metavar=metavar)
+        else:
+            parser.add_argument(f"--{name}", action="store_true")
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
+    """One parameter of the model, with its help in DEEPaaS's grammar."""
+    description, kind, choices = _kind(parameter)
+    convert, words = _CONVERTERS.get(kind, (str, "Type: str"))
+    required = parameter.default is parameter.empty
+    lines = [description.replace("%", "%%"), words]
+    lines.append("*Required*" if required else f"Default: {parameter.default}".replace("%", "%%"))
+    if choices:
+        lines.append(f"Choices: {list(choices)}")
+    parser.add_argument(
+        f"--{parameter.name}",
+        type=convert,
+        required=required,
+        default=None if required else parameter.default,
+        help="\n".join(line for line in lines if line),
+    )
+
+
+def _kind(parameter: inspect.Parameter) -> tuple[str, object, tuple[object, ...]]:
+    """Description, type and choices of a parameter, from its annotation.
+
+    `Annotated[T, "..."]` describes it, `Literal[...]` lists choices, `| None` means nothing here,
+    `Path` is a file.
+    """
+    kind, description = parameter.annotation, ""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind, description = typing.get_args(kind)[:2]
+    if typing.get_origin(kind) in {typing.Union, types.UnionType}:
+        kind = next(arg for arg in typing.get_args(kind) if arg is not types.NoneType)
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        return description, type(choices[0]), choices
+    return description, typing.get_origin(kind) or kind, ()
+
+
+def _truth(text: str) -> bool:
+    return text.lower() in {"yes", "true", "t", "1"}
+
+
+_CONVERTERS: dict[object, tuple[Callable[[str], object], str]] = {
+    str: (str, "Type: str"),
+    int: (int, "Type: int"),
+    float: (float, "Type: float"),
+    bool: (_truth, "Type: bool"),
+    list: (ast.literal_eval, 'Type: list, enclosed as string: "[...]"'),
+    dict: (ast.literal_eval, 'Type: dict, enclosed as string: "{...}"'),
+    Path: (str, "Type: str (filepath)"),
+}
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,101 @@
+"""The local service as a process of its own, for tests and the demo: start, kill, restart.
+
+Synchronous on purpose: what a test does to the service must not share its event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from batchinfer.local import journal
+from batchinfer.local.connection import Connection
+from batchinfer.local.options import Options
+
+_STOP_LIMIT = 15.0
+
+
+class Running:
+    """A service that runs, or has been killed and can run again under the same address."""
+
+    def __init__(self, options: Options, cwd: Path | None = None) -> None:
+        self._cwd = cwd
+        self._process, self.connection = _start(options, cwd)
+        port = urlsplit(self.connection.endpoint).port
+        self.options = replace(options, port=port or 0)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the service."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """End it as a person would (SIGTERM); its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(_STOP_LIMIT)
+
+    def restart(self) -> None:
+        """Start it again on the same port, with the same secrets; kill it first if it runs.
+
+        Objects are there again if `options.data` is set. Jobs that were not done are lost.
+        """
+        self.kill()
+        self._process, self.connection = _start(self.options, self._cwd)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The lines of `options.journal`: also what happened before a restart."""
+        return [] if self.options.journal is None else journal.read(Path(self.options.journal))
+
+    def stats(self) -> dict[str, int]:
+        """What happened since it started, such as `sync_started`, `async_finished`."""
+        url = self.connection.bucket.endpoint + "/local/stats"
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
+            return dict(json.load(answer))
+
+
+@contextmanager
+def running(options: Options | None = None, cwd: Path | None = None) -> Iterator[Running]:
+    """A local service for the time of a block, on a free port unless told otherwise.
+
+    `cwd` is where it runs: models are looked for there, too.
+
+    Raises RuntimeError when it does not start; why stands on standard error.
+    """
+    service = Running(options or Options(), cwd)
+    try:
+        yield service
+    finally:
+        service.kill()
+
+
+def _start(options: Options, cwd: Path | None) -> tuple[subprocess.Popen[str], Connection]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "batchinfer.local"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=cwd,
+        text=True,
+    )
+    assert process.stdin is not None  # noqa: S101 - pipes were asked for
+    assert process.stdout is not None  # noqa: S101
+    with process.stdin as told, process.stdout as ready:
+        told.write(options.to_json() + "\n")
+        told.close()
+        line = ready.readline()
+    if not line:
+        raise RuntimeError(f"the local service did not start: exit status {process.wait()}")
+    return process, Connection.from_json(line)

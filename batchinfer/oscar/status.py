@@ -1,0 +1,318 @@
+"""What an HTTP status of the platform means: contract, section 1, "Status codes". Pure.
+
+One table, `RULES`, read from top to bottom; the first row that fits decides. A row fits by status,
+by what the body says, and by how long the call took: gateways cut calls without saying so. A 200 is
+never judged here: its body must be read (`reply.py`).
+
+The content type is no help (the service echoes ours), so bodies are told apart by their text.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from batchinfer.domain import Failure, Kind
+from batchinfer.errors import FatalError
+
+Disposition: TypeAlias = Kind | Literal["fatal"]
+
+CUTS = (60.0, 300.0)
+"""Seconds after which gateways cut a call: nginx's default, and Knative's."""
+MAX_RETRY_AFTER = 3600.0
+"""Seconds; a `Retry-After` beyond that is not believed."""
+QUOTE = 200
+"""Characters of a body that are shown in a message."""
+LOG = 65_536
+"""Bytes of a body that are looked at, and kept as the failure's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: which answers, what follows, what they are called, what a person is told."""
+
+    statuses: range
+    body: str
+    """A regular expression that the stripped body must begin with; case and lines do not matter."""
+    then: Disposition
+    code: str
+    message: str
+    """Prose with `{status}`, `{seconds}`, `{place}` and `{said}` (": ..." or nothing)."""
+    cut: bool = False
+    """Only if the call took as long as one of the `CUTS`."""
+    last_line: bool = False
+    """Quote the body's last line: that is where a traceback says what was wrong."""
+
+
+def _is(status: int) -> range:
+    return range(status, status + 1)
+
+
+_ANY, _EMPTY, _HTML = "", r"\Z", "<html|<!doctype html"
+_NO_POD_YET = (
+    ".*(context deadline exceeded|upstream connect error|no healthy upstream"
+    "|no available server|service unavailable)"
+)
+_STARTING = "the service is starting or scaled to zero ({status}): it is waited for{said}"
+_TOO_LONG = "The prediction may still be running. If they take that long, use --mode async{said}"
+_FATAL: Literal["fatal"] = "fatal"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        range(201, 300),
+        _ANY,
+        _FATAL,
+        "bad_endpoint",
+        "the endpoint answered {status}, which no synchronous call does: it must be the one "
+        "that the Dashboard shows under 'Synchronous calls' (https://.../run/<service>){said}",
+    ),
+    Rule(
+        range(300, 400),
+        _ANY,
+        _FATAL,
+        "redirected",
+        "the endpoint redirects ({status}) to {place}; that is not followed, because the token "
+        "must not go to another address. Correct the endpoint (https or http? a missing part?)",
+    ),
+    Rule(
+        _is(400),
+        "invalid workload",
+        _FATAL,
+        "invalid_workload",
+        "the service cannot run with the resources it was given: change its CPU, memory or GPU "
+        "on the Dashboard{said}",
+    ),
+    Rule(
+        _is(400),
+        ".*oidc manager for issuer",
+        _FATAL,
+        "unauthorized",
+        "the cluster does not know who issued the token: copy the service's token from the "
+        "Dashboard{said}",
+    ),
+    Rule(
+        _is(401),
+        ".*this user isn't.* the vo",
+        _FATAL,
+        "not_in_vo",
+        "the token's user is not a member of the service's VO: join it, or use the service's "
+        "own token from the Dashboard{said}",
+    ),
+    Rule(
+        _is(401),
+        _ANY,
+        _FATAL,
+        "unauthorized",
+        "the service refused the token (401) or, on newer clusters, the service does not exist:"
+        " compare endpoint and token with the Dashboard{said}",
+    ),
+    Rule(
+        _is(404),
+        "404 page not found",
+        _FATAL,
+        "no_serverless",
+        "nothing answers at this path (404): the cluster offers no synchronous calls, or the "
+        "endpoint is wrong. Compare it with the Dashboard, or use --mode async",
+    ),
+    Rule(
+        _is(404),
+        _ANY,
+        _FATAL,
+        "not_found",
+        "the service does not exist, or an OIDC token has expired (404): compare the endpoint "
+        "with the Dashboard, and get a fresh token{said}",
+    ),
+    Rule(
+        _is(408),
+        _ANY,
+        Kind.TRANSIENT,
+        "timeout",
+        "the service stopped the prediction after {seconds:.0f} s, its limit for one (408). If "
+        "predictions take that long, use --mode async{said}",
+    ),
+    Rule(
+        _is(413),
+        _ANY,
+        Kind.PERMANENT,
+        "payload_too_large",
+        "the cluster refuses a request of this size (413): use --mode async, which knows no "
+        "such limit, or make the file smaller",
+    ),
+    Rule(
+        _is(429),
+        _ANY,
+        Kind.TRANSIENT,
+        "http_429",
+        "too many calls at once (429): if this goes on, lower --concurrency{said}",
+    ),
+    Rule(
+        range(400, 500),
+        _ANY,
+        Kind.PERMANENT,
+        "http_{status}",
+        "the service refused the request ({status}){said}",
+    ),
+    Rule(
+        _is(500),
+        "(?=.*exit status).*traceback",
+        Kind.PERMANENT,
+        "bad_payload",
+        "the platform could not read what was sent (a parameter named event, event_type, "
+        "httpMethod or Records cannot be sent in sync mode){said}",
+        last_line=True,
+    ),
+    Rule(
+        _is(502),
+        "token is malformed",
+        _FATAL,
+        "token_malformed",
+        "the token is malformed: a service token has exactly 64 characters, 0-9 and a-f. Copy "
+        "it again from the Dashboard",
+    ),
+    Rule(
+        _is(502),
+        _EMPTY,
+        Kind.UNAVAILABLE,
+        "cold_start",
+        _STARTING,
+    ),
+    Rule(
+        _is(502),
+        _ANY,
+        Kind.TRANSIENT,
+        "timeout",
+        "the call was cut after {seconds:.0f} s, a limit of some gateway (502). " + _TOO_LONG,
+        cut=True,
+    ),
+    Rule(
+        _is(502),
+        "eof|" + _HTML,
+        Kind.TRANSIENT,
+        "container_died",
+        "the model's container broke off (502), most often for lack of memory. If this item "
+        "keeps failing, make it smaller or give the service more memory{said}",
+    ),
+    Rule(
+        _is(503),
+        ".*pending request queue full",
+        Kind.TRANSIENT,
+        "http_503",
+        "the service's queue is full (503): if this goes on, lower --concurrency",
+    ),
+    Rule(
+        _is(503),
+        _NO_POD_YET + "|" + _HTML,
+        Kind.UNAVAILABLE,
+        "cold_start",
+        _STARTING,
+    ),
+    Rule(
+        _is(504),
+        _ANY,
+        Kind.TRANSIENT,
+        "timeout",
+        "no answer within the platform's own limit (504 after {seconds:.0f} s). " + _TOO_LONG,
+    ),
+    Rule(
+        range(1000),
+        _ANY,
+        Kind.TRANSIENT,
+        "http_{status}",
+        "the service failed ({status}): if this goes on, look at it on the Dashboard{said}",
+    ),
+)
+"""Read from the top: what is peculiar first, then what is general; the last row fits everything."""
+
+
+def judge(
+    status: int,
+    body: bytes,
+    *,
+    elapsed: float,
+    now: float,
+    retry_after: str | None = None,
+    location: str | None = None,
+) -> Failure | FatalError | None:
+    """What follows from a status and its body; None for 200: the body decides.
+
+    `elapsed`: seconds the call took. `now`: seconds since the epoch. `retry_after`, `location`: the
+    headers of these names. A FatalError is returned, not raised. The body must be redacted already.
+    """
+    if status == 200:  # noqa: PLR2004 - the one status that says nothing
+        return None
+    rule = _first_that_fits(status, body[:LOG].strip(), elapsed)
+    code = rule.code.format(status=status)
+    message = rule.message.format(
+        status=status, seconds=elapsed, place=place(location), said=_said(body, rule)
+    )
+    if rule.then == "fatal":
+        return FatalError(code, message)
+    return Failure(
+        code=code,
+        message=message,
+        kind=rule.then,
+        retry_after=seconds_to_wait(retry_after, now),
+        log=body[:LOG].decode("utf-8", "replace"),
+    )
+
+
+def seconds_to_wait(retry_after: str | None, now: float) -> float | None:
+    """Seconds that a `Retry-After` asks for, 0 to `MAX_RETRY_AFTER`; None when it says nothing.
+
+    Both forms of RFC 9110 are read: a number of seconds, and an HTTP date (`now`: since the epoch).
+    """
+    text = (retry_after or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        seconds = float(text)
+    else:
+        try:
+            date = parsedate_to_datetime(text)
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, OverflowError, IndexError):
+            return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def quote(body: bytes) -> str:
+    """The body as one short line for a message: no markup, no control characters, cut."""
+    text = body[:LOG].decode("utf-8", "replace").strip()
+    if re.match(_HTML, text, re.IGNORECASE):
+        text = re.sub(r"(?is)<(style|script|title)\b.*?</\1>|<[^>]*>", " ", text)
+        text = html.unescape(text)
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= QUOTE else text[: QUOTE - 1] + "…"
+
+
+def place(url: str | None) -> str:
+    """Host and path of a URL only: its user, password and query may hold secrets."""
+    try:
+        parts = urlsplit(url or "")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "an unreadable address"
+    where = host + (f":{port}" if port else "") + parts.path
+    return quote(where.encode(errors="replace")) or "nowhere"
+
+
+def _first_that_fits(status: int, body: bytes, elapsed: float) -> Rule:
+    text = body.decode("utf-8", "replace")
+    cut = any(-1.0 <= elapsed - limit <= 5.0 for limit in CUTS)  # noqa: PLR2004 - a little slack
+    for rule in RULES:
+        if (
+            status in rule.statuses
+            and (cut or not rule.cut)
+            and re.match(rule.body, text, re.IGNORECASE | re.DOTALL)
+        ):
+            return rule
+    return RULES[-1]
+
+
+def _said(body: bytes, rule: Rule) -> str:
+    text = quote(body.strip().rpartition(b"\n")[2] if rule.last_line else body)
+    return f": {text}" if text else ""

@@ -1,0 +1,229 @@
+r"""Finding the returned value in what the service wrote (contract section 1, "The 200 body"). Pure.
+
+A transcript is the service script's lines, DEEPaaS's log records and the model's own output, merged
+in no fixed order. What is printed on standard output is mostly held back until the process ends: it
+stands behind the result, unless the service writes it at once.
+
+**DEEPaaS 2.5.2 and later** log `return: <str() of the value>`. The mark may stand anywhere in a
+line (a progress bar has no newline). The text behind it ends, whichever is known first:
+
+1. at the escape `ESC[00m` that closes every record of 2.6.0: exactly;
+2. where it reads as one whole literal up to the end of a line: what follows is the model's output
+   (the `repr` of no list or dict has a newline in it);
+3. else it is a returned string, or an object: at the next timestamped record at the start of a line
+   or behind a progress bar, at a line of the script, or at the end.
+
+A mark inside such a text (1, 2) is part of it; of the others the last counts. Before 2.6.0 nobody
+can say where a returned string ends that holds a whole log record, or behind which output follows:
+it is cut at the record, and the output is taken with it. All of it stands in the log.
+
+**DEEPaaS 2.5.0 and 2.5.1** log nothing: Python prints the value as it exits. Taken is, behind the
+last record (all are written before the value): the first list, dict or the like that fills a line
+(but for a progress bar in front of it);
+the last one, where the service writes at once; else one before that record; else a number or
+constant that fills the first or last line; else, as a string, all of it, unless it is only progress
+bars and warnings. None and whole numbers those versions do not print: as if the model was killed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from batchinfer.oscar.literal import Read, read_at, read_literal
+
+STAMP: Final = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d{3} \d+ "
+"""How every record of DEEPaaS begins: date, time, process."""
+
+_LEVEL: Final = "(?:TRACE|DEBUG|INFO|AUDIT|WARNING|ERROR|CRITICAL)"
+_RECORD: Final = re.compile(rf"{STAMP}{_LEVEL} \S+ ")
+_RETURN: Final = re.compile(rf"{STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] return:(?: |(?=\n|\Z))")
+_RETURN_END: Final = "] return:"
+_CALLED: Final = "[INFO, Method] predict was called."
+_BARE: Final = re.compile(
+    rf"{STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] \[INFO, Method\] predict was called\.[^\n]*\n?"
+)
+_FINAL: Final = "[*] Final command: deepaas-cli "
+_SPOKE: Final = re.compile(
+    rf"{STAMP}|^(?:usage: deepaas-cli|Traceback |Error: DEEPaaS)", re.MULTILINE
+)
+_STOP: Final = re.compile(
+    r"^(?:\[\*\] (?:Processing file|Final command)|Output will be saved on:)", re.MULTILINE
+)
+_RESET: Final = re.compile(r"\x1b\[00m(?=\n|\Z)")
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*+[A-Za-z]")
+_PROGRESS: Final = re.compile(r"%\||it/s|s/it|\r")
+_NOISE: Final = re.compile(
+    r"%\||it/s|s/it|Warning: |^\s+warnings\.warn|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: [IWEF] "
+)
+_BAR: Final = re.compile(r"^[^\n]*(?:it/s|s/it)\]", re.MULTILINE)
+_CONTAINER: Final = re.compile(
+    r"(?:^|(?<=it/s\])|(?<=s/it\])|(?<=\r))(?=[\[({]|set\(|frozenset\(|array\(|b['\"])",
+    re.MULTILINE,
+)
+_REST_OF_LINE: Final = re.compile(r"[ \t]*(?:\x1b\[0*m)?[ \t]*(?:\n|\Z)")
+_BAR_LENGTH: Final = 500
+"""Characters; no progress bar is longer."""
+_MARK_LENGTH: Final = 500
+"""Characters; no record up to its `return:` is longer."""
+_MARKS: Final = 32
+"""So many `return:` are looked at, the last ones."""
+_TRIES: Final = 200
+_WORK: Final = 50_000_000
+"""So many places, and about so many characters, are looked at for the value of a bare transcript:
+hostile output shall not cost more than it is long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What the model returned, as it stands in a transcript."""
+
+    text: str
+    read: Read | None
+    """None when the text is no literal."""
+    end: int
+    """Offset behind it."""
+
+
+def decoded(data: bytes) -> str:
+    """What the service wrote, as text; bytes that are no UTF-8 become U+FFFD."""
+    return data.decode(errors="replace")
+
+
+def without_escapes(text: str) -> str:
+    """`text` without colours."""
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
+
+
+def records(
+    kind: re.Pattern[str], text: str, start: int = 0, end: int | None = None
+) -> Iterator[re.Match[str]]:
+    """Where log records of a kind begin a line, or stand behind a progress bar in one.
+
+    Elsewhere in a line it is a quotation: the `repr` of a value that holds such a text.
+    """
+    for record in kind.finditer(text, start, len(text) if end is None else end):
+        at = record.start()
+        bar = text[max(start, at - _BAR_LENGTH) : at].rpartition("\n")[2]
+        if not bar.strip() or _PROGRESS.search(bar):
+            yield record
+
+
+def spoken(text: str) -> str:
+    """The part that DEEPaaS and the model wrote: without the echo of the command.
+
+    The command repeats every parameter, and so might look like anything. Mostly it comes last;
+    where the service writes at once it comes first, and then nothing is cut.
+    """
+    command = _line_with(_FINAL, text, len(text))
+    if command < 0 or _SPOKE.search(text, 0, command) is None:
+        return text
+    return text[:command]
+
+
+def returned(text: str) -> Value | None:
+    """The value behind the last `return:` of DEEPaaS; None when there is none."""
+    found: Value | None = None
+    for mark in deque(_marks(text), _MARKS):
+        if found is None or mark.start() >= found.end:
+            found = _value(text, mark.end())
+    return found
+
+
+def _marks(text: str) -> Iterator[re.Match[str]]:
+    """`_RETURN.finditer(text)`, sooner: looked for where the words of its end are."""
+    free = at = 0
+    while (at := text.find(_RETURN_END, at)) >= 0:
+        at += len(_RETURN_END)
+        free = max(free, text.rfind("\n", 0, at) + 1, at - _MARK_LENGTH)
+        if mark := _RETURN.search(text, free, min(at + 1, len(text))):
+            yield mark
+            free = at
+
+
+def is_bare(text: str) -> bool:
+    """Whether a DEEPaaS wrote this that prints results without a mark."""
+    # The words first: to look for a record at every place of a text takes ten times as long.
+    return _CALLED in text and next(records(_BARE, text), None) is not None
+
+
+def bare(text: str) -> Value | None:
+    """The value that DEEPaaS 2.5.0 or 2.5.1 printed; None when there is none to be seen."""
+    calls = deque(records(_BARE, text), 1)
+    if not calls:
+        return None
+    start = calls[0].end()
+    stop = _STOP.search(text, start)
+    own = text[start : stop.start() if stop else len(text)]
+    behind = max((_line_end(own, record.end()) for record in records(_RECORD, own)), default=0)
+    before, after = own[:behind], own[behind:]
+    at_once = _line_with(_FINAL, text, start) >= 0
+    for part, last in ((after, at_once), (before, True)):
+        if values := _literals(part):
+            return values[-1 if last else 0]
+    after = _BAR.sub(lambda bar: "" if "%|" in bar[0] else bar[0], after)
+    if (value := _edge_literal(after.strip("\n"), len(text))) is not None:
+        return value
+    if all(_NOISE.search(line) for line in after.split("\n") if line.strip()):
+        return None
+    return Value(without_escapes(after).strip("\n"), None, len(text))
+
+
+def _value(text: str, start: int) -> Value:
+    """The value whose text begins at `start`, right behind its mark."""
+    line_end = _line_end(text, start)
+    reset = _RESET.search(text, start)
+    if reset and ("was called.\x1b[00m" in text or reset.end() == line_end):
+        own = text[start : reset.start()]
+        return Value(own, read_literal(own), reset.end())
+    if text[start:line_end].strip():
+        read = read_at(text, start)
+        if read is not None and _REST_OF_LINE.match(text, read.end):
+            return Value(text[start : read.end], read, read.end)
+    record = next(records(_RECORD, text, start), None)
+    end = len(text) if record is None else record.start()
+    stop = _STOP.search(text, start, end)
+    if stop is not None:
+        end = stop.start()
+    elif record is not None:  # the progress bar in front of it is not the value's either
+        end = text.rfind("\n", start, end) + 1 or end
+    return Value(text[start:end].removesuffix("\n"), None, end)
+
+
+def _line_with(words: str, text: str, end: int) -> int:
+    """Where the first line of `text` before `end` begins that begins with `words`; -1: nowhere."""
+    at = text.find(words, 0, end)
+    while at > 0 and text[at - 1] != "\n":
+        at = text.find(words, at + 1, end)
+    return at
+
+
+def _line_end(text: str, start: int) -> int:
+    newline = text.find("\n", start)
+    return len(text) if newline < 0 else newline
+
+
+def _edge_literal(text: str, end: int) -> Value | None:
+    """The one literal that fills the first or the last line of `text`."""
+    edges = {text.partition("\n")[0], text.rpartition("\n")[2]}
+    values = [Value(edge, read, end) for edge in edges if (read := read_literal(edge))]
+    return values[0] if len(values) == 1 else None
+
+
+def _literals(text: str) -> list[Value]:
+    """The lists, dicts and the like in `text` that begin and end with a line."""
+    values: list[Value] = []
+    end = 0
+    tries = max(8, min(_TRIES, _WORK // (len(text) + 1)))
+    for place in islice(_CONTAINER.finditer(text), tries):
+        if place.start() < end:
+            continue
+        read = read_at(text, place.start())
+        if read is not None and _REST_OF_LINE.match(text, read.end):
+            end = read.end
+            values.append(Value(text[place.start() : end], read, end))
+    return values

@@ -1,0 +1,73 @@
+"""Which DEEPaaS a service runs, as its answers tell, and what is peculiar to it. Pure.
+
+The service script begins every body with the versions (contract, section 1, "The 200 body").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+QUIRKS: Final = (
+    (
+        (0,),
+        (2, 5, 0),
+        "The platform refuses versions before 2.5.0: deploy a newer image of the model.",
+    ),
+    (
+        (2, 5, 0),
+        (2, 5, 2),
+        (
+            "It prints results without a mark, and None and whole numbers not at all: in sync mode "
+            "those look like a killed model. Async mode shows them."
+        ),
+    ),
+    (
+        (2, 6, 0),
+        (2, 6, 1),
+        (
+            "In async mode its outputs come under other names (tmp-file-*): they are found by what "
+            "the log says."
+        ),
+    ),
+    (
+        (2, 6, 1),
+        (10**9,),
+        "It is newer than any that batchinfer was tried with: look at the first results.",
+    ),
+)
+"""From which version on, before which one, what."""
+
+_DEEPAAS: Final = re.compile(r"^\[\*\] Using DEEPaaS version (\d+(?:\.\d+)*)", re.MULTILINE)
+_PYTHON: Final = re.compile(
+    r"^\[\*\] Using Python version Python (\d+)\.(\d+)\.(\d+)", re.MULTILINE
+)
+_MENDED: Final = {12: 8, 13: 1}
+"""Python 3.12.8 and 3.13.1 no longer refuse short names."""
+
+
+def deepaas_version(log: str) -> str | None:
+    """The version of DEEPaaS that wrote `log`; None when it does not say."""
+    found = _DEEPAAS.search(log)
+    return found[1] if found else None
+
+
+def quirks_of(log: str) -> list[str]:
+    """What a person should know of the versions that wrote `log`, a sentence each."""
+    told = []
+    if version := deepaas_version(log):
+        this = tuple(int(part[:9]) for part in version.split("."))
+        told += [quirk for first, end, quirk in QUIRKS if first <= this < end]
+    found = _PYTHON.search(log)
+    if found and _refuses_short_names(*(int(part[:9]) for part in found.groups())):
+        told.append(
+            "Parameters named like an abbreviation of DEEPaaS's own options (conf, config, log, "
+            "use, w ...) cannot be sent to its Python."
+        )
+    return told
+
+
+def _refuses_short_names(major: int, minor: int, micro: int) -> bool:
+    if (major, minor) in {(3, each) for each in _MENDED}:
+        return micro < _MENDED[minor]
+    return (major, minor) < (3, 12)

@@ -1,0 +1,195 @@
+"""What the engine asks of the world, on one page.
+
+Each port has one contract suite (`tests/contracts/`) that every implementation passes, the fakes of
+`testing.py` included. Ports hand out sequences, never async generators: a cancelled `async for`
+leaves its generator open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from batchinfer.domain import Counts, Item, Open, Outcome, Record, State, Submitted
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds since the epoch. Durations are measured on the event loop's own clock instead."""
+
+
+class Source(Protocol):
+    """Where items come from."""
+
+    def check(self) -> None:
+        """Find every mistake that can be found before anything is sent; a manifest is read whole.
+
+        Raises SourceError with the place (file, line).
+        """
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items in input order, positions not yet given. Holds no list of them."""
+
+
+class Backend(Protocol):
+    """Carries one item to the model. Sync mode brings a reply back; async mode only submits."""
+
+    async def attempt(self, item: Item, number: int) -> Outcome | Submitted:
+        """Try once. Whatever happens to this item is returned as a value.
+
+        Raises FatalError when no item can succeed. Cancelled, it leaves nothing behind here.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An outcome that has turned up in the bucket."""
+
+    item: Open
+    attempt: int
+    """The attempt it belongs to: may be older than `item.attempt`."""
+    outcome: Outcome
+
+
+Emit: TypeAlias = Callable[[Arrival], Awaitable[None]]
+
+
+class Watcher(Protocol):
+    """Asks the bucket, for everybody, what has turned up."""
+
+    async def look(self, store: Unfinished, emit: Emit) -> None:
+        """One look: page through the run's outputs, emit what is decided, remember half pairs.
+
+        Raises FatalError as a backend does, and OSError when the bucket does not answer: then the
+        look was not whole, and says nothing about what is missing.
+        """
+
+    async def placed(self, adopt: Callable[[Sequence[Placed]], Awaitable[None]]) -> None:
+        """Page through the run's input objects: what was submitted, but not recorded, by a kill."""
+
+    async def tidy(self, store: Unfinished) -> None:
+        """Delete what is no longer needed, now that all that was emitted is on record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An input object found in the bucket."""
+
+    position: int
+    attempt: int
+
+
+class Unfinished(Protocol):
+    """The part of a store that a watcher may see."""
+
+    async def unfinished(self, positions: Collection[int]) -> Mapping[int, Open]:
+        """Those of `positions` that have no final outcome yet."""
+
+    async def lowest_unfinished(self) -> int | None:
+        """Lowest position whose output may still turn up: submitted, or pending after attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What came of adding a page of items."""
+
+    new: int
+    """Items that were not in the run before."""
+    changed: tuple[str, ...] = ()
+    """Keys of finished or submitted items whose file is no longer the one they were made from."""
+
+
+class Store(Unfinished, Protocol):
+    """Remembers the run. One writer; every verb is one transaction; returned means durable."""
+
+    async def add(self, items: Sequence[Item]) -> Added:
+        """Add a page, in order. An item whose key is known (same first path) is not added again.
+
+        A pending item that was never tried takes over a changed size and mtime. Raises SourceError
+        naming both places when one key stands for two paths.
+        """
+
+    async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
+        """At most `limit` pending items with position > `after` and no `retry_at` beyond `due`."""
+
+    async def next_due(self, after: float) -> float | None:
+        """Earliest `retry_at` of a pending item that is later than `after`, if there is one."""
+
+    async def record(self, records: Sequence[Record]) -> Sequence[State | None]:
+        """Commit a pile, in order; for each record the state its item was in before.
+
+        None: it came too late and changed nothing, for its item has a final outcome, or its attempt
+        is already recorded (a reply counts even then: a late output is a result).
+        """
+
+    async def adopt(self, placed: Sequence[Placed], at: float) -> int:
+        """Mark pending items submitted whose next attempt is already in the bucket; how many."""
+
+    async def overdue(self, submitted_before: float, limit: int) -> Sequence[Open]:
+        """Submitted items whose submission is older than that, oldest first."""
+
+    async def source_read(self) -> None:
+        """Note that the source has been read to its end: resuming need not read it again."""
+
+    async def counts(self) -> Counts:
+        """Items by state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the run stands; counts only what is durable."""
+
+    counts: Counts
+    in_flight: int
+    """Attempts that hold a slot."""
+    complete: bool
+    """Whether `counts.total` is all there will be (the source has been read to its end)."""
+    codes: Mapping[str, int] = field(default_factory=dict)
+    """Items failed in this process, by code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Something has become durable: records, or (then without any) items of the source."""
+
+    records: Sequence[Record]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The service is not there; it is being waited for."""
+
+    code: str
+    message: str
+    seconds: float
+    """How long already."""
+    limit: float
+    """After how long the run is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The service that was waited for answers again."""
+
+    code: str
+    """Of the `Waiting` that is over."""
+    seconds: float
+    """How long it was away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know and no result says (changed files, a skipped check)."""
+
+    code: str
+    message: str
+
+
+Event: TypeAlias = Recorded | Waiting | Back | Notice
+
+
+class Observer(Protocol):
+    """Is told what has become durable, after it has. Must be quick: it runs on the event loop."""
+
+    def notify(self, event: Event) -> None:
+        """Take note of one event. What it raises ends the run: it must not raise."""

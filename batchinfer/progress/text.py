@@ -1,0 +1,112 @@
+"""How progress is put into words: numbers, durations, rates, failures. Pure.
+
+Whatever came from outside (keys, codes, messages) goes through `printable` before it reaches a
+terminal: a file name may hold an escape sequence, and a model's message certainly will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from batchinfer.domain import Failure, Record, State
+from batchinfer.ports import Progress, Waiting
+
+KeyOf: TypeAlias = Callable[[int], str]
+"""The key of the item at a position."""
+
+_LONGEST = 300
+"""Signs of a message that a line shows; `show` has the whole."""
+
+
+def printable(text: str) -> str:
+    """The text with every sign that a terminal would act on, or not show, spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: "45s", "12m 03s", "1h 05m", "2d 03h"."""
+    whole = max(0, round(seconds))
+    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days}d {hours:02d}h"
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    if minutes:
+        return f"{minutes}m {whole % 60:02d}s"
+    return f"{whole}s"
+
+
+def rate(per_second: float) -> str:
+    """In the unit that gives a number worth reading: "42/s", "4.2/s", "12/min", "3/h"."""
+    for factor, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        amount = per_second * factor
+        if amount >= 10:  # noqa: PLR2004 - from two digits on, no decimals
+            return f"{amount:,.0f}/{unit}"
+        if amount >= 1:
+            return f"{amount:.1f}/{unit}"
+    return "less than 1/h" if per_second > 0 else "0/s"
+
+
+def codes(failures: Mapping[str, int], most: int = 3) -> str:
+    """The most frequent codes: "model_error 9, timeout 3, 2 more codes"."""
+    ranked = sorted(failures.items(), key=lambda each: (-each[1], each[0]))
+    told = [f"{printable(code)} {count:,}" for code, count in ranked[:most]]
+    if more := len(ranked) - most:
+        told += [f"{more} more code{'s' * (more > 1)}"] if more > 0 else []
+    return ", ".join(told)
+
+
+def done(progress: Progress) -> str:
+    """How much is done: "812/10,000   8%", or "812 of 2,000 found so far"."""
+    counts = progress.counts
+    if not progress.complete:
+        return f"{counts.finished:,} of {counts.total:,} found so far"
+    share = counts.finished / counts.total if counts.total else 1.0
+    # Rounded down: 100% means all of them.
+    return f"{counts.finished:,}/{counts.total:,} {int(share * 100):3d}%"
+
+
+def going(progress: Progress, per_second: float | None, eta: float | None) -> str:
+    """How it goes: "4.2/s, ETA 36m 02s, 8 in flight, 12 failed: model_error 9, timeout 3"."""
+    counts = progress.counts
+    parts = [
+        "" if per_second is None else rate(per_second),
+        "" if eta is None else f"ETA {duration(eta)}",
+        f"{counts.submitted:,} submitted" if counts.submitted else "",
+        f"{progress.in_flight:,} in flight" if progress.in_flight else "",
+    ]
+    failed = f"{counts.failed:,} failed" if counts.failed else ""
+    if failed and progress.codes:
+        failed += f": {codes(progress.codes)}"
+    return ", ".join(part for part in (*parts, failed) if part)
+
+
+def waiting(event: Waiting) -> str:
+    """What is waited for: "warming up 45s of at most 15m 00s"."""
+    return f"{waited_for(event.code)} {duration(event.seconds)} of at most {duration(event.limit)}"
+
+
+def waited_for(code: str) -> str:
+    """The name of a wait."""
+    return "warming up" if code == "cold_start" else f"waiting ({printable(code)})"
+
+
+def failure(record: Record, key_of: KeyOf | None) -> str | None:
+    """One line for a failed attempt; None when it did not fail."""
+    outcome = record.attempt.outcome
+    if not isinstance(outcome, Failure):
+        return None
+    where = key_of(record.position) if key_of else f"item {record.position}"
+    what = "failed" if record.state is State.FAILED else "will be tried again"
+    return f"{printable(where)}: {what}: {printable(outcome.code)}: {shortened(outcome.message)}"
+
+
+def shortened(message: str) -> str:
+    """As much of a message as a line bears."""
+    shown = printable(message.strip())
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."

@@ -1,0 +1,107 @@
+"""What follows an attempt. Pure: no clock, no randomness of its own.
+
+====================  ===========================================================================
+outcome               decision
+====================  ===========================================================================
+reply                 finish: succeeded
+permanent failure     finish: failed
+transient failure     retry after a while, until `max_attempts` are used up; then finish: failed
+unavailable           wait: the service is not there, which says nothing about the item; not an
+                      attempt, not recorded; bounded by `Absence`, not by `max_attempts`
+====================  ===========================================================================
+
+The while is full jitter (a uniform share of an exponentially growing, capped span): retries of many
+items spread out instead of knocking together. A server that says `Retry-After` is obeyed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batchinfer.domain import Failure, Kind, Outcome, Reply, State
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently."""
+
+    max_attempts: int = 5
+    """Attempts per item, the first included."""
+    base: float = 1.0
+    """Seconds: the span of the first back-off; it doubles with every further attempt."""
+    cap: float = 60.0
+    """Seconds: the longest span."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The item has its final outcome."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Another attempt, after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The same attempt again, after `delay` seconds."""
+
+    delay: float
+
+
+Decision: TypeAlias = Finish | Retry | Wait
+
+
+def decide(policy: RetryPolicy, outcome: Outcome, tried: int, chance: float) -> Decision:
+    """Decide what follows.
+
+    `tried` counts this attempt and those before it that count, from 1 (for an unavailable service:
+    how often it was found so, from 1). `chance` is uniform in [0, 1).
+    """
+    if isinstance(outcome, Reply):
+        return Finish(State.SUCCEEDED)
+    match outcome.kind:
+        case Kind.PERMANENT:
+            return Finish(State.FAILED)
+        case Kind.TRANSIENT if tried >= policy.max_attempts:
+            return Finish(State.FAILED)
+        case Kind.TRANSIENT:
+            return Retry(_delay(policy, outcome, tried, chance))
+        case Kind.UNAVAILABLE:
+            return Wait(_delay(policy, outcome, min(tried, 5), (1 + chance) / 2))
+
+
+def _delay(policy: RetryPolicy, failure: Failure, tried: int, chance: float) -> float:
+    span = min(policy.cap, policy.base * 2.0 ** min(tried - 1, 60))
+    if failure.retry_after is not None:
+        return failure.retry_after + chance * policy.base
+    return chance * span
+
+
+class Absence:
+    """How long the service has been away: from the first unavailable outcome to the next answer."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def noticed(self, now: float) -> float:
+        """It is away; seconds since that was first noticed."""
+        if self._since is None:
+            self._since = now
+        return now - self._since
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is away, as far as is known."""
+        return self._since is not None
+
+    def ended(self, now: float) -> float:
+        """It answers again; seconds it was away."""
+        since, self._since = self._since, None
+        return 0.0 if since is None else now - since

@@ -1,0 +1,67 @@
+"""A manifest from standard input: kept in a file first, for it is read twice, and on every resume.
+
+Beside it, `<spool>.folder` keeps the folder its relative paths begin at: a resumed run may be
+started from another one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import BinaryIO
+
+from batchinfer.errors import SourceError
+from batchinfer.sources import objects, table
+from batchinfer.sources.files import printable
+from batchinfer.sources.lines import lines, opened
+from batchinfer.sources.manifest import Format, Manifest
+
+
+def open_stdin(spool: Path | None, stdin: BinaryIO | None, file_param: str) -> Manifest:
+    """Copy `stdin` to `spool`, or without `stdin` read again what was copied then.
+
+    JSONL if its first byte that is not blank is `{`, else CSV. Raises SourceError.
+    """
+    if spool is None:
+        raise SourceError("A manifest on standard input needs a place where it can be kept.")
+    folder = spool.with_name(f"{spool.name}.folder")
+    try:
+        if stdin is not None:
+            folder.write_bytes(os.fsencode(Path.cwd()))
+            _keep(stdin, spool)
+        base = os.fsdecode(folder.read_bytes())
+        read = _format(spool)
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"The manifest that came on standard input is not there any more:"
+            f" {printable(str(error.filename))}. Give it again."
+        ) from error
+    except OSError as error:
+        raise SourceError(f"Standard input could not be kept: {error}.") from error
+    return Manifest("standard input", str(spool.absolute()), base, file_param, read)
+
+
+def _keep(stdin: BinaryIO, spool: Path) -> None:
+    """All of it or nothing: a half manifest is never taken for a whole one."""
+    part = spool.with_name(f"{spool.name}.part")
+    try:
+        with part.open("wb") as file:
+            shutil.copyfileobj(stdin, file, 1 << 20)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(spool)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _format(spool: Path) -> Format:
+    with opened(str(spool)) as stream:
+        for line in lines(stream, _ignore):
+            if text := line.lstrip():
+                return objects.entries if text.startswith(b"{") else table.entries
+    return table.entries
+
+
+def _ignore(_line: int, _message: str) -> None:
+    """Whatever is wrong is told when the manifest is checked."""

@@ -1,0 +1,1 @@
+"""What remembers the run: SQLite in the run directory, and who may write it."""

@@ -1,0 +1,112 @@
+"""One process per run: a lock on the file `run.lock` of its directory.
+
+Rules: the operating system holds the lock, so that it is free again whatever ends the process; what
+stands in the file is for people only. The file stays: to delete it would open a gap between two
+processes that both hold "the" file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from batchinfer.errors import RunLocked, StoreError
+
+LOCK: Final = "run.lock"
+
+_FAR: Final = 1 << 30
+"""Windows locks bytes, and nobody can read a locked one: this one lies behind all text."""
+_TAKEN: Final = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+
+
+class RunLock:
+    """Holds a run directory while the block lasts. Raises RunLocked when another one does."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / LOCK
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._file = self._take()
+        self._tell(_holder())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._tell("")
+            self._file.close()
+            self._file = None
+
+    def _tell(self, text: str) -> None:
+        """Write who holds it. What counts is the lock: a full disk does not matter here."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.truncate(0)
+                self._file.write(text)
+                self._file.flush()
+
+    def _take(self) -> IO[str]:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(
+                f"{self._path} cannot be written: {error}. Check the directory and your "
+                "permissions."
+            ) from error
+        try:
+            _lock(file.fileno())
+        except OSError as error:
+            with file:
+                raise self._refused(file, error) from None
+        return file
+
+    def _refused(self, file: IO[str], error: OSError) -> StoreError:
+        if error.errno not in _TAKEN:
+            return StoreError(
+                f"{self._path} cannot be locked: {error}. Put the run directory on a local disk."
+            )
+        file.seek(0)
+        holder = file.read().strip() or "its name is not known"
+        return RunLocked(
+            f"Another process is working on the run in {self._path.parent} ({holder}). Wait for it "
+            "or stop it; meanwhile `batchinfer status` and `batchinfer export` work."
+        )
+
+
+def _holder() -> str:
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
+
+
+def _system_lock() -> Callable[[int], None]:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - only there
+
+        def lock(descriptor: int) -> None:
+            os.lseek(descriptor, _FAR, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    else:
+        import fcntl  # noqa: PLC0415 - only there
+
+        def lock(descriptor: int) -> None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    return lock
+
+
+_lock: Final = _system_lock()

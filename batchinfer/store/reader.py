@@ -1,0 +1,200 @@
+"""A run as status, show and export read it: without the lock, beside a run that is going on.
+
+Rules: nothing is written; results are read page by page, each page a short look of its own, so that
+a slow export never keeps the database's log from being emptied. Each row is whole and true when its
+page is read; what is recorded behind it later is not in this export. Memory does not know how long
+the run is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from batchinfer.domain import Attempt, Counts, Failure, Item, Kind, Reply, Result, State
+from batchinfer.store import statements as sql
+from batchinfer.store import verbs
+from batchinfer.store.codec import decode, encode, rows
+from batchinfer.store.database import DATABASE, open_to_read, read_help, read_info, translated
+
+_PAGE: Final = 500
+_PAGE_SIZE: Final = 16 * 2**20
+"""Characters of predictions after which a page ends early."""
+_CANDIDATES: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The failed items of one code, and the first of them as an example."""
+
+    code: str
+    count: int
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When the work was done, in seconds since the epoch."""
+
+    started_at: float | None
+    """Start of the first attempt."""
+    finished_at: float | None
+    """When the latest item got its final outcome."""
+    recent: int
+    """Items that got theirs since the moment that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """Everything about one item."""
+
+    item: Item
+    result: Result
+    attempts: Sequence[Attempt]
+    """With their logs, in order. The prediction stands in `result`."""
+    retry_at: float | None
+    submitted_at: float | None
+
+
+class RunReader:
+    """Reads the run in `directory`. A context manager; one thread at a time.
+
+    Raises RunCorrupt when there is no run that this version can read, StoreError when the disk
+    fails.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._path = directory / DATABASE
+        self._db = open_to_read(directory)
+        with self._translated_or_closed():
+            self.info, self.source_is_read = read_info(self._db)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+    def help(self) -> str | None:
+        """The model's help, as the service answered; None when the run does not keep it."""
+        with translated(self._path):
+            return read_help(self._db)
+
+    def counts(self) -> Counts:
+        """Items by state."""
+        with translated(self._path):
+            return verbs.counts(self._db)
+
+    def failures(self) -> Sequence[FailureGroup]:
+        """Failed items by code, most frequent first."""
+        return [FailureGroup(*row[:4]) for row in self._rows(sql.FAILURES)]
+
+    def results(self, state: State | Literal["finished"] | None = None) -> Iterator[Result]:
+        """Results in input order: of items in `state`, of all that are finished, or of all."""
+        chosen = sql.RESULTS[state]
+        after = 0
+        while page := self._page(chosen, after):
+            for row in page:
+                yield _result(row)
+            after = page[-1][0]
+
+    def results_at(self, positions: Collection[int]) -> Sequence[Result]:
+        """Results of the items at `positions`, in that order; unknown ones are left out."""
+        found = {row[0]: row for row in self._rows(sql.RESULTS_AT, (encode(list(positions)),))}
+        return [_result(found[position]) for position in positions if position in found]
+
+    def final(self, positions: Collection[int]) -> frozenset[int]:
+        """Those of `positions` whose items have a final outcome."""
+        return frozenset(row[0] for row in self._rows(sql.FINAL_AT, (encode(list(positions)),)))
+
+    def item(self, key: str) -> Detail | None:
+        """Everything about one item; None when there is no such key."""
+        found = self._rows(sql.ITEM_OF, (key,))
+        if not found:
+            return None
+        ((row, retry_at, submitted_at),) = found
+        item = verbs.as_item(rows(row))
+        attempts = [_attempt(row) for row in self._rows(sql.ATTEMPTS_OF, (item.position,))]
+        (result,) = self.results_at([item.position])
+        return Detail(item, result, attempts, retry_at, submitted_at)
+
+    def closest(self, key: str) -> Sequence[str]:
+        """At most three keys that `key` may have been meant for, best first."""
+        within = [found for (found,) in self._rows(sql.KEYS_WITH, {"key": key})]
+        if within:
+            return within
+        about = self._rows(sql.KEYS_ABOUT, (len(key), _CANDIDATES))
+        return difflib.get_close_matches(key, [found for (found,) in about])
+
+    def span(self, since: float) -> Span:
+        """When the work was done, and how many items were finished since `since`."""
+        return Span(*self._rows(sql.SPAN, (since,))[0])
+
+    # ----------------------------------------------------------------------------------------------
+
+    def _rows(self, statement: str, asked: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        with translated(self._path):
+            return self._db.execute(statement, asked).fetchall()
+
+    def _page(self, statement: str, after: int) -> list[Any]:
+        """A page of rows: few, if they are large."""
+        page: list[Any] = []
+        size = 0
+        with translated(self._path):
+            cursor = self._db.execute(statement, (after, _PAGE))
+            for row in cursor:
+                page.append(row)
+                size += len(row[3] or "")
+                if size > _PAGE_SIZE:
+                    break
+            cursor.close()
+        return page
+
+    @contextmanager
+    def _translated_or_closed(self) -> Iterator[None]:
+        try:
+            with translated(self._path):
+                yield
+        except BaseException:
+            self._db.close()
+            raise
+
+
+def _result(row: Sequence[Any]) -> Result:
+    """A row of the view `results`, whose columns are a position and the fields of `Result`."""
+    _, key, state, prediction, media_type, code, message, attempts, seconds, *rest = row
+    started_at, finished_at, path, params = rest
+    return Result(
+        key=key,
+        state=State(state),
+        prediction=None if prediction is None else decode(prediction),
+        media_type=media_type,
+        code=code,
+        message=message,
+        attempts=attempts,
+        seconds=seconds,
+        started_at=started_at,
+        finished_at=finished_at,
+        path=path,
+        params=decode(params),
+    )
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    number, started_at, seconds, code, message, kind, retry_after, log, server_seconds = row
+    if code is None:
+        return Attempt(number, started_at, seconds, Reply(log=log, server_seconds=server_seconds))
+    failure = Failure(code, message, Kind(kind), retry_after, log)
+    return Attempt(number, started_at, seconds, failure)

@@ -1,0 +1,126 @@
+"""The tables of `run.db`, as `docs/run-format.md` describes them for people.
+
+Rules: a script, once released, is never changed; a new version is one more script at the end.
+States, modes and kinds are checked by SQLite too, so that no other program can write a wrong one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x62696E66
+"""In the file's header: "binf"."""
+
+_FIRST = """
+CREATE TABLE run (
+    only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+    id TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    mode TEXT NOT NULL CHECK (mode IN ('sync', 'async')),
+    config TEXT NOT NULL,
+    sources TEXT NOT NULL,
+    source_read INTEGER NOT NULL DEFAULT 0 CHECK (source_read IN (0, 1))
+) STRICT;
+
+CREATE TABLE items (
+    position INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    path TEXT,
+    files TEXT NOT NULL,
+    params TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'pending'
+        CHECK (state IN ('pending', 'submitted', 'succeeded', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    spared INTEGER NOT NULL DEFAULT 0 CHECK (spared <= attempts),
+    retry_at REAL CHECK (retry_at IS NULL OR state = 'pending'),
+    in_bucket INTEGER NOT NULL DEFAULT 0,
+    submitted_at REAL CHECK (submitted_at IS NOT NULL OR state <> 'submitted'),
+    finished_at REAL
+        CHECK ((finished_at IS NOT NULL) = (state IN ('succeeded', 'failed')))
+) STRICT;
+
+CREATE INDEX items_pending ON items (position, retry_at) WHERE state = 'pending';
+CREATE INDEX items_due ON items (retry_at) WHERE retry_at IS NOT NULL;
+CREATE INDEX items_submitted ON items (submitted_at, position) WHERE state = 'submitted';
+CREATE INDEX items_begun ON items (position)
+    WHERE state = 'submitted' OR (state = 'pending' AND attempts > 0);
+CREATE INDEX items_failed ON items (position) WHERE state = 'failed';
+CREATE INDEX items_finished ON items (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE attempts (
+    position INTEGER NOT NULL REFERENCES items,
+    number INTEGER NOT NULL CHECK (number > 0),
+    started_at REAL NOT NULL,
+    seconds REAL NOT NULL,
+    code TEXT,
+    message TEXT,
+    kind TEXT CHECK (kind IN ('transient', 'permanent', 'unavailable')),
+    retry_after REAL,
+    log TEXT NOT NULL,
+    server_seconds REAL,
+    PRIMARY KEY (position, number),
+    CHECK ((code IS NULL) = (kind IS NULL))
+) STRICT;
+
+CREATE TABLE predictions (
+    position INTEGER PRIMARY KEY REFERENCES items,
+    attempt INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    prediction TEXT NOT NULL
+) STRICT;
+
+CREATE VIEW results AS
+SELECT
+    items.position,
+    items.key,
+    items.state,
+    predictions.prediction,
+    predictions.media_type,
+    attempts.code,
+    attempts.message,
+    items.attempts,
+    attempts.seconds,
+    strftime('%Y-%m-%dT%H:%M:%fZ', attempts.started_at, 'unixepoch') AS started_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.finished_at, 'unixepoch') AS finished_at,
+    items.path,
+    items.params
+FROM items
+LEFT JOIN predictions ON predictions.position = items.position
+LEFT JOIN attempts
+    ON attempts.position = items.position
+    AND attempts.number = coalesce(predictions.attempt, items.attempts);
+
+CREATE VIEW failures AS
+SELECT
+    items.position,
+    items.key,
+    attempts.code,
+    attempts.message,
+    items.attempts,
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.finished_at, 'unixepoch') AS finished_at,
+    items.path,
+    attempts.log
+FROM items
+JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+WHERE items.state = 'failed';
+
+CREATE VIEW submitted AS
+SELECT
+    items.position,
+    items.key,
+    run.id || '-' || items.position || '-' || items.in_bucket AS object,
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.submitted_at, 'unixepoch') AS submitted_at
+FROM items, run
+WHERE items.state = 'submitted';
+"""
+
+_HELP = "ALTER TABLE run ADD COLUMN help TEXT;"
+
+MIGRATIONS: Final = (_FIRST, _HELP)
+"""Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
+
+VERSION: Final = len(MIGRATIONS)
+READABLE: Final = 1
+"""Oldest version that can be read as it is."""
+HELP_SINCE: Final = 2
+"""First version whose run keeps the model's help."""

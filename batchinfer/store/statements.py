@@ -1,0 +1,141 @@
+"""The statements behind the verbs; every `?` that stands for a pile is a JSON text of rows.
+
+`INDEXED BY` names the small index a statement lives on, so that it stays fast at a million items
+and fails loudly without it. `CROSS JOIN` keeps SQLite from walking the big table first.
+"""
+# ruff: noqa: S608 - put together from the constants of this file only
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from batchinfer.domain import State
+
+ITEM = """json_array(items.position, items.key, items.files, items.params, items.attempts,
+    items.spared, items.state)"""
+LIFE = """json_array(items.position, items.state, items.attempts, items.spared, items.retry_at,
+    items.in_bucket, items.submitted_at, items.finished_at)"""
+OPEN = """json_array(items.position, items.state, items.in_bucket, items.submitted_at,
+    items.spared)"""
+
+
+def _cell(index: int) -> str:
+    return f"json_extract(asked.value, '$[{index}]')"
+
+
+def _cells(count: int) -> str:
+    return ", ".join(map(_cell, range(count)))
+
+
+# Adding -------------------------------------------------------------------------------------------
+
+KNOWN = f"""
+SELECT json_group_array({ITEM}), (SELECT coalesce(max(position), 0) FROM items)
+FROM json_each(?) AS asked CROSS JOIN items ON items.key = asked.value
+"""
+INSERT = f"""
+INSERT INTO items (position, key, path, files, params)
+SELECT {_cells(5)} FROM json_each(?) AS asked
+"""
+RENEW = f"""
+UPDATE items SET path = {_cell(2)}, files = {_cell(3)}, params = {_cell(4)}
+FROM json_each(?) AS asked WHERE items.position = {_cell(0)}
+"""
+SOURCE_READ = "UPDATE run SET source_read = 1"
+KEEP_HELP = "UPDATE run SET help = ?"
+
+# Recording ----------------------------------------------------------------------------------------
+
+LIVES = f"""
+SELECT json_group_array({LIFE})
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+"""
+LIVE_ON = f"""
+UPDATE items SET state = {_cell(1)}, attempts = {_cell(2)}, spared = {_cell(3)},
+    retry_at = {_cell(4)}, in_bucket = {_cell(5)}, submitted_at = {_cell(6)},
+    finished_at = {_cell(7)}
+FROM json_each(?) AS asked WHERE items.position = {_cell(0)}
+"""
+ATTEMPT = f"INSERT OR REPLACE INTO attempts SELECT {_cells(10)} FROM json_each(?) AS asked"
+PREDICTION = f"INSERT INTO predictions SELECT {_cells(4)} FROM json_each(?) AS asked"
+
+# Putting back -------------------------------------------------------------------------------------
+
+FAILED = f"""
+SELECT json_group_array({ITEM}) FROM (
+    SELECT items.* FROM items INDEXED BY items_failed
+    JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+    WHERE items.state = 'failed' AND items.position > :after
+        AND (:code IS NULL OR attempts.code = :code) AND (:key IS NULL OR items.key = :key)
+    ORDER BY items.position LIMIT :limit
+) AS items
+"""
+
+# Asking -------------------------------------------------------------------------------------------
+
+PENDING = f"""
+SELECT json_group_array({ITEM}) FROM (
+    SELECT * FROM items INDEXED BY items_pending
+    WHERE state = 'pending' AND position > ? AND (retry_at IS NULL OR retry_at <= ?)
+    ORDER BY position LIMIT ?
+) AS items
+"""
+NEXT_DUE = "SELECT min(retry_at) FROM items INDEXED BY items_due WHERE retry_at > ?"
+UNFINISHED = f"""
+SELECT json_group_array({OPEN})
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+WHERE items.state IN ('pending', 'submitted')
+"""
+LOWEST_UNFINISHED = """
+SELECT min(position) FROM items INDEXED BY items_begun
+WHERE state = 'submitted' OR (state = 'pending' AND attempts > 0)
+"""
+OVERDUE = f"""
+SELECT json_group_array({OPEN}) FROM (
+    SELECT * FROM items INDEXED BY items_submitted
+    WHERE state = 'submitted' AND submitted_at < ?
+    ORDER BY submitted_at, position LIMIT ?
+) AS items
+"""
+COUNTS = """
+SELECT
+    (SELECT count(*) FROM items INDEXED BY items_pending WHERE state = 'pending'),
+    (SELECT count(*) FROM items INDEXED BY items_submitted WHERE state = 'submitted'),
+    (SELECT count(*) FROM items INDEXED BY items_failed WHERE state = 'failed'),
+    (SELECT coalesce(max(position), 0) FROM items)
+"""
+
+# Reading ------------------------------------------------------------------------------------------
+
+FAILURES = """
+SELECT code, count(*), key, message, min(position) FROM failures
+GROUP BY code ORDER BY count(*) DESC, code
+"""
+_RESULTS = "SELECT * FROM results WHERE position > ? {} ORDER BY position LIMIT ?"
+RESULTS: Final[Mapping[State | Literal["finished"] | None, str]] = {
+    None: _RESULTS.format(""),
+    "finished": _RESULTS.format("AND state IN ('succeeded', 'failed')"),
+    **{state: _RESULTS.format(f"AND state = '{state}'") for state in State},
+}
+RESULTS_AT = "SELECT * FROM results WHERE position IN (SELECT value FROM json_each(?))"
+FINAL_AT = """
+SELECT items.position FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+WHERE items.state IN ('succeeded', 'failed')
+"""
+ITEM_OF = f"SELECT {ITEM}, retry_at, submitted_at FROM items WHERE key = ?"
+ATTEMPTS_OF = """
+SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds
+FROM attempts WHERE position = ? ORDER BY number
+"""
+KEYS_WITH = """
+SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key
+ORDER BY path = :key DESC, abs(length(key) - length(:key)), position LIMIT 3
+"""
+KEYS_ABOUT = "SELECT key FROM items ORDER BY abs(length(key) - ?), position LIMIT ?"
+SPAN = """
+SELECT
+    (SELECT min(started_at) FROM (SELECT started_at FROM attempts ORDER BY rowid LIMIT 1000)),
+    (SELECT max(finished_at) FROM items INDEXED BY items_finished WHERE finished_at IS NOT NULL),
+    (SELECT count(*) FROM items INDEXED BY items_finished WHERE finished_at >= ?)
+"""

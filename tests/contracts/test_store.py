@@ -1,0 +1,535 @@
+"""The contract of `ports.Store`: one suite, run on every implementation."""
+
+import math
+import os
+from dataclasses import replace
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from records import INFO, failed, failure, item, page, reply, submitted
+
+from batchinfer.domain import Counts, InputFile, Item, Open, Reply, State
+from batchinfer.errors import SourceError
+from batchinfer.ports import Placed
+from batchinfer.store.reader import RunReader
+from batchinfer.store.sqlite import SqliteStore
+from batchinfer.testing import MemoryStore
+
+PENDING, SUBMITTED, SUCCEEDED, FAILED = State
+FOREVER = math.inf
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request, tmp_path):
+    if request.param == "memory":
+        yield MemoryStore(INFO)
+    else:
+        async with SqliteStore.create(tmp_path / "run", INFO) as store:
+            yield store
+
+
+async def only(store, position=1):
+    """The one item of the store, as its verbs show it."""
+    return (await store.unfinished([position])).get(position)
+
+
+# Adding -------------------------------------------------------------------------------------------
+
+
+async def test_positions_follow_input_order_from_one(store):
+    added = await store.add(page(3))
+    assert (added.new, added.changed) == (3, ())
+    await store.add([item("z"), item("a")])
+    found = await store.pending(0, 10, FOREVER)
+    assert [(one.position, one.key) for one in found] == [
+        (1, "001.jpg"),
+        (2, "002.jpg"),
+        (3, "003.jpg"),
+        (4, "z"),
+        (5, "a"),
+    ]
+
+
+async def test_an_item_comes_back_as_it_was_added(store):
+    given_item = Item(
+        "folder/näme with 'quotes'\n.jpg",
+        (
+            InputFile("files", os.fsdecode(b"/data/\xff\xfe.jpg"), 0, 1_763_890_000_123_456_789),
+            InputFile("mask", "/data/m.png"),
+        ),
+        {"text": "a\0b", "n": 2**70, "list": [1, None, {"x": True}], "f": 0.1},
+    )
+    await store.add([given_item])
+    assert await store.pending(0, 1, 0.0) == [replace(given_item, position=1)]
+
+
+async def test_an_item_may_have_no_file(store):
+    await store.add([Item("a", (), {"prompt": "x"})])
+    await store.add([Item("a", (), {"prompt": "y"})])
+    assert await store.pending(0, 9, 0.0) == [Item("a", (), {"prompt": "y"}, position=1)]
+
+
+async def test_a_known_key_is_not_added_again(store):
+    await store.add(page(3))
+    added = await store.add([*page(3), item("new")])
+    assert (added.new, added.changed) == (1, ())
+    assert (await store.counts()).total == 4
+    assert [one.position for one in await store.pending(3, 9, 0.0)] == [4]
+
+
+async def test_positions_have_no_gaps_after_known_keys(store):
+    await store.add([item("a")])
+    await store.add([item("a"), item("b"), item("a"), item("c")])
+    assert [one.position for one in await store.pending(0, 9, 0.0)] == [1, 2, 3]
+
+
+async def test_a_key_twice_in_a_page_is_added_once(store):
+    assert (await store.add([item("a", size=1), item("b"), item("a", size=2)])).new == 2
+    first, _ = await store.pending(0, 9, 0.0)
+    assert (first.key, first.files[0].size) == ("a", 2)
+
+
+async def test_a_pending_item_never_tried_takes_over_what_its_source_says_now(store):
+    await store.add([item("a", size=1, x=1)])
+    added = await store.add([item("a", size=2, x=2)])
+    assert (added.new, added.changed) == (0, ())
+    assert await store.pending(0, 9, 0.0) == [replace(item("a", size=2, x=2), position=1)]
+
+
+BEGUN = {
+    "tried": [failure(1)],
+    "submitted": [submitted(1)],
+    "succeeded": [reply(1)],
+    "failed": [failed(1)],
+}
+
+
+@pytest.mark.parametrize("begun", BEGUN.values(), ids=BEGUN)
+async def test_a_changed_file_of_an_item_that_was_begun_is_reported_and_not_taken_over(
+    store, begun
+):
+    await store.add([item("a", size=1), item("b")])
+    await store.record(begun)
+    added = await store.add([item("a", size=2), item("b"), item("a", size=2)])
+    assert (added.new, added.changed) == (0, ("a",))
+    assert (await store.add([item("a", size=1)])).changed == ()
+
+
+@pytest.mark.parametrize("now", [item("a", size=None), item("a", size=1, x=1)])
+async def test_what_is_unknown_or_no_file_is_no_changed_file(store, now):
+    await store.add([item("a", size=1)])
+    await store.record([reply(1)])
+    assert (await store.add([now])).changed == ()
+
+
+async def test_one_of_several_files_that_changed_counts(store):
+    both = Item("a", (InputFile("files", "/a", 1, 1), InputFile("mask", "/m", 1, 1)))
+    await store.add([both])
+    await store.record([reply(1)])
+    now = replace(both, files=(both.files[0], InputFile("mask", "/m", 1, 2)))
+    assert (await store.add([now])).changed == ("a",)
+    other = replace(both, files=(both.files[0], InputFile("mask", "/other", 1, 1)))
+    assert (await store.add([other])).changed == ("a",)
+
+
+async def test_one_key_for_two_paths_is_refused_with_both_and_nothing_is_added(store):
+    await store.add([item("a", path="/one/a")])
+    with pytest.raises(SourceError, match=r"'a'.*/one/a and /two/a.*another key"):
+        await store.add([item("b"), item("a", path="/two/a")])
+    assert (await store.counts()).total == 1
+
+
+async def test_one_key_for_two_paths_is_refused_within_a_page(store):
+    with pytest.raises(SourceError, match=r"/one/a and /two/a"):
+        await store.add([item("a", path="/one/a"), item("a", path="/two/a")])
+    with pytest.raises(SourceError, match=r"no file and /data/b"):
+        await store.add([Item("b"), item("b")])
+    assert (await store.counts()).total == 0
+
+
+@pytest.mark.parametrize("key", ["a\0b", "a\udc80"])
+async def test_a_key_that_no_file_can_keep_is_refused(store, key):
+    with pytest.raises(SourceError, match="another key"):
+        await store.add([item("fine"), item(key, path="/data/x")])
+    assert (await store.counts()).total == 0
+
+
+async def test_an_empty_page_adds_nothing(store):
+    assert (await store.add([])).new == 0
+
+
+# Pending ------------------------------------------------------------------------------------------
+
+
+async def test_pending_comes_in_pages_in_order(store):
+    await store.add(page(5))
+    first = await store.pending(0, 2, 0.0)
+    second = await store.pending(first[-1].position, 2, 0.0)
+    third = await store.pending(second[-1].position, 2, 0.0)
+    assert [[one.position for one in part] for part in (first, second, third)] == [
+        [1, 2],
+        [3, 4],
+        [5],
+    ]
+    assert list(await store.pending(5, 2, 0.0)) == []
+
+
+async def test_only_pending_items_are_pending(store):
+    await store.add(page(5))
+    await store.record([reply(1), failed(2), submitted(3), failure(4)])
+    found = await store.pending(0, 9, FOREVER)
+    assert [(one.position, one.attempts) for one in found] == [(4, 1), (5, 0)]
+
+
+async def test_an_item_that_backs_off_is_not_pending_before_it_is_due(store):
+    await store.add(page(2))
+    await store.record([failure(1, retry_at=200.0)])
+    assert [one.position for one in await store.pending(0, 9, 199.0)] == [2]
+    assert [one.position for one in await store.pending(0, 9, 200.0)] == [1, 2]
+
+
+async def test_next_due_is_the_earliest_retry(store):
+    await store.add(page(3))
+    assert await store.next_due(0.0) is None
+    await store.record([failure(1, retry_at=300.0), failure(2, retry_at=200.5), failure(3)])
+    assert await store.next_due(0.0) == 200.5
+    assert await store.next_due(200.5) == 300.0
+    assert await store.next_due(300.0) is None
+    await store.record([reply(2, 2), submitted(1, 2)])
+    assert await store.next_due(0.0) is None
+
+
+# Recording ----------------------------------------------------------------------------------------
+
+
+async def test_record_tells_the_state_before(store):
+    await store.add(page(3))
+    assert list(await store.record([submitted(1), reply(2), reply(2)])) == [PENDING, PENDING, None]
+    assert list(await store.record([reply(1)])) == [SUBMITTED]
+    assert list(await store.record([])) == []
+
+
+FINAL = {"succeeded": reply(1), "failed": failed(1)}
+LATE = {
+    "reply": reply(1, 2),
+    "same reply": reply(1),
+    "failure": failure(1, 2),
+    "final failure": failed(1, 2),
+    "submission": submitted(1, 2),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+@pytest.mark.parametrize("final", FINAL.values(), ids=FINAL)
+async def test_nothing_counts_after_a_final_outcome(store, final, late):
+    await store.add(page(1))
+    await store.record([final])
+    before = await store.counts()
+    assert list(await store.record([late])) == [None]
+    assert await store.counts() == before
+    assert await only(store) is None
+
+
+async def test_a_failure_counts_only_if_its_attempt_is_newer_than_all_recorded(store):
+    await store.add(page(1))
+    await store.record([failure(1, 2)])
+    assert list(await store.record([failure(1, 1), failed(1, 1), failure(1, 2)])) == [None] * 3
+    assert list(await store.record([failed(1, 3)])) == [PENDING]
+    assert (await store.counts()).failed == 1
+
+
+async def test_a_reply_to_an_older_attempt_counts_while_there_is_no_final_outcome(store):
+    await store.add(page(1))
+    await store.record([submitted(1, 1), failure(1, 1, code="no_output"), submitted(1, 2)])
+    assert list(await store.record([reply(1, 1)])) == [SUBMITTED]
+    assert (await store.counts()).succeeded == 1
+
+
+async def test_a_reply_may_follow_the_failure_of_its_attempt_within_a_pile(store):
+    await store.add(page(2))
+    told = await store.record([failure(1, retry_at=5.0), reply(2), reply(1), failed(1, 2)])
+    assert list(told) == [PENDING, PENDING, PENDING, None]
+    assert await store.counts() == Counts(succeeded=2)
+    assert await store.next_due(0.0) is None
+
+
+async def test_a_submission_is_no_outcome(store):
+    await store.add(page(1))
+    await store.record([submitted(1, 1, at=50.0)])
+    assert await only(store) == Open(1, SUBMITTED, 1, 50.0)
+    await store.record([failure(1, 1)])
+    (found,) = await store.pending(0, 1, 0.0)
+    assert found.attempts == 1
+    assert await only(store) == Open(1, PENDING, 1, 50.0)
+
+
+async def test_a_submission_counts_only_if_pending_and_newer(store):
+    await store.add(page(1))
+    await store.record([failure(1, 1)])
+    assert list(await store.record([submitted(1, 1)])) == [None]
+    assert list(await store.record([submitted(1, 2), submitted(1, 3)])) == [PENDING, None]
+    assert (await only(store)).attempt == 2
+
+
+async def test_a_pile_may_be_large(store):
+    await store.add(page(999))
+    assert all(await store.record([reply(position) for position in range(1, 1000)]))
+    assert await store.counts() == Counts(succeeded=999)
+
+
+# Async mode ---------------------------------------------------------------------------------------
+
+
+async def test_adopt_marks_pending_items_whose_next_attempt_is_in_the_bucket(store):
+    await store.add(page(6))
+    await store.record([failure(2), submitted(3), reply(4), failed(5)])
+    placed = [Placed(1, 1), Placed(2, 2), Placed(3, 2), Placed(4, 2), Placed(5, 2), Placed(6, 2)]
+    assert await store.adopt([*placed, Placed(1, 1), Placed(77, 1)], 500.0) == 2
+    found = await store.unfinished(range(1, 7))
+    assert found == {
+        1: Open(1, SUBMITTED, 1, 500.0),
+        2: Open(2, SUBMITTED, 2, 500.0),
+        3: Open(3, SUBMITTED, 1, 100.0),
+        6: Open(6, PENDING, 0, None),
+    }
+
+
+async def test_adopt_ends_backing_off(store):
+    await store.add(page(1))
+    await store.record([failure(1, retry_at=900.0)])
+    assert await store.adopt([Placed(1, 1)], 1.0) == 0
+    assert await store.adopt([Placed(1, 2)], 1.0) == 1
+    assert await store.next_due(0.0) is None
+
+
+async def test_unfinished_knows_only_what_was_asked_and_is_there(store):
+    await store.add(page(3))
+    await store.record([reply(1)])
+    assert set(await store.unfinished([1, 2, 2, 99, -1])) == {2}
+    assert await store.unfinished([]) == {}
+
+
+async def test_lowest_unfinished_is_where_an_output_may_still_turn_up(store):
+    await store.add(page(4))
+    assert await store.lowest_unfinished() is None
+    await store.record([submitted(3), failure(2)])
+    assert await store.lowest_unfinished() == 2
+    await store.record([reply(2)])
+    assert await store.lowest_unfinished() == 3
+    await store.record([failed(3)])
+    assert await store.lowest_unfinished() is None
+
+
+async def test_overdue_lists_old_submissions_oldest_first(store):
+    await store.add(page(5))
+    at = {1: 30.0, 2: 10.0, 3: 20.0, 4: 40.0}
+    await store.record([submitted(position, at=when) for position, when in at.items()])
+    late = await store.overdue(40.0, 9)
+    assert [(one.position, one.submitted_at) for one in late] == [(2, 10.0), (3, 20.0), (1, 30.0)]
+    assert [one.position for one in await store.overdue(40.0, 2)] == [2, 3]
+    await store.record([failure(2), reply(3)])
+    assert [one.position for one in await store.overdue(40.0, 9)] == [1]
+
+
+# Putting back -------------------------------------------------------------------------------------
+
+
+async def test_requeue_puts_failed_items_back_and_spares_their_attempts(store):
+    await store.add(page(4))
+    await store.record([failure(1), failed(1, 2), reply(2), submitted(3)])
+    assert await store.requeue() == 1
+    (first, last) = await store.pending(0, 9, 0.0)
+    assert (first.position, first.attempts, first.spared) == (1, 2, 2)
+    assert last.position == 4
+    assert (await only(store)).spared == 2
+    assert await store.counts() == Counts(pending=2, submitted=1, succeeded=1)
+    assert list(await store.record([failure(1, 2), failed(1, 3)])) == [None, PENDING]
+    assert await store.requeue() == 1
+    assert (await store.pending(0, 1, 0.0))[0].spared == 3
+
+
+CHOICES = {
+    "all": ({}, {1, 2, 3}),
+    "by code": ({"code": "timeout"}, {2, 3}),
+    "by key": ({"key": "001.jpg"}, {1}),
+    "by both": ({"code": "timeout", "key": "003.jpg"}, {3}),
+    "by both, contradicting": ({"code": "timeout", "key": "001.jpg"}, set()),
+    "by a key that did not fail": ({"key": "004.jpg"}, set()),
+    "by a code nobody has": ({"code": "http_503"}, set()),
+}
+
+
+@pytest.mark.parametrize(("choice", "expected"), CHOICES.values(), ids=CHOICES)
+async def test_requeue_chooses_by_the_code_of_the_final_failure_and_by_key(store, choice, expected):
+    await store.add(page(4))
+    await store.record([failure(1), failed(1, 2), failed(2, code="timeout"), reply(4)])
+    await store.record([failed(3, code="timeout")])
+    assert await store.requeue(**choice) == len(expected)
+    assert {one.position for one in await store.pending(0, 9, 0.0)} == expected
+
+
+async def test_requeue_takes_files_as_they_are_now(store, tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"12345")
+    gone = item("gone", path=str(tmp_path / "gone"))
+    await store.add([item("a", size=1, path=str(path)), gone])
+    await store.record([failed(1, code="file_changed"), failed(2, code="file_missing")])
+    await store.requeue()
+    seen, unseen = await store.pending(0, 9, 0.0)
+    stat = path.stat()
+    assert seen.files[0] == InputFile("files", str(path), 5, stat.st_mtime_ns)
+    assert (unseen.files[0].size, unseen.files[0].mtime_ns) == (None, None)
+    assert (await store.add([seen, gone])).changed == ()
+
+
+async def test_requeue_reaches_every_failed_item_of_a_long_run(store):
+    count = 2_345
+    for start in range(0, count, 1_000):
+        await store.add([item(str(one)) for one in range(start, min(count, start + 1_000))])
+    await store.record([failed(position) for position in range(1, count + 1)])
+    assert await store.requeue() == count
+    assert await store.counts() == Counts(pending=count)
+
+
+# The run ------------------------------------------------------------------------------------------
+
+
+async def test_counts_are_by_state(store):
+    assert await store.counts() == Counts()
+    await store.add(page(10))
+    await store.record([reply(1), reply(2), reply(3), failed(4), failed(5), submitted(6)])
+    assert await store.counts() == Counts(pending=4, submitted=1, succeeded=3, failed=2)
+
+
+async def test_the_end_of_the_source_is_noted(store):
+    assert store.source_is_read is False
+    await store.source_read()
+    assert store.source_is_read is True
+    assert store.info == INFO
+
+
+async def test_a_cancelled_verb_is_done_or_has_not_begun(store):
+    await store.add(page(2))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.record([reply(1)])
+    assert await store.counts() in {Counts(pending=2), Counts(pending=1, succeeded=1)}
+    assert list(await store.record([reply(2)])) == [PENDING]
+
+
+async def test_verbs_may_overlap(store):
+    await store.add(page(50))
+
+    async def one(position):
+        assert list(await store.record([reply(position)])) == [PENDING]
+        await store.pending(0, 5, 0.0)
+
+    async with anyio.create_task_group() as group:
+        for position in range(1, 51):
+            group.start_soon(one, position)
+    assert await store.counts() == Counts(succeeded=50)
+
+
+# The same answers to any script -------------------------------------------------------------------
+
+KEYS = "abcdef"
+TIMES = st.integers(0, 40).map(lambda quarters: quarters / 4)
+ITEMS = st.builds(
+    lambda key, size, moved, x: item(key, size=size, path="/other" if moved else None, x=x),
+    st.sampled_from(KEYS),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from([False] * 19 + [True]),
+    st.integers(0, 1),
+)
+RECORDS = st.builds(
+    lambda make, position, number, at, retry_at: make(position, number, at, retry_at),
+    st.sampled_from(
+        [
+            lambda position, number, at, _: reply(position, number, at=at, prediction=number),
+            lambda position, number, at, retry: failure(position, number, at=at, retry_at=retry),
+            lambda position, number, at, _: failed(position, number, code=f"code_{number % 2}"),
+            lambda position, number, at, _: submitted(position, number, at=at),
+        ]
+    ),
+    st.integers(1, len(KEYS)),
+    st.integers(1, 4),
+    TIMES,
+    st.none() | TIMES,
+)
+PLACED = st.builds(Placed, st.integers(1, len(KEYS)), st.integers(1, 4))
+VERBS = st.one_of(
+    st.tuples(st.just("add"), st.lists(ITEMS, max_size=5)),
+    st.tuples(st.just("record"), st.lists(RECORDS, max_size=6)),
+    st.tuples(st.just("record"), st.lists(RECORDS, max_size=6)),
+    st.tuples(st.just("adopt"), st.lists(PLACED, max_size=4), TIMES),
+    st.tuples(st.just("requeue"), st.sampled_from([None, "code_0", "code_1"])),
+    st.tuples(st.just("source_read")),
+    st.tuples(st.just("reopen")),
+)
+
+
+async def answer(store, verb, *args):
+    """What a verb answers, errors included; records of items that are not there are left out."""
+    if verb == "record":
+        total = (await store.counts()).total
+        args = ([record for record in args[0] if record.position <= total],)
+    try:
+        if verb == "requeue":
+            return await store.requeue(code=args[0])
+        answered = await getattr(store, verb)(*args)
+    except SourceError as error:
+        return str(error)
+    return list(answered) if isinstance(answered, (list, tuple)) else answered
+
+
+async def look(store):
+    """All that can be asked of a store."""
+    return {
+        "counts": await store.counts(),
+        "pending": [list(await store.pending(after, 3, 5.0)) for after in (0, 2)],
+        "all pending": list(await store.pending(0, 99, FOREVER)),
+        "next due": [await store.next_due(after) for after in (0.0, 5.0)],
+        "unfinished": await store.unfinished(range(len(KEYS) + 2)),
+        "lowest": await store.lowest_unfinished(),
+        "overdue": [list(await store.overdue(before, 3)) for before in (5.0, FOREVER)],
+        "read": store.source_is_read,
+    }
+
+
+def outcomes(directory):
+    with RunReader(directory) as reader:
+        return {
+            result.key: result.prediction if result.state is SUCCEEDED else result.code
+            for result in reader.results("finished")
+        }
+
+
+async def compare(directory, script):
+    memory = MemoryStore(INFO)
+    async with SqliteStore.create(directory, INFO):
+        pass
+    left = [list(step) for step in script]
+    while left:
+        async with SqliteStore.open(directory) as sqlite:
+            while left:
+                step = left.pop(0)
+                if step[0] == "reopen":
+                    break
+                assert await answer(sqlite, *step) == await answer(memory, *step)
+                assert await look(sqlite) == await look(memory)
+    assert outcomes(directory) == {
+        key: outcome.prediction if isinstance(outcome, Reply) else outcome.code
+        for key, outcome in memory.results().items()
+    }
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(script=st.lists(VERBS, max_size=15))
+def test_every_store_answers_the_same_to_any_script(tmp_path_factory, script):
+    anyio.run(compare, tmp_path_factory.mktemp("run"), script)

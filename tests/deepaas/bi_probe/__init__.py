@@ -1,0 +1,1 @@
+"""A DEEPaaS module that answers, and fails, as it is told: see `api`."""

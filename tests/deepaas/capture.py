@@ -1,0 +1,72 @@
+"""Write down what a real DEEPaaS answers to every case: `python tests/deepaas/capture.py VENV...`.
+
+Each VENV is a virtual environment with a DEEPaaS and the module of this folder (`make deepaas`
+makes some). Of each case, `tests/fixtures/captured/<version>/` gets `<case>.body` (sync),
+`<case>.log` and, if there is one, its output (async): `<case>.json`, or what became of it,
+`<case>.ORPHAN.tmp-file-*`. Everything is raw; so make the environments where nothing private shows.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from deepaas_cases import CASES, FILES, Case  # noqa: E402 - from the folder above
+
+from batchinfer.domain import Failure, Mode  # noqa: E402
+from batchinfer.local.environment import Environment  # noqa: E402
+from batchinfer.local.journal import Journal  # noqa: E402
+from batchinfer.local.options import Options  # noqa: E402
+from batchinfer.local.predictor import Order, Predictor  # noqa: E402
+from batchinfer.oscar.payload import FileContent, build, file_format, sendable  # noqa: E402
+
+CAPTURED = HERE.parent / "fixtures" / "captured"
+AT_A_TIME = 2
+
+
+def capture(venv: Path) -> None:
+    """All cases with one version."""
+    version = Environment(venv).versions[0]
+    folder = CAPTURED / version
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    predictor = Predictor(Options(deepaas_venv=str(venv)), Journal(None))
+
+    def one(case: Case) -> None:
+        body, chance = payload(case), Random(case.name)
+        name = f"event-file-00000000-0000-4000-8000-{chance.randrange(10**12):012}"
+        (folder / f"{case.name}.body").write_bytes(
+            predictor.call(Order("sync", name, body, chance))
+        )
+        outputs = predictor.job(Order("async", f"{case.name}.json", body, chance))
+        for output, data in outputs.items():
+            orphan = output.startswith("tmp-file-")
+            (folder / (f"{case.name}.ORPHAN.{output}" if orphan else output)).write_bytes(data)
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        list(pool.map(one, (case for case in CASES.values() if case.captured)))
+
+
+def payload(case: Case) -> bytes:
+    """As batchinfer sends it; a careless request as it is."""
+    if case.careless:
+        return json.dumps(case.params).encode()
+    params = sendable(case.params, tuple(case.files), Mode.SYNC)
+    assert not isinstance(params, Failure), params
+    files = [
+        FileContent(param, file_format(name, FILES[name]), FILES[name])
+        for param, name in case.files.items()
+    ]
+    return build(params, files)
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        capture(Path(path))

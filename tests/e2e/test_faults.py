@@ -1,0 +1,76 @@
+"""A service that does all at once what the contract says: the results are exact all the same."""
+
+import hashlib
+from pathlib import Path
+
+from service import batchinfer, config, images, rows
+
+import batchinfer as bi
+from batchinfer.local.options import Fault, Options
+from batchinfer.local.running import running
+from batchinfer.store.reader import RunReader
+
+
+def assert_exact(run: Path, photos: Path, count: int) -> None:
+    """Every file has one row, and that row was made from that very file."""
+    found = {row["key"]: row for row in rows(run)}
+    assert len(found) == count
+    for path in photos.rglob("*.png"):
+        row = found[path.relative_to(photos).as_posix()]
+        assert row["state"] == "succeeded", row
+        assert row["prediction"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_async_through_orphans_lost_events_killed_models_and_a_restarting_store(tmp_path: Path):
+    count = 1000
+    photos, run = images(tmp_path / "photos", count), tmp_path / "run"
+    faults = Options(
+        threads=True,
+        containers=8,
+        deepaas="2.6.0",
+        lose_events=0.03,
+        kill_models=0.02,
+        store_restarts=20,
+        store_outage=3,
+        seed=3,
+    )
+    with running(faults) as service:
+        toml = config(tmp_path / "c.toml", service, 'mode = "async"\ntimeout = "8s"')
+        batchinfer("run", photos, "-c", toml, "-o", run, "-n", 100)
+        ran = service.stats()["async_started"]
+    assert_exact(run, photos, count)
+    with RunReader(run) as reader:
+        codes = {
+            attempt.outcome.code
+            for row in reader.results()
+            if row.attempts > 1
+            for attempt in reader.item(row.key).attempts
+            if isinstance(attempt.outcome, bi.Failure)
+        }
+    assert codes == {"no_output", "model_killed"}
+    assert ran < count * 1.1
+
+
+def test_sync_through_every_passing_fault(tmp_path: Path):
+    count = 400
+    photos, run = images(tmp_path / "photos", count), tmp_path / "run"
+    faults = Options(
+        threads=True,
+        containers=8,
+        cold_start=1,
+        kill_models=0.02,
+        fail_with=(
+            Fault("502", 0.02),
+            Fault("502/nginx", 0.02),
+            Fault("503", 0.05),
+            Fault("429", 0.02),
+            Fault("500", 0.02),
+            Fault("504", 0.02),
+            Fault("502/cold", 0.02),
+        ),
+        seed=5,
+    )
+    with running(faults) as service:
+        toml = config(tmp_path / "c.toml", service, 'mode = "sync"\nmax_attempts = 12')
+        batchinfer("run", photos, "-c", toml, "-o", run, "-n", 16)
+    assert_exact(run, photos, count)

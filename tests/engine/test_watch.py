@@ -1,0 +1,251 @@
+"""What turns up in the bucket, decided: real logs and outputs, any order, any page size."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
+from batchinfer.backends.redact import Redactor
+from batchinfer.backends.watch import BucketWatcher
+from batchinfer.domain import Attempt, Counts, Failure, Item, Record, Reply, State, Submitted
+from batchinfer.errors import FatalError
+from batchinfer.oscar.names import object_name
+from batchinfer.ports import Arrival, Placed
+from batchinfer.testing import MemoryStore
+
+RUN = "run1"
+GRACE = 30.0
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def fixture(name: str) -> bytes:
+    return (FIXTURES / name).read_bytes()
+
+
+OK_LOG = fixture("async_2.5.2_ok_dict.log")
+OK_JSON = fixture("async_2.5.2_ok_dict.json")
+STRAY_LOG = fixture("async_2.6.0_ok_dict.log")
+STRAY = "outputs/tmp-file-nwtfa.json"
+VALUE = {"a": 1, "b": None, "c": True, "s": 'it\'s "q"\nnl', "f": 0.1}
+
+
+class Desk:
+    """A run of submitted items, its bucket, and a watcher over it."""
+
+    def __init__(self, page_size: int = 1000) -> None:
+        self.bucket, self.store = MemoryBucket(page_size=page_size), MemoryStore()
+        self.watcher = BucketWatcher(
+            self.bucket, run_id=RUN, redact=Redactor(["hidden-secret"]), grace=GRACE
+        )
+        self.arrivals: list[Arrival] = []
+
+    async def submit(self, count: int = 1, attempt: int = 1) -> None:
+        await self.store.add([Item(f"k{n}") for n in range(1, count + 1)])
+        for position in range(1, count + 1):
+            await self.record(position, attempt, Submitted("x"), State.SUBMITTED)
+
+    async def record(self, position: int, attempt: int, outcome, state: State) -> None:
+        record = Record(position, Attempt(attempt, 1.0, 1.0, outcome), state)
+        assert (await self.store.record([record]))[0] is not None
+
+    def put(self, extension: str, body: bytes, position: int = 1, attempt: int = 1) -> None:
+        self.bucket.objects[f"outputs/{object_name(RUN, position, attempt)}.{extension}"] = body
+
+    async def look(self) -> list[Arrival]:
+        before = len(self.arrivals)
+
+        async def emit(arrival: Arrival) -> None:
+            self.arrivals.append(arrival)
+
+        await self.watcher.look(self.store, emit)
+        return self.arrivals[before:]
+
+    async def outcome(self):
+        """The only outcome of one look; None when nothing was decided."""
+        arrived = await self.look()
+        assert len(arrived) <= 1
+        return arrived[0].outcome if arrived else None
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.submit()
+    return desk
+
+
+async def test_a_whole_pair_is_a_reply_with_its_log(desk: Desk):
+    desk.put("log", OK_LOG)
+    desk.put("json", OK_JSON)
+    reply = await desk.outcome()
+    assert reply.prediction == VALUE
+    assert "Output is saved" in reply.log
+
+
+async def test_log_first_waits_for_its_json(desk: Desk):
+    desk.put("log", OK_LOG)
+    assert await desk.outcome() is None
+    desk.put("json", OK_JSON)
+    assert (await desk.outcome()).prediction == VALUE
+
+
+async def test_json_first_waits_for_its_log(desk: Desk):
+    desk.put("json", OK_JSON)
+    assert await desk.outcome() is None
+    desk.put("log", OK_LOG)
+    assert (await desk.outcome()).log
+
+
+async def test_json_alone_is_a_reply_after_the_grace_period(desk: Desk):
+    desk.put("json", OK_JSON)
+    assert await desk.outcome() is None
+    await anyio.sleep(GRACE)
+    reply = await desk.outcome()
+    assert (reply.prediction, reply.log) == (VALUE, "")
+
+
+async def test_a_failure_in_the_log_needs_no_json(desk: Desk):
+    desk.put("log", fixture("async_2.5.2_fail_exception.log"))
+    failure = await desk.outcome()
+    assert (failure.code, failure.message) == ("model_error", "ValueError: boom")
+
+
+async def test_a_log_that_says_nothing_is_a_killed_model_after_the_grace_period(desk: Desk):
+    desk.put("log", fixture("async_2.5.2_fail_killed.log"))
+    assert await desk.outcome() is None
+    await anyio.sleep(GRACE - 1)
+    assert await desk.outcome() is None
+    await anyio.sleep(1)
+    assert (await desk.outcome()).code == "model_killed"
+
+
+async def test_a_saved_output_that_never_comes_is_lost(desk: Desk):
+    desk.put("log", OK_LOG)
+    assert await desk.outcome() is None
+    await anyio.sleep(GRACE)
+    assert (await desk.outcome()).code == "output_lost"
+
+
+async def test_an_orphan_is_taken_by_the_log_that_names_it_and_then_deleted(desk: Desk):
+    desk.put("log", STRAY_LOG)
+    desk.bucket.objects[STRAY] = OK_JSON
+    desk.bucket.objects["outputs/tmp-file-other.json"] = b"not ours"
+    assert (await desk.outcome()).prediction == VALUE
+    assert STRAY in desk.bucket.objects
+    await desk.watcher.tidy(desk.store)
+    assert STRAY not in desk.bucket.objects
+    assert "outputs/tmp-file-other.json" in desk.bucket.objects
+
+
+async def test_an_orphan_may_come_after_its_log(desk: Desk):
+    desk.put("log", STRAY_LOG)
+    assert await desk.outcome() is None
+    desk.bucket.objects[STRAY] = OK_JSON
+    assert (await desk.outcome()).prediction == VALUE
+
+
+async def test_an_output_that_is_an_image_comes_as_bytes(desk: Desk):
+    desk.put("log", fixture("async_2.5.2_ok_bytesio_png.log"))
+    desk.put("json", fixture("async_2.5.2_ok_bytesio_png.json"))
+    reply = await desk.outcome()
+    assert reply.media_type == "image/png"
+    assert reply.data == fixture("async_2.5.2_ok_bytesio_png.json")
+
+
+async def test_markers_other_runs_and_foreign_names_are_ignored(desk: Desk):
+    for key in (
+        "outputs/",
+        "inputs/",
+        "outputs/other1-000000001-1.log",
+        f"outputs/{RUN}-notes.log",
+        f"outputs/{RUN}-000000001-1.txt",
+        f"outputs/{RUN}-000000099-1.log",
+    ):
+        desk.bucket.objects[key] = OK_LOG
+    assert await desk.look() == []
+
+
+async def test_what_is_recorded_is_not_fetched_again(desk: Desk):
+    desk.put("log", OK_LOG)
+    desk.put("json", OK_JSON)
+    await desk.look()
+    await desk.record(1, 1, Reply(), State.SUCCEEDED)
+    desk.bucket.get = None  # it would fail
+    assert await desk.look() == []
+
+
+async def test_a_failure_is_told_once_while_its_item_is_tried_again(desk: Desk):
+    desk.put("log", fixture("async_2.5.2_fail_exception.log"))
+    failure = await desk.outcome()
+    await desk.record(1, 1, failure, State.PENDING)
+    assert await desk.look() == []
+    await desk.record(1, 2, Submitted("x"), State.SUBMITTED)
+    desk.put("log", OK_LOG, attempt=2)
+    desk.put("json", OK_JSON, attempt=2)
+    (arrival,) = await desk.look()
+    assert (arrival.attempt, arrival.outcome.prediction) == (2, VALUE)
+
+
+async def test_a_late_output_of_an_older_attempt_is_told(desk: Desk):
+    await desk.record(1, 1, Failure("no_output", "x"), State.PENDING)
+    await desk.record(1, 2, Submitted("x"), State.SUBMITTED)
+    desk.put("log", OK_LOG, attempt=1)
+    desk.put("json", OK_JSON, attempt=1)
+    (arrival,) = await desk.look()
+    assert (arrival.attempt, arrival.item.attempt) == (1, 2)
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3, 7, 1000])
+async def test_pairs_are_whole_whatever_the_page_size(page_size: int):
+    desk = Desk(page_size)
+    await desk.submit(25)
+    for position in range(1, 26):
+        desk.put("json", OK_JSON, position)
+        desk.put("log", OK_LOG, position)
+    arrived = await desk.look()
+    assert sorted(arrival.item.position for arrival in arrived) == list(range(1, 26))
+    assert all(isinstance(arrival.outcome, Reply) for arrival in arrived)
+    assert all(arrival.outcome.log for arrival in arrived)
+
+
+async def test_a_bucket_that_does_not_answer_raises_one_plain_error(desk: Desk):
+    desk.put("log", OK_LOG)
+    desk.put("json", OK_JSON)
+    desk.bucket.trouble = BucketUnreachable("away")
+    with pytest.raises(BucketUnreachable):
+        await desk.look()
+    desk.bucket.trouble = None
+    assert (await desk.outcome()).prediction == VALUE
+
+
+async def test_secrets_are_redacted_from_log_and_output(desk: Desk):
+    desk.put("log", OK_LOG + b"\n[*] Final command: predict --key hidden-secret\n")
+    desk.put("json", b'{"echo": "hidden-secret"}')
+    reply = await desk.outcome()
+    assert "hidden-secret" not in reply.log + str(reply.prediction)
+
+
+@pytest.mark.parametrize("page_size", [1, 4, 1000])
+async def test_input_objects_of_this_run_are_found(page_size: int):
+    desk = Desk(page_size)
+    for position in range(1, 11):
+        desk.bucket.objects[f"inputs/{object_name(RUN, position, 2)}.json"] = b"{}"
+    desk.bucket.objects["inputs/"] = b""
+    desk.bucket.objects["inputs/other.json"] = b"{}"
+    found: list[Placed] = []
+
+    async def adopt(placed) -> None:
+        found.extend(placed)
+
+    await desk.watcher.placed(adopt)
+    assert found == [Placed(position, 2) for position in range(1, 11)]
+    assert await desk.store.counts() == Counts()
+
+
+async def test_a_deepaas_that_is_too_old_ends_the_run(desk: Desk):
+    too_old = b"Error: DEEPaaS version must be >=2.5.0. Current version is: 2.3.1\n"
+    desk.put("log", too_old)
+    with pytest.raises(FatalError, match=r"2\.3\.1") as fatal:
+        await desk.look()
+    assert fatal.value.code == "deepaas_too_old"

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batchinfer.backends.files import THREADS, Loader, read_files
+from batchinfer.domain import Failure, InputFile, Item, Kind, Mode
+
+SHRINKING = Path("/sys/kernel/uevent_seqnum")
+"""Says that it has 4,096 bytes, and has a few."""
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+def seen(path: Path, param: str = "files") -> InputFile:
+    """The file as a source would have recorded it."""
+    now = path.stat()
+    return InputFile(param, str(path), now.st_size, now.st_mtime_ns)
+
+
+def failure_of(file: InputFile, limit: int = 1000) -> Failure:
+    failure = read_files([file], limit)
+    assert isinstance(failure, Failure)
+    assert failure.message.isprintable()
+    return failure
+
+
+async def load(item: Item, mode: Mode = Mode.SYNC, **params: object) -> bytes | Failure:
+    return await Loader(params, mode).load(item)
+
+
+async def test_an_item_becomes_a_payload_with_its_own_parameters_winning(tmp_path: Path):
+    picture, mask = tmp_path / "a.b.JPG", tmp_path / "mask"
+    picture.write_bytes(b"\xff\xd8picture")
+    mask.write_bytes(b"\x89PNG\r\n\x1a\nmask")
+    item = Item("a", (seen(picture), seen(mask, "mask")), {"size": 2})
+    body = await load(item, size=1, name="x")
+    assert isinstance(body, bytes)
+    payload = json.loads(body)
+    first, second = payload.pop("oscar-files")
+    assert payload == {"size": 2, "name": "x"}
+    assert (first["key"], first["file_format"]) == ("files", "jpg")
+    assert base64.b64decode(first["data"]) == b"\xff\xd8picture"
+    assert (second["key"], second["file_format"]) == ("mask", "png")
+
+
+async def test_an_item_without_files_is_its_parameters():
+    body = await load(Item("a", (), {"text": "hello"}))
+    assert isinstance(body, bytes)
+    assert json.loads(body) == {"text": "hello"}
+
+
+async def test_parameters_are_checked_with_the_files_of_each_item(tmp_path: Path):
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"x")
+    loader = Loader({"files": "x"}, Mode.SYNC)
+    refused = await loader.load(Item("a", (seen(file),)))
+    assert isinstance(refused, Failure)
+    assert refused.code == "bad_param"
+    assert isinstance(await loader.load(Item("b", (seen(file, "image"),))), bytes)
+
+
+async def test_the_mode_decides_what_can_be_sent():
+    item = Item("a", (), {"event": "x"})
+    assert isinstance(await load(item, Mode.SYNC), Failure)
+    assert isinstance(await load(item, Mode.ASYNC), bytes)
+
+
+def test_a_file_is_read_whole(tmp_path: Path):
+    file = tmp_path / "a"
+    file.write_bytes(os.urandom(300_000))
+    contents = read_files([seen(file)])
+    assert not isinstance(contents, Failure)
+    assert contents[0][1] == file.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["nowhere/a.jpg", "file/below", "nul\0name"])
+def test_a_file_that_is_not_there(tmp_path: Path, path: str):
+    (tmp_path / "file").write_bytes(b"x")
+    failure = failure_of(InputFile("files", f"{tmp_path}/{path}"))
+    assert (failure.code, failure.kind) == ("file_missing", Kind.PERMANENT)
+    assert "batchinfer retry RUN" in failure.message
+
+
+def test_a_path_is_shown_on_one_line_whatever_its_bytes(tmp_path: Path):
+    failure = failure_of(InputFile("files", os.fsdecode(b"/nowhere/a\nb\xff.jpg")))
+    assert "/nowhere/a\\nb\\xff.jpg" in failure.message
+
+
+@pytest.mark.parametrize("made", ["directory", "pipe", "loop"])
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path, made: str):
+    path = tmp_path / "a"
+    match made:
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)  # reading it would wait for ever
+        case _:
+            path.symlink_to(path)
+    failure = failure_of(InputFile("files", str(path)))
+    assert (failure.code, failure.kind) == ("file_unreadable", Kind.PERMANENT)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(tmp_path: Path):
+    file = tmp_path / "a"
+    file.write_bytes(b"x")
+    file.chmod(0)
+    failure = failure_of(seen(file))
+    assert failure.code == "file_unreadable"
+    assert "Permission denied" in failure.message
+
+
+def test_an_empty_file_is_not_sent(tmp_path: Path):
+    file = tmp_path / "a"
+    file.touch()
+    assert failure_of(seen(file)).code == "file_empty"
+
+
+def test_a_file_that_is_not_the_one_that_was_added(tmp_path: Path):
+    file = tmp_path / "a"
+    file.write_bytes(b"as it was")
+    known = seen(file)
+    file.write_bytes(b"as it is now")
+    failure = failure_of(known)
+    assert failure.code == "file_changed"
+    assert "12 bytes now, and had 9" in failure.message
+    assert "batchinfer retry RUN --code file_changed" in failure.message
+
+    os.utime(file, ns=(1, 2))
+    same_size = InputFile("files", str(file), 12, 1)
+    assert "written to after it was added" in failure_of(same_size).message
+
+
+def test_what_was_not_recorded_is_not_compared(tmp_path: Path):
+    file = tmp_path / "a"
+    file.write_bytes(b"x")
+    assert not isinstance(read_files([InputFile("files", str(file))]), Failure)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no such file system here")
+def test_a_file_that_says_it_is_empty_is_believed():
+    failure = failure_of(InputFile("files", "/proc/self/status"))
+    assert failure.code == "file_empty"
+
+
+@pytest.mark.skipif(not SHRINKING.exists(), reason="no such file system here")
+def test_a_file_that_ends_before_its_length_changed_while_it_was_read():
+    failure = failure_of(InputFile("files", str(SHRINKING)), limit=10_000)
+    assert failure.code == "file_changed"
+    assert "changed while it was read" in failure.message
+
+
+def test_the_limit_is_for_all_files_of_an_item_together(tmp_path: Path):
+    files = []
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"x" * 400)
+        files.append(seen(tmp_path / name, name))
+    failure = read_files(files, 1000)
+    assert isinstance(failure, Failure)
+    assert failure.code == "file_too_large"
+    assert str(tmp_path / "c") in failure.message
+    assert "200 left" in failure.message
+    assert not isinstance(read_files(files, 1200), Failure)
+
+
+async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"x")
+    loader, stuck = Loader({}, Mode.SYNC, patience=0.05), threading.Event()
+    async with anyio.create_task_group() as group:
+        for _ in range(THREADS):  # every thread hangs, as on a dead file server
+            group.start_soon(loader._threads.run, stuck.wait)
+        await anyio.wait_all_tasks_blocked()
+        failure = await loader.load(Item("a", (InputFile("files", str(path)),)))
+        stuck.set()
+    assert (failure.code, failure.kind, failure.sent) == ("file_unreadable", Kind.TRANSIENT, False)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shlex
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchinfer.backends.redact import Redactor
+
+SECRETS = ["0123456789abcdef" * 4, "pa ss/wo+rd", 'it\'s "quoted" & <é>\\n', "secret-key=="]
+
+SPELLINGS = {
+    "plain": str,
+    "url": lambda s: quote(s, safe=""),
+    "url path": quote,
+    "url, lower-case escapes": lambda s: re.sub("%..", lambda m: m[0].lower(), quote(s, safe="")),
+    "form": quote_plus,
+    "json": json.dumps,
+    "json, unicode kept": lambda s: json.dumps(s, ensure_ascii=False),
+    "python": repr,
+    "shell": shlex.quote,
+    "html": html.escape,
+    "base64": lambda s: base64.b64encode(s.encode()).decode(),
+    "base64 of more": lambda s: base64.b64encode(b"user:" + s.encode() + b"\n").decode(),
+    "base64 of one before": lambda s: base64.b64encode(b":" + s.encode()).decode(),
+    "url-safe base64": lambda s: base64.urlsafe_b64encode(b"?>" + s.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_secret_is_masked_however_it_is_spelled(secret, spelling):
+    redact = Redactor([secret])
+    told = f"before {SPELLINGS[spelling](secret)} after"
+    masked = redact.text(told)
+    assert "***" in masked
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
+    # Base64 leaves the characters that mix with the neighbours: six of a secret's bits at most.
+    assert len(masked) <= len("before *** after") + (13 if "base64" in spelling else 2)
+    assert redact.data(told.encode()) == masked.encode()
+
+
+def test_the_longest_secret_wins_where_one_holds_another():
+    redact = Redactor(["abcd", "abcdefgh"])
+    assert redact.text("abcdefgh abcd") == "*** ***"
+
+
+def test_what_is_too_short_to_be_a_secret_is_left_alone():
+    assert Redactor(["", "abc"]).text("abc, as in alphabet") == "abc, as in alphabet"
+
+
+def test_bytes_without_a_secret_are_not_copied():
+    body = b"\x89PNG" * 1000
+    assert Redactor(SECRETS).data(body) is body
+
+
+@given(st.text(min_size=4).filter(lambda s: "*" not in s), st.text(), st.text())
+def test_no_secret_survives_in_any_text(secret, before, after):
+    masked = Redactor([secret]).text(before + secret + after)
+    assert secret not in masked
+
+
+@given(st.text(min_size=4), st.binary(max_size=200))
+def test_any_secret_and_any_bytes_are_survived(secret, data):
+    redact = Redactor([secret])
+    assert redact.data(redact.data(data)) == redact.data(data)

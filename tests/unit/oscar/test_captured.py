@@ -1,0 +1,76 @@
+"""Every answer captured from the real DEEPaaS is read as what the module did: none misread.
+
+The expectations are those of the table of cases (`deepaas_cases.py`), written by hand; the answers
+were written down by `tests/deepaas/capture.py`.
+"""
+
+from pathlib import Path
+
+import pytest
+from deepaas_cases import ALL, ASYNC, CASES, SYNC, Fails, agrees
+
+from batchinfer.domain import Failure, Kind
+from batchinfer.oscar.reply import Saved, killed, orphan_of, read_body, read_log, read_output
+
+CAPTURED = Path(__file__).parents[2] / "fixtures" / "captured"
+TABLE = [
+    pytest.param(version, case, id=f"{version}-{case.name}")
+    for version in ALL
+    for case in CASES.values()
+    if case.captured
+]
+TRANSIENT = {"model_killed"}
+
+
+def reads(outcome, expected):
+    """It agrees, and a failure's kind is right as well."""
+    agrees(outcome, expected)
+    if isinstance(outcome, Failure):
+        assert outcome.kind is (Kind.TRANSIENT if outcome.code in TRANSIENT else Kind.PERMANENT)
+
+
+def outputs(version, case):
+    """What a case left in the bucket besides its log."""
+    folder = CAPTURED / version
+    found = [folder / f"{case.name}.json", *folder.glob(f"{case.name}.ORPHAN.tmp-file-*")]
+    return [path for path in found if path.exists()]
+
+
+@pytest.mark.parametrize(("version", "case"), TABLE)
+def test_a_sync_answer_is_read_as_what_the_module_did(version, case):
+    body = (CAPTURED / version / f"{case.name}.body").read_bytes()
+
+    reads(read_body(body), case.expected(SYNC, version))
+
+
+@pytest.mark.parametrize(("version", "case"), TABLE)
+def test_an_async_pair_is_read_as_what_the_module_did(version, case):
+    expected = case.expected(ASYNC, version)
+    log = (CAPTURED / version / f"{case.name}.log").read_bytes()
+    told, found = read_log(log), outputs(version, case)
+    match expected:
+        case Fails("output_lost"):
+            assert isinstance(told, Saved)
+            assert found == []
+        case Fails("model_killed"):
+            assert told is None
+            assert found == []
+            reads(killed(log), expected)
+        case Fails():
+            reads(told, expected)
+        case _:
+            assert isinstance(told, Saved), told
+            (output,) = found
+            assert told.stray == (version == "2.6.0")
+            if told.stray:
+                assert output.name == f"{case.name}.ORPHAN.{orphan_of(told.path)}"
+            reads(read_output(output.read_bytes(), log.decode()), expected)
+
+
+def test_what_was_captured_is_whole_and_enough():
+    names = {version: {path.name for path in (CAPTURED / version).iterdir()} for version in ALL}
+    cases = {case.name for case in CASES.values() if case.captured}
+
+    for found in names.values():
+        assert {name.partition(".")[0] for name in found} == cases
+    assert 2 * len(TABLE) >= 150

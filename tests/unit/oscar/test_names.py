@@ -1,0 +1,112 @@
+"""Object names: what the service script's habits and the listing's order ask of them."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchinfer.oscar.names import (
+    INPUTS,
+    MAX_POSITION,
+    OUTPUTS,
+    Output,
+    new_run_id,
+    object_name,
+    parse_name,
+    parse_output,
+    start_after,
+)
+
+RUN = "k3x9a1b2c4"
+positions = st.integers(1, MAX_POSITION)
+attempts = st.integers(1, 999)
+
+
+@given(st.binary(min_size=8, max_size=16))
+def test_a_run_id_is_ten_letters_and_digits_and_begins_with_a_letter(seed):
+    assert re.fullmatch(r"[a-z][a-z0-9]{9}", new_run_id(seed))
+
+
+def test_run_ids_of_different_bytes_differ():
+    seeds = [number.to_bytes(8) for number in range(5000)]
+    assert len(set(map(new_run_id, seeds))) == 5000
+
+
+def test_too_few_random_bytes_are_refused():
+    with pytest.raises(ValueError, match="8 random bytes, not 7"):
+        new_run_id(b"1234567")
+
+
+@given(st.binary(min_size=8, max_size=8), positions, attempts)
+def test_a_name_survives_the_service_script(seed, position, attempt):
+    name = object_name(new_run_id(seed), position, attempt)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", name)
+    assert "event-file" not in name
+    assert not name.startswith("tmp-file-")
+    assert parse_name(new_run_id(seed), name) == (position, attempt)
+
+
+@given(positions, positions, attempts, attempts)
+def test_key_order_is_position_order(one, other, attempt, another):
+    first, second = object_name(RUN, one, attempt), object_name(RUN, other, another)
+    if one != other:
+        assert (first < second) == (one < other)
+
+
+@given(positions, attempts, st.sampled_from(["json", "log"]))
+def test_an_output_is_read_back(position, attempt, extension):
+    key = f"{OUTPUTS}{object_name(RUN, position, attempt)}.{extension}"
+    assert parse_output(RUN, key) == Output(position, attempt, extension)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        OUTPUTS,
+        INPUTS,
+        f"{OUTPUTS}{RUN}",
+        f"{INPUTS}{RUN}-000000001-1.json",
+        f"{OUTPUTS}{RUN}-000000001-1",
+        f"{OUTPUTS}{RUN}-000000001-1.png",
+        f"{OUTPUTS}{RUN}-000000001-1.json.log",
+        f"{OUTPUTS}{RUN}-000000001-1.JSON",
+        f"{OUTPUTS}{RUN}-1-1.json",
+        f"{OUTPUTS}{RUN}-000000000-1.json",
+        f"{OUTPUTS}{RUN}-000000001-0.json",
+        f"{OUTPUTS}{RUN}-000000001-01.json",
+        f"{OUTPUTS}{RUN}-000000001--1.json",
+        f"{OUTPUTS}{RUN}-000000001-1-1.json",
+        f"{OUTPUTS}{RUN}-\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661-1.json",
+        f"{OUTPUTS}another-000000001-1.json",
+        f"{OUTPUTS}{RUN}x-000000001-1.json",
+        f"{OUTPUTS}sub/{RUN}-000000001-1.json",
+        f"{OUTPUTS}tmp-file-abcde.json",
+        f"other/{RUN}-000000001-1.json",
+        f"{RUN}-000000001-1.json",
+        "",
+    ],
+)
+def test_a_key_that_is_no_output_of_this_run_is_none(key):
+    assert parse_output(RUN, key) is None
+
+
+@given(st.text())
+def test_no_key_breaks_the_parser(key):
+    assert parse_output(RUN, OUTPUTS + key) is None or key.startswith(RUN)
+
+
+@given(st.integers(2, MAX_POSITION), attempts)
+def test_a_listing_starts_right_before_the_first_output_of_a_position(position, attempt):
+    after = start_after(RUN, position)
+    assert after < f"{OUTPUTS}{object_name(RUN, position, attempt)}.json"
+    assert after > f"{OUTPUTS}{object_name(RUN, position - 1, attempt)}.log"
+
+
+@pytest.mark.parametrize(
+    ("run_id", "position", "attempt"),
+    [(RUN, 0, 1), (RUN, MAX_POSITION + 1, 1), (RUN, 1, 0), ("a-b", 1, 1), ("A", 1, 1), ("", 1, 1)],
+)
+def test_a_name_that_would_not_survive_is_refused(run_id, position, attempt):
+    with pytest.raises(ValueError, match=r"run id|no object"):
+        object_name(run_id, position, attempt)

@@ -1,0 +1,97 @@
+"""Exactly what a run has made and recorded is deleted: no neighbour, no stranger, nothing open."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchinfer.api.cleaning import Cleaned, sweep
+from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
+
+RUN = "abc"
+DONE = frozenset({1, 2, 5})
+OURS = {
+    "inputs/abc-000000001-1.json",
+    "outputs/abc-000000001-1.json",
+    "outputs/abc-000000001-1.log",
+    "inputs/abc-000000002-1.json",
+    "inputs/abc-000000002-12.json",
+    "outputs/abc-000000002-12.log",
+}
+OPEN = {
+    "inputs/abc-000000003-1.json",
+    "outputs/abc-000000003-1.log",
+    "inputs/abc-000000010-1.json",
+}
+FOREIGN = {
+    "inputs/",
+    "outputs/",
+    "inputs/abc",
+    "inputs/abc-",
+    "inputs/abc-000000001-1",
+    "inputs/abc-000000001-1.log",
+    "inputs/abc-000000001-1.json.json",
+    "inputs/abc-000000001-01.json",
+    "inputs/abc-000000001-0.json",
+    "inputs/abc-00000001-1.json",
+    "inputs/abc-000000001-1-1.json",
+    "inputs/abc-000000000-1.json",
+    "inputs/abc-mine.json",
+    "inputs/abcd-000000001-1.json",
+    "inputs/ab-000000001-1.json",
+    "inputs/xabc-000000001-1.json",
+    "inputs/sub/abc-000000001-1.json",
+    "outputs/abc-000000001-1.png",
+    "outputs/abc-000000001-1.json.log",
+    "outputs/inputs/abc-000000001-1.json",
+    "outputs/tmp-file-abcde.json",
+    "abc-000000001-1.json",
+    "mine/abc-000000001-1.json",
+}
+
+
+def final(positions):
+    return DONE & set(positions)
+
+
+def bucket(keys, **options) -> MemoryBucket:
+    made = MemoryBucket(**options)
+    made.objects = dict.fromkeys(keys, b"12345")
+    return made
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 1000])
+async def test_only_what_is_ours_and_final_is_deleted(page_size):
+    store = bucket(OURS | OPEN | FOREIGN, page_size=page_size)
+
+    assert await sweep(store, RUN, final) == Cleaned(3, 3, 30, 3)
+    assert set(store.objects) == OPEN | FOREIGN
+
+
+async def test_a_dry_run_counts_the_same_and_deletes_nothing():
+    store = bucket(OURS | OPEN | FOREIGN, page_size=2)
+
+    assert await sweep(store, RUN, final, dry_run=True) == Cleaned(3, 3, 30, 3)
+    assert set(store.objects) == OURS | OPEN | FOREIGN
+
+
+async def test_a_second_time_there_is_nothing_left_to_do():
+    store = bucket(OURS | FOREIGN)
+    await sweep(store, RUN, final)
+
+    assert await sweep(store, RUN, final) == Cleaned()
+
+
+async def test_trouble_of_the_bucket_leaves_alone():
+    store = bucket(OURS)
+    store.trouble = BucketUnreachable("away")
+
+    with pytest.raises(BucketUnreachable):
+        await sweep(store, RUN, final)
+
+
+@given(st.sets(st.from_regex(r"(inputs|outputs)/[abc0-9-]{0,16}(\.json|\.log)?\Z"), max_size=30))
+async def test_no_stranger_is_ever_deleted(keys):
+    store = bucket(keys | OURS)
+    await sweep(store, "abd", lambda positions: positions)
+
+    assert set(store.objects) == keys | OURS
