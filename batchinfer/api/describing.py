@@ -180,12 +180,15 @@ async def ask_bucket(
     try:
         if (refused := await bucket.put(f"{INPUTS}{name}.json", HELP)) is not None:
             return refused
-        while (log := await bucket.get(f"{OUTPUTS}{name}.log")) is None:
-            waited = anyio.current_time() - began
+        waited = 0.0
+        while waited <= patience:
             observer.notify(Waiting("help", _BY_JOB, waited, patience))
-            if waited > patience:
-                return Failure("no_output", f"{_BY_JOB}, and nothing came out: {_TRY_LATER}")
+            if (log := await bucket.get(f"{OUTPUTS}{name}.log")) is not None:
+                break
             await anyio.sleep(every)
+            waited = anyio.current_time() - began
+        else:
+            return Failure("no_output", f"{_BY_JOB}, and nothing came out: {_TRY_LATER}")
     except OSError as error:
         return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
     finally:

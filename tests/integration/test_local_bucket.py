@@ -62,8 +62,8 @@ async def test_a_wrong_secret_is_refused(local: Running):
             with pytest.raises(ClientError) as refused:
                 await forbidden
             assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-    async with ClientSession() as anybody:
-        answer = await anybody.get(local.connection.bucket.endpoint + "/local")
+    url = local.connection.bucket.endpoint + "/local"
+    async with ClientSession() as anybody, anybody.get(url) as answer:
         assert answer.status == 400
     assert local.stats() == {}
 
