@@ -176,25 +176,31 @@ async def ask_bucket(
     Its name begins unlike any item's (`oscar.names`). Raises FatalError.
     """
     name = f"help-{new_run_id(secrets.token_bytes(16))}"
-    began = anyio.current_time()
     try:
         if (refused := await bucket.put(f"{INPUTS}{name}.json", HELP)) is not None:
             return refused
-        waited = 0.0
-        while waited <= patience:
-            observer.notify(Waiting("help", _BY_JOB, waited, patience))
-            if (log := await bucket.get(f"{OUTPUTS}{name}.log")) is not None:
-                break
-            await anyio.sleep(every)
-            waited = anyio.current_time() - began
-        else:
-            return Failure("no_output", f"{_BY_JOB}, and nothing came out: {_TRY_LATER}")
+        log = await _log_of_job(bucket, f"{OUTPUTS}{name}.log", observer, patience, every)
     except OSError as error:
         return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
     finally:
         outputs = [f"{OUTPUTS}{name}.{extension}" for extension in ("log", "json")]
         await _remove(bucket, [f"{INPUTS}{name}.json", *outputs])
+    if log is None:
+        return Failure("no_output", f"{_BY_JOB}, and nothing came out: {_TRY_LATER}")
     return _told(redact.data(log))
+
+
+async def _log_of_job(
+    bucket: Bucket, key: str, observer: Observer, patience: float, every: float
+) -> bytes | None:
+    began, waited = anyio.current_time(), 0.0
+    while waited <= patience:
+        observer.notify(Waiting("help", _BY_JOB, waited, patience))
+        if (log := await bucket.get(key)) is not None:
+            return log
+        await anyio.sleep(every)
+        waited = anyio.current_time() - began
+    return None
 
 
 def _told(log: bytes) -> str | Failure:
