@@ -130,6 +130,9 @@ class Store(Unfinished, Protocol):
     async def source_read(self) -> None:
         """Note that the source has been read to its end: resuming need not read it again."""
 
+    async def note(self, adjusted: Sequence[Adjusted]) -> None:
+        """Keep how the limit moved."""
+
     async def counts(self) -> Counts:
         """Items by state."""
 
@@ -145,6 +148,12 @@ class Progress:
     """Whether `counts.total` is all there will be (the source has been read to its end)."""
     codes: Mapping[str, int] = field(default_factory=dict)
     """Items failed in this process, by code."""
+    limit: int | None = None
+    """Attempts in flight (async mode: objects submitted and unfinished) that are allowed now."""
+    serving: float | None = None
+    """How many containers seem to serve this run; None while nobody can say."""
+    paused: bool = False
+    """Whether nothing new begins, by a person's wish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +194,20 @@ class Notice:
     message: str
 
 
-Event: TypeAlias = Recorded | Waiting | Back | Notice
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """The limit has moved."""
+
+    at: float
+    """Seconds since the epoch."""
+    was: int
+    value: int
+    """Attempts in flight (async mode: objects submitted and unfinished) that are allowed now."""
+    reason: str
+    """Why, in a few words for a person."""
+
+
+Event: TypeAlias = Recorded | Waiting | Back | Notice | Adjusted
 
 
 class Observer(Protocol):

@@ -24,7 +24,7 @@ from batchinfer.domain import (
     State,
     Submitted,
 )
-from batchinfer.ports import Added, Placed
+from batchinfer.ports import Added, Adjusted, Placed
 from batchinfer.store.rules import FINAL, Life, adopt, as_now, follow, revive, settle
 
 INFO = RunInfo(id="test", created_at=0.0, mode=Mode.SYNC, config={}, sources=())
@@ -38,6 +38,8 @@ class MemoryStore:
         self.source_is_read = False
         self.records: list[Record] = []
         """Every record that counted, in order."""
+        self.adjusted: list[Adjusted] = []
+        """How the limit moved."""
         self._items: dict[int, Item] = {}
         self._lives: dict[int, Life] = {}
         self._positions: dict[str, int] = {}
@@ -142,6 +144,11 @@ class MemoryStore:
         """Note that the source has been read to its end."""
         await checkpoint()
         self.source_is_read = True
+
+    async def note(self, adjusted: Sequence[Adjusted]) -> None:
+        """See `ports.Store`."""
+        await checkpoint()
+        self.adjusted.extend(adjusted)
 
     async def counts(self) -> Counts:
         """Items by state."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias, TypedDict, Unpack
+from typing import TypeAlias, Unpack
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -26,13 +26,25 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from batchinfer.api.blocking import wait_for
 from batchinfer.api.cleaning import Cleaned, clean
 from batchinfer.api.composing import opened
+from batchinfer.api.control import Steering, ask, at_work, steered
 from batchinfer.api.describing import Description
 from batchinfer.api.job import Half, Job
 from batchinfer.api.preparing import must_be_known
 from batchinfer.api.preview import Preview, preview
-from batchinfer.api.reading import Status, Which, export, results, show, status
+from batchinfer.api.reading import (
+    Extrapolated,
+    Status,
+    Which,
+    export,
+    extrapolated,
+    left,
+    results,
+    show,
+    status,
+)
+from batchinfer.api.settings import Settings, flags_of
 from batchinfer.config import Config
-from batchinfer.domain import Json, Result, State
+from batchinfer.domain import Result, State
 from batchinfer.engine import Engine
 from batchinfer.ports import Observer, Recorded
 from batchinfer.progress import Quiet, Summary
@@ -44,6 +56,7 @@ __all__ = [
     "Cleaned",
     "Description",
     "Detail",
+    "Extrapolated",
     "Half",
     "Job",
     "Preview",
@@ -53,9 +66,13 @@ __all__ = [
     "Which",
     "aresume",
     "arun",
+    "ask",
+    "at_work",
     "clean",
     "do",
     "export",
+    "extrapolated",
+    "left",
     "preview",
     "requeue",
     "results",
@@ -72,20 +89,6 @@ EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 Path_: TypeAlias = str | Path
 
 
-class Settings(TypedDict, total=False):
-    """What overrules the configuration, as the flags of `batchinfer run` do."""
-
-    mode: str
-    concurrency: int
-    rate: float | str
-    timeout: float | str
-    max_attempts: int
-    max_failures: int | str
-    glob: str
-    file_param: str
-    params: dict[str, Json]
-
-
 async def do(
     job: Job,
     observer: Observer | None = None,
@@ -97,7 +100,8 @@ async def do(
     Raises RunAborted, ConfigError, SourceError, StoreError; what is recorded is kept.
     """
     began = time.monotonic()
-    async with opened(job, observer or Quiet()) as engine:
+    steering = Steering(observer or Quiet())
+    async with opened(job, steering) as engine, steered(job.run, engine, steering):
         if started is not None:
             started(engine)
         progress = await engine.run()
@@ -219,7 +223,12 @@ async def stream(
             except Exception as error:  # noqa: BLE001 - raised below, alone
                 causes.append(error)
 
-    async with opened(job, observer or Quiet(), recorded) as engine, receive:
+    steering = Steering(observer or Quiet())
+    async with (
+        opened(job, steering, recorded) as engine,
+        steered(job.run, engine, steering),
+        receive,
+    ):
         async with anyio.create_task_group() as group:
             group.start_soon(produce, engine)
             try:
@@ -267,20 +276,6 @@ def _job(
         force=force,
         validate=validate,
     )
-
-
-def flags_of(settings: Settings) -> dict[str, object]:
-    """Settings as `config.load` names them: `section.key`."""
-    flags: dict[str, object] = {}
-    for name, value in settings.items():
-        match name, value:
-            case "params", dict():
-                flags |= {f"params.{param}": each for param, each in value.items()}
-            case "glob" | "file_param", _:
-                flags[f"input.{name}"] = value
-            case _:
-                flags[f"run.{name}"] = value
-    return flags
 
 
 def _read(run: Path, positions: Sequence[int]) -> Sequence[Result]:

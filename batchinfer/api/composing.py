@@ -20,7 +20,7 @@ from batchinfer.config import BucketAccess, Config, Percent, Resolved, ServiceAc
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine, ReadPage, Terms
 from batchinfer.errors import ConfigError, FatalError, RunAborted, StoreError
-from batchinfer.limits import Fixed, Gate, Pace
+from batchinfer.flow import Adaptive, Fixed, Gate, Limit, Pace
 from batchinfer.oscar.names import new_run_id
 from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
 from batchinfer.retry import RetryPolicy
@@ -29,6 +29,9 @@ from batchinfer.store.sqlite import SqliteStore
 
 GRACE = 30.0
 """Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
+MOST = {Mode.SYNC: 512, Mode.ASYNC: 1_000}
+"""What an adaptive limit goes up to, unless told: each costs a connection, or a Kubernetes job that
+the cluster keeps for a month (contract section 2)."""
 UPLOADS = 16
 """Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
 
@@ -68,6 +71,7 @@ async def opened(
             yield Engine(
                 store=store,
                 gate=_gate(resolved),
+                submitted=limit_of(resolved) if resolved.mode is Mode.ASYNC else None,
                 observer=observer,
                 backend=backend if submits else None,
                 read=read if submits else None,
@@ -79,23 +83,31 @@ async def opened(
 
 
 def _terms(resolved: Resolved, limit: int | None) -> Terms:
-    failures, is_async = resolved.max_failures, resolved.mode is Mode.ASYNC
+    failures = resolved.max_failures
     return Terms(
         policy=RetryPolicy(max_attempts=resolved.max_attempts),
         patience=resolved.cold_start,
+        give_up_after=resolved.give_up_after,
+        deadline=resolved.deadline,
+        hedge=resolved.hedge,
         max_failures=failures if isinstance(failures, int) else None,
         max_failure_share=failures.value / 100 if isinstance(failures, Percent) else None,
-        submitted_limit=resolved.concurrency if is_async else None,
         overdue_after=resolved.timeout,
         limit=limit,
     )
 
 
 def _gate(resolved: Resolved) -> Gate:
-    at_once = resolved.concurrency
-    if resolved.mode is Mode.ASYNC:
-        at_once = min(at_once, UPLOADS)
-    return Gate(Fixed(at_once), Pace(resolved.rate) if resolved.rate else None)
+    limit = Fixed(UPLOADS) if resolved.mode is Mode.ASYNC else limit_of(resolved)
+    return Gate(limit, Pace(resolved.rate) if resolved.rate else None)
+
+
+def limit_of(resolved: Resolved) -> Limit:
+    """The limit as configured: a number that stays, or one that adapts within its bounds."""
+    lowest, highest = resolved.concurrency.lowest, resolved.concurrency.highest
+    if lowest == highest:
+        return Fixed(lowest)
+    return Adaptive(lowest, highest or MOST[resolved.mode])
 
 
 def _pages(items: Iterator[Item], source: Sources, observer: Observer) -> ReadPage:
@@ -142,11 +154,24 @@ async def _carriers(
         match resolved.access:
             case ServiceAccess() as service:
                 async with service_of(
-                    service, redact, timeout=resolved.timeout, params=resolved.params
+                    service,
+                    redact,
+                    timeout=resolved.timeout,
+                    params=resolved.params,
+                    connect_timeout=resolved.connect_timeout,
+                    send_timeout=resolved.send_timeout,
+                    first_byte_timeout=resolved.first_byte_timeout,
+                    memory=resolved.memory,
+                    bandwidth=resolved.bandwidth,
                 ) as backend:
                     yield backend, None
             case BucketAccess() as access:
-                async with bucket_of(access, redact) as bucket:
+                async with bucket_of(
+                    access,
+                    redact,
+                    send_timeout=resolved.send_timeout,
+                    bandwidth=resolved.bandwidth,
+                ) as bucket:
                     watcher = BucketWatcher(
                         bucket,
                         run_id=run_id,
@@ -155,6 +180,6 @@ async def _carriers(
                         clean=clean,
                     )
                     loader = Loader(resolved.params, Mode.ASYNC)
-                    yield BucketBackend(bucket, loader, run_id), watcher
+                    yield BucketBackend(bucket, loader, run_id, resolved.memory), watcher
     except FatalError as error:  # an address that cannot even be called
         raise RunAborted(error.code, str(error)) from None

@@ -13,6 +13,7 @@ from batchinfer._version import __version__
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, ServiceAccess
 from batchinfer.domain import Json
+from batchinfer.flow.cargo import MEMORY
 
 if TYPE_CHECKING:
     from batchinfer.backends.http import HttpBackend
@@ -25,8 +26,13 @@ def service_of(
     *,
     timeout: float,
     params: Mapping[str, Json] | None = None,
+    connect_timeout: float = 30.0,
+    send_timeout: float = 60.0,
+    first_byte_timeout: float | None = None,
+    memory: int = MEMORY,
+    bandwidth: float | None = None,
 ) -> AbstractAsyncContextManager[HttpBackend]:
-    """The service, called for at most `timeout` seconds. Raises as `http_backend` does."""
+    """The service, called for at most `timeout` seconds. All else, and errors: `http_backend`."""
     from batchinfer.backends.http import http_backend  # noqa: PLC0415
 
     return http_backend(
@@ -36,15 +42,25 @@ def service_of(
         verify=access.verify,
         params=params or {},
         timeout=timeout,
+        connect_timeout=connect_timeout,
+        send_timeout=send_timeout,
+        first_byte_timeout=first_byte_timeout,
+        memory=memory,
+        bandwidth=bandwidth,
         redact=redact,
         user_agent=f"batchinfer/{__version__}",
     )
 
 
 def bucket_of(
-    access: BucketAccess, redact: Redactor, *, patience: float = 60.0
+    access: BucketAccess,
+    redact: Redactor,
+    *,
+    patience: float = 60.0,
+    send_timeout: float = 60.0,
+    bandwidth: float | None = None,
 ) -> AbstractAsyncContextManager[S3Bucket]:
-    """The bucket, waited for at most `patience` seconds. Raises as `s3_bucket` does."""
+    """The bucket, waited for at most `patience` seconds. All else, and errors: `s3_bucket`."""
     from batchinfer.backends.s3 import s3_bucket  # noqa: PLC0415
 
     return s3_bucket(
@@ -57,4 +73,6 @@ def bucket_of(
         verify=access.verify,
         redact=redact,
         patience=patience,
+        send_timeout=send_timeout,
+        bandwidth=bandwidth,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -12,10 +12,15 @@ from batchinfer import sinks
 from batchinfer.api.preparing import must_be_known
 from batchinfer.domain import Counts, Json, Mode, Result, State
 from batchinfer.errors import ConfigError
+from batchinfer.ports import Adjusted, Progress
+from batchinfer.progress.estimate import Estimate, Pulse, estimate
+from batchinfer.progress.tally import LONG, SLICES
 from batchinfer.store.reader import Detail, FailureGroup, RunReader
 
 RECENT = 60.0
 """Seconds over which a rate is taken."""
+ADJUSTMENTS = 3
+"""Changes of the limit that are told."""
 
 Which = Literal["succeeded", "failed", "all"]
 """Which items to export: those with a reply, those that failed, or every one (also unfinished)."""
@@ -39,6 +44,8 @@ class Status:
     """When the latest item got its outcome."""
     rate: float
     """Items finished per second, over the last minute."""
+    adjustments: Sequence[Adjusted] = ()
+    """How the limit moved at last, oldest first."""
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer status --json` prints (docs/scripting.md)."""
@@ -70,7 +77,73 @@ def status(run: str | Path) -> Status:
             started_at=span.started_at,
             finished_at=span.finished_at,
             rate=span.recent / RECENT,
+            adjustments=reader.adjustments(ADJUSTMENTS),
         )
+
+
+def left(run: str | Path, since: float) -> Estimate | None:
+    """How long the rest will take the process that is at work since then (seconds since the epoch).
+
+    None while nobody can say. Raises StoreError when there is no run.
+    """
+    now = time.time()
+    with _reader(run) as reader:
+        return _estimate(reader, now, max(since, now - RECENT), max(since, now - LONG))
+
+
+@dataclass(frozen=True, slots=True)
+class Extrapolated:
+    """What a go at a few items says about all the others."""
+
+    sent: int
+    """Items that were finished in this go."""
+    failures: Mapping[str, int]
+    """Those of them that failed, by code."""
+    remaining: int
+    complete: bool
+    """Whether that is all there is: the source has been read to its end."""
+    left: Estimate | None
+    """How long the rest will take; None when too little was finished to say."""
+    serving: float | None
+    """How many containers seem to serve; None when it could not be told."""
+
+    def as_json(self) -> dict[str, Json]:
+        """The fields of the event `estimate` (docs/scripting.md)."""
+        found = self.left
+        return {
+            "sent": self.sent,
+            "failures": dict(self.failures),
+            "remaining": self.remaining,
+            "complete": self.complete,
+            "seconds": None if found is None else round(found.likely),
+            "range": None if found is None else [round(found.low), round(found.high)],
+            "serving": None if self.serving is None else round(self.serving, 1),
+        }
+
+
+def extrapolated(run: str | Path, since: float, progress: Progress) -> Extrapolated:
+    """What the go that began then, and ended as `progress` says, tells about the rest.
+
+    Raises StoreError when there is no run.
+    """
+    with _reader(run) as reader:
+        counts, end = reader.counts(), reader.span(since).finished_at or since
+        # From the first attempt, so that a cold start does not count.
+        began = reader.begun(since) or since
+        return Extrapolated(
+            sent=reader.span(since).recent,
+            failures=progress.codes,
+            remaining=counts.pending + counts.submitted,
+            complete=reader.source_is_read,
+            left=_estimate(reader, end, began),
+            serving=progress.serving,
+        )
+
+
+def _estimate(reader: RunReader, until: float, *since: float) -> Estimate | None:
+    counts = reader.counts()
+    pulses = [Pulse(reader.finished(begin, until, SLICES), until - begin) for begin in since]
+    return estimate(counts.pending + counts.submitted, *pulses)
 
 
 def results(run: str | Path, which: Which = "all") -> Iterator[Result]:

@@ -5,23 +5,29 @@ from __future__ import annotations
 from batchinfer.backends.files import Loader
 from batchinfer.backends.objects import Bucket
 from batchinfer.domain import Failure, Item, Kind, Submitted
+from batchinfer.flow.cargo import MEMORY, Cargo
 from batchinfer.oscar.names import INPUTS, object_name
 
 
 class BucketBackend:
-    """Submits items to the bucket of a service (contract section 2)."""
+    """Submits items to the bucket of a service (contract section 2).
 
-    def __init__(self, bucket: Bucket, loader: Loader, run_id: str) -> None:
+    `memory`: bytes of files that are read and uploaded at a time.
+    """
+
+    def __init__(self, bucket: Bucket, loader: Loader, run_id: str, memory: int = MEMORY) -> None:
         self._bucket, self._loader, self._run_id = bucket, loader, run_id
+        self._cargo = Cargo(memory)
 
     async def attempt(self, item: Item, number: int) -> Submitted | Failure:
         """Put the item's payload under a name of its own; raises FatalError as the bucket does."""
-        payload = await self._loader.load(item)
-        if isinstance(payload, Failure):
-            return payload
         name = object_name(self._run_id, item.position, number)
-        try:
-            refused = await self._bucket.put(f"{INPUTS}{name}.json", payload)
-        except OSError as error:
-            return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
+        with self._cargo.room() as room:
+            payload = await self._loader.load_into(room, item)
+            if isinstance(payload, Failure):
+                return payload
+            try:
+                refused = await self._bucket.put(f"{INPUTS}{name}.json", payload)
+            except OSError as error:
+                return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
         return refused or Submitted(name)

@@ -2,7 +2,9 @@
 
 A file system can hang (a dead NFS server), so no file is touched on the event loop: one hop into a
 thread per item reads all its files and builds the whole body. A read that hangs is left to itself
-when its attempt is cancelled. What is wrong with a file is a `Failure` of its item:
+when its attempt is cancelled. Large files are encoded as they are read, into memory that the system
+has back at once (malloc would keep it): only the payload itself is ever held. What is wrong with a
+file is a `Failure` of its item:
 
 ===============  ================================================================================
 file_missing     it is not there (any more)
@@ -16,20 +18,31 @@ file_too_large   the item's files are larger together than `LIMIT`
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
 
 from batchinfer.backends.threads import PATIENCE, Threads
 from batchinfer.domain import Failure, InputFile, Item, Json, Kind, Mode
-from batchinfer.oscar.payload import FileContent, Sendable, build, file_format, sendable
+from batchinfer.flow.cargo import Room
+from batchinfer.oscar.payload import FileContent, Sendable, base64, build, file_format, sendable
 
 LIMIT: Final = 1 << 30
 """Bytes of all files of one item: the platform holds a payload in memory several times over."""
 THREADS: Final = 32
 """Items being read at once, at most: so many can hang before the others cannot be read."""
+LARGE: Final = 1 << 20
+"""Bytes of an item's files from which on they are encoded as they are read."""
+CHUNK: Final = 3 << 16
+"""Bytes that are encoded at a time; a multiple of 3, so that the parts fit together."""
+
+Body: TypeAlias = bytes | memoryview
+_T = TypeVar("_T", bound=Sized)
 
 _PASSING: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE})
 """Troubles of a network file system, or too many open files: may be gone at the next attempt."""
@@ -59,21 +72,39 @@ class Loader:
 
     async def load(self, item: Item) -> bytes | Failure:
         """The payload of an item, or why it cannot be sent: a parameter, a file."""
-        loaded = await self._load(item)
+        loaded = await self.load_into(None, item)
+        return loaded if isinstance(loaded, Failure) else bytes(loaded)
+
+    async def load_into(self, room: Room | None, item: Item) -> Body | Failure:
+        """As `load`, as soon as there is room for it, which is then as large as the payload."""
+        loaded = await self._load(item, room)
         return replace(loaded, sent=False) if isinstance(loaded, Failure) else loaded
 
-    async def _load(self, item: Item) -> bytes | Failure:
+    async def _load(self, item: Item, room: Room | None) -> Body | Failure:
         params = self._sendable(item)
         if isinstance(params, Failure):
             return params
         if not item.files:
             return build(params, ())
         try:
-            return await self._threads.run(
+            if room is not None:
+                await room.take(await self._height(item.files))
+            loaded: Body | Failure = await self._threads.run(
                 lambda: _load(item.files, params, self._limit), self._patience
             )
         except TimeoutError:
             return _hung(item.files[0], self._patience)
+        if room is not None and not isinstance(loaded, Failure):
+            room.shrink(len(loaded))
+        return loaded
+
+    async def _height(self, files: Sequence[InputFile]) -> int:
+        """Bytes that are in memory while files are made a payload, at the most."""
+        if any(file.size is None for file in files):
+            files = await self._threads.run(lambda: _sized(files), self._patience)
+        size = sum(file.size or 0 for file in files)
+        # In thirds: the payload; of a small one also the files themselves, and their base64.
+        return size * (4 if size > LARGE else 4 + 3 + 4) // 3
 
     def _sendable(self, item: Item) -> Mapping[str, Sendable] | Failure:
         """The parameters as they are spelled; most items have none of their own: spelled once."""
@@ -91,7 +122,7 @@ def read_files(
     """The bytes of each file, or what is wrong with the first bad one. Blocks: for a thread."""
     contents: list[tuple[InputFile, bytes]] = []
     for file in files:
-        data = _read(file, limit)
+        data = _read(file, limit, _drain)
         if isinstance(data, Failure):
             return data
         limit -= len(data)
@@ -99,9 +130,10 @@ def read_files(
     return contents
 
 
-def _load(
-    files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int
-) -> bytes | Failure:
+def _load(files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int) -> Body | Failure:
+    sized = _sized(files)
+    if sum(file.size or 0 for file in sized) > LARGE:
+        return _poured(sized, params, limit)
     contents = read_files(files, limit)
     if isinstance(contents, Failure):
         return contents
@@ -110,7 +142,59 @@ def _load(
     )
 
 
-def _read(file: InputFile, limit: int) -> bytes | Failure:
+def _poured(
+    files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int
+) -> memoryview | Failure:
+    """What `build` makes of what `read_files` reads, a chunk at a time. All sizes are known."""
+    entries = [FileContent(file.param, "x" * 16, b"") for file in files]
+    most = len(build(params, entries)) + sum(4 * -(-(file.size or 0) // 3) for file in files)
+    body, end = memoryview(mmap.mmap(-1, most)), 0
+    entries.clear()
+
+    def put(text: bytes) -> None:
+        nonlocal end
+        body[end : end + len(text)] = text
+        end += len(text)
+
+    def pour(file: InputFile, handle: int, size: int) -> range:
+        chunk = _drain(handle, min(size, CHUNK))
+        entries.append(FileContent(file.param, file_format(file.path, chunk), b""))
+        put(_around(params, entries)[-2] + b'"data":"')
+        read = 0
+        while chunk:
+            put(base64(chunk))
+            read += len(chunk)
+            chunk = _drain(handle, min(size - read, CHUNK))
+        put(b'"')
+        return range(read)  # as long as what was read
+
+    for file in files:
+        poured = _read(file, limit, partial(pour, file))
+        if isinstance(poured, Failure):
+            return poured
+        limit -= len(poured)
+    put(_around(params, entries)[-1])
+    return body[:end]
+
+
+def _around(params: Mapping[str, Sendable], entries: Sequence[FileContent]) -> Sequence[bytes]:
+    """The text before, between and after the data; entries come last, and have none yet."""
+    return build(params, entries).rsplit(b'"data":""', len(entries))
+
+
+def _sized(files: Sequence[InputFile]) -> Sequence[InputFile]:
+    """The files with their sizes, also those that nobody has looked at yet. Blocks."""
+    return [f if f.size is not None else replace(f, size=_size(f.path)) for f in files]
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):  # reading it will tell
+        return 0
+
+
+def _read(file: InputFile, limit: int, drain: Callable[[int, int], _T]) -> _T | Failure:
     try:
         # O_NONBLOCK: a pipe that nobody writes to would be waited for, for ever.
         handle = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -119,7 +203,7 @@ def _read(file: InputFile, limit: int) -> bytes | Failure:
             if failure := _unfit(file, before, limit):
                 return failure
             size = before.st_size
-            data = _drain(handle, size)
+            data = drain(handle, size)
             after = os.fstat(handle)
         finally:
             os.close(handle)

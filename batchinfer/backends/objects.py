@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import anyio
 
+from batchinfer.backends.files import Body
 from batchinfer.domain import Failure
 from batchinfer.errors import BatchInferError
 
@@ -48,7 +49,7 @@ class Bucket(Protocol):
     when no object can be reached until somebody acts: wrong keys, no such bucket, quota.
     """
 
-    async def put(self, key: str, body: bytes) -> Failure | None:
+    async def put(self, key: str, body: Body) -> Failure | None:
         """Write an object, whole, over one of the same key. None: it is stored.
 
         Stored once: when a try broke off, the next one begins with a look whether the object is
@@ -102,10 +103,10 @@ class MemoryBucket:
         """While set, every verb raises it."""
         self._page_size = page_size
 
-    async def put(self, key: str, body: bytes) -> Failure | None:
+    async def put(self, key: str, body: Body) -> Failure | None:
         """See Bucket."""
         self._answer()
-        self.objects[key] = body
+        self.objects[key] = bytes(body)
         return None
 
     async def exists(self, key: str) -> bool:

@@ -9,11 +9,11 @@ is. aiobotocore is untyped; its `Any` stays in here.
 
 from __future__ import annotations
 
-import io
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,11 +26,14 @@ from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
 from batchinfer.backends import s3_codes, tls
+from batchinfer.backends.files import Body
 from batchinfer.backends.objects import BucketUnreachable, Entry, Page
 from batchinfer.backends.proxies import proxy_for
 from batchinfer.backends.redact import Redactor
+from batchinfer.backends.sending import Sending
 from batchinfer.domain import Failure
 from batchinfer.errors import FatalError
+from batchinfer.flow.pace import Bandwidth
 from batchinfer.oscar.status import place
 
 T = TypeVar("T")
@@ -52,8 +55,6 @@ _NOTHING_FROM_OUTSIDE: Final = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
-_LARGE: Final = 1 << 20
-"""Bytes; aiohttp wants larger bodies as a file, to send them piece by piece."""
 
 
 @asynccontextmanager
@@ -68,12 +69,16 @@ async def s3_bucket(
     ca_file: str | None = None,
     verify: bool = True,
     patience: float = 60.0,
+    send_timeout: float = 60.0,
+    bandwidth: float | None = None,
     concurrency: int = 64,
 ) -> AsyncIterator[S3Bucket]:
     """The bucket `name` of an S3 store; its connections live as long as the context.
 
-    `patience`: seconds that a store which does not answer is waited for. `concurrency`: how many
-    connections. Raises FatalError (`bad_endpoint`) and ConfigError (`ca_file`); sends nothing yet.
+    `patience`: seconds that a store which does not answer is waited for. `send_timeout`: seconds
+    without movement after which an upload is tried again. `bandwidth`: bytes that are sent per
+    second, at most. `concurrency`: how many connections. Raises FatalError (`bad_endpoint`) and
+    ConfigError (`ca_file`); sends nothing yet.
     """
     tls.context(ca_file, verify=verify)  # aiobotocore would find out late, and say less
     making = AioSession(session_vars=_NOTHING_FROM_OUTSIDE).create_client(
@@ -106,35 +111,47 @@ async def s3_bucket(
             ) from None
         # It would add "Expect: 100-continue", a round trip for every large object.
         client.meta.events.unregister("before-call.s3", add_expect_header)
-        yield S3Bucket(client, name=name, host=place(endpoint), redact=redact, patience=patience)
+        way = partial(
+            Sending,
+            patience=send_timeout,
+            bandwidth=Bandwidth(bandwidth) if bandwidth else None,
+        )
+        yield S3Bucket(
+            client, name=name, host=place(endpoint), redact=redact, patience=patience, way=way
+        )
 
 
 class S3Bucket:
     """See `objects.Bucket`. Made by `s3_bucket`."""
 
     def __init__(
-        self, client: Any, *, name: str, host: str, redact: Redactor, patience: float
+        self,
+        client: Any,
+        *,
+        name: str,
+        host: str,
+        redact: Redactor,
+        patience: float,
+        way: Callable[[Body], Sending],
     ) -> None:
         self._client = client
         self._name = name
         self._host = host
         self._redact = redact
         self._patience = patience
+        self._way = way
 
-    async def put(self, key: str, body: bytes) -> Failure | None:
+    async def put(self, key: str, body: Body) -> Failure | None:
         """See `objects.Bucket`."""
         tried = False
 
         async def call() -> Failure | None:
             nonlocal tried
             if tried and await self._head(key):
-                # Only the answer was lost; another put would be another event. (aiohttp itself
-                # repeats a put whose connection breaks: a prediction more, never a result less.)
-                return None
+                return None  # only the answer was lost; another put would be another event
             tried = True
-            content = body if len(body) <= _LARGE else io.BytesIO(body)
             try:
-                await self._client.put_object(Bucket=self._name, Key=key, Body=content)
+                await self._client.put_object(Bucket=self._name, Key=key, Body=self._way(body))
             except boto.ClientError as error:
                 if _code(error) in s3_codes.TOO_LARGE:
                     return _too_large(len(body))

@@ -99,6 +99,7 @@ class Threads:
                 if not self._told:
                     self._told = True
                     self._loop.call_soon_threadsafe(self._deliver)
+                del job  # its result may be large, and the next one may be long in coming
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
 

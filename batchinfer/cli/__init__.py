@@ -34,6 +34,7 @@ COMMANDS = {
     "submit": "Async mode, first half: put the items into the bucket.",
     "collect": "Async mode, second half: fetch what has come out.",
     "status": "Where a run stands, and what to do next.",
+    "ctl": "Steer the process at work: pause, resume, concurrency, rate, stop.",
     "retry": "Put failed items back to pending.",
     "export": "Write the results to a file.",
     "show": "Everything about one item.",

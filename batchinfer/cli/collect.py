@@ -8,6 +8,7 @@ import click
 
 from batchinfer import api
 from batchinfer.cli import options
+from batchinfer.cli.detach import detached
 from batchinfer.cli.going import exit_with, go, must_be_run, waiting_to_be_submitted
 from batchinfer.cli.options import Voice
 from batchinfer.cli.submit import in_async_mode
@@ -26,12 +27,14 @@ from batchinfer.cli.talk import command
 @click.option("--max-attempts", metavar="N", help="Tries of an item whose failure may pass.")
 @click.option("--max-failures", metavar="N|P%", help="Give up when more items have failed.")
 @options.clean_option
+@options.detach_option
 @options.voice_options
 def collect(
     *,
     run: Path,
     config: Path | None,
     clean: bool,
+    detach: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -42,6 +45,8 @@ def collect(
     Items that have to be tried again wait for the next submit.
     """
     must_be_run(run)
+    if detach and (code := detached(quiet=quiet)) is not None:
+        exit_with(code)
     job = api.Job(
         run=run,
         config=config,

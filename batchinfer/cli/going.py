@@ -6,9 +6,10 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,35 +18,38 @@ import click
 from batchinfer import api
 from batchinfer.api.blocking import wait_for
 from batchinfer.api.preparing import configured, known
+from batchinfer.cli.detach import pipe
 from batchinfer.cli.options import Voice
 from batchinfer.cli.signals import Attendant, attended
 from batchinfer.cli.talk import command, number, say
 from batchinfer.config import DEFAULT_FILE, Resolved, resolve
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import BatchInferError, ConfigError, RunAborted, StoreError
-from batchinfer.progress import Display, KeyOf, choose
+from batchinfer.progress import Display, KeyOf, between, choose, duration
+from batchinfer.progress.text import codes
 from batchinfer.store.reader import RunReader
 
 Advice: TypeAlias = Callable[[api.Summary], list[str]]
 """What to do after a go that came to its end."""
 
 
-def go(job: api.Job, voice: Voice, again: str, advice: Advice) -> int:
+def go(job: api.Job, voice: Voice, again: str, advice: Advice, *, estimating: bool = False) -> int:
     """Do a job while a person or a program watches; the exit code.
 
-    `again` is the command line that goes on with it. Raises what `api.do` raises, after telling it
-    to a program that reads JSON.
+    `again` is the command line that goes on with it; `estimating`: say how long that would take.
+    Raises what `api.do` raises, after telling it to a program that reads JSON.
     """
-    began = time.monotonic()
+    began, at, waits = time.monotonic(), time.time(), pipe()
     display = choose(
         sys.stderr,
         sys.stdout,
         json=voice.as_json,
         quiet=voice.quiet,
         verbose=voice.verbose,
+        plain=waits is not None,
         key_of=_keys(job.run),
     )
-    attendant = Attendant(display)
+    attendant = Attendant(display, partial(waits.under_way, job.run) if waits else None)
     try:
         job, resolved = ready(job, voice)
         if resolved.mode is Mode.SYNC:
@@ -63,9 +67,12 @@ def go(job: api.Job, voice: Voice, again: str, advice: Advice) -> int:
         there = _close(display, job.run, began, api.EXIT_INTERRUPTED)
         lines, code = [f"Continue with: {again}"] if there else [], api.EXIT_INTERRUPTED
     else:
-        display.close(summary)
         code = summary.exit_code
         lines = [f"Continue with: {again}"] if code == api.EXIT_INTERRUPTED else advice(summary)
+        if estimating and attendant.progress is not None and code != api.EXIT_INTERRUPTED:
+            found = api.extrapolated(job.run, at, attendant.progress)
+            lines = [*_estimated(found, display, voice), *lines]
+        display.close(summary)
     if not voice.quiet:
         say(*lines)
     return code
@@ -146,9 +153,35 @@ def _close(display: Display, run: Path, began: float, exit_code: int) -> bool:
 def _tell_program(error: BatchInferError) -> None:
     name = type(error).__name__
     code = error.code if isinstance(error, RunAborted) else re.sub(r"\B([A-Z])", r"_\1", name)
-    line: dict[str, Json] = {"event": "error", "code": code.lower(), "message": str(error)}
+    _tell(event="error", code=code.lower(), message=str(error))
+
+
+def _tell(**line: Json) -> None:
     with suppress(OSError, ValueError):
         click.echo(json.dumps(line))
+
+
+def _estimated(found: api.Extrapolated, display: Display, voice: Voice) -> list[str]:
+    """What a person wants to know before the rest is sent; a program is told at once."""
+    display.leave()
+    if voice.as_json:
+        _tell(event="estimate", **found.as_json())
+    return list(_estimate(found))
+
+
+def _estimate(found: api.Extrapolated) -> Iterator[str]:
+    failed = f", {sum(found.failures.values()):,} failed: {codes(found.failures)}"
+    yield f"Estimate after {number(found.sent, 'item')}{failed if found.failures else ''}."
+    if found.serving is not None:
+        yield f"About {number(round(found.serving), 'container')} seem to serve."
+    rest = f"the other {found.remaining:,}{'' if found.complete else ' of those found so far'}"
+    if not found.remaining:
+        yield "Nothing is left to be sent."
+    elif found.left is None:
+        yield f"Too few to say how long {rest} would take: estimate with more."
+    else:
+        likely = duration(found.left.likely)
+        yield f"It would take {between(found.left)} for {rest} (likely {likely})."
 
 
 def _with(error: RunAborted, advice: str) -> RunAborted:

@@ -75,14 +75,41 @@ pace_options = together(
     click.option(
         "-n",
         "--concurrency",
-        metavar="N",
-        help="Calls in flight (sync, default 8); objects submitted and unfinished (async).",
+        metavar="auto|N|MIN-MAX",
+        help="Calls in flight (sync); objects submitted and unfinished (async). Default: auto, as "
+        "many as the service serves.",
     ),
     click.option("--rate", metavar="N/s", help="Start at most so many attempts, as 5/s or 300/m."),
+    click.option(
+        "--bandwidth", metavar="SIZE/s", help="Send no faster than this, as 10MB/s or 80Mbit/s."
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="For files that are read and sent at a time, as 1GB. Default: 256MB.",
+    ),
     click.option(
         "--timeout",
         metavar="DURATION",
         help="Of one attempt, as 90s or 10m. Default: 10m (sync), 1h (async).",
+    ),
+    click.option(
+        "--deadline", metavar="DURATION", help="Of one item with all its attempts. Default: none."
+    ),
+    click.option(
+        "--cold-start",
+        metavar="DURATION",
+        help="How long to wait for a service that has not answered yet. Default: 15m.",
+    ),
+    click.option(
+        "--give-up-after",
+        metavar="DURATION",
+        help="How long to wait for a service that has answered before. Default: 4h.",
+    ),
+    click.option(
+        "--hedge/--no-hedge",
+        default=None,
+        help="A second call for the last ones, when they take unusually long. Default: yes.",
     ),
     click.option(
         "--max-attempts", metavar="N", help="Tries of an item whose failure may pass. Default: 5."
@@ -100,6 +127,10 @@ voice_options = together(
     click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("-v", "--verbose", is_flag=True, help="Tell every failed attempt."),
+)
+
+detach_option = click.option(
+    "--detach", is_flag=True, help="Go on in the background; prints where, as JSON, and ends."
 )
 
 validate_option = click.option(

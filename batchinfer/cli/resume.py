@@ -8,6 +8,7 @@ import click
 
 from batchinfer import api
 from batchinfer.cli import options
+from batchinfer.cli.detach import detached
 from batchinfer.cli.going import exit_with, go, must_be_run, results_of
 from batchinfer.cli.options import Voice
 from batchinfer.cli.talk import command
@@ -23,6 +24,7 @@ from batchinfer.cli.talk import command
 @options.config_option
 @options.pace_options
 @options.clean_option
+@options.detach_option
 @options.voice_options
 def resume(
     *,
@@ -31,6 +33,7 @@ def resume(
     limit: int | None,
     force: bool,
     clean: bool,
+    detach: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -42,6 +45,8 @@ def resume(
     Options hold for this go only.
     """
     must_be_run(run)
+    if detach and (code := detached(quiet=quiet)) is not None:
+        exit_with(code)
     job = api.Job(
         run=run,
         config=config,

@@ -12,6 +12,7 @@ import click
 from batchinfer import api
 from batchinfer.api.preview import Preview, preview
 from batchinfer.cli import options
+from batchinfer.cli.detach import detached
 from batchinfer.cli.going import exit_with, go, ready, results_of
 from batchinfer.cli.options import Voice
 from batchinfer.cli.talk import command, number, say, size, spelled, tell
@@ -23,6 +24,8 @@ from batchinfer.cli.talk import command, number, say, size, spelled, tell
         "batchinfer run photos --glob '*.jpg' --param imgsz=640 -n 16",
         "batchinfer run items.csv -c sync.toml --dry-run",
         "batchinfer run photos --dry-run --curl | bash",
+        "batchinfer run photos --estimate 50",
+        "batchinfer run photos -o my-run --detach",
         "find photos -name '*.png' -newer last | (echo path; cat) | batchinfer run - -o new",
     )
 )
@@ -40,6 +43,13 @@ from batchinfer.cli.talk import command, number, say, size, spelled, tell
 @options.clean_option
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
 @click.option("--curl", is_flag=True, help="With --dry-run: the first item as a curl command.")
+@click.option(
+    "--estimate",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Send N items, keep their results, and say how long the others would take.",
+)
+@options.detach_option
 @options.voice_options
 def run(
     *,
@@ -53,6 +63,8 @@ def run(
     clean: bool,
     dry_run: bool,
     curl: bool,
+    estimate: int | None,
+    detach: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -65,19 +77,25 @@ def run(
     this run already, it is continued. Ctrl-C stops it, the same line goes on.
     """
     voice = Voice(as_json, quiet, verbose)
+    if curl and not dry_run:
+        raise click.UsageError("--curl goes with --dry-run: it shows, and sends nothing.")
+    if estimate is not None and (limit is not None or dry_run or detach):
+        raise click.UsageError("--estimate goes without --limit, --dry-run and --detach.")
+    if detach and dry_run:
+        raise click.UsageError("--dry-run sends nothing: there is nothing to --detach.")
+    if detach and (code := detached(source, quiet=quiet)) is not None:
+        exit_with(code)
     job = api.Job(
         run=run_ or _named(source[0], voice),
         sources=source,
         config=config,
         flags=options.flags(settings, params),
-        limit=limit,
+        limit=estimate or limit,
         force=force,
         clean=clean,
         validate=validate,
         stdin=sys.stdin.buffer if "-" in source else None,
     )
-    if curl and not dry_run:
-        raise click.UsageError("--curl goes with --dry-run: it shows, and sends nothing.")
     if dry_run:
         found = preview(ready(job, voice)[0])
         if curl and not as_json:
@@ -86,7 +104,7 @@ def run(
         tell(*([json.dumps(found.as_json())] if as_json else _lines(found)))
         return
     again = command("resume", job.run, *options.again(config, clean=clean))
-    exit_with(go(job, voice, again, results_of))
+    exit_with(go(job, voice, again, results_of, estimating=estimate is not None))
 
 
 def _named(source: str, voice: Voice) -> Path:

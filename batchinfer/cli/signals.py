@@ -13,7 +13,7 @@ from anyio.abc import TaskStatus
 
 from batchinfer import api
 from batchinfer.engine import Engine
-from batchinfer.ports import Notice, Observer
+from batchinfer.ports import Notice, Observer, Progress
 from batchinfer.progress import duration
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -25,18 +25,28 @@ dead disk would never let go. Then force does no harm: nothing was begun."""
 class Attendant:
     """Knows what a signal means right now."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, under_way: Callable[[], None] | None = None) -> None:
         self.observer = observer
+        self.progress: Progress | None = None
+        """Where the engine left the run; None while it has not."""
         self.patience: float | None = None
         """Seconds that an attempt in flight may take, for the person who waits for it."""
         self.beginning: anyio.CancelScope | None = None
         """Cancelled, it ends the job before its engine runs."""
         self._engine: Engine | None = None
         self._count = 0
+        self._under_way = under_way
 
     def started(self, engine: Engine) -> None:
         """From now on there is something to stop."""
         self._engine = engine
+        if self._under_way is not None:
+            self._under_way()
+
+    def ended(self) -> None:
+        """The engine has done what it could."""
+        if self._engine is not None:
+            self.progress = self._engine.progress
 
     @property
     def has_started(self) -> bool:
@@ -77,6 +87,7 @@ async def attended(job: api.Job, attendant: Attendant) -> api.Summary | None:
         with anyio.CancelScope() as attendant.beginning:
             try:
                 summary = await api.do(job, attendant.observer, started=attendant.started)
+                attendant.ended()
             except Exception as error:  # noqa: BLE001 - raised below, alone, not in a group
                 cause = error
         group.cancel_scope.cancel()

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from batchinfer import api
+from batchinfer.api.control import progress_of
 from batchinfer.cli import options
 from batchinfer.cli.talk import command, moment, spelled, tell
-from batchinfer.progress import duration, printable, rate
+from batchinfer.ports import Back, Event, Progress, Recorded, Waiting
+from batchinfer.progress import between, choose, duration, printable, rate
+from batchinfer.progress.text import adjusted, going
+
+EVERY = 1.0
+"""Seconds between two looks of `--follow`."""
 
 _LINE = 300
 """Signs of an example's message; `show` has the whole."""
@@ -22,20 +30,61 @@ _LINE = 300
     epilog=options.examples(
         "batchinfer status my-run",
         "batchinfer status my-run --json | jq .failed",
+        "batchinfer status my-run --follow",
     )
 )
 @options.RUN
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def status(*, run: Path, as_json: bool) -> None:
+@click.option("--follow", is_flag=True, help="Watch until the process at work ends.")
+def status(*, run: Path, as_json: bool, follow: bool) -> None:
     """Say where the run in RUN stands, why items failed, and what to do next.
 
-    Works at any time, also while the run is going on.
+    Works at any time, also while the run is going on. Ctrl-C ends --follow; the run goes on. With
+    --json it prints JSON lines, as the run itself does.
     """
+    if follow:
+        _follow(run, as_json=as_json)
     now = api.status(run)
     if as_json:
-        tell(json.dumps(now.as_json()))
-    else:
-        tell(*_counts(now), *_times(now), *_failures(now), *_next(now))
+        event = {"event": "status"} if follow else {}
+        tell(json.dumps({**event, **now.as_json()}))
+        return
+    process = api.at_work(run)
+    tell(*_counts(now), *_times(now), *_process(now, process), *_failures(now))
+    tell(*_next(now, at_work=process is not None))
+
+
+def _follow(run: Path, *, as_json: bool) -> None:
+    """Show how the run goes until nobody is at work any more."""
+    display = choose(sys.stderr, sys.stdout, json=as_json)
+    waiting: Waiting | None = None
+    try:
+        while (process := api.at_work(run)) is not None:
+            was, waiting = waiting, _waiting(process)
+            events: list[Event] = [Recorded((), _progress(run, process))]
+            if waiting is not None:
+                events.append(waiting)
+            elif was is not None:
+                events.append(Back(was.code, was.seconds))
+            for event in events:
+                display.notify(event)
+            time.sleep(EVERY)
+    finally:
+        display.leave()
+
+
+def _progress(run: Path, process: Mapping[str, Any]) -> Progress:
+    """As the process tells; else as it stands in the run directory."""
+    if process:
+        return progress_of(process)
+    now = api.status(run)
+    failures = {group.code: group.count for group in now.failures}
+    return Progress(now.counts, 0, now.complete, failures)
+
+
+def _waiting(process: Mapping[str, Any]) -> Waiting | None:
+    told = process.get("waiting")
+    return None if told is None else Waiting(**told)
 
 
 def _counts(now: api.Status) -> Iterator[str]:
@@ -68,6 +117,19 @@ def _times(now: api.Status) -> Iterator[str]:
         yield f"of late       {rate(now.rate)}"
 
 
+def _process(now: api.Status, process: Mapping[str, Any] | None) -> Iterator[str]:
+    """What only the process at work knows; and what it did to the limit."""
+    if process is not None:
+        how = "" if not process else f"process {process['pid']}: {going(progress_of(process))}"
+        yield f"at work       {how.rstrip(': ') or 'a process that cannot be asked'}"
+    if process and now.complete and not process["paused"]:
+        left = api.left(now.run, process["since"])
+        if left is not None:
+            yield f"left          {between(left)}"
+    for each in now.adjustments:
+        yield f"{moment(each.at)}  {adjusted(each)}"
+
+
 def _failures(now: api.Status) -> Iterator[str]:
     if now.failures:
         yield "Failures, an example each:"
@@ -78,11 +140,13 @@ def _failures(now: api.Status) -> Iterator[str]:
         yield f"    {printable(group.key)}: {message}"
 
 
-def _next(now: api.Status) -> Iterator[str]:
+def _next(now: api.Status, *, at_work: bool) -> Iterator[str]:
     yield "Next:"
-    if now.counts.pending or now.counts.submitted or not now.complete:
-        working = ", unless a process is at it" if now.rate else ""
-        yield f"  {command('resume', now.run)}   (go on{working})"
+    if at_work:
+        yield f"  {command('status', now.run, '--follow')}   (watch it)"
+        yield f"  {command('ctl', now.run, 'pause')}   (or resume, concurrency N, rate N/s, stop)"
+    elif now.counts.pending or now.counts.submitted or not now.complete:
+        yield f"  {command('resume', now.run)}   (go on)"
     if now.failures:
         group = now.failures[0]
         yield f"  {command('show', now.run, group.key)}   (all about one that failed)"

@@ -11,10 +11,11 @@ import click
 from batchinfer import api
 from batchinfer.api.preparing import known
 from batchinfer.cli import options
+from batchinfer.cli.detach import detached
 from batchinfer.cli.going import exit_with, go, must_be_run, ready, waiting_to_be_submitted
 from batchinfer.cli.options import Voice
 from batchinfer.cli.talk import command, number, say
-from batchinfer.config import Config
+from batchinfer.config import Concurrency, Config
 from batchinfer.domain import Mode
 
 OBJECTS = 1_000
@@ -36,6 +37,7 @@ OBJECTS = 1_000
 @options.pace_options
 @options.item_options
 @options.validate_option
+@options.detach_option
 @options.voice_options
 def submit(
     *,
@@ -46,6 +48,7 @@ def submit(
     limit: int | None,
     force: bool,
     validate: bool,
+    detach: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -61,6 +64,8 @@ def submit(
         if run_ is None:
             raise click.UsageError("Name a SOURCE, or with -o the run to go on with.")
         must_be_run(run_)
+    if detach and (code := detached(source, quiet=quiet)) is not None:
+        exit_with(code)
     run = run_ or options.default_run(source[0])
     if run_ is None and not quiet:
         say(f"Run directory: {run} (another one: -o)")
@@ -95,7 +100,7 @@ def _bounded(job: api.Job, voice: Voice) -> api.Job:
 
 def _unbounded(job: api.Job, voice: Voice) -> bool:
     config = ready(job, replace(voice, quiet=True))[0].config
-    return isinstance(config, Config) and config.run.concurrency is None
+    return isinstance(config, Config) and config.run.concurrency == Concurrency()
 
 
 def _advice(summary: api.Summary) -> list[str]:

@@ -25,7 +25,7 @@ from batchinfer.config.resolving import (
 )
 from batchinfer.config.sections import FILE_PARAM, Bucket, Config, Input, Run, Service
 from batchinfer.config.template import DEFAULT_FILE, TEMPLATE
-from batchinfer.config.values import MaxFailures, Percent, Secret, parse_param
+from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret, parse_param
 
 __all__ = [
     "DEFAULT_FILE",
@@ -33,6 +33,7 @@ __all__ = [
     "TEMPLATE",
     "Bucket",
     "BucketAccess",
+    "Concurrency",
     "Config",
     "Contents",
     "Input",

@@ -6,16 +6,16 @@ places to find things are those of the Dashboard (contract, section 6).
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchinfer.config.loading import PREFIX
+from batchinfer.config.noticing import notices_of
 from batchinfer.config.references import expand, expand_text, names, reference
 from batchinfer.config.sections import SECTIONS, Config
-from batchinfer.config.values import MaxFailures, Secret
+from batchinfer.config.values import Concurrency, MaxFailures, Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
 from batchinfer.ports import Notice
@@ -46,7 +46,7 @@ class BucketAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """What a run is made with. Durations in seconds, rates per second."""
+    """What a run is made with. Durations in seconds, sizes in bytes, rates per second."""
 
     mode: Mode
     access: ServiceAccess | BucketAccess
@@ -54,12 +54,20 @@ class Resolved:
     file_param: str
     glob: str | None
     params: Mapping[str, Json] = field(repr=False)
-    concurrency: int
+    concurrency: Concurrency
     rate: float | None
+    bandwidth: float | None
+    memory: int
     timeout: float
+    connect_timeout: float
+    send_timeout: float
+    first_byte_timeout: float | None
     max_attempts: int
     max_failures: MaxFailures | None
     cold_start: float
+    give_up_after: float
+    deadline: float | None
+    hedge: bool
     secrets: tuple[str, ...] = field(repr=False)
     """Every secret value, the longest first, for whoever redacts what the service wrote."""
     notices: tuple[Notice, ...] = ()
@@ -107,14 +115,22 @@ def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
         file_param=file_param,
         glob=glob,
         params=params,
-        concurrency=run.concurrency or (8 if sync else 100),
+        concurrency=run.concurrency,
         rate=run.rate,
+        bandwidth=run.bandwidth,
+        memory=run.memory,
         timeout=run.timeout or (600.0 if sync else 3600.0),
+        connect_timeout=run.connect_timeout,
+        send_timeout=run.send_timeout,
+        first_byte_timeout=run.first_byte_timeout,
         max_attempts=run.max_attempts,
         max_failures=run.max_failures,
         cold_start=run.cold_start,
+        give_up_after=run.give_up_after,
+        deadline=run.deadline,
+        hedge=run.hedge,
         secrets=_secrets(config, env),
-        notices=tuple(_notices(access)),
+        notices=tuple(notices_of(access.endpoint, verify=access.verify)),
     )
 
 
@@ -263,26 +279,3 @@ def _secrets(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
                 case _:
                     pass
     return tuple(sorted(found - {""}, key=lambda value: (-len(value), value)))
-
-
-def _notices(access: ServiceAccess | BucketAccess) -> Iterator[Notice]:
-    parts = urlsplit(access.endpoint)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        yield Notice(
-            "plain_http",
-            f"{access.endpoint} is not encrypted: whoever is on the way can read the credentials "
-            "and the data. Use https:// if the service has it.",
-        )
-    if parts.scheme == "https" and not access.verify:
-        yield Notice(
-            "tls_unverified",
-            f"The certificate of {access.endpoint} is not checked (verify = false): anybody could "
-            "stand in for it. For a self-signed cluster, ca_file is the safe way.",
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

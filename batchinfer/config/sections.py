@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 from batchinfer.config import values
 from batchinfer.config.references import reference
-from batchinfer.config.values import MaxFailures, Percent, Secret
+from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
+from batchinfer.flow.cargo import MEMORY
 
 FILE_PARAM = "files"
 """The model parameter that receives an item's file, unless the config names another."""
@@ -59,17 +60,34 @@ class Run:
 
     mode: Mode | None = field(default=None, metadata={"read": values.mode})
     """None: sync, unless only a bucket is configured."""
-    concurrency: int | None = field(default=None, metadata={"read": values.count})
-    """Calls in flight (sync), objects submitted and unfinished (async). None: 8, 100."""
+    concurrency: Concurrency = field(default=Concurrency(), metadata={"read": values.concurrency})
+    """Calls in flight (sync), objects submitted and unfinished (async)."""
     rate: float | None = field(default=None, metadata={"read": values.rate})
     """Attempts started per second, at most; None: no such limit."""
+    bandwidth: float | None = field(default=None, metadata={"read": values.bandwidth})
+    """Bytes sent per second, at most; None: no such limit."""
+    memory: int = field(default=MEMORY, metadata={"read": values.size})
+    """Bytes of files that are read and sent at a time; one that is larger goes alone."""
     timeout: float | None = field(default=None, metadata={"read": values.seconds})
     """Of one attempt; in async mode from submission to output. None: 10 minutes, 1 hour."""
+    connect_timeout: float = field(default=30.0, metadata={"read": values.seconds})
+    """Of one call: until the connection is there (sync mode)."""
+    send_timeout: float = field(default=60.0, metadata={"read": values.seconds})
+    """Of one call or upload: while it is sent, without any of it being accepted."""
+    first_byte_timeout: float | None = field(default=None, metadata={"read": values.seconds})
+    """Of one call: from the end of its sending to the first of its answer (sync mode). None: as
+    long as `timeout` allows."""
     max_attempts: int = field(default=5, metadata={"read": values.count})
     max_failures: MaxFailures | None = field(default=None, metadata={"read": values.max_failures})
     """The run is given up when more items have failed; None: never."""
     cold_start: float = field(default=900.0, metadata={"read": values.seconds})
-    """How long a service that is not there is waited for."""
+    """How long a service that never answered is waited for."""
+    give_up_after: float = field(default=14_400.0, metadata={"read": values.seconds})
+    """How long a service that answered before is waited for."""
+    deadline: float | None = field(default=None, metadata={"read": values.seconds})
+    """Of one item with all its attempts; None: none."""
+    hedge: bool = field(default=True, metadata={"read": values.switch})
+    """Whether the last calls in flight get a second one when they take unusually long."""
 
 
 Section: TypeAlias = Service | Bucket | Input | Run
@@ -132,7 +150,7 @@ def _given(section: Section) -> dict[str, Json]:
                 continue
             case Secret(text):
                 table[each.name] = text
-            case Percent():
+            case Percent() | Concurrency():
                 table[each.name] = str(value)
             case _:
                 table[each.name] = value

@@ -40,10 +40,19 @@ file_param = "files"            # the model's parameter that takes the file
 
 [run]
 mode = "sync"                   # "sync": calls of seconds; "async": everything longer
-# concurrency = 8               # calls in flight (sync: 8), or objects unfinished (async: 100)
+# concurrency = "auto"          # calls in flight (sync), or objects unfinished (async): as many as
+                                # the service serves; also "4-64" to adapt within, or a number
 # rate = "5/s"                  # never start more than this; also "300/m"
-# timeout = "10m"               # of one attempt (sync: 10m, async: 1h)
+# bandwidth = "10MB/s"          # never send faster than this; also "80Mbit/s"
+# memory = "256MB"              # files read and sent at a time; a larger one goes alone
+# timeout = "10m"               # of one attempt (sync: 10m, async: 1h), and of its stages:
+# connect_timeout = "30s"       #   until the connection is there (sync)
+# send_timeout = "60s"          #   while it is sent, without any of it being accepted
+# first_byte_timeout = "5m"     #   from then to the beginning of the answer (sync; no such limit)
+# deadline = "1h"               # of one item with all its attempts (no such limit)
 # max_attempts = 5              # tries of one item whose failure may pass
 # max_failures = "5%"           # give up when more have failed than this; also a number of items
 # cold_start = "15m"            # how long to wait for a service that is scaled to zero
+# give_up_after = "4h"          # how long to wait for one that has answered before (an outage)
+# hedge = true                  # a second call for the last ones that take unusually long
 """

@@ -91,6 +91,33 @@ def count(value: object) -> int:
     return number
 
 
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many at once: a number that stays (`lowest == highest`), or bounds to adapt within."""
+
+    lowest: int = 1
+    highest: int | None = None
+    """None: as many as the mode bears."""
+
+    def __str__(self) -> str:
+        """As it is written in a config."""
+        if self.highest is None:
+            return "auto"
+        alone = self.lowest == self.highest
+        return str(self.lowest) if alone else f"{self.lowest}-{self.highest}"
+
+
+def concurrency(value: object) -> Concurrency:
+    """How many at once: "auto", a number, or bounds such as "4-64"."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return Concurrency()
+    lowest, dash, highest = value.partition("-") if isinstance(value, str) else (value, "", "")
+    least, most = _whole(lowest), _whole(highest if dash else lowest)
+    if least is None or most is None or not 1 <= least <= most:
+        raise ValueError('"auto", a whole number from 1, or bounds such as "4-64"')
+    return Concurrency(least, most)
+
+
 def seconds(value: object) -> float:
     """A duration: "90s", "10m", "1h30m", "500ms"; a number is seconds."""
     total = _number(value)
@@ -111,6 +138,28 @@ def rate(value: object) -> float:
         per_second = number / divisor if number is not None and divisor else None
     if per_second is None or not 0 < per_second < math.inf:
         raise ValueError('a rate above zero such as "5/s" or "300/m"')
+    return per_second
+
+
+def size(value: object) -> int:
+    """Bytes: "256MB", "1GiB", "500k"; a number is bytes."""
+    number = _whole(value)
+    if number is None and isinstance(value, str):
+        found = _SIZE.fullmatch(value.strip().lower())
+        number = round(float(found["amount"]) * _PREFIXES[found["prefix"]]) if found else None
+    if number is None or number < 1:
+        raise ValueError('a size above zero such as "256MB" or "1GiB"')
+    return number
+
+
+def bandwidth(value: object) -> float:
+    """Bytes per second: "10MB/s", "80Mbit/s"; a number is bytes per second."""
+    per_second = _number(value)
+    if per_second is None and isinstance(value, str) and (found := _BANDWIDTH.fullmatch(value)):
+        per_second = float(found["amount"]) * _PREFIXES[found["prefix"].lower()]
+        per_second /= 8 if found["unit"] == "bit" else 1
+    if per_second is None or not 0 < per_second < math.inf:
+        raise ValueError('bytes or bits per second such as "10MB/s" or "80Mbit/s"')
     return per_second
 
 
@@ -168,6 +217,18 @@ _DURATION = re.compile(
     r"(?:(?P<s>\d+(?:\.\d+)?)s)?\s*(?:(?P<ms>\d+(?:\.\d+)?)ms)?"
 )
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+_PREFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12} | {
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+_SIZE = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<prefix>(?:[kmgt]i?)?)b?")
+# Not in any case: a Mb would be eight times less than a MB.
+_BANDWIDTH = re.compile(
+    r"\s*(?P<amount>\d+(?:\.\d+)?)\s*(?P<prefix>(?:[kKMG]i?)?)(?P<unit>B|bit)/s\s*"
+)
 
 
 def _duration(written: str) -> float | None:

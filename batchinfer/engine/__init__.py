@@ -8,7 +8,7 @@
 
 Rules:
 
-1. *An item's life is one pipeline* (`_live`): a slot, an attempt, a decision, a record; again.
+1. *An item's life is one pipeline* (`live.py`): a slot, an attempt, a decision, a record; again.
 2. *One writer* (`record.py`): one record, then whatever has piled up while the last transaction
    was written; one commit. Only what is committed is counted, told, or makes room for the next.
 3. *Structure is shutdown.* The left side (add, feed, rest, collect) stands inside the middle (the
@@ -25,44 +25,32 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
 
-from batchinfer.domain import Item
 from batchinfer.engine.collect import Collector, Rhythm
+from batchinfer.engine.feed import Feeder, ReadPage
 from batchinfer.engine.live import Lives
 from batchinfer.engine.record import News, Recorder
 from batchinfer.engine.terms import Terms, Tools
 from batchinfer.errors import FatalError, RunAborted
-from batchinfer.limits import Gate
-from batchinfer.ports import Backend, Clock, Notice, Observer, Progress, Recorded, Store, Watcher
+from batchinfer.flow import Change, Condition, Gate, Limit, Pace, Sample
+from batchinfer.ports import Adjusted, Backend, Clock, Observer, Progress, Recorded, Store, Watcher
 
 __all__ = ["Engine", "ReadPage", "Rhythm", "Terms"]
-
-ReadPage: TypeAlias = Callable[[int], Awaitable[Sequence[Item]]]
-"""Reads at most so many further items of the source; none: it has been read to its end."""
-
-PAGE = 500
-FIRST_PAGE = 32
-"""Small, so that the first call is under way while a million files are still being listed."""
-READY_SPARE = 256
-"""Items alive beside those in flight: a pile being written and the next one, so that the gate never
-waits for a commit."""
-BACKING_OFF = 1_000
-"""Items that may back off at a time: enough that a storm of refusals does not starve the gate, few
-enough that memory stays flat."""
 
 
 class Engine:
     """Brings the pending items of a store to their end. One engine serves one run, once.
 
     Without `read` nothing is added, without `backend` nothing is fed (collect only). Async mode has
-    a `watcher`; without `collects` it only finds what was submitted before (submit only). `clock`
-    is the wall clock; durations are the event loop's. `recorded` is awaited after each commit: who
-    is slow there slows down the run, and nothing piles up.
+    a `watcher`, and a limit of objects `submitted` and unfinished beside the gate's, which is then
+    one of uploads; without `collects` it only finds what was submitted before (submit only).
+    `clock` is the wall clock; durations are the event loop's. `recorded` is awaited after each
+    commit: who is slow there slows down the run, and nothing piles up.
     """
 
     def __init__(
@@ -74,6 +62,7 @@ class Engine:
         backend: Backend | None = None,
         read: ReadPage | None = None,
         watcher: Watcher | None = None,
+        submitted: Limit | None = None,
         collects: bool = True,
         terms: Terms | None = None,
         rhythm: Rhythm | None = None,
@@ -84,15 +73,25 @@ class Engine:
         self.stopped = False
         """Whether `stop` or `cancel` was called: the run ended before its end."""
         self._store, self._gate, self._observer = store, gate, observer
-        self._read, self._collects, self._clock = read, collects, clock
-        self._recorded, self._fed = recorded, 0
+        self._collects, self._clock, self._recorded = collects, clock, recorded
         self._terms = terms = terms or Terms()
-        self._news = News()
-        self._recorder = recorder = Recorder(store, self._news)
-        tools = Tools(recorder, observer, terms, clock, chance)
+        self._recorder = recorder = Recorder(store, News())
+        tools = Tools(recorder, observer, terms, clock, chance, self._adjusted)
         self._lives = None if backend is None else Lives(backend, gate, tools)
-        self._collector = None if watcher is None else Collector(watcher, store, tools, rhythm)
-        self._source_open = read is not None
+        self._feeder = Feeder(
+            store,
+            gate,
+            self._lives,
+            tools,
+            read=read,
+            submitted=submitted,
+            collects=collects,
+            progress=lambda: self.progress,
+        )
+        self._collector = None
+        if watcher is not None:
+            self._collector = Collector(watcher, store, tools, rhythm, self._learn)
+        self._adjustments: list[Adjusted] = []
         self._left, self._middle = anyio.CancelScope(), anyio.CancelScope()
         self._cause: Exception | None = None
 
@@ -133,9 +132,70 @@ class Engine:
         return Progress(
             self._recorder.counts,
             self._gate.in_flight,
-            not self._source_open,
+            not self._feeder.source_open,
             dict(self._recorder.failed_here),
+            None if self._lives is None else self.limit.value,
+            self.limit.serving,
+            self.paused,
         )
+
+    @property
+    def condition(self) -> Condition:
+        """Whether the service is there, as far as is known."""
+        return self._gate.health.condition
+
+    # At any time, by whoever looks after the run --------------------------------------------------
+
+    @property
+    def limit(self) -> Limit:
+        """The limit that counts: of calls in flight, or (async mode) of what is submitted."""
+        return self._feeder.submitted or self._gate.limit
+
+    @limit.setter
+    def limit(self, limit: Limit) -> None:
+        self._adjusted(Change(0.0, self.limit.value, limit.value, "as told"))
+        if self._feeder.submitted is None:
+            self._gate.limit = limit
+        else:
+            self._feeder.bound(limit)
+        self._stirred()
+
+    @property
+    def rate(self) -> float | None:
+        """Starts per second, at most."""
+        return self._gate.pace.rate if self._gate.pace else None
+
+    @rate.setter
+    def rate(self, rate: float | None) -> None:
+        self._gate.pace = Pace(rate) if rate else None
+        self._stirred()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new begins, until that is taken back."""
+        return self._gate.paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._gate.paused = paused
+        self._stirred()
+
+    def _stirred(self) -> None:
+        self._recorder.news.tell()
+        if self._lives is not None:
+            self._lives.staff()
+
+    def _adjusted(self, change: Change | None) -> None:
+        if change is not None and change.value != change.was:
+            event = Adjusted(self._clock(), change.was, change.value, change.reason)
+            self._adjustments.append(event)
+            self._observer.notify(event)
+            self._recorder.news.tell()
+
+    def _learn(self, sample: Sample) -> None:
+        """Async mode: what an output says about the limit of what is submitted."""
+        saturated = self._recorder.counts.pending > 0 and sample.in_flight >= self.limit.value
+        self._adjusted(self.limit.learn(replace(sample, saturated=saturated)))
 
     # The left side: add, feed, live, collect ------------------------------------------------------
 
@@ -146,105 +206,21 @@ class Engine:
         async with anyio.create_task_group() as left:
             if self._collector is not None and self._collects:
                 left.start_soon(self._guard, self._collector.run)
-            left.start_soon(self._guard, self._add)
+            left.start_soon(self._guard, self._feeder.add)
             if self._lives is not None:
                 self._lives.begin(
                     hire=lambda part, *args: middle.start_soon(self._guard, part, *args),
                     rest=lambda part, *args: left.start_soon(self._guard, part, *args),
                 )
-            await self._guard(self._feed)
+            await self._guard(self._feeder.feed)
             self._left.cancel()
-
-    async def _add(self) -> None:
-        if self._read is None:
-            return
-        size, changed = FIRST_PAGE, 0
-        while page := await self._read(size):
-            added = await self._store.add(page)
-            self._recorder.added(added.new)
-            self._observer.notify(Recorded((), self.progress))
-            changed += len(added.changed)
-            if added.changed:
-                self._observer.notify(_changed(changed, added.changed[-1]))
-            size = PAGE
-        await self._store.source_read()
-        self._source_open = False
-        self._news.tell()
-
-    async def _feed(self) -> None:
-        if self._lives is None:
-            while not self._done():
-                await self._news.beyond(self._news.count)
-            return
-        after, size = 0, min(PAGE, self._terms.submitted_limit or PAGE)
-        while True:
-            seen = self._news.count
-            # Taken before the page is read: whoever is alive now may be on it, still pending.
-            alive = frozenset(self._recorder.alive)
-            page = await self._store.pending(after, size, self._clock())
-            fresh = [item for item in page if item.position not in alive]
-            for item in fresh:
-                if not await self._room():
-                    return
-                self._fed += 1
-                self._recorder.alive.add(item.position)
-                self._lives.take(item)
-            if page:
-                # In async mode what is to be tried again is pending, before the new ones.
-                again = fresh and self._terms.submitted_limit is not None
-                after = 0 if again else page[-1].position
-            elif self._done():
-                return
-            else:
-                await self._something_new(seen)
-                after = 0
-
-    async def _something_new(self, seen: int) -> None:
-        now = self._clock()
-        due = await self._store.next_due(now)
-        with anyio.move_on_after(None if due is None else due - now):
-            await self._news.beyond(seen)
-
-    async def _room(self) -> bool:
-        """Wait for a place in the window; False when there will be none in this process."""
-        while not self._has_room():
-            if self._done():
-                return False
-            await self._news.beyond(self._news.count)
-        return True
-
-    def _has_room(self) -> bool:
-        alive, limit = len(self._recorder.alive), self._terms.submitted_limit
-        backing_off = 0 if self._lives is None else self._lives.resting
-        return (
-            not self._limit_reached()
-            and alive - backing_off < 2 * self._gate.limit.value + READY_SPARE
-            and backing_off < BACKING_OFF
-            and (limit is None or alive + self._recorder.counts.submitted < limit)
-        )
-
-    def _limit_reached(self) -> bool:
-        return self._terms.limit is not None and self._fed >= self._terms.limit
-
-    def _done(self) -> bool:
-        counts, limit = self._recorder.counts, self._terms.submitted_limit
-        if self._recorder.alive:
-            return False
-        if self._limit_reached():
-            return counts.submitted == 0 or not self._collects
-        if self._source_open:
-            return False
-        if self._lives is None:
-            return counts.submitted == 0
-        if limit is not None and not self._collects:
-            return counts.pending == 0 or counts.submitted >= limit
-        return counts.pending == 0 and counts.submitted == 0
 
     # The right side: record -----------------------------------------------------------------------
 
     async def _record(self) -> None:
         try:
             while records := await self._recorder.write():
+                await self._note_adjustments()
                 event = Recorded(records, self.progress)
                 self._observer.notify(event)
                 if self._recorded is not None:
@@ -252,8 +228,14 @@ class Engine:
                 failed = self._recorder.failed_here.total()
                 if self._terms.too_many(failed, failed + self._recorder.succeeded_here):
                     self._give_up(RunAborted("too_many_failures", _too_many(failed, self.progress)))
+            await self._note_adjustments()
         finally:
             self._recorder.end()
+
+    async def _note_adjustments(self) -> None:
+        adjusted, self._adjustments = self._adjustments, []
+        if adjusted:
+            await self._store.note(adjusted)
 
     # Ends -----------------------------------------------------------------------------------------
 
@@ -269,14 +251,6 @@ class Engine:
     def _give_up(self, cause: Exception) -> None:
         self._cause = self._cause or cause
         self.cancel()
-
-
-def _changed(count: int, example: str) -> Notice:
-    return Notice(
-        "file_changed",
-        f"{count} file(s) changed since they were sent (for example {example}). What is recorded "
-        "was made from the earlier content and is kept; for the new content, start a new run.",
-    )
 
 
 def _too_many(failed: int, progress: Progress) -> str:

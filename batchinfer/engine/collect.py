@@ -15,7 +15,7 @@ OSCAR never retries a job) is found both in the middle of a run and at its end.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from batchinfer.domain import Attempt, Failure, Kind, Open, Outcome, State
 from batchinfer.engine.record import record_of
 from batchinfer.engine.terms import Tools
 from batchinfer.errors import RunAborted
+from batchinfer.flow import Sample, sign_of
 from batchinfer.ports import Arrival, Back, Placed, Store, Waiting, Watcher
 from batchinfer.retry import Absence, Retry, Wait, decide
 
@@ -46,13 +47,18 @@ class Collector:
     """Turns what the watcher sees into records."""
 
     def __init__(
-        self, watcher: Watcher, store: Store, tools: Tools, rhythm: Rhythm | None = None
+        self,
+        watcher: Watcher,
+        store: Store,
+        tools: Tools,
+        rhythm: Rhythm | None,
+        learn: Callable[[Sample], None],
     ) -> None:
         self._watcher, self._store = watcher, store
         self._recorder, self._observer, self._terms = tools.recorder, tools.observer, tools.terms
         self._clock, self._chance = tools.clock, tools.chance
-        self._rhythm = rhythm or Rhythm()
-        self._absence = Absence()
+        self._rhythm, self._learn = rhythm or Rhythm(), learn
+        self._absence, self._has_answered = Absence(), False
         self._quiet = 0.0
         self._arrivals = 0
         self._newest = 0.0
@@ -101,12 +107,11 @@ class Collector:
             await question
         except OSError as error:
             away = self._absence.noticed(anyio.current_time())
-            if away > self._terms.patience:
+            if away > (patience := self._terms.patience_with(answered=self._has_answered)):
                 raise RunAborted("bucket_unreachable", str(error)) from error
-            self._observer.notify(
-                Waiting("bucket_unreachable", str(error), away, self._terms.patience)
-            )
+            self._observer.notify(Waiting("bucket_unreachable", str(error), away, patience))
             return False
+        self._has_answered = True
         if self._absence.lasts:
             lasted = self._absence.ended(anyio.current_time())
             self._observer.notify(Back("bucket_unreachable", lasted))
@@ -120,7 +125,14 @@ class Collector:
         self._arrivals += 1
         if newest_attempt and item.submitted_at is not None:
             self._newest = max(self._newest, item.submitted_at)
+            self._tell(arrival.outcome, self._clock() - item.submitted_at)
         await self._record(item, arrival.attempt, arrival.outcome)
+
+    def _tell(self, outcome: Outcome, seconds: float) -> None:
+        if (sign := sign_of(outcome)) is not None:
+            submitted = self._recorder.counts.submitted
+            now, seconds = anyio.current_time(), max(seconds, 0.0)
+            self._learn(Sample(sign, now, seconds, submitted, submitted))
 
     async def _give_up_overdue(self) -> None:
         after = self._terms.overdue_after

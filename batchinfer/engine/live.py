@@ -2,61 +2,52 @@
 
 Rules:
 
-1. As many workers as the gate has slots; each lives item after item, for a task per item would cost
+1. A worker for each attempt in flight; each lives item after item, for a task per item would cost
    more than all else here. A worker is on the side of the house that `stop` does not touch: what it
    is at, it finishes.
 2. An item that rests (backs off) holds no slot and no worker; it rests on the side that `stop`
    closes.
-3. With a pace, items come to the workers one by one, each in its turn.
+3. Whether an attempt may begin is the gate's to say, whether a retry is affordable the budget's.
+   Where only time stands in the way, `_reopen` wakes up when it has passed.
+4. While the service is away nobody rests: what comes back waits with all others for the probe.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, Item, Kind, State, Submitted
+from batchinfer.domain import Attempt, Failure, Item, Kind, Outcome, State, Submitted
+from batchinfer.engine.flights import Flights, Life, Start
 from batchinfer.engine.record import News, record_of
 from batchinfer.engine.terms import Tools
 from batchinfer.errors import FatalError
-from batchinfer.limits import Gate, Pace
+from batchinfer.flow import Budget, Condition, Gate, Sample, Sign, sign_of
 from batchinfer.ports import Back, Backend, Waiting
-from batchinfer.retry import Absence, Decision, Finish, Wait, decide
-
-Start: TypeAlias = Callable[..., object]
-"""Starts a task: `start(function, *args)`."""
-
-
-@dataclass(slots=True)
-class Life:
-    """Where one item stands in this process."""
-
-    item: Item
-    number: int
-    """Of its next attempt."""
-    waits: int = 0
-    """How often that attempt found the service away."""
-    since: float | None = None
-    """When it did so first, on the loop's clock."""
+from batchinfer.retry import Decision, Finish, Retry, Wait, decide
 
 
 class Lives:
     """The items alive: in flight, ready, or resting."""
 
     def __init__(self, backend: Backend, gate: Gate, tools: Tools) -> None:
-        self.resting = 0
-        """Items that back off."""
-        self._backend, self._gate = backend, gate
+        self._resting = 0
+        self._gate, self._tools = gate, tools
+        gate.adjusted = tools.adjusted
         self._recorder, self._observer, self._terms = tools.recorder, tools.observer, tools.terms
         self._clock, self._chance = tools.clock, tools.chance
-        self._absence, self._waited_for = Absence(), ""
+        self._budget = Budget()
+        self._absent: tuple[str, float] | None = None
+        """Why the service is being waited for, and since when."""
         self._ready: deque[Life] = deque()
-        self._unpaced: deque[Life] = deque()
+        self._again: deque[Life] = deque()
+        """Retries after trouble of the service, which the budget has to pay for."""
+        self._fresh_last = True
         self._stir = News()
+        self._flights = Flights(backend, gate, self._stir, tools)
         self._hire: Start
         self._rest: Start
         self._over = False
@@ -64,64 +55,100 @@ class Lives:
     def begin(self, hire: Start, rest: Start) -> None:
         """Take up the work. `hire` starts a task that `stop` leaves alone, `rest` one it ends."""
         self._hire, self._rest = hire, rest
-        if self._gate.pace is not None:
-            rest(self._pace, self._gate.pace)
+        rest(self._reopen)
+        rest(self._flights.help_the_last, hire)
 
     def take(self, item: Item) -> None:
         """Let an item live as soon as there is a slot for it."""
-        life = Life(item, item.attempts + 1)
-        if self._gate.pace is None:
-            self._ready.append(life)
-            self._staff()
-        else:
-            self._unpaced.append(life)
-            self._stir.tell()
+        self._flights.none_left = False
+        self._ready.append(Life(item, item.attempts + 1))
+        self.staff()
+
+    @property
+    def resting(self) -> int:
+        """Items that back off, or wait until the budget can pay for their retry."""
+        return self._resting + len(self._again)
+
+    def none_left(self) -> None:
+        """All items that there are were taken: what is in flight now are the last."""
+        self._flights.none_left = True
+        self._stir.tell()
+
+    def give_back(self, count: int) -> Sequence[int]:
+        """Let go of so many that are ready, the last first, at most; their positions."""
+        freed = [self._ready.pop() for _ in range(min(count, len(self._ready)))]
+        return [life.item.position for life in freed]
 
     def stop(self) -> None:
         """Begin no attempt any more."""
         self._over = True
         self._ready.clear()
+        self._again.clear()
 
-    def _come_back(self, life: Life) -> None:
-        """Its rest is over: it goes first, before those that have not begun."""
-        if self._gate.pace is None:
-            self._ready.appendleft(life)
-            self._staff()
-        else:
-            self._unpaced.appendleft(life)
+    def staff(self) -> None:
+        """Hire as many workers as are needed and allowed."""
+        while self._waits() and self._gate.enter():
+            self._hire(self._work, self._next())
+        if self._waits() and not self._gate.is_full:
             self._stir.tell()
 
-    def _staff(self) -> None:
-        if self._gate.enter():
-            self._hire(self._work)
+    def _waits(self, held: int = 0) -> bool:
+        """Whether a life waits for its attempt; `held`: slots that whoever asks holds."""
+        return bool(self._ready) or self._may_try_again(held)
 
-    async def _pace(self, pace: Pace) -> None:
-        """Send items in, each in its turn, and only into a free slot: no burst follows a jam."""
+    def _may_try_again(self, held: int) -> bool:
+        if not self._again:
+            return False
+        if self._ready:
+            # In turns, and never as a probe: items that always fail must not look like an outage.
+            in_turn = self._fresh_last and self._gate.health.condition is Condition.WARM
+            return in_turn and self._budget.tokens >= 1
+        # With nothing else to do one retry at a time needs no token: the run must come to its end.
+        return self._budget.tokens >= 1 or self._gate.in_flight <= held
+
+    def _next(self, held: int = 1) -> Life:
+        """The life that comes next."""
+        self._fresh_last = not self._may_try_again(held)
+        if self._fresh_last:
+            return self._joining(self._ready.popleft())
+        life = self._again.popleft()
+        life.paid = self._budget.spend()
+        return self._joining(life)
+
+    def _joining(self, life: Life) -> Life:
+        life.joined = self._gate.in_flight
+        return life
+
+    async def _reopen(self) -> None:
+        """Staff when nothing but time has passed: a rest between probes, the turn of a pace."""
         while True:
             seen = self._stir.count
-            if self._unpaced and not self._gate.is_full:
-                await pace.turn()
-                self._ready.append(self._unpaced.popleft())
-                self._staff()
-            else:
-                await self._stir.beyond(seen)
+            self.staff()
+            at = self._gate.opens_at if self._waits() else None
+            seconds = None if at is None else max(0.0, at - anyio.current_time())
+            with anyio.move_on_after(seconds):
+                await self._stir.beyond(max(seen, self._stir.count))
 
-    async def _work(self) -> None:
-        """One worker: life after life, as long as there are any and it has its slot."""
+    async def _work(self, life: Life) -> None:
+        """One worker: life after life, as long as there are any and the gate lets it go on."""
         try:
-            while self._ready and not self._gate.is_crowded:
-                await self._live(self._ready.popleft())
+            while not self._over:
+                await self._live(life)
+                if not self._waits(held=1) or not self._gate.go_on():
+                    break
+                life = self._next()
         finally:
             self._gate.leave()
-            self._stir.tell()
+        self.staff()
 
     async def _live(self, life: Life) -> None:
         """One attempt, and what follows from it. Raises FatalError."""
         at, began = self._clock(), anyio.current_time()
-        outcome = await self._backend.attempt(life.item, life.number)
+        outcome = await self._flights.attempt(life)
         seconds = round(anyio.current_time() - began, 3)
+        sign = self._learn(life, outcome, began)
         attempt = Attempt(life.number, at, seconds, outcome)
-        decision = self._decide(life, attempt)
+        decision = self._decide(life, attempt, sign)
         if isinstance(decision, Wait):
             life.waits += 1
         else:
@@ -130,47 +157,103 @@ class Lives:
             if isinstance(decision, Finish):
                 return
             life.number, life.waits, life.since = life.number + 1, 0, None
-        if not self._over:
+            life.troubled = sign in {Sign.FULL, Sign.SLOW, Sign.BROKEN}
+        if self._over:
+            return
+        if isinstance(decision, Wait) and self._gate.health.is_away:
+            self._ready.append(life)
+        else:
             self._rest(self._back_off, life, decision.delay)
 
     async def _back_off(self, life: Life, delay: float) -> None:
-        self.resting += 1
+        self._resting += 1
         self._recorder.news.tell()
         try:
             await anyio.sleep(delay)
         finally:
-            self.resting -= 1
-        self._come_back(life)
+            self._resting -= 1
+        if life.troubled:
+            self._again.append(life)
+        else:
+            self._ready.appendleft(life)
+        self.staff()
 
-    def _decide(self, life: Life, attempt: Attempt) -> Decision:
-        outcome, policy = attempt.outcome, self._terms.policy
-        if isinstance(outcome, Failure) and outcome.kind is Kind.UNAVAILABLE:
-            if self._is_away(life, outcome) <= self._terms.patience:
-                return decide(policy, outcome, life.waits + 1, self._chance())
-            # The service answers others, but never this item: then it is this item's failure.
-            outcome = replace(outcome, kind=Kind.TRANSIENT)
-        elif not isinstance(outcome, Failure) or outcome.sent:
-            self._is_there()
-        if isinstance(outcome, Submitted):
-            return Finish(State.SUBMITTED)
-        tried = attempt.number - life.item.spared
-        return decide(policy, outcome, tried, self._chance())
+    # What an attempt says -------------------------------------------------------------------------
 
-    def _is_away(self, life: Life, failure: Failure) -> float:
-        """Seconds that this item has found the service away."""
-        now, patience = anyio.current_time(), self._terms.patience
-        away = self._absence.noticed(now)
+    def _learn(self, life: Life, outcome: Outcome | Submitted, began: float) -> Sign | None:
+        """Tell flow control how the attempt ended. Raises FatalError: away for too long."""
+        sign = sign_of(outcome)
+        now, health = anyio.current_time(), self._gate.health
+        if sign is None:
+            health.heard_nothing(began, now)
+            return None
+        retry_after = outcome.retry_after if isinstance(outcome, Failure) else None
+        recovered = health.heard(sign, life.item.position, began, now, retry_after)
+        if sign is Sign.ANSWERED:
+            self._budget.answered(paid=life.paid)
+            life.paid = False
+            self._flights.latencies.note(now - began)
+        if health.is_away and isinstance(outcome, Failure):
+            self._wait_for(outcome, now, health.away(now))
+        elif self._absent is not None and not health.is_away:
+            (code, since), self._absent = self._absent, None
+            self._observer.notify(Back(code, now - since))
+        if recovered:
+            self._tools.adjusted(self._gate.limit.restart(now))
+        self._tools.adjusted(self._gate.limit.learn(self._sample(sign, life, outcome, began)))
+        self.staff()
+        return sign
+
+    def _sample(self, sign: Sign, life: Life, outcome: Outcome | Submitted, began: float) -> Sample:
+        now = anyio.current_time()
+        return Sample(
+            sign,
+            now,
+            now - began,
+            self._gate.in_flight,
+            life.joined,
+            saturated=self._gate.is_full and self._waits(),
+            server_seconds=getattr(outcome, "server_seconds", None),
+        )
+
+    def _wait_for(self, failure: Failure, now: float, away: float) -> None:
+        patience = self._terms.patience_with(answered=self._gate.health.has_answered)
         if away > patience:
             raise FatalError(failure.code, _gone(failure, away))
-        self._waited_for = failure.code
+        self._absent = (failure.code, now - away)
         self._observer.notify(Waiting(failure.code, failure.message, away, patience))
-        life.since = now if life.since is None else life.since
-        return now - life.since
 
-    def _is_there(self) -> None:
-        if self._absence.lasts:
-            away = self._absence.ended(anyio.current_time())
-            self._observer.notify(Back(self._waited_for, away))
+    def _decide(self, life: Life, attempt: Attempt, sign: Sign | None) -> Decision:
+        outcome, policy = attempt.outcome, self._terms.policy
+        if isinstance(outcome, Submitted):
+            return Finish(State.SUBMITTED)
+        if isinstance(outcome, Failure) and self._is_absence(outcome, sign):
+            if self._may_wait(life):
+                away = replace(outcome, kind=Kind.UNAVAILABLE)
+                return decide(policy, away, life.waits + 1, self._chance())
+            # The service answers others, but never this item: then it is this item's failure.
+            outcome = replace(outcome, kind=Kind.TRANSIENT)
+        tried = attempt.number - life.item.spared
+        decision = decide(policy, outcome, tried, self._chance())
+        return self._in_time(life, decision)
+
+    def _is_absence(self, outcome: Failure, sign: Sign | None) -> bool:
+        """Whether it says nothing about the item: an outage is no attempt either."""
+        trouble = sign in {Sign.FULL, Sign.SLOW, Sign.BROKEN}
+        return outcome.kind is Kind.UNAVAILABLE or (trouble and self._gate.health.is_away)
+
+    def _may_wait(self, life: Life) -> bool:
+        if self._gate.health.is_away:
+            life.since = None
+            return True
+        return life.waiting(anyio.current_time()) <= self._terms.patience
+
+    def _in_time(self, life: Life, decision: Decision) -> Decision:
+        """The decision, unless the item's deadline comes before its next attempt."""
+        if self._terms.deadline is None or not isinstance(decision, Retry):
+            return decision
+        spent = anyio.current_time() - life.began + decision.delay
+        return decision if spent < self._terms.deadline else Finish(State.FAILED)
 
 
 def _gone(failure: Failure, seconds: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchinfer.engine.record import Recorder
+from batchinfer.flow import Change
 from batchinfer.ports import Clock, Observer
 from batchinfer.retry import RetryPolicy
 
@@ -19,17 +20,25 @@ class Terms:
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     patience: float = 900.0
-    """How long an absent service (cold start, no connection) is waited for before the run ends."""
+    """How long a service that never answered (cold start) is waited for before the run ends."""
+    give_up_after: float = 14_400.0
+    """The same for a service that has answered before (an outage)."""
+    deadline: float | None = None
+    """How long an item may take with all its attempts: no retry begins later."""
+    hedge: bool = True
+    """Whether the last attempts in flight get a second call when they take unusually long."""
     max_failures: int | None = None
     """How many items may fail in this process before the run ends."""
     max_failure_share: float | None = None
     """The same as a share (0 to 1) of what was finished in this process."""
-    submitted_limit: int | None = None
-    """Async mode: objects submitted and unfinished at a time. None: sync mode."""
     limit: int | None = None
     """Items sent in this process at most; the others stay pending."""
     overdue_after: float = 3600.0
     """Async mode: how long without sign of life before a submitted item counts as lost."""
+
+    def patience_with(self, *, answered: bool) -> float:
+        """How long an absence may last."""
+        return self.give_up_after if answered else self.patience
 
     def too_many(self, failed: int, finished: int) -> bool:
         """Whether that many failures among that many finished items end the run."""
@@ -50,3 +59,5 @@ class Tools:
     clock: Clock
     chance: Callable[[], float]
     """Uniform in [0, 1): the only randomness."""
+    adjusted: Callable[[Change | None], None]
+    """Told of each limit that moved."""

@@ -92,9 +92,9 @@ class Gateway:
 
     async def _hold(self, request: web.Request, payload: bytes) -> web.Response:
         """Predict in a container."""
-        began = time.monotonic()
         try:
             async with self._containers.place():
+                began = time.monotonic()  # by the container's own watchdog: waiting is not in it
                 if request.transport is None:  # gave up while it waited
                     return web.Response(status=499)
                 body = await self._predict(f"event-file-{uuid.uuid4()}", payload)

@@ -38,11 +38,12 @@ import orjson
 from batchinfer.domain import Failure, Json, Kind, Mode
 from batchinfer.oscar.sniff import HEAD, extension, looks_like_json, sniff
 
-_base64: Callable[[bytes], bytes]
+base64: Callable[[bytes], bytes]
+"""Standard base64 with padding: URL-safe base64 is silently corrupted (contract section 3)."""
 try:
-    from pybase64 import b64encode as _base64
+    from pybase64 import b64encode as base64
 except ImportError:  # the extra [fast] is not installed
-    _base64 = partial(binascii.b2a_base64, newline=False)
+    base64 = partial(binascii.b2a_base64, newline=False)
 
 Sendable: TypeAlias = str | int | float | bool
 """What a parameter may be on the wire."""
@@ -109,7 +110,7 @@ def build(params: Mapping[str, Sendable], files: Sequence[FileContent]) -> bytes
     parts = [head[:-1], b"," if params else b"", b'"oscar-files":[']
     for number, file in enumerate(files):
         entry = orjson.dumps({"key": file.param, "file_format": file.file_format})
-        parts += [b"," if number else b"", entry[:-1], b',"data":"', _base64(file.data), b'"}']
+        parts += [b"," if number else b"", entry[:-1], b',"data":"', base64(file.data), b'"}']
     parts.append(b"]}")
     return b"".join(parts)
 

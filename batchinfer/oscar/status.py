@@ -148,7 +148,8 @@ RULES: tuple[Rule, ...] = (
         _ANY,
         Kind.TRANSIENT,
         "http_429",
-        "too many calls at once (429): if this goes on, lower --concurrency{said}",
+        "too many calls at once (429): with --concurrency auto there will be fewer; a fixed "
+        "--concurrency has to be lowered{said}",
     ),
     Rule(
         range(400, 500),
@@ -202,7 +203,8 @@ RULES: tuple[Rule, ...] = (
         ".*pending request queue full",
         Kind.TRANSIENT,
         "http_503",
-        "the service's queue is full (503): if this goes on, lower --concurrency",
+        "the service's queue is full (503): with --concurrency auto there will be fewer calls at "
+        "once; a fixed --concurrency has to be lowered",
     ),
     Rule(
         _is(503),

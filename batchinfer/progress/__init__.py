@@ -13,7 +13,7 @@ from batchinfer.ports import Clock
 from batchinfer.progress.bar import Bar
 from batchinfer.progress.displays import Display, JsonLines, Lines, Quiet, closing
 from batchinfer.progress.tally import RateWindow, Summary
-from batchinfer.progress.text import KeyOf, duration, printable, rate
+from batchinfer.progress.text import KeyOf, between, duration, printable, rate
 
 __all__ = [
     "Bar",
@@ -24,6 +24,7 @@ __all__ = [
     "Quiet",
     "RateWindow",
     "Summary",
+    "between",
     "choose",
     "closing",
     "duration",
@@ -39,18 +40,20 @@ def choose(
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
+    plain: bool = False,
     key_of: KeyOf | None = None,
     clock: Clock = time.monotonic,
 ) -> Display:
     """Choose the display for what the streams are: `talk` is stderr, `data` is stdout.
 
-    JSON is data and goes to stdout also when quiet; all else is talk.
+    JSON is data and goes to stdout also when quiet; all else is talk. `plain`: lines, although
+    `talk` is a terminal (still).
     """
     if json:
         return JsonLines(data, clock=clock, verbose=verbose, key_of=key_of)
     if quiet:
         return Quiet()
-    kind = Bar if _is_terminal(talk) else Lines
+    kind = Bar if _is_terminal(talk) and not plain else Lines
     return kind(talk, clock=clock, verbose=verbose, key_of=key_of)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TextIO
 
 from tqdm import tqdm
 
-from batchinfer.ports import Back, Clock, Event, Notice, Recorded, Waiting
+from batchinfer.ports import Adjusted, Back, Clock, Event, Notice, Recorded, Waiting
 from batchinfer.progress import text
 from batchinfer.progress.displays import Guarded, closing
 from batchinfer.progress.tally import Summary, Tally
@@ -36,11 +36,12 @@ class Bar:
         """See `Observer`."""
         match event:
             case Recorded():
+                news = event.progress.paused != self._tally.progress.paused
                 self._tally.note(event)
                 if self._verbose:
                     lines = (text.failure(record, self._key_of) for record in event.records)
                     self._above(*(line for line in lines if line))
-                self._draw()
+                self._draw(now=news)
             case Waiting():
                 news = not self._wait
                 self._wait = text.waiting(event)
@@ -50,14 +51,21 @@ class Bar:
                 self._draw(now=True)
             case Notice():
                 self._above(f"note: {text.shortened(event.message)}")
+            case Adjusted():
+                if self._verbose:
+                    self._above(text.adjusted(event))
 
-    def close(self, summary: Summary) -> None:
+    def leave(self) -> None:
         """See `Display`."""
         if self._bar is not None:
             self._wait = ""
             self._draw(now=True)
             self._bar.close()
             self._bar = None
+
+    def close(self, summary: Summary) -> None:
+        """See `Display`."""
+        self.leave()
         self._out.line(closing(summary))
 
     def _draw(self, *, now: bool = False) -> None:
@@ -67,12 +75,13 @@ class Bar:
         self._drawn_at = at
         if self._bar is None:
             self._bar = _Tqdm(self._out)
-        progress, rate, eta = self._tally.progress, self._tally.rate(), self._tally.eta()
+        progress, tally = self._tally.progress, self._tally
+        how = text.going(progress, tally.rate(), tally.eta(), tally.estimate())
         self._bar.show(
             done=progress.counts.finished,
             total=progress.counts.total if progress.complete else None,
             before=text.done(progress),
-            after=", ".join(filter(None, (self._wait, text.going(progress, rate, eta)))),
+            after=", ".join(filter(None, (self._wait, how))),
         )
 
     def _above(self, *lines: str) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Protocol, TextIO
 
 from batchinfer.domain import Failure, Json, State
-from batchinfer.ports import Back, Clock, Event, Notice, Observer, Recorded, Waiting
+from batchinfer.ports import Adjusted, Back, Clock, Event, Notice, Observer, Recorded, Waiting
 from batchinfer.progress import text
 from batchinfer.progress.tally import Summary, Tally
 from batchinfer.progress.text import KeyOf
@@ -19,6 +20,9 @@ from batchinfer.progress.text import KeyOf
 
 class Display(Observer, Protocol):
     """An observer that people or programs read."""
+
+    def leave(self) -> None:
+        """Leave the stream to others; how the run ended is not said."""
 
     def close(self, summary: Summary) -> None:
         """Say how it ended. Nothing is notified afterwards."""
@@ -29,6 +33,9 @@ class Quiet:
 
     def notify(self, event: Event) -> None:
         """See `Observer`."""
+
+    def leave(self) -> None:
+        """See `Display`."""
 
     def close(self, summary: Summary) -> None:
         """See `Display`."""
@@ -106,6 +113,12 @@ class Lines:
                 self._out.line(f"{text.waited_for(code)}: over after {text.duration(seconds)}")
             case Notice():
                 self._out.line(f"note: {text.shortened(event.message)}")
+            case Adjusted():
+                if self._verbose:
+                    self._out.line(text.adjusted(event))
+
+    def leave(self) -> None:
+        """See `Display`."""
 
     def close(self, summary: Summary) -> None:
         """See `Display`."""
@@ -115,7 +128,8 @@ class Lines:
         self._tally.note(event)
         self._failures(event)
         if self._is_due():
-            how = text.going(event.progress, self._tally.rate(), self._tally.eta())
+            tally = self._tally
+            how = text.going(event.progress, tally.rate(), tally.eta(), tally.estimate())
             self._out.line(", ".join(filter(None, (text.done(event.progress), how))))
 
     def _failures(self, event: Recorded) -> None:
@@ -161,6 +175,8 @@ class JsonLines:
         self._key_of = key_of
         self._tally = Tally(clock)
         self._due: dict[str, float] = {}
+        self._adjusted: Adjusted | None = None
+        """What has moved since the last line about it."""
 
     def notify(self, event: Event) -> None:
         """See `Observer`."""
@@ -181,9 +197,18 @@ class JsonLines:
                 self._say("back", code=code, seconds=round(seconds, 1))
             case Notice():
                 self._say("notice", code=event.code, message=event.message)
+            case Adjusted():
+                before = self._adjusted or event
+                self._adjusted = replace(event, was=before.was)
+        self._limit()
+
+    def leave(self) -> None:
+        """See `Display`."""
+        self._limit(now=True)
 
     def close(self, summary: Summary) -> None:
         """See `Display`."""
+        self.leave()
         self._say("summary", **summary.as_json())
 
     def _recorded(self, event: Recorded) -> None:
@@ -193,6 +218,7 @@ class JsonLines:
         if not self._is_due("progress"):
             return
         progress, rate, eta = event.progress, self._tally.rate(), self._tally.eta()
+        range_ = self._tally.estimate()
         self._say(
             "progress",
             total=progress.counts.total,
@@ -205,7 +231,18 @@ class JsonLines:
             failures=dict(progress.codes),
             rate=None if rate is None else round(rate, 3),
             eta_seconds=None if eta is None else round(eta),
+            eta_range=None if range_ is None else [round(range_.low), round(range_.high)],
+            limit=progress.limit,
+            serving=None if progress.serving is None else round(progress.serving, 1),
+            paused=progress.paused,
         )
+
+    def _limit(self, *, now: bool = False) -> None:
+        """Tell how the limit has moved: steps within a second as one."""
+        if self._adjusted is not None and (now or self._is_due("limit")):
+            was, value, reason = self._adjusted.was, self._adjusted.value, self._adjusted.reason
+            self._adjusted = None
+            self._say("limit", was=was, value=value, reason=reason)
 
     def _failures(self, event: Recorded) -> None:
         for record in event.records:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
 from batchinfer.domain import Counts, Json, Mode, State
 from batchinfer.ports import Clock, Progress, Recorded
+from batchinfer.progress.estimate import Estimate, Pulse, estimate
 
 WINDOW = 60.0
 """Seconds that count as recent."""
+LONG = 900.0
+"""Seconds that an estimate looks back where little is finished in a minute."""
+SLICES = 12
+"""Into which either is cut, to see how the rate varies."""
 
 _FINAL = (State.SUCCEEDED, State.FAILED)
 
@@ -40,8 +46,19 @@ class RateWindow:
         begin = max(self._samples[0][0], now - self._span)
         if now - begin < self._span / WINDOW:
             return None
-        before = [count for when, count in self._samples if when <= begin]
-        return (self._samples[-1][1] - before[-1]) / (now - begin)
+        return (self._samples[-1][1] - self._count(begin)) / (now - begin)
+
+    def pulse(self, now: float) -> Pulse:
+        """The same, slice by slice."""
+        begin = max(self._samples[0][0], now - self._span)
+        slices = max(1, int(SLICES * (now - begin) / self._span))
+        length = (now - begin) / slices
+        counts = [self._count(begin + each * length) for each in range(slices)]
+        counts.append(self._samples[-1][1])
+        return Pulse([after - before for before, after in pairwise(counts)], now - begin)
+
+    def _count(self, moment: float) -> int:
+        return next(count for when, count in reversed(self._samples) if when <= moment)
 
 
 class Tally:
@@ -51,16 +68,19 @@ class Tally:
         self._clock = clock
         self._started = clock()
         self._window: RateWindow | None = None
+        self._long: RateWindow | None = None
         self.progress = Progress(Counts(), in_flight=0, complete=False)
 
     def note(self, event: Recorded) -> None:
         """Take note of what has become durable."""
         finished = event.progress.counts.finished
-        if self._window is None:
+        if self._window is None or self._long is None:
             # What an earlier process finished is no merit of this one's rate.
             fresh = sum(record.state in _FINAL for record in event.records)
             self._window = RateWindow(self._started, finished - fresh)
-        self._window.note(self._clock(), finished)
+            self._long = RateWindow(self._started, finished - fresh, LONG)
+        for window in (self._window, self._long):
+            window.note(self._clock(), finished)
         self.progress = event.progress
 
     def rate(self) -> float | None:
@@ -68,13 +88,26 @@ class Tally:
         return self._window.rate(self._clock()) if self._window else None
 
     def eta(self) -> float | None:
-        """Seconds to the end; None while nobody can say: the source is still being read, or
-        nothing has been finished of late.
+        """Seconds to the end; None while nobody can say: the source is still being read, nothing
+        has been finished of late, or the run is paused.
         """  # noqa: D205 - one thought, one sentence
         rate = self.rate()
-        if not rate or not self.progress.complete:
+        return self._remaining / rate if rate and self._has_end else None
+
+    def estimate(self) -> Estimate | None:
+        """The same as a range; None also while too little is finished to give one."""
+        if self.rate() is None or not self._has_end or not (self._window and self._long):
             return None
-        return (self.progress.counts.pending + self.progress.counts.submitted) / rate
+        now = self._clock()
+        return estimate(self._remaining, self._window.pulse(now), self._long.pulse(now))
+
+    @property
+    def _has_end(self) -> bool:
+        return self.progress.complete and not self.progress.paused
+
+    @property
+    def _remaining(self) -> int:
+        return self.progress.counts.pending + self.progress.counts.submitted
 
 
 @dataclass(frozen=True, slots=True)

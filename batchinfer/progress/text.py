@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from batchinfer.domain import Failure, Record, State
-from batchinfer.ports import Progress, Waiting
+from batchinfer.ports import Adjusted, Progress, Waiting
+from batchinfer.progress.estimate import Estimate
 
 KeyOf: TypeAlias = Callable[[int], str]
 """The key of the item at a position."""
 
 _LONGEST = 300
 """Signs of a message that a line shows; `show` has the whole."""
+_ROUGH = 600.0
+"""Seconds from which on an estimate has no use for seconds."""
+_NARROW = 30.0
+"""Seconds that a range must span to be worth its place."""
 
 
 def printable(text: str) -> str:
@@ -71,19 +76,45 @@ def done(progress: Progress) -> str:
     return f"{counts.finished:,}/{counts.total:,} {int(share * 100):3d}%"
 
 
-def going(progress: Progress, per_second: float | None, eta: float | None) -> str:
-    """How it goes: "4.2/s, ETA 36m 02s, 8 in flight, 12 failed: model_error 9, timeout 3"."""
-    counts = progress.counts
+def going(
+    progress: Progress,
+    per_second: float | None = None,
+    eta: float | None = None,
+    estimate: Estimate | None = None,
+) -> str:
+    """How it goes: "4.2/s, 31m to 42m left, 8/16 in flight, ~6 serving, 12 failed: timeout 12"."""
+    counts, in_flight = progress.counts, progress.in_flight
+    limit = "" if progress.limit is None else f"/{progress.limit:,}"
     parts = [
-        "" if per_second is None else rate(per_second),
-        "" if eta is None else f"ETA {duration(eta)}",
-        f"{counts.submitted:,} submitted" if counts.submitted else "",
-        f"{progress.in_flight:,} in flight" if progress.in_flight else "",
+        "paused" if progress.paused else "" if per_second is None else rate(per_second),
+        left(eta, estimate),
+        # The limit is of what is submitted, where anything is.
+        f"{counts.submitted:,}{limit} submitted" if counts.submitted else "",
+        f"{in_flight:,}{'' if counts.submitted else limit} in flight" if in_flight else "",
+        "" if progress.serving is None else f"~{progress.serving:.0f} serving",
     ]
     failed = f"{counts.failed:,} failed" if counts.failed else ""
     if failed and progress.codes:
         failed += f": {codes(progress.codes)}"
     return ", ".join(part for part in (*parts, failed) if part)
+
+
+def left(eta: float | None, estimate: Estimate | None) -> str:
+    """How long the rest will take: as a range where that tells more than "ETA 45s"."""
+    if estimate is not None and estimate.high - estimate.low >= _NARROW:
+        return f"{between(estimate)} left"
+    return "" if eta is None else f"ETA {duration(eta)}"
+
+
+def between(estimate: Estimate) -> str:
+    """The range: "1h 05m to 1h 30m"."""
+    low, high = _rough(estimate.low), _rough(estimate.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def adjusted(event: Adjusted) -> str:
+    """One line for a limit that has moved."""
+    return f"concurrency {event.was:,} -> {event.value:,}: {printable(event.reason)}"
 
 
 def waiting(event: Waiting) -> str:
@@ -110,3 +141,9 @@ def shortened(message: str) -> str:
     """As much of a message as a line bears."""
     shown = printable(message.strip())
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
+
+
+def _rough(seconds: float) -> str:
+    if seconds < _ROUGH:
+        return duration(seconds)
+    return duration(round(seconds / 60) * 60).removesuffix(" 00s")

@@ -7,16 +7,25 @@ that what is committed survives a loss of power and readers never wait for the w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from batchinfer.domain import Mode, RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
+from batchinfer.ports import Adjusted
+from batchinfer.store import statements as sql
 from batchinfer.store.codec import decode, encode
 from batchinfer.store.outputs import sync_directory
-from batchinfer.store.schema import APPLICATION_ID, HELP_SINCE, MIGRATIONS, READABLE, VERSION
+from batchinfer.store.schema import (
+    ADJUSTMENTS_SINCE,
+    APPLICATION_ID,
+    HELP_SINCE,
+    MIGRATIONS,
+    READABLE,
+    VERSION,
+)
 
 DATABASE: Final = "run.db"
 
@@ -108,6 +117,13 @@ def read_help(connection: sqlite3.Connection) -> str | None:
         return None
     (text,) = connection.execute("SELECT help FROM run").fetchone()
     return None if text is None else str(text)
+
+
+def read_adjustments(connection: sqlite3.Connection, limit: int) -> Sequence[Adjusted]:
+    """How the limit moved of late, oldest first; empty when the run does not keep it."""
+    if version_of(connection) < ADJUSTMENTS_SINCE:
+        return ()
+    return [Adjusted(*row) for row in connection.execute(sql.ADJUSTMENTS, (limit,))]
 
 
 def migrate(connection: sqlite3.Connection) -> None:

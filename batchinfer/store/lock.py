@@ -87,6 +87,16 @@ class RunLock:
         )
 
 
+def is_held(directory: Path) -> bool:
+    """Whether a process is at work on the run in `directory`. Takes the lock for an instant."""
+    try:
+        with (directory / LOCK).open(encoding="utf-8") as file:
+            _lock(file.fileno())
+    except OSError as error:
+        return error.errno in _TAKEN
+    return False
+
+
 def _holder() -> str:
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"process {os.getpid()} on {socket.gethostname()} since {since}\n"

@@ -17,10 +17,18 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from batchinfer.domain import Attempt, Counts, Failure, Item, Kind, Reply, Result, State
+from batchinfer.ports import Adjusted
 from batchinfer.store import statements as sql
 from batchinfer.store import verbs
 from batchinfer.store.codec import decode, encode, rows
-from batchinfer.store.database import DATABASE, open_to_read, read_help, read_info, translated
+from batchinfer.store.database import (
+    DATABASE,
+    open_to_read,
+    read_adjustments,
+    read_help,
+    read_info,
+    translated,
+)
 
 _PAGE: Final = 500
 _PAGE_SIZE: Final = 16 * 2**20
@@ -92,6 +100,11 @@ class RunReader:
         with translated(self._path):
             return read_help(self._db)
 
+    def adjustments(self, limit: int) -> Sequence[Adjusted]:
+        """How the limit moved of late, oldest first, so many at most."""
+        with translated(self._path):
+            return read_adjustments(self._db, limit)
+
     def counts(self) -> Counts:
         """Items by state."""
         with translated(self._path):
@@ -141,6 +154,20 @@ class RunReader:
     def span(self, since: float) -> Span:
         """When the work was done, and how many items were finished since `since`."""
         return Span(*self._rows(sql.SPAN, (since,))[0])
+
+    def begun(self, since: float) -> float | None:
+        """When, since then, the first attempt began at what is finished now; None: none did."""
+        ((at,),) = self._rows(sql.BEGUN, {"since": since})
+        return None if at is None else float(at)
+
+    def finished(self, since: float, until: float, slices: int) -> Sequence[int]:
+        """How many items were finished in each of so many equal slices of that time."""
+        length = (until - since) / slices
+        if length <= 0:
+            return [0] * slices
+        asked = {"since": since, "length": length, "slices": slices}
+        found = dict(self._rows(sql.FINISHED_IN, asked))
+        return [found.get(each, 0) for each in range(slices)]
 
     # ----------------------------------------------------------------------------------------------
 

@@ -116,7 +116,16 @@ WHERE items.state = 'submitted';
 
 _HELP = "ALTER TABLE run ADD COLUMN help TEXT;"
 
-MIGRATIONS: Final = (_FIRST, _HELP)
+_ADJUSTMENTS = """
+CREATE TABLE adjustments (
+    at REAL NOT NULL,
+    was INTEGER NOT NULL,
+    value INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: Final = (_FIRST, _HELP, _ADJUSTMENTS)
 """Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)
@@ -124,3 +133,5 @@ READABLE: Final = 1
 """Oldest version that can be read as it is."""
 HELP_SINCE: Final = 2
 """First version whose run keeps the model's help."""
+ADJUSTMENTS_SINCE: Final = 3
+"""First version whose run keeps how its limit moved."""

@@ -22,7 +22,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from batchinfer.domain import Counts, Item, Open, Record, RunInfo, State
-from batchinfer.ports import Added, Placed
+from batchinfer.ports import Added, Adjusted, Placed
 from batchinfer.store import verbs
 from batchinfer.store.database import (
     DATABASE,
@@ -109,6 +109,10 @@ class SqliteStore:
         """Note that the source has been read to its end."""
         await self._write.do(verbs.source_read)
         self.source_is_read = True
+
+    async def note(self, adjusted: Sequence[Adjusted]) -> None:
+        """Keep how the limit moved."""
+        await self._write.do(verbs.note, adjusted)
 
     async def counts(self) -> Counts:
         """Items by state."""

@@ -44,6 +44,12 @@ FROM json_each(?) AS asked WHERE items.position = {_cell(0)}
 """
 SOURCE_READ = "UPDATE run SET source_read = 1"
 KEEP_HELP = "UPDATE run SET help = ?"
+NOTE = f"INSERT INTO adjustments SELECT {_cells(4)} FROM json_each(?) AS asked"
+ADJUSTMENTS = """
+SELECT at, was, value, reason FROM (
+    SELECT rowid, * FROM adjustments ORDER BY rowid DESC LIMIT ?
+) ORDER BY rowid
+"""
 
 # Recording ----------------------------------------------------------------------------------------
 
@@ -133,6 +139,16 @@ SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key
 ORDER BY path = :key DESC, abs(length(key) - length(:key)), position LIMIT 3
 """
 KEYS_ABOUT = "SELECT key FROM items ORDER BY abs(length(key) - ?), position LIMIT ?"
+FINISHED_IN = """
+SELECT min(CAST((finished_at - :since) / :length AS INTEGER), :slices - 1), count(*)
+FROM items INDEXED BY items_finished
+WHERE finished_at >= :since AND finished_at <= :since + :length * :slices GROUP BY 1
+"""
+BEGUN = """
+SELECT min(started_at) FROM items INDEXED BY items_finished
+CROSS JOIN attempts ON attempts.position = items.position
+WHERE items.finished_at >= :since AND attempts.started_at >= :since
+"""
 SPAN = """
 SELECT
     (SELECT min(started_at) FROM (SELECT started_at FROM attempts ORDER BY rowid LIMIT 1000)),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchinfer.domain import Attempt, Counts, Failure, Item, Open, Record, Reply, State, Submitted
-from batchinfer.ports import Added, Placed
+from batchinfer.ports import Added, Adjusted, Placed
 from batchinfer.store import rules
 from batchinfer.store import statements as sql
 from batchinfer.store.codec import (
@@ -59,6 +59,12 @@ def keep_help(db: sqlite3.Connection, text: str) -> None:
     """Keep the model's help with the run."""
     with transaction(db):
         db.execute(sql.KEEP_HELP, (text,))
+
+
+def note(db: sqlite3.Connection, adjusted: Sequence[Adjusted]) -> None:
+    """Keep how the limit moved."""
+    with transaction(db):
+        db.execute(sql.NOTE, (encode([[a.at, a.was, a.value, a.reason] for a in adjusted]),))
 
 
 # Recording ----------------------------------------------------------------------------------------

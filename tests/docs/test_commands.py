@@ -10,7 +10,7 @@ import pytest
 
 import batchinfer
 from batchinfer import cli
-from batchinfer.backends import http, s3_codes
+from batchinfer.backends import http_troubles, s3_codes
 from batchinfer.config.sections import SECTIONS
 from batchinfer.domain import Result
 from batchinfer.oscar import status
@@ -53,7 +53,7 @@ def all_codes() -> set[str]:
         if "local" not in path.parts
         for code in codes_in(path.read_text())
     }
-    tables = (*status.RULES, *s3_codes.RULES, *http._TROUBLES)
+    tables = (*status.RULES, *s3_codes.RULES, *http_troubles.TROUBLES)
     return written | {row.code.format(status="NNN") for row in tables}
 
 
@@ -98,7 +98,7 @@ def test_every_option_says_what_it_does(name):
 
 
 def test_every_command_has_a_file_and_every_file_a_room():
-    rooms = {"__init__", "going", "options", "signals", "talk"}
+    rooms = {"__init__", "detach", "going", "options", "signals", "talk"}
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
 
     assert files - rooms == set(cli.COMMANDS)

@@ -98,7 +98,7 @@ async def test_a_bucket_that_is_away_for_a_while_costs_only_time(world: World):
 async def test_a_bucket_that_stays_away_ends_the_run(world: World):
     bucket = Bucket(away=lambda: anyio.current_time() > 10)
     with pytest.raises(RunAborted) as aborted:
-        await run(world, bucket, source=items(100), patience=300).run()
+        await run(world, bucket, source=items(100), give_up_after=300).run()
     assert aborted.value.code == "bucket_unreachable"
     assert anyio.current_time() < 400
 

@@ -5,7 +5,7 @@ import pytest
 from world import Model, World, cold, items, permanent, reader, succeed, transient
 
 from batchinfer.domain import Counts, Failure, Item, Kind, Reply, State
-from batchinfer.engine import READY_SPARE
+from batchinfer.engine.feed import READY_SPARE
 from batchinfer.errors import FatalError, RunAborted, StoreError
 from batchinfer.retry import RetryPolicy
 
@@ -54,7 +54,7 @@ async def test_attempts_are_bounded(world: World):
     model = Model(lambda item, n: transient())
     progress = await world.engine(model, source=items(5)).run()
     assert progress.counts == Counts(failed=5)
-    assert progress.codes == {"http_500": 5}
+    assert progress.codes == {"model_killed": 5}
     assert set(model.finished.values()) == {3}
 
 
@@ -283,7 +283,7 @@ async def test_back_off_of_an_earlier_process_is_respected(world: World):
 
 async def test_a_requeued_item_has_a_fresh_budget_and_new_attempt_numbers(world: World):
     await world.engine(Model(lambda item, n: transient()), source=items(1)).run()
-    assert await world.store.requeue(code="http_500") == 1
+    assert await world.store.requeue(code="model_killed") == 1
     model = Model(lambda item, n: transient() if n < 6 else succeed(item, n))
     progress = await world.engine(model).run()
     assert progress.counts == Counts(succeeded=1)

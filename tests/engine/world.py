@@ -8,7 +8,7 @@ import anyio
 
 from batchinfer.domain import Failure, Item, Kind, Outcome, Reply, Submitted
 from batchinfer.engine import Engine, Rhythm, Terms
-from batchinfer.limits import Fixed, Gate, Pace
+from batchinfer.flow import Condition, Fixed, Gate, Health, Pace
 from batchinfer.ports import Arrival, Emit, Event, Placed, Recorded, Unfinished, Waiting
 from batchinfer.retry import RetryPolicy
 from batchinfer.testing import MemoryStore
@@ -36,7 +36,7 @@ def reader(source: Iterable[Item], delay: float = 0.0) -> Callable[[int], object
     return read
 
 
-def transient(code: str = "http_500", retry_after: float | None = None) -> Failure:
+def transient(code: str = "model_killed", retry_after: float | None = None) -> Failure:
     return Failure(code, "again", Kind.TRANSIENT, retry_after)
 
 
@@ -167,15 +167,18 @@ class World:
         **terms,
     ) -> Engine:
         collects = terms.pop("collects", True)
+        submitted = terms.pop("submitted_limit", None)
+        health = Health(terms.pop("health", Condition.WARM))
         watcher = terms.pop("watcher", None)
         terms.setdefault("policy", RetryPolicy(max_attempts=3))
         return Engine(
             store=self.store,
-            gate=Gate(Fixed(concurrency), Pace(rate) if rate else None),
+            gate=Gate(Fixed(concurrency), Pace(rate) if rate else None, health),
             observer=self.notebook,
             backend=backend,
             read=reader(source) if source is not None else read,
             watcher=watcher,
+            submitted=None if submitted is None else Fixed(submitted),
             collects=collects,
             terms=Terms(**terms),
             rhythm=Rhythm(shortest=1.0, longest=10.0),

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 import trustme
-from servers import ACCESS_KEY, SECRET_KEY, Answer, Request, free_port, rclone_s3, stub
+from servers import ACCESS_KEY, SECRET_KEY, Answer, Request, free_port, rclone_s3, stub, talking
 
 from batchinfer.backends.objects import BucketUnreachable, Entry
 from batchinfer.backends.redact import Redactor
@@ -224,6 +225,45 @@ async def test_a_put_that_never_arrived_is_put_again():
     assert [request.method for request in server.requests] == ["PUT", "HEAD", "PUT"]
 
 
+@pytest.mark.parametrize("size", [2, 3_000_000])
+@pytest.mark.parametrize("reused", [False, True])
+async def test_a_put_whose_connection_breaks_is_looked_for_before_it_is_put_again(
+    size: int, *, reused: bool
+):
+    """aiohttp would put it again by itself: a second event, and a second prediction."""
+
+    def answer(request: Request) -> Answer:
+        return Answer(cut=0) if request.method == "PUT" else Answer()
+
+    async with stub(answer) as server, bucket_at(server.port) as bucket:
+        if reused:
+            await bucket.delete("inputs/other.json")
+        with anyio.fail_after(20):
+            assert await bucket.put("inputs/a.json", b"x" * size) is None
+    assert [request.method for request in server.requests][-2:] == ["PUT", "HEAD"]
+    assert sum(request.method == "PUT" for request in server.requests) == 1
+
+
+async def test_an_upload_that_stalls_is_given_up_and_tried_again():
+    """Somebody accepts, and reads nothing: the first time for ever, then the store is back."""
+    came = 0
+
+    async def slow(stream: anyio.abc.SocketStream) -> None:
+        nonlocal came
+        came += 1
+        if came == 1:
+            await stream.receive(1)
+            await anyio.sleep_forever()
+        head = await stream.receive()
+        assert head.startswith(b"HEAD")
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with talking(slow) as port, bucket_at(port, send_timeout=0.3) as bucket:
+        with anyio.fail_after(20):
+            assert await bucket.put("inputs/a.json", bytes(20_000_000)) is None
+    assert came == 2
+
+
 async def test_patience_ends_with_what_was_said_last():
     async with (
         stub(told("SlowDown", None, 503)) as server,
@@ -313,6 +353,32 @@ async def test_a_put_is_one_round_trip_without_checksums(size: int):
     assert not {"expect", "content-md5", "transfer-encoding"} & set(request.headers)
     assert not [name for name in request.headers if "checksum" in name or "crc" in name]
     assert SECRET_KEY not in str(request.headers)
+
+
+async def test_uploads_together_are_no_faster_than_allowed():
+    """Only never more is asserted: a slow machine may take as long as it likes."""
+    came: list[float] = []
+
+    async def store(stream: anyio.abc.SocketStream) -> None:
+        while True:
+            head, _, body = (await stream.receive()).partition(b"\r\n\r\n")
+            left = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            came.append(anyio.current_time())
+            left -= len(body)
+            while left > 0:
+                left -= len(await stream.receive())
+            came.append(anyio.current_time())
+            await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with (
+        talking(store) as port,
+        bucket_at(port, bandwidth=400_000) as bucket,
+        anyio.create_task_group() as tasks,
+    ):
+        for number in range(4):
+            tasks.start_soon(bucket.put, f"inputs/{number}.json", bytes(100_000))
+    # The first piece and what a coarse timer may catch up are free.
+    assert max(came) - min(came) > 0.9 * (400_000 - 40_000 - 20_000) / 400_000
 
 
 # Whom to trust ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from batchinfer.config import (
     TEMPLATE,
     Bucket,
+    Concurrency,
     Config,
     Input,
     Percent,
@@ -49,12 +50,20 @@ nested = { a = 1 }
 api_key = "${API_KEY}"
 [run]
 mode = "async"
-concurrency = 50
+concurrency = "4-50"
 rate = "300/m"
+bandwidth = "80Mbit/s"
+memory = "1GiB"
 timeout = "1h30m"
+connect_timeout = "5s"
+send_timeout = "20s"
+first_byte_timeout = "5m"
 max_attempts = 3
 max_failures = "5%"
 cold_start = 60
+give_up_after = "2h"
+deadline = "3h"
+hedge = false
 """
 
 
@@ -103,12 +112,20 @@ def test_every_key_of_the_file_is_read(write):
         },
         run=Run(
             mode=Mode.ASYNC,
-            concurrency=50,
+            concurrency=Concurrency(4, 50),
             rate=5.0,
+            bandwidth=10_000_000.0,
+            memory=1 << 30,
             timeout=5400.0,
+            connect_timeout=5.0,
+            send_timeout=20.0,
+            first_byte_timeout=300.0,
             max_attempts=3,
             max_failures=Percent(5.0),
             cold_start=60.0,
+            give_up_after=7200.0,
+            deadline=10_800.0,
+            hedge=False,
         ),
     )
 
@@ -120,6 +137,9 @@ def test_nothing_given_is_the_defaults():
 def test_every_setting_but_params_can_come_from_the_environment():
     sample = {"verify": "false", "mode": "async", "rate": "5/s", "timeout": "90s"}
     sample |= {"concurrency": "4", "max_attempts": "2", "max_failures": "9", "cold_start": "1m"}
+    sample |= {"bandwidth": "1MB/s", "memory": "2MB", "connect_timeout": "1s", "hedge": "no"}
+    sample |= {"send_timeout": "2s", "first_byte_timeout": "3s"}
+    sample |= {"give_up_after": "4s", "deadline": "5s"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):
@@ -130,12 +150,20 @@ def test_every_setting_but_params_can_come_from_the_environment():
     assert set(config.origins) == expected
     assert config.run == Run(
         mode=Mode.ASYNC,
-        concurrency=4,
+        concurrency=Concurrency(4, 4),
         rate=5.0,
+        bandwidth=1_000_000.0,
+        memory=2_000_000,
         timeout=90.0,
+        connect_timeout=1.0,
+        send_timeout=2.0,
+        first_byte_timeout=3.0,
         max_attempts=2,
         max_failures=9,
         cold_start=60.0,
+        give_up_after=4.0,
+        deadline=5.0,
+        hedge=False,
     )
     assert config.bucket.verify is False
 
@@ -161,7 +189,7 @@ def test_parameters_are_overruled_one_by_one(write):
 
 
 def test_a_byte_order_mark_and_crlf_do_no_harm(write):
-    assert of(write, b"\xef\xbb\xbf[run]\r\nconcurrency = 3\r\n").run.concurrency == 3
+    assert of(write, b"\xef\xbb\xbf[run]\r\nmax_attempts = 3\r\n").run.max_attempts == 3
 
 
 def test_blanks_around_a_pasted_value_are_dropped(write):
@@ -223,6 +251,74 @@ def test_rates(written, per_second):
 
 
 @pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("256MB", 256_000_000),
+        ("256 mb", 256_000_000),
+        ("1GiB", 1 << 30),
+        ("1.5g", 1_500_000_000),
+        ("64KiB", 1 << 16),
+        ("2Ti", 2 << 40),
+        ("100", 100),
+        ("100B", 100),
+        (100, 100),
+    ],
+)
+def test_sizes(written, size):
+    assert load(None, {}, {"run.memory": written}).run.memory == size
+
+
+@pytest.mark.parametrize(
+    ("written", "per_second"),
+    [
+        ("10MB/s", 10e6),
+        (" 10 MB/s ", 10e6),
+        ("80Mbit/s", 10e6),
+        ("1.5MiB/s", 1.5 * (1 << 20)),
+        ("64kbit/s", 8000),
+        ("64KB/s", 64e3),
+        ("1Gbit/s", 125e6),
+        ("500B/s", 500),
+        ("800bit/s", 100),
+        (500, 500),
+        ("500", 500),
+        (0.5, 0.5),
+    ],
+)
+def test_bandwidths_in_bytes_and_in_bits(written, per_second):
+    assert load(None, {}, {"run.bandwidth": written}).run.bandwidth == pytest.approx(per_second)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept", "meant"),
+    [
+        ("auto", None, Concurrency()),
+        (" AUTO ", None, Concurrency()),
+        (8, "8", Concurrency(8, 8)),
+        ("8", "8", Concurrency(8, 8)),
+        ("8-8", "8", Concurrency(8, 8)),
+        ("4-64", "4-64", Concurrency(4, 64)),
+        ("4 - 64", "4-64", Concurrency(4, 64)),
+    ],
+)
+def test_a_concurrency_is_kept_as_it_would_be_written(written, kept, meant):
+    config = load(None, {}, {"run.concurrency": written})
+    stored = json.loads(json.dumps(config.unexpanded()))
+
+    assert config.run.concurrency == meant
+    assert stored["run"].get("concurrency") == kept
+    assert from_stored(stored, {}, {}).run.concurrency == meant
+
+
+@given(st.integers(1, 1 << 50), st.floats(1e-3, 1e15))
+def test_any_size_and_bandwidth_survives_the_run_directory(size, rate):
+    config = load(None, {}, {"run.mode": "sync", "run.memory": size, "run.bandwidth": rate})
+    stored = json.loads(json.dumps(config.unexpanded()))
+
+    assert from_stored(stored, {}, {}) == config
+
+
+@pytest.mark.parametrize(
     ("written", "limit"),
     [(100, 100), ("100", 100), (0, 0), ("5%", Percent(5)), ("2.5 %", Percent(2.5))],
 )
@@ -248,9 +344,31 @@ def test_failure_limits(written, limit):
         ("max_failures", "101%", "a share"),
         ("max_failures", "many", "a share"),
         ("max_failures", 1.5, "a share"),
-        ("concurrency", 0, "a whole number from 1, got 0"),
-        ("concurrency", "eight", "a whole number"),
+        ("concurrency", 0, 'bounds such as "4-64", got 0'),
+        ("concurrency", "eight", '"auto", a whole number from 1'),
         ("concurrency", 2.0, "got 2.0"),
+        ("concurrency", "8-4", 'bounds such as "4-64", got "8-4"'),
+        ("concurrency", "4-", "bounds such as"),
+        ("concurrency", "-4", "bounds such as"),
+        ("concurrency", "auto-8", "bounds such as"),
+        ("memory", "0", 'a size above zero such as "256MB" or "1GiB", got "0"'),
+        ("memory", "0.4B", "a size"),
+        ("memory", "-1MB", "a size"),
+        ("memory", "lots", "a size"),
+        ("memory", 1.5, "a size"),
+        ("memory", True, "a size"),
+        (
+            "bandwidth",
+            "10MB",
+            'bytes or bits per second such as "10MB/s" or "80Mbit/s", got "10MB"',
+        ),
+        ("bandwidth", "10Mb/s", "bytes or bits"),
+        ("bandwidth", "10/s", "bytes or bits"),
+        ("bandwidth", "MB/s", "bytes or bits"),
+        ("bandwidth", "0MB/s", "bytes or bits"),
+        ("bandwidth", float("nan"), "bytes or bits"),
+        ("first_byte_timeout", "never", "a duration"),
+        ("hedge", "perhaps", "true or false"),
         ("concurrency", True, "got true"),
         ("concurrency", [1], "got a list"),
         ("max_attempts", {}, "got a table"),
@@ -420,12 +538,20 @@ def test_a_run_keeps_what_was_given_unexpanded_and_no_literal_secret(write, tmp_
         },
         "run": {
             "mode": "async",
-            "concurrency": 50,
+            "concurrency": "4-50",
             "rate": 5.0,
+            "bandwidth": 10_000_000.0,
+            "memory": 1 << 30,
             "timeout": 5400.0,
+            "connect_timeout": 5.0,
+            "send_timeout": 20.0,
+            "first_byte_timeout": 300.0,
             "max_attempts": 3,
             "max_failures": "5%",
             "cold_start": 60.0,
+            "give_up_after": 7200.0,
+            "deadline": 10_800.0,
+            "hedge": False,
         },
     }
 
@@ -475,7 +601,7 @@ def test_what_is_kept_is_overruled_by_file_environment_and_flags(write):
 
 def test_a_kept_setting_that_this_version_does_not_know_is_an_error():
     with pytest.raises(ConfigError, match=r"run directory: \[run\] has no key"):
-        from_stored({"run": {"hedge": True}}, {}, {})
+        from_stored({"run": {"teleport": True}}, {}, {})
 
 
 # --- what sets two configurations apart
@@ -552,8 +678,11 @@ def test_the_template_loads_and_names_every_key(write):
 
 
 def test_what_the_template_shows_as_default_is_the_default(write):
-    live = TEMPLATE.replace('# rate = "5/s"', "#").replace('# max_failures = "5%"', "#")
-    for key in ("concurrency", "timeout", "max_attempts", "cold_start"):
+    none = {"rate", "max_failures", "bandwidth", "first_byte_timeout", "deadline"}
+    for key in {each.name for each in fields(Run)} - none - {"mode"}:
+        assert f"# {key} =" in TEMPLATE
+    live = TEMPLATE.partition("[run]")[2]
+    for key in {each.name for each in fields(Run)} - none:
         live = live.replace(f"# {key} =", f"{key} =")
 
-    assert of(write, live).run == Run(mode=Mode.SYNC, concurrency=8, timeout=600.0)
+    assert of(write, "[run]" + live).run == Run(mode=Mode.SYNC, timeout=600.0)

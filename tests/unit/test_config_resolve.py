@@ -1,6 +1,14 @@
 import pytest
 
-from batchinfer.config import TEMPLATE, BucketAccess, ServiceAccess, from_stored, load, resolve
+from batchinfer.config import (
+    TEMPLATE,
+    BucketAccess,
+    Concurrency,
+    ServiceAccess,
+    from_stored,
+    load,
+    resolve,
+)
 from batchinfer.domain import Mode
 from batchinfer.errors import ConfigError
 
@@ -33,7 +41,10 @@ def test_a_sync_run_gets_the_service_and_the_defaults_of_sync():
 
     assert run.mode is Mode.SYNC
     assert run.access == ServiceAccess("https://e.eu/run/x", TOKEN)
-    assert (run.concurrency, run.timeout, run.max_attempts) == (8, 600.0, 5)
+    assert (run.concurrency, run.timeout, run.max_attempts) == (Concurrency(), 600.0, 5)
+    assert (run.connect_timeout, run.send_timeout, run.first_byte_timeout) == (30.0, 60.0, None)
+    assert (run.memory, run.bandwidth, run.deadline, run.hedge) == (256_000_000, None, None, True)
+    assert run.give_up_after == 14_400.0
     assert (run.rate, run.max_failures, run.cold_start) == (None, None, 900.0)
     assert (run.file_param, run.glob, run.params, run.notices) == ("files", None, {}, ())
 
@@ -43,13 +54,13 @@ def test_an_async_run_gets_the_bucket_and_the_defaults_of_async():
 
     assert run.mode is Mode.ASYNC
     assert run.access == BucketAccess("https://minio.e.eu", "x", "me@e.eu", "s$$ecret${X}")
-    assert (run.concurrency, run.timeout) == (100, 3600.0)
+    assert (run.concurrency, run.timeout) == (Concurrency(), 3600.0)
 
 
 def test_what_is_given_wins_over_the_defaults():
-    run = resolved(SYNC | {"run.concurrency": 3, "run.timeout": "1s"})
+    run = resolved(SYNC | {"run.concurrency": 3, "run.timeout": "1s", "run.memory": "1GB"})
 
-    assert (run.concurrency, run.timeout) == (3, 1.0)
+    assert (run.concurrency, run.timeout, run.memory) == (Concurrency(3, 3), 1.0, 10**9)
 
 
 def test_references_are_expanded_at_any_depth_and_never_twice():

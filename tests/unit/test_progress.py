@@ -8,7 +8,7 @@ import termios
 import pytest
 
 from batchinfer.domain import Attempt, Counts, Failure, Kind, Mode, Record, Reply, State
-from batchinfer.ports import Back, Notice, Progress, Recorded, Waiting
+from batchinfer.ports import Adjusted, Back, Notice, Progress, Recorded, Waiting
 from batchinfer.progress import (
     Bar,
     JsonLines,
@@ -48,9 +48,13 @@ def failure(position, code="model_error", message="boom", state=State.FAILED):
     return Record(position, Attempt(1, 0.0, 1.0, Failure(code, message, kind)), state)
 
 
-def recorded(*records, counts=None, in_flight=0, complete=True, failed=None):
+def recorded(*records, counts=None, in_flight=0, complete=True, failed=None, **flow):
     counts = counts or Counts(pending=90, succeeded=10)
-    return Recorded(records, Progress(counts, in_flight, complete, failed or {}))
+    return Recorded(records, Progress(counts, in_flight, complete, failed or {}, **flow))
+
+
+def moved(was, value, reason="few wait"):
+    return Adjusted(0.0, was, value, reason)
 
 
 def summary(**changes):
@@ -139,8 +143,23 @@ def test_there_is_no_share_while_the_source_is_being_read():
 def test_how_it_goes_leaves_out_what_is_not_known():
     progress = Progress(Counts(pending=5), 0, complete=True)
 
-    assert going(progress, None, None) == ""
-    assert going(progress, 2.0, None) == "2.0/s"
+    assert going(progress) == ""
+    assert going(progress, 2.0) == "2.0/s"
+
+
+@pytest.mark.parametrize(
+    ("counts", "in_flight", "flow", "shown"),
+    [
+        (Counts(5), 12, {"limit": 16, "serving": 9.7}, "12/16 in flight, ~10 serving"),
+        (Counts(5), 12, {"limit": 4}, "12/4 in flight"),
+        (Counts(5), 3, {"limit": 16, "paused": True}, "paused, 3/16 in flight"),
+        (Counts(5), 0, {"limit": 16, "paused": True}, "paused"),
+        (Counts(5, 40), 2, {"limit": 1000}, "40/1,000 submitted, 2 in flight"),
+        (Counts(0, 40), 0, {}, "40 submitted"),
+    ],
+)
+def test_what_is_in_flight_is_told_with_its_limit(counts, in_flight, flow, shown):
+    assert going(Progress(counts, in_flight, complete=True, **flow)) == shown
 
 
 # --- the recent rate
@@ -203,8 +222,8 @@ def test_lines_say_how_it_goes_after_ten_seconds_and_then_every_thirty(clock):
         )
 
     assert lines_of(stream) == [
-        "11/100  11%, 1.0/s, ETA 1m 29s, 4 in flight",
-        "41/100  41%, 1.0/s, ETA 59s, 4 in flight",
+        "11/100  11%, 1.0/s, 50s to 2m 10s left, 4 in flight",
+        "41/100  41%, 1.0/s, 45s to 1m 18s left, 4 in flight",
         "71/100  71%, 1.0/s, ETA 29s, 4 in flight",
     ]
 
@@ -291,6 +310,18 @@ def test_lines_end_with_how_it_ended(clock):
     ]
 
 
+@pytest.mark.parametrize("display", [Bar, Lines])
+def test_a_limit_that_moves_is_told_to_who_wants_to_know_more(display, clock):
+    quiet, verbose = io.StringIO(), io.StringIO()
+    display(quiet, clock=clock).notify(moved(8, 16))
+    display(verbose, clock=clock, verbose=True).notify(
+        moved(8, 16, "about 6 are served at a time, few wait")
+    )
+
+    assert quiet.getvalue() == ""
+    assert lines_of(verbose) == ["concurrency 8 -> 16: about 6 are served at a time, few wait"]
+
+
 # --- JSON
 
 
@@ -309,6 +340,8 @@ def test_json_says_where_the_run_stands_once_a_second(clock):
                 counts=Counts(pending=99 - tick, succeeded=tick + 1),
                 in_flight=3,
                 failed={"timeout": 1},
+                limit=16,
+                serving=9.7321,
             )
         )
 
@@ -328,7 +361,30 @@ def test_json_says_where_the_run_stands_once_a_second(clock):
         "failures": {"timeout": 1},
         "rate": 10.5,
         "eta_seconds": 8,
+        "eta_range": [5, 11],
+        "limit": 16,
+        "serving": 9.7,
+        "paused": False,
     }
+
+
+def test_json_tells_steps_of_the_limit_within_a_second_as_one(clock):
+    stream = io.StringIO()
+    display = JsonLines(stream, clock=clock)
+    for tick, (was, value) in enumerate([(8, 16), (16, 32), (32, 24)]):
+        clock.now = 1000.0 + tick / 10
+        display.notify(moved(was, value, f"step {tick}"))
+    assert [line["value"] for line in objects_of(stream)] == [16]
+
+    clock.now += 1
+    display.notify(Notice("changed", "what else happens brings it out"))
+    display.notify(moved(24, 25, "last"))
+    display.close(summary())
+    assert [line for line in objects_of(stream) if line["event"] == "limit"] == [
+        {"event": "limit", "was": 8, "value": 16, "reason": "step 0"},
+        {"event": "limit", "was": 16, "value": 24, "reason": "step 2"},
+        {"event": "limit", "was": 24, "value": 25, "reason": "last"},
+    ]
 
 
 def test_json_tells_waits_once_a_second_notices_always_and_the_summary_last(clock):
@@ -397,12 +453,13 @@ def test_the_bar_shows_done_rate_eta_in_flight_and_failures(clock):
             counts=Counts(pending=100, succeeded=98, failed=2),
             in_flight=8,
             failed={"model_error": 2},
+            limit=9,
         )
     )
 
     last = drawings(stream.getvalue())[-1]
     assert last.startswith("100/200  50% |")
-    assert last.endswith("| 10/s, ETA 10s, 8 in flight, 2 failed: model_error 2")
+    assert last.endswith("| 10/s, ETA 10s, 8/9 in flight, 2 failed: model_error 2")
     assert len(last) == 79
 
 
@@ -433,6 +490,26 @@ def test_the_bar_shows_warming_up_until_it_is_warm(clock):
     assert "warming up 0s of at most 15m 00s" in drawn[1]
     assert "warming up 45s of at most 15m 00s" in drawn[2]
     assert "warming up" not in drawn[3]
+
+
+def test_the_bar_shows_at_once_that_the_run_is_paused_and_that_it_goes_on(clock):
+    stream = io.StringIO()
+    bar = Bar(stream, clock=clock)
+    for paused in (False, True, False):
+        bar.notify(recorded(paused=paused))
+
+    drawn = drawings(stream.getvalue())
+    assert ["paused" in each for each in drawn] == [False, True, False]
+
+
+def test_a_bar_that_is_left_leaves_its_last_drawing_and_a_free_line(clock):
+    stream = io.StringIO()
+    bar = Bar(stream, clock=clock)
+    bar.notify(recorded(counts=Counts(1, 0, 1)))
+    bar.leave()
+
+    assert stream.getvalue().endswith("\n")
+    assert "succeeded" not in stream.getvalue()
 
 
 def test_the_bar_is_drawn_ten_times_a_second_at_most(clock):
@@ -490,6 +567,7 @@ def test_no_display_raises_when_nobody_reads(display, make, clock):
     for event in (
         Notice("a", "b"),
         Waiting("cold_start", "empty 502", 1.0, 900.0),
+        moved(1, 2),
         recorded(failure(1), failed={"model_error": 1}),
     ):
         clock.now += 60
@@ -528,8 +606,16 @@ def test_a_closed_stream_is_no_terminal():
     assert type(choose(closed(), io.StringIO())) is Lines
 
 
+def test_a_log_gets_lines_also_from_a_terminal():
+    master, slave = pty.openpty()
+    with os.fdopen(master, "rb", buffering=0), os.fdopen(slave, "w") as terminal:
+        assert type(choose(terminal, io.StringIO(), plain=True)) is Lines
+
+
 def test_quiet_is_quiet(capsys):
     display = Quiet()
+    display.notify(moved(1, 2))
+    display.leave()
     display.notify(Notice("a", "b"))
     display.close(summary())
 

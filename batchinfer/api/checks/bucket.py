@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Final, TypeVar
+
+import anyio
 
 from batchinfer.api.checks.clocks import clock
 from batchinfer.api.checks.findings import Finding, State, Tell
@@ -26,6 +29,8 @@ FOLDER: Final = "batchinfer-check/"
 """Where rights are tried."""
 PATIENCE: Final = 5.0
 """Seconds that a store which does not answer is waited for: a person sits and waits, too."""
+TIDY: Final = 20.0
+"""Seconds for deleting what was put, after Ctrl-C."""
 PAGES: Final = 10
 """Of a folder's listing, at most."""
 
@@ -88,10 +93,15 @@ async def _rights(bucket: Bucket, tell: Tell) -> None:
         await bucket.delete(key)
         return None if not await bucket.exists(key) else "what was deleted is still there"
 
-    if not await _allowed("put", put, tell, f"{_ELSEWHERE}, and so could not be tried further"):
-        return
-    await _allowed("get", get, tell)
-    await _allowed("delete", delete, tell, f"{key} stays in the bucket")
+    try:
+        if not await _allowed("put", put, tell, f"{_ELSEWHERE}, and so could not be tried further"):
+            return
+        await _allowed("get", get, tell)
+        await _allowed("delete", delete, tell, f"{key} stays in the bucket")
+    except anyio.get_cancelled_exc_class():
+        with anyio.move_on_after(TIDY, shield=True), suppress(OSError, FatalError):
+            await bucket.delete(key)
+        raise
 
 
 _ELSEWHERE: Final = (

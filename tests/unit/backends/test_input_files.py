@@ -4,13 +4,16 @@ import base64
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
-from batchinfer.backends.files import THREADS, Loader, read_files
+from batchinfer.backends.files import CHUNK, LARGE, THREADS, Loader, read_files
 from batchinfer.domain import Failure, InputFile, Item, Kind, Mode
+from batchinfer.flow.cargo import Cargo
+from batchinfer.oscar.payload import FileContent, build, file_format
 
 SHRINKING = Path("/sys/kernel/uevent_seqnum")
 """Says that it has 4,096 bytes, and has a few."""
@@ -171,6 +174,88 @@ def test_the_limit_is_for_all_files_of_an_item_together(tmp_path: Path):
     assert str(tmp_path / "c") in failure.message
     assert "200 left" in failure.message
     assert not isinstance(read_files(files, 1200), Failure)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(LARGE + 1,), (LARGE, 1), (CHUNK * 6,), (CHUNK * 6 + 1, 7), (1, 2, LARGE), (LARGE, LARGE)],
+)
+@pytest.mark.parametrize("params", [{}, {"data": "", "text": '"data":""'}])
+async def test_large_files_become_the_very_same_payload(
+    tmp_path: Path, sizes: tuple[int, ...], params: dict[str, str]
+):
+    files = []
+    for number, size in enumerate(sizes):
+        path = tmp_path / f"{number}.{'xyz'[number]}"
+        path.write_bytes(os.urandom(size))
+        files.append(seen(path, f"file{number}"))
+    read = read_files(files)
+    assert not isinstance(read, Failure)
+    contents = [FileContent(f.param, file_format(f.path, data), data) for f, data in read]
+    item = Item("a", tuple(files), params)
+    assert await load(item) == build(params, contents)
+    assert await load(Item("a", tuple(replace(f, size=None) for f in files), params)) == build(
+        params, contents
+    )
+
+
+async def test_what_is_wrong_with_a_large_file_is_told_as_of_a_small_one(tmp_path: Path):
+    large, small = tmp_path / "large", tmp_path / "small"
+    large.write_bytes(bytes(LARGE + 1))
+    small.write_bytes(b"x")
+    files = (seen(large), seen(small, "mask"))
+    small.unlink()
+    gone = await load(Item("a", files))
+    small.write_bytes(b"xy")
+    changed = await load(Item("a", files))
+    too_large = await Loader({}, Mode.SYNC, limit=LARGE).load(Item("a", files[:1]))
+    codes = [each.code for each in (gone, changed, too_large) if isinstance(each, Failure)]
+    assert codes == ["file_missing", "file_changed", "file_too_large"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("size", [3_000, 3_000_000])
+async def test_a_payload_takes_as_much_room_as_it_is_long(
+    tmp_path: Path, size: int, *, known: bool
+):
+    (tmp_path / "a.jpg").write_bytes(bytes(size))
+    file = seen(tmp_path / "a.jpg")
+    cargo = Cargo(1)
+    with cargo.room() as room:
+        item = Item("a", (file if known else replace(file, size=None),))
+        body = await Loader({}, Mode.SYNC).load_into(room, item)
+        assert not isinstance(body, Failure)
+        assert size * 4 // 3 - 100 < cargo.held <= len(body)
+    assert cargo.held == 0
+
+
+async def test_a_payload_waits_for_room_before_its_files_are_read(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"x" * 100)
+    cargo, loaded = Cargo(1), list[object]()
+
+    async def load_one() -> None:
+        with cargo.room() as room:
+            item = Item("a", (InputFile("files", str(path), 100),))
+            loaded.append(await Loader({}, Mode.SYNC).load_into(room, item))
+
+    with cargo.room() as taken:
+        await taken.take(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load_one)
+            await anyio.wait_all_tasks_blocked()
+            path.unlink()
+            taken.leave()
+    assert isinstance(loaded[0], Failure)
+    assert loaded[0].code == "file_missing"
+
+
+async def test_without_files_no_room_is_needed():
+    cargo = Cargo(1)
+    with cargo.room() as taken, cargo.room() as room:
+        await taken.take(1)
+        body = await Loader({}, Mode.SYNC).load_into(room, Item("a", (), {"text": "hello"}))
+    assert body == b'{"text":"hello"}'
 
 
 async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: Path):

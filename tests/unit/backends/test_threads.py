@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import anyio
 import pytest
@@ -35,6 +36,19 @@ async def test_each_result_goes_to_who_asked_for_it():
         for number in range(500):
             tasks.start_soon(ask, number)
     assert got == {number: number * number for number in range(500)}
+
+
+async def test_a_result_is_held_by_nobody_but_who_asked_for_it():
+    """It may be large, and a thread may wait long for its next work."""
+
+    class Large:
+        pass
+
+    threads = Threads(1)
+    held = weakref.ref(await threads.run(Large))
+    with anyio.fail_after(4):  # sooner than an idle thread goes home
+        while held() is not None:  # noqa: ASYNC110 - the thread tells nobody
+            await anyio.sleep(0.01)
 
 
 async def test_work_that_hangs_holds_up_nobody_else():

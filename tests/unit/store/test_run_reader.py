@@ -224,6 +224,26 @@ async def test_the_span_of_the_work(store, reader):
     assert reader.span(20.5) == Span(10.0, 30.5, 2)
 
 
+async def test_what_was_finished_is_counted_slice_by_slice(store, reader):
+    await store.add(page(7))
+    times = [10.0, 12.0, 14.5, 15.0, 19.5, 20.0]
+    await store.record([reply(n, at=at, seconds=0.0) for n, at in enumerate(times, 1)])
+
+    assert reader.finished(10.0, 20.0, 2) == [3, 3]
+    assert reader.finished(12.0, 19.5, 3) == [1, 2, 1]
+    assert reader.finished(20.5, 30.0, 2) == [0, 0]
+    assert reader.finished(20.0, 20.0, 2) == [0, 0]
+
+
+async def test_the_first_attempt_of_a_go(store, reader):
+    assert reader.begun(0.0) is None
+    await store.add(page(3))
+    await store.record([reply(2, at=20.0), failure(3, at=5.0)])
+    await store.record([failure(1, 1, at=10.0), reply(1, 2, at=30.0)])
+
+    assert [reader.begun(since) for since in (0.0, 10.0, 10.5, 30.5)] == [10.0, 10.0, 20.0, None]
+
+
 READ_ONLY = """
 import os, sys
 from pathlib import Path

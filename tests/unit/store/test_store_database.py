@@ -7,6 +7,7 @@ import pytest
 from records import INFO, failed, page, reply
 
 from batchinfer.errors import RunCorrupt, StoreError
+from batchinfer.ports import Adjusted
 from batchinfer.store import schema, statements
 from batchinfer.store.database import DATABASE, check_version, holds_run, make, open_to_write
 from batchinfer.store.reader import RunReader
@@ -78,13 +79,27 @@ async def test_a_run_keeps_its_models_help(directory):
 
 
 async def test_a_run_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(directory):
-    change(directory, "ALTER TABLE run DROP COLUMN help; PRAGMA user_version = 1")
+    change(
+        directory,
+        "ALTER TABLE run DROP COLUMN help; DROP TABLE adjustments; PRAGMA user_version = 1",
+    )
     with RunReader(directory) as reader:
-        assert (reader.info, reader.help()) == (INFO, None)
+        assert (reader.info, reader.help(), reader.adjustments(9)) == (INFO, None, ())
     async with SqliteStore.open(directory) as store:
         await store.keep_help("usage: one")
+        await store.note([Adjusted(1.0, 8, 16, "few wait")])
     with RunReader(directory) as reader:
         assert (reader.info, reader.help()) == (INFO, "usage: one")
+        assert reader.adjustments(9) == [Adjusted(1.0, 8, 16, "few wait")]
+
+
+async def test_the_latest_changes_of_the_limit_can_be_read(directory):
+    changes = [Adjusted(float(n), n, n + 1, f"reason {n}") for n in range(30)]
+    async with SqliteStore.open(directory) as store:
+        await store.note(changes[:20])
+        await store.note(changes[20:])
+    with RunReader(directory) as reader:
+        assert reader.adjustments(5) == changes[-5:]
 
 
 # Opening what is none -----------------------------------------------------------------------------

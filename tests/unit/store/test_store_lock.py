@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from batchinfer.errors import RunLocked, StoreError
-from batchinfer.store.lock import LOCK, RunLock
+from batchinfer.store.lock import LOCK, RunLock, is_held
 
 HOLD = """
 import sys
@@ -29,6 +29,19 @@ def holder(tmp_path):
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+def test_anybody_can_see_whether_it_is_held_and_changes_nothing(tmp_path, holder):
+    said = (tmp_path / LOCK).read_text()
+    assert is_held(tmp_path)
+    assert (tmp_path / LOCK).read_text() == said
+
+    holder.kill()
+    holder.wait()
+    assert not is_held(tmp_path)
+    assert (tmp_path / LOCK).read_text() == said
+    assert not is_held(tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_second_process_is_told_who_holds_the_run(tmp_path, holder):

@@ -1,0 +1,106 @@
+"""The socket of a run that goes on: `.control` in its directory, for the time the engine runs.
+
+Rules:
+
+* Made while the run is locked, so that one that is there already is of a process that was killed:
+  it is replaced. Removed at the end.
+* Only its owner may use it (mode 0600), from before the first connection on.
+* A connection brings one line, gets one line, and is closed. Nobody holds it for long: whoever says
+  nothing in time, or too much, is refused like whoever says nonsense.
+* The run needs no socket: where there can be none, a notice says so and the run goes on.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import anyio
+from anyio.abc import SocketListener, SocketStream
+
+from batchinfer.api.control.address import SOCKET, address_in
+from batchinfer.api.control.steering import Steering
+from batchinfer.engine import Engine
+from batchinfer.ports import Notice, Observer
+from batchinfer.store.reader import RunReader
+
+LONGEST = 4096
+"""Bytes of a line that is asked."""
+PATIENCE = 5.0
+"""Seconds that a connection has to ask, and to take its answer."""
+_BREATH = 1.0
+"""Seconds until it is tried again when no connection can be accepted (too many open files)."""
+
+
+@asynccontextmanager
+async def steered(run: Path, engine: Engine, steering: Steering) -> AsyncIterator[None]:
+    """While the block lasts, the engine can be steered from outside. What it raises passes."""
+    with RunReader(run) as reader:
+        steering.take(engine, reader.info.mode)
+    listener = await _listener(run, steering)
+    if listener is None:
+        yield
+        return
+    cause: Exception | None = None
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_serve, listener, steering.answer)
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - raised below, alone, not in a group
+                cause = error
+            group.cancel_scope.cancel()
+    finally:
+        with suppress(OSError):
+            (run / SOCKET).unlink()
+        await listener.aclose()
+    if cause is not None:
+        raise cause
+
+
+async def _listener(run: Path, observer: Observer) -> SocketListener | None:
+    if not hasattr(socket, "AF_UNIX"):
+        return None
+    try:
+        with address_in(run) as address:
+            # A stale one is removed; the new one is bound, made private, and only then listened to.
+            return await anyio.create_unix_listener(address, mode=0o600, backlog=64)
+    except OSError as error:
+        observer.notify(
+            Notice(
+                "no_control",
+                f"This run cannot be steered by `batchinfer ctl`: {run / SOCKET} cannot be made "
+                f"({error}). All else is as ever; it would take a shorter path, on a local disk.",
+            )
+        )
+        return None
+
+
+async def _serve(listener: SocketListener, answer: Callable[[bytes], bytes]) -> None:
+    async def serve(connection: SocketStream) -> None:
+        # Whoever leaves early misses the answer; that is all.
+        with suppress(anyio.BrokenResourceError, OSError), anyio.move_on_after(2 * PATIENCE):
+            async with connection:
+                await connection.send(answer(await _asked(connection)))
+
+    while True:
+        with suppress(anyio.BrokenResourceError, OSError):
+            await listener.serve(serve)
+        await anyio.sleep(_BREATH)
+
+
+async def _asked(connection: SocketStream) -> bytes:
+    """The line that is asked; nothing, when none comes in time or it is too long."""
+    said = b""
+    with anyio.move_on_after(PATIENCE):
+        while len(said) <= LONGEST:
+            line, end, _ = said.partition(b"\n")
+            if end:
+                return line
+            try:
+                said += await connection.receive(LONGEST)
+            except anyio.EndOfStream:
+                return said
+    return b""

@@ -1,0 +1,50 @@
+"""Submitting an item: what it takes up in memory, and what comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchinfer.backends.bucket import BucketBackend
+from batchinfer.backends.files import Body, Loader
+from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
+from batchinfer.domain import Failure, InputFile, Item, Kind, Mode, Submitted
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+class Weighing(MemoryBucket):
+    """Notes how much room is taken during each put."""
+
+    backend: BucketBackend
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[tuple[int, int]] = []
+
+    async def put(self, key: str, body: Body) -> Failure | None:
+        self.held.append((self.backend._cargo.held, len(body)))
+        return await super().put(key, body)
+
+
+async def test_an_upload_takes_room_until_it_is_over(tmp_path: Path):
+    bucket = Weighing()
+    backend = bucket.backend = BucketBackend(bucket, Loader({}, Mode.ASYNC), "run", memory=1)
+    (tmp_path / "a.jpg").write_bytes(bytes(3_000_000))
+    item = Item("a", (InputFile("files", str(tmp_path / "a.jpg"), 3_000_000),), position=7)
+
+    sent = await backend.attempt(item, 2)
+    bucket.trouble = BucketUnreachable("away")
+    away = await backend.attempt(item, 3)
+
+    assert isinstance(sent, Submitted)
+    assert list(bucket.objects) == [f"inputs/{sent.name}.json"]
+    assert isinstance(away, Failure)
+    assert (away.code, away.kind) == ("bucket_unreachable", Kind.UNAVAILABLE)
+    assert all(0.99 * size < held <= size for held, size in bucket.held)
+    assert len(bucket.held) == 2
+    assert backend._cargo.held == 0
