@@ -1,0 +1,281 @@
+"""One run of the real engine on the simulated platform, in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from random import Random
+
+import anyio
+import trio.testing
+from trio._core import _run as scheduling
+
+from batchinfer.domain import Item, State
+from batchinfer.engine import Engine, ReadPage, Rhythm, Terms
+from batchinfer.flow import Budget, Fixed, Gate, Limit
+from batchinfer.ports import Adjusted, Event
+from batchinfer.retry import RetryPolicy
+from batchinfer.testing import MemoryStore
+from benchmarks.flow.calls import Calls, Turnstile
+from benchmarks.flow.cluster import Cluster
+from benchmarks.flow.controllers import NO_HEDGE, ORACLE, OURS, PEERS, Deaf, our_limit
+from benchmarks.flow.once import OnceStore
+from benchmarks.flow.plans import JobPlan, Plan
+from benchmarks.flow.scenarios import Scenario
+from benchmarks.flow.service import Service
+from benchmarks.flow.timeline import Timeline
+
+ENDLESS = 10_000
+"""Attempts per item, so that every item succeeds in the end and makespans compare."""
+POLICY_S = 5
+"""What the real policy's number is: items that needed more would have failed."""
+HOPELESS = 30
+"""Calls per item, after which a run that may be cut off is."""
+UPLOADS = 16
+EPOCH = 1_700_000_000.0
+DEPTHS = (10.0, 3.0, 1.0)
+"""Where calls time out soon, the oracle tries these and takes the best (see `Turnstile`)."""
+SOON = 120.0
+
+
+@dataclass(slots=True)
+class Moment:
+    """One line of a trace."""
+
+    at: float
+    limit: int
+    in_flight: int
+    """Calls, or objects submitted and unfinished."""
+    up: int
+    """Containers that are up, or jobs that run."""
+    ceiling: int
+    """How many there might be."""
+    waiting: int
+    """In the platform's queue, anybody's."""
+    goodput: float
+    """Answers per second since the moment before."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of one run."""
+
+    scenario: str
+    seed: int
+    controller: str
+    items: int
+    makespan: float
+    """Seconds until the last item was recorded, or until it was cut off."""
+    finished: int
+    wasted: int
+    """Calls that brought nothing."""
+    fates: dict[str, int]
+    most_waiting: int
+    """Calls or jobs in the platform's queue, at most."""
+    would_fail: int
+    """Items that needed more attempts than the real policy has."""
+    bound: float
+    """Seconds that the work takes at least, at the capacity that there is."""
+    trace: list[Moment] = field(default_factory=list)
+    changes: list[tuple[float, int, int, str]] = field(default_factory=list)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was cut off before its end."""
+        return self.finished < self.items
+
+
+@dataclass(slots=True)
+class Watch:
+    """An observer that keeps changes of the limit."""
+
+    changes: list[tuple[float, int, int, str]] = field(default_factory=list)
+
+    def notify(self, event: Event) -> None:
+        """See `Observer`."""
+        if isinstance(event, Adjusted):
+            self.changes.append((anyio.current_time(), event.was, event.value, event.reason))
+
+
+def play(
+    scenario: Scenario, controller: str, *, cut: float | None = None, trace: float | None = None
+) -> Run:
+    """Run the scenario with the controller; `cut` off after so many seconds of virtual time.
+
+    `trace`: seconds between the moments of a trace; None: no trace.
+    """
+    if controller == ORACLE and isinstance(scenario.plan, Plan):
+        depths = DEPTHS if scenario.plan.timeout < SOON else DEPTHS[:1]
+        runs = [_play(scenario, controller, cut, trace, depth) for depth in depths]
+        return min(runs, key=lambda run: run.makespan)
+    return _play(scenario, controller, cut, trace, 0.0)
+
+
+def _play(
+    scenario: Scenario, controller: str, cut: float | None, trace: float | None, depth: float
+) -> Run:
+    # Who runs first of those who may is random with trio, unless it is told otherwise.
+    vars(scheduling)["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
+    scheduling._r.seed(scenario.seed)  # noqa: SLF001
+    return anyio.run(
+        Stage(scenario, controller, depth).play,
+        cut,
+        trace,
+        backend="trio",
+        backend_options={"clock": trio.testing.MockClock(autojump_threshold=0)},
+    )
+
+
+class Stage:
+    """The platform, the engine, and who watches."""
+
+    def __init__(self, scenario: Scenario, controller: str, depth: float) -> None:
+        self._scenario, self._controller, self._depth = scenario, controller, depth
+        self._timeline = Timeline()
+        is_async = isinstance(scenario.plan, JobPlan)
+        self._store = MemoryStore() if is_async else OnceStore()
+        self._watch = Watch()
+        self._trace: list[Moment] = []
+        self._hopeless: anyio.Event | None = None
+        self._in_flight: Callable[[], int] = lambda: 0
+        self._platform: Service | Cluster
+        self._is_ours = controller in {OURS, NO_HEDGE}
+
+    async def play(self, cut: float | None, trace: float | None) -> Run:
+        """Run to the end, or until it is cut off."""
+        engine, finish = self._set_up()
+        with anyio.move_on_after(cut):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._timeline.run)
+                if trace:
+                    tasks.start_soon(self._sample, engine, trace)
+                if self._hopeless is not None and cut is not None:
+                    tasks.start_soon(self._give_up, self._hopeless, tasks.cancel_scope)
+                await engine.run()
+                tasks.cancel_scope.cancel()
+        states = Counter(self._store.states().values())
+        return finish(states[State.SUCCEEDED])
+
+    def _set_up(self) -> tuple[Engine, Callable[[int], Run]]:
+        if isinstance(self._scenario.plan, JobPlan):
+            return self._jobs(self._scenario.plan)
+        return self._calls(self._scenario.plan)
+
+    def _calls(self, plan: Plan) -> tuple[Engine, Callable[[int], Run]]:
+        self._platform = service = Service(plan, self._timeline)
+        calls = Calls(service, HOPELESS * self._scenario.items)
+        self._hopeless = calls.is_hopeless
+        self._in_flight = lambda: calls.in_flight
+        backend: Calls | Turnstile = calls
+        if self._controller == ORACLE:
+            backend = Turnstile(calls, service, self._depth)
+            highest = max(number for _, number in plan.ceiling)
+            gate = Gate(Fixed(2 * highest + 50), None, Deaf())
+        elif self._is_ours:
+            gate = Gate(our_limit())
+        else:
+            gate = Gate(PEERS[self._controller](), None, Deaf())
+        engine = self._engine(gate, backend=backend)
+
+        def finish(succeeded: int) -> Run:
+            wasted = calls.wasted(succeeded)
+            return self._finish(succeeded, wasted, dict(calls.fates), service.most_waiting)
+
+        return engine, finish
+
+    def _jobs(self, plan: JobPlan) -> tuple[Engine, Callable[[int], Run]]:
+        self._platform = cluster = Cluster(plan, self._timeline)
+        submitted: Limit
+        if self._controller == ORACLE:
+            submitted = Fixed(self._scenario.items)
+        elif self._is_ours:
+            submitted = our_limit()
+        else:
+            submitted = PEERS[self._controller]()
+        gate = Gate(Fixed(UPLOADS))
+        engine = self._engine(gate, backend=cluster, watcher=cluster, submitted=submitted)
+
+        def finish(succeeded: int) -> Run:
+            wasted = max(0, cluster.put - succeeded) if succeeded == self._scenario.items else 0
+            return self._finish(succeeded, wasted, {"put": cluster.put}, cluster.most_waiting)
+
+        return engine, finish
+
+    def _engine(self, gate: Gate, **parts: object) -> Engine:
+        chance = Random(self._scenario.seed)
+        engine = Engine(
+            store=self._store,
+            gate=gate,
+            observer=self._watch,
+            read=self._reader(),
+            terms=Terms(
+                policy=RetryPolicy(max_attempts=ENDLESS),
+                patience=14_400.0,
+                hedge=self._controller == OURS,
+            ),
+            rhythm=Rhythm(),
+            clock=lambda: EPOCH + anyio.current_time(),
+            chance=lambda: chance.randrange(64) / 64,  # back-offs of whole ticks
+            **parts,  # type: ignore[arg-type]
+        )
+        if not self._is_ours and engine._lives is not None:  # noqa: SLF001
+            # Nor do the peers know a budget of retries.
+            engine._lives._budget = Budget(inf)  # noqa: SLF001
+        return engine
+
+    def _reader(self) -> ReadPage:
+        numbers = list(range(1, self._scenario.items + 1))
+        if self._controller == ORACLE and self._scenario.stragglers:
+            draws = self._scenario.plan.draws
+            numbers.sort(key=lambda number: -draws.seconds(number, 0))
+        items = iter([Item(str(number)) for number in numbers])
+
+        async def read(size: int) -> Sequence[Item]:
+            await anyio.lowlevel.checkpoint()
+            return [item for _, item in zip(range(size), items, strict=False)]
+
+        return read
+
+    async def _give_up(self, hopeless: anyio.Event, scope: anyio.CancelScope) -> None:
+        await hopeless.wait()
+        scope.cancel()
+
+    async def _sample(self, engine: Engine, every: float) -> None:
+        platform, done = self._platform, 0
+        while True:
+            await anyio.sleep(every)
+            self._timeline.catch_up()
+            now, was, done = self._timeline.now, done, platform.done
+            progress = engine.progress
+            self._trace.append(
+                Moment(
+                    at=now,
+                    limit=engine.limit.value,
+                    in_flight=self._in_flight() + progress.counts.submitted,
+                    up=platform.up,
+                    ceiling=platform.ceiling,
+                    waiting=platform.waiting,
+                    goodput=(done - was) / every,
+                )
+            )
+
+    def _finish(self, succeeded: int, wasted: int, fates: dict[str, int], most: int) -> Run:
+        scenario = self._scenario
+        tries = Counter(record.position for record in self._store.records)
+        return Run(
+            scenario=scenario.name,
+            seed=scenario.seed,
+            controller=self._controller,
+            items=scenario.items,
+            makespan=round(anyio.current_time(), 2),
+            finished=succeeded,
+            wasted=wasted,
+            fates=fates,
+            most_waiting=most,
+            would_fail=sum(number > POLICY_S for number in tries.values()),
+            bound=round(scenario.bound, 2),
+            trace=self._trace,
+            changes=self._watch.changes,
+        )
