@@ -8,11 +8,11 @@ STAMP   = $(VENV)/.stamp
 DEEPAAS = 2.5.2 2.6.0
 PROBE   = $(wildcard tests/deepaas/pyproject.toml tests/deepaas/bi_probe/*.py)
 
-.PHONY: help setup deepaas demo test check format bench clean
+.PHONY: help setup deepaas demo test check format bench bench-flow clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Make .venv with everything needed
 
@@ -50,6 +50,9 @@ format: setup  ## Rewrite the code in the house's format
 
 bench: setup  ## Compare with peers, side by side in one run
 	$(BIN)/python -m benchmarks
+
+bench-flow: setup  ## Compare flow controls on a simulated platform, in virtual time
+	$(BIN)/python -m benchmarks.flow
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) .venv-deepaas-* demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
