@@ -74,7 +74,11 @@ class Engine:
         """Whether `stop` or `cancel` was called: the run ended before its end."""
         self._store, self._gate, self._observer = store, gate, observer
         self._collects, self._clock, self._recorded = collects, clock, recorded
-        self._terms = terms = terms or Terms()
+        terms = terms or Terms()
+        if submitted is not None:
+            # A second upload would overwrite the first, and that starts a second job (contract 2).
+            terms = replace(terms, hedge=False)
+        self._terms = terms
         self._recorder = recorder = Recorder(store, News())
         tools = Tools(recorder, observer, terms, clock, chance, self._adjusted)
         self._lives = None if backend is None else Lives(backend, gate, tools)

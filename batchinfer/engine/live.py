@@ -157,7 +157,7 @@ class Lives:
             if isinstance(decision, Finish):
                 return
             life.number, life.waits, life.since = life.number + 1, 0, None
-            life.troubled = sign in {Sign.FULL, Sign.SLOW, Sign.BROKEN}
+        life.troubled = sign in {Sign.FULL, Sign.SLOW, Sign.BROKEN}
         if self._over:
             return
         if isinstance(decision, Wait) and self._gate.health.is_away:
@@ -238,9 +238,12 @@ class Lives:
         return self._in_time(life, decision)
 
     def _is_absence(self, outcome: Failure, sign: Sign | None) -> bool:
-        """Whether it says nothing about the item: an outage is no attempt either."""
-        trouble = sign in {Sign.FULL, Sign.SLOW, Sign.BROKEN}
-        return outcome.kind is Kind.UNAVAILABLE or (trouble and self._gate.health.is_away)
+        """Whether it says nothing about the item: an outage is no attempt, nor is a refusal, which
+        our own searching for the limit may have caused.
+        """  # noqa: D205 - one thought
+        if outcome.kind is Kind.UNAVAILABLE or sign is Sign.FULL:
+            return True
+        return sign in {Sign.SLOW, Sign.BROKEN} and self._gate.health.is_away
 
     def _may_wait(self, life: Life) -> bool:
         if self._gate.health.is_away:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import anyio
 import pytest
-from world import Model, World, cold, items, succeed, transient
+from world import Bucket, Model, World, cold, items, succeed, transient
 
 from batchinfer.domain import Counts, Reply
 from batchinfer.errors import RunAborted
@@ -95,7 +95,7 @@ async def test_the_last_item_that_always_fails_fails_alone(world: World):
 async def test_retries_of_an_overload_are_rationed(world: World):
     """Half of all calls are refused for ever: a call in ten may be a useless retry, no more."""
     model = Model(
-        lambda i, n: transient("http_503") if i.position % 2 else succeed(i, n), seconds=1.0
+        lambda i, n: transient("http_500") if i.position % 2 else succeed(i, n), seconds=1.0
     )
     engine = world.engine(
         model, source=items(2000), concurrency=10, policy=RetryPolicy(max_attempts=50)
@@ -106,6 +106,20 @@ async def test_retries_of_an_overload_are_rationed(world: World):
     again = len(model.began) - first
     assert first > 900
     assert 20 <= again < 0.1 * first + 20
+
+
+async def test_a_refusal_for_want_of_room_is_no_attempt_of_the_item(world: World):
+    calls = Counter()
+
+    def script(item, number):
+        calls[item.key] += 1
+        return transient("http_503") if calls[item.key] <= 8 else succeed(item, number)
+
+    model = Model(lambda i, n: script(i, n) if i.position % 9 == 0 else succeed(i, n))
+    policy = RetryPolicy(max_attempts=1)
+    progress = await world.engine(model, source=items(300), policy=policy).run()
+    assert progress.counts == Counts(succeeded=300)
+    assert {record.attempt.number for record in world.store.records} == {1}
 
 
 async def test_a_deadline_holds_for_an_item_with_all_its_attempts(world: World):
@@ -189,6 +203,23 @@ async def test_a_call_that_never_ends_does_not_hold_the_end(world: World):
     progress = await world.engine(model, source=items(200), concurrency=10).run()
     assert progress.counts == Counts(succeeded=200)
     assert anyio.current_time() < 80
+
+
+async def test_an_upload_gets_no_second_call_for_that_would_start_a_second_job(world: World):
+    calls = Counter()
+
+    class Slow(Bucket):
+        async def attempt(self, item, number):
+            calls[item.position, number] += 1
+            if item.position == 200:
+                await anyio.sleep(60)
+            return await super().attempt(item, number)
+
+    bucket = Slow()
+    engine = world.engine(bucket, watcher=bucket, source=items(200), submitted_limit=100)
+    progress = await engine.run()
+    assert progress.counts == Counts(succeeded=200)
+    assert set(calls.values()) == {1}
 
 
 # Steered from outside -----------------------------------------------------------------------------
