@@ -11,7 +11,6 @@ from batchinfer.domain import Item, Outcome
 from batchinfer.flow import sign_of
 from batchinfer.flow.signs import Sign
 from benchmarks.flow.service import WAITING_EACH, Service, room_of, spare_of
-from benchmarks.flow.timeline import TICK
 
 ABANDONED = "abandoned"
 
@@ -123,4 +122,4 @@ class Turnstile:
         timeline = self._service.timeline
         if self._alarm <= timeline.now:
             self._alarm = when
-            timeline.at(when + TICK, self._turn)  # never before: that would be asked for ever
+            timeline.at(when, self._turn)

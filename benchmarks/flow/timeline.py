@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from math import inf
+from math import ceil, inf
 
 import anyio
 
@@ -18,8 +18,10 @@ TICK = 1 / 128
 
 
 def ticks(seconds: float) -> float:
-    """The nearest whole number of ticks, in seconds."""
-    return round(seconds / TICK) * TICK
+    """So many seconds as a whole number of ticks, never fewer: whoever waits for a moment and is
+    woken before it would wait for it again, for ever.
+    """  # noqa: D205 - one thought
+    return ceil(seconds / TICK) * TICK
 
 
 class Timeline:
