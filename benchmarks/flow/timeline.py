@@ -20,7 +20,7 @@ TICK = 1 / 128
 def ticks(seconds: float) -> float:
     """So many seconds as a whole number of ticks, never fewer: whoever waits for a moment and is
     woken before it would wait for it again, for ever.
-    """  # noqa: D205 - one thought
+    """
     return ceil(seconds / TICK) * TICK
 
 
