@@ -7,8 +7,9 @@ STAMP   = $(VENV)/.stamp
 # The versions of DEEPaaS that tests run for real, each in an environment of its own.
 DEEPAAS = 2.5.2 2.6.0
 PROBE   = $(wildcard tests/deepaas/pyproject.toml tests/deepaas/bi_probe/*.py)
+BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: help setup deepaas demo test check format bench bench-flow clean
+.PHONY: help setup deepaas consumers browser demo test check format bench bench-flow clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -20,7 +21,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "batchinfer needs Python 3.11 or newer: make PYTHON=/path/to/python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[fast,local,demo]' --group dev --group bench
+	$(BIN)/python -m pip install --quiet --editable '.[fast,local,demo,tables]' --group dev --group bench
 	@touch $@
 
 deepaas: $(DEEPAAS:%=.venv-deepaas-%/.stamp)  ## Install the real DEEPaaS, for tests
@@ -31,11 +32,26 @@ deepaas: $(DEEPAAS:%=.venv-deepaas-%/.stamp)  ## Install the real DEEPaaS, for t
 	$(@D)/bin/python -m pip install --quiet deepaas==$* ./tests/deepaas
 	@touch $@
 
+consumers: $(VENV)/.consumers  ## Install the programs that read exports, for tests
+
+$(VENV)/.consumers: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group consumers
+	@touch $@
+
+browser:  ## Install Chromium where it may (Debian, as root), for tests of the report
+ifeq ($(BROWSER),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; apt-get update -qq > /dev/null; \
+	    apt-get install -qq --no-install-recommends chromium > /dev/null; \
+	fi
+endif
+
 demo: setup  ## Run the main job on an embedded service: a real model, real photographs
 	$(BIN)/python -m batchinfer.local.demo
 
-test: setup  ## All tests; without DEEPaaS, those that need it say so and (but in CI) are skipped
+test: setup consumers  ## All tests; without DEEPaaS or Chromium, those that need it say so and (but in CI) are skipped
 	-@$(MAKE) --no-print-directory deepaas
+	-@$(MAKE) --no-print-directory browser
 	$(BIN)/python -m pytest
 
 check: setup  ## Format, lint, strict types, floors

@@ -97,6 +97,18 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Digest:
+    """One file of an item as an attempt read it, to send it."""
+
+    param: str
+    """The model parameter that receives the file."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of the very bytes that were sent, in hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What the model returned."""
 
@@ -110,6 +122,8 @@ class Reply:
     """Everything the service wrote, secrets redacted: the 200 body (sync) or the `.log` (async)."""
     server_seconds: float | None = None
     """Seconds on the server, where it tells (`X-Duration-Seconds`)."""
+    inputs: tuple[Digest, ...] = ()
+    """The files that the attempt sent. Async mode: they stand in its `Submitted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +141,8 @@ class Failure:
     """What the service wrote, if anything, secrets redacted."""
     sent: bool = True
     """False: the item could not be sent as it is; nothing was heard of the service."""
+    inputs: tuple[Digest, ...] = ()
+    """As in `Reply`."""
 
 
 Outcome: TypeAlias = Reply | Failure
@@ -138,6 +154,8 @@ class Submitted:
 
     name: str
     """Object name without folder and `.json`: `<run>-<position>-<attempt>`."""
+    inputs: tuple[Digest, ...] = ()
+    """The files that were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +256,20 @@ class Result:
     """Of the first file."""
     params: Mapping[str, Json]
     """The item's own parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """A result with everything else that is known of it: what exports and the report read."""
+
+    position: int
+    result: Result
+    files: tuple[InputFile, ...]
+    """Paths are exact, byte for byte."""
+    attempt: int
+    """Number of the attempt that is shown: the one with the reply, else the latest; 0: none yet."""
+    log: str
+    """What the service wrote in that attempt; hostile text."""
+    server_seconds: float | None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Of the bytes that attempt sent, in hexadecimal, by the parameter of the file."""

@@ -28,21 +28,14 @@ from batchinfer.api.cleaning import Cleaned, clean
 from batchinfer.api.composing import opened
 from batchinfer.api.control import Steering, ask, at_work, steered
 from batchinfer.api.describing import Description
+from batchinfer.api.exporting import Boxes, Which, book_of, export, options_of
 from batchinfer.api.job import Half, Job
 from batchinfer.api.preparing import must_be_known
 from batchinfer.api.preview import Preview, preview
-from batchinfer.api.reading import (
-    Extrapolated,
-    Status,
-    Which,
-    export,
-    extrapolated,
-    left,
-    results,
-    show,
-    status,
-)
+from batchinfer.api.querying import Answer, query, views
+from batchinfer.api.reading import Extrapolated, Status, extrapolated, left, show, status
 from batchinfer.api.settings import Settings, flags_of
+from batchinfer.api.tables import Results, results
 from batchinfer.config import Config
 from batchinfer.domain import Result, State
 from batchinfer.engine import Engine
@@ -53,6 +46,8 @@ from batchinfer.store.reader import Detail, RunReader
 from batchinfer.store.sqlite import SqliteStore
 
 __all__ = [
+    "Answer",
+    "Boxes",
     "Cleaned",
     "Description",
     "Detail",
@@ -60,6 +55,7 @@ __all__ = [
     "Half",
     "Job",
     "Preview",
+    "Results",
     "Settings",
     "Status",
     "Summary",
@@ -68,12 +64,15 @@ __all__ = [
     "arun",
     "ask",
     "at_work",
+    "book_of",
     "clean",
     "do",
     "export",
     "extrapolated",
     "left",
+    "options_of",
     "preview",
+    "query",
     "requeue",
     "results",
     "resume",
@@ -82,6 +81,7 @@ __all__ = [
     "status",
     "stream",
     "summarize",
+    "views",
 ]
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
 
-from batchinfer import sinks
 from batchinfer.api.preparing import must_be_known
-from batchinfer.domain import Counts, Json, Mode, Result, State
+from batchinfer.domain import Counts, Json, Mode
 from batchinfer.errors import ConfigError
 from batchinfer.ports import Adjusted, Progress
 from batchinfer.progress.estimate import Estimate, Pulse, estimate
@@ -21,9 +19,6 @@ RECENT = 60.0
 """Seconds over which a rate is taken."""
 ADJUSTMENTS = 3
 """Changes of the limit that are told."""
-
-Which = Literal["succeeded", "failed", "all"]
-"""Which items to export: those with a reply, those that failed, or every one (also unfinished)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,36 +141,6 @@ def _estimate(reader: RunReader, until: float, *since: float) -> Estimate | None
     return estimate(counts.pending + counts.submitted, *pulses)
 
 
-def results(run: str | Path, which: Which = "all") -> Iterator[Result]:
-    """The run's results in input order, one after the other; flat in memory.
-
-    Raises StoreError when there is no run.
-    """
-    with _reader(run) as reader:
-        yield from reader.results(_states(which))
-
-
-def export(
-    run: str | Path,
-    to: str | Path | BinaryIO,
-    *,
-    format: str | None = None,
-    which: Which = "all",
-) -> int:
-    """Write the run's results to a file (whole, then renamed) or a stream; how many rows.
-
-    `format`: "jsonl" or "csv"; None: by the file's extension. Raises ConfigError for an unknown
-    one, StoreError when there is no run.
-    """
-    if format is None:
-        if not isinstance(to, (str, Path)):
-            raise ConfigError("a stream has no extension to tell its format: name one")
-        return export(run, to, format=sinks.format_of(str(to)), which=which)
-    must_be_known(Path(run))
-    target = Path(to) if isinstance(to, str) else to
-    return sinks.export(results(run, which), target, format)
-
-
 def show(run: str | Path, key: str) -> Detail:
     """Everything about one item. Raises ConfigError, naming the nearest keys, if there is none."""
     with _reader(run) as reader:
@@ -189,13 +154,3 @@ def show(run: str | Path, key: str) -> Detail:
 def _reader(run: str | Path) -> RunReader:
     must_be_known(Path(run))
     return RunReader(Path(run))
-
-
-def _states(which: Which) -> State | None:
-    match which:
-        case "succeeded":
-            return State.SUCCEEDED
-        case "failed":
-            return State.FAILED
-        case "all":
-            return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batchinfer.backends.files import Loader
 from batchinfer.backends.objects import Bucket
 from batchinfer.domain import Failure, Item, Kind, Submitted
@@ -23,11 +25,11 @@ class BucketBackend:
         """Put the item's payload under a name of its own; raises FatalError as the bucket does."""
         name = object_name(self._run_id, item.position, number)
         with self._cargo.room() as room:
-            payload = await self._loader.load_into(room, item)
-            if isinstance(payload, Failure):
-                return payload
+            loaded = await self._loader.load_into(room, item)
+            if isinstance(loaded, Failure):
+                return loaded
             try:
-                refused = await self._bucket.put(f"{INPUTS}{name}.json", payload)
+                refused = await self._bucket.put(f"{INPUTS}{name}.json", loaded.body)
             except OSError as error:
                 return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
-        return refused or Submitted(name)
+        return replace(refused or Submitted(name), inputs=loaded.inputs)

@@ -3,8 +3,9 @@
 A file system can hang (a dead NFS server), so no file is touched on the event loop: one hop into a
 thread per item reads all its files and builds the whole body. A read that hangs is left to itself
 when its attempt is cancelled. Large files are encoded as they are read, into memory that the system
-has back at once (malloc would keep it): only the payload itself is ever held. What is wrong with a
-file is a `Failure` of its item:
+has back at once (malloc would keep it): only the payload itself is ever held. The sha256 of each
+file is taken of the bytes that go into the body, there and then. What is wrong with a file is a
+`Failure` of its item:
 
 ===============  ================================================================================
 file_missing     it is not there (any more)
@@ -22,13 +23,14 @@ import mmap
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
 from batchinfer.backends.threads import PATIENCE, Threads
-from batchinfer.domain import Failure, InputFile, Item, Json, Kind, Mode
+from batchinfer.domain import Digest, Failure, InputFile, Item, Json, Kind, Mode
 from batchinfer.flow.cargo import Room
 from batchinfer.oscar.payload import FileContent, Sendable, base64, build, file_format, sendable
 
@@ -46,6 +48,15 @@ _T = TypeVar("_T", bound=Sized)
 
 _PASSING: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE})
 """Troubles of a network file system, or too many open files: may be gone at the next attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An item as it can be sent."""
+
+    body: Body
+    inputs: tuple[Digest, ...] = ()
+    """Its files, as they stand in the body."""
 
 
 class Loader:
@@ -73,29 +84,29 @@ class Loader:
     async def load(self, item: Item) -> bytes | Failure:
         """The payload of an item, or why it cannot be sent: a parameter, a file."""
         loaded = await self.load_into(None, item)
-        return loaded if isinstance(loaded, Failure) else bytes(loaded)
+        return loaded if isinstance(loaded, Failure) else bytes(loaded.body)
 
-    async def load_into(self, room: Room | None, item: Item) -> Body | Failure:
+    async def load_into(self, room: Room | None, item: Item) -> Loaded | Failure:
         """As `load`, as soon as there is room for it, which is then as large as the payload."""
         loaded = await self._load(item, room)
         return replace(loaded, sent=False) if isinstance(loaded, Failure) else loaded
 
-    async def _load(self, item: Item, room: Room | None) -> Body | Failure:
+    async def _load(self, item: Item, room: Room | None) -> Loaded | Failure:
         params = self._sendable(item)
         if isinstance(params, Failure):
             return params
         if not item.files:
-            return build(params, ())
+            return Loaded(build(params, ()))
         try:
             if room is not None:
                 await room.take(await self._height(item.files))
-            loaded: Body | Failure = await self._threads.run(
+            loaded: Loaded | Failure = await self._threads.run(
                 lambda: _load(item.files, params, self._limit), self._patience
             )
         except TimeoutError:
             return _hung(item.files[0], self._patience)
         if room is not None and not isinstance(loaded, Failure):
-            room.shrink(len(loaded))
+            room.shrink(len(loaded.body))
         return loaded
 
     async def _height(self, files: Sequence[InputFile]) -> int:
@@ -130,25 +141,31 @@ def read_files(
     return contents
 
 
-def _load(files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int) -> Body | Failure:
+def _load(
+    files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int
+) -> Loaded | Failure:
     sized = _sized(files)
     if sum(file.size or 0 for file in sized) > LARGE:
         return _poured(sized, params, limit)
     contents = read_files(files, limit)
     if isinstance(contents, Failure):
         return contents
-    return build(
+    body = build(
         params, [FileContent(f.param, file_format(f.path, data), data) for f, data in contents]
+    )
+    return Loaded(
+        body, tuple([Digest(f.param, len(data), sha256(data).hexdigest()) for f, data in contents])
     )
 
 
 def _poured(
     files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int
-) -> memoryview | Failure:
+) -> Loaded | Failure:
     """What `build` makes of what `read_files` reads, a chunk at a time. All sizes are known."""
     entries = [FileContent(file.param, "x" * 16, b"") for file in files]
     most = len(build(params, entries)) + sum(4 * -(-(file.size or 0) // 3) for file in files)
     body, end = memoryview(mmap.mmap(-1, most)), 0
+    inputs: list[Digest] = []
     entries.clear()
 
     def put(text: bytes) -> None:
@@ -160,12 +177,14 @@ def _poured(
         chunk = _drain(handle, min(size, CHUNK))
         entries.append(FileContent(file.param, file_format(file.path, chunk), b""))
         put(_around(params, entries)[-2] + b'"data":"')
-        read = 0
+        read, seen = 0, sha256()
         while chunk:
             put(base64(chunk))
+            seen.update(chunk)
             read += len(chunk)
             chunk = _drain(handle, min(size - read, CHUNK))
         put(b'"')
+        inputs.append(Digest(file.param, read, seen.hexdigest()))
         return range(read)  # as long as what was read
 
     for file in files:
@@ -174,7 +193,7 @@ def _poured(
             return poured
         limit -= len(poured)
     put(_around(params, entries)[-1])
-    return body[:end]
+    return Loaded(body[:end], tuple(inputs))
 
 
 def _around(params: Mapping[str, Sendable], entries: Sequence[FileContent]) -> Sequence[bytes]:

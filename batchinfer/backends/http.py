@@ -28,7 +28,7 @@ from batchinfer.backends.http_troubles import explain
 from batchinfer.backends.proxies import proxy_for
 from batchinfer.backends.redact import Redactor
 from batchinfer.backends.sending import Sending
-from batchinfer.domain import Failure, Item, Json, Mode, Outcome, Reply
+from batchinfer.domain import Digest, Failure, Item, Json, Mode, Outcome, Reply
 from batchinfer.errors import FatalError
 from batchinfer.flow.cargo import MEMORY, Cargo, Room
 from batchinfer.flow.pace import Bandwidth
@@ -130,7 +130,11 @@ class HttpBackend:
         """One call. See `ports.Backend`."""
         with self._cargo.room() as room:
             loaded = await self._loaded(item, room)
-            return loaded if isinstance(loaded, Failure) else await self._call(loaded)
+            if isinstance(loaded, Failure):
+                return loaded
+            body, inputs = loaded
+            outcome = await self._call(body)
+        return replace(outcome, inputs=inputs) if inputs else outcome
 
     async def help(self) -> str | Failure:
         """What the service answers when it is asked for the model's help (contract section 3).
@@ -139,10 +143,12 @@ class HttpBackend:
         """
         return helped(await self._call(self._sending(payload.HELP)))
 
-    async def _loaded(self, item: Item, room: Room) -> Sending | Failure:
+    async def _loaded(self, item: Item, room: Room) -> tuple[Sending, tuple[Digest, ...]] | Failure:
         """Its body, which nobody else holds: what has been sent is no longer in memory."""
-        body = await self._loader.load_into(room, item)
-        return body if isinstance(body, Failure) else self._sending(body, room)
+        loaded = await self._loader.load_into(room, item)
+        if isinstance(loaded, Failure):
+            return loaded
+        return self._sending(loaded.body, room), loaded.inputs
 
     def _sending(self, body: Body, room: Room | None = None) -> Sending:
         return Sending(body, patience=self._timeouts.send, bandwidth=self._bandwidth, room=room)

@@ -36,7 +36,9 @@ COMMANDS = {
     "status": "Where a run stands, and what to do next.",
     "ctl": "Steer the process at work: pause, resume, concurrency, rate, stop.",
     "retry": "Put failed items back to pending.",
-    "export": "Write the results to a file.",
+    "report": "Make the page people look at: one HTML file.",
+    "export": "Write the results: tables, or labels for other programs.",
+    "query": "Ask the results in SQL.",
     "show": "Everything about one item.",
     "clean": "Delete from the bucket what is on record.",
     "prepare": "Write payload files, for the web UI or for curl.",
@@ -49,6 +51,7 @@ Examples:
   batchinfer init
   batchinfer run photos -o my-run
   batchinfer status my-run
+  batchinfer report my-run --open
   batchinfer export my-run -o results.csv
 
 \b

@@ -1,14 +1,15 @@
-"""`batchinfer export`: write the results to a file."""
+"""`batchinfer export`: write the results to a file or a folder."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import click
 
-from batchinfer import api
+from batchinfer import api, sinks
 from batchinfer.cli import options
 from batchinfer.cli.talk import number, say, spelled, told
 
@@ -16,15 +17,17 @@ from batchinfer.cli.talk import number, say, spelled, told
 @click.command(
     epilog=options.examples(
         "batchinfer export my-run -o results.csv",
+        "batchinfer export my-run -o detections.csv --format csv-flat",
         "batchinfer export my-run -o - --state succeeded | jq .prediction",
         "batchinfer export my-run -o failed.jsonl --state failed",
+        "batchinfer export my-run -o labels --format yolo --map 'boxes=result.boxes'",
     )
 )
 @options.RUN
-@click.option("-o", "--output", required=True, metavar="FILE|-", help="Where to; - for stdout.")
+@click.option("-o", "--output", required=True, metavar="PATH|-", help="Where to; - for stdout.")
 @click.option(
     "--format",
-    type=click.Choice(["jsonl", "csv"]),
+    type=click.Choice(list(sinks.FORMATS)),
     help="Default: by the extension; jsonl on stdout.",
 )
 @click.option(
@@ -33,18 +36,40 @@ from batchinfer.cli.talk import number, say, spelled, told
     default="all",
     help="Which items. Default: all, also those without an outcome yet.",
 )
-def export(*, run: Path, output: str, format: str | None, state: str) -> None:
-    """Write one row per item of RUN to FILE, in input order.
+@options.MAP
+@options.BOXES
+@options.FORMULAS
+def export(
+    *,
+    run: Path,
+    output: str,
+    format: str | None,
+    state: str,
+    mapped: tuple[str, ...],
+    boxes: str,
+    formulas: bool,
+) -> None:
+    """Write the items of RUN to PATH, in input order: a table, or labels for another program.
 
-    The file (.csv, .jsonl, also .gz) appears whole or not at all. Works at any time, also while the
-    run is going on. Fields: docs/scripting.md.
+    The file (also .gz) or folder appears whole or not at all. Works at any time, also while the run
+    is going on. Formats and fields: docs/scripting.md.
     """
-    which = cast("api.Which", state)
+    chosen = format or ("jsonl" if output == "-" else sinks.format_of(output))
+    write = partial(
+        api.export,
+        run,
+        format=chosen,
+        which=cast("api.Which", state),
+        map=mapped,
+        formulas=formulas,
+        boxes=cast("api.Boxes", boxes),
+    )
+    unit = sinks.FORMATS[chosen].unit
     if output != "-":
-        count = api.export(run, output, format=format, which=which)
-        say(f"{number(count, 'row')} written to {spelled(output)}")
+        count = write(output)
+        say(f"{number(count, unit)} written to {spelled(output)}")
         return
     with told():
-        count = api.export(run, sys.stdout.buffer, format=format or "jsonl", which=which)
+        count = write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
-    say(f"{number(count, 'row')} written to standard output")
+    say(f"{number(count, unit)} written to standard output")

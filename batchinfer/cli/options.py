@@ -145,6 +145,27 @@ clean_option = click.option(
     help="Async mode: delete from the bucket what is on record, as it goes.",
 )
 
+MAP = click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Where detections or classes stand in a prediction, as 'boxes=a.b label=c' (repeatable). "
+    "Default: told by its shape.",
+)
+BOXES = click.option(
+    "--boxes",
+    type=click.Choice(["upright", "stored"]),
+    default="upright",
+    help="Of photographs that are stored turned: the model turned them upright first, or saw them "
+    "as stored. Default: upright.",
+)
+FORMULAS = click.option(
+    "--formulas",
+    is_flag=True,
+    help="Leave cells of a CSV as they are that a spreadsheet would take for formulas.",
+)
+
 _INPUT = frozenset({"glob", "file_param"})
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import click
 
-from batchinfer import api, sinks
+from batchinfer import api
 from batchinfer.cli import options
 from batchinfer.cli.talk import moment, spelled, tell
 from batchinfer.domain import Attempt, Failure, Json, Reply, Submitted
 from batchinfer.progress import duration, printable
+from batchinfer.sinks.rows import line
 
 
 @click.command(
@@ -41,9 +41,7 @@ def show(*, run: Path, key: str, as_json: bool) -> None:
 
 def _row(detail: api.Detail) -> dict[str, Json]:
     """The item exactly as it is exported."""
-    row = BytesIO()
-    sinks.export([detail.result], row, "jsonl")
-    loaded: dict[str, Json] = json.loads(row.getvalue())
+    loaded: dict[str, Json] = json.loads(line(detail.result))
     return loaded
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,7 @@ def command(template: str) -> Callable[..., object]:
     return model
 
 
-def _gray(path: Path) -> np.ndarray:
+def _gray(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     """The image in shades of gray. Raises ValueError for what is none."""
     import cv2  # noqa: PLC0415 - see above
     import numpy as np  # noqa: PLC0415

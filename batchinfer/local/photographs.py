@@ -10,14 +10,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    Picture: TypeAlias = np.ndarray
+    Picture: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 PHOTOGRAPHS = {
     "people": ("astronaut.png", "camera.png"),

@@ -22,6 +22,7 @@ from batchinfer.store.schema import (
     ADJUSTMENTS_SINCE,
     APPLICATION_ID,
     HELP_SINCE,
+    INPUTS_SINCE,
     MIGRATIONS,
     READABLE,
     VERSION,
@@ -98,6 +99,8 @@ def open_to_read(directory: Path) -> sqlite3.Connection:
             connection = _open(path, "ro&immutable=1")
         with closed_on_error(connection):
             check_version(path, version_of(connection), oldest=READABLE)
+            if version_of(connection) < INPUTS_SINCE:
+                connection.execute(sql.NO_INPUTS)
             return connection
 
 

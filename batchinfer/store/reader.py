@@ -11,16 +11,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from batchinfer.domain import Attempt, Counts, Failure, Item, Kind, Reply, Result, State
+from batchinfer.domain import (
+    Attempt,
+    Counts,
+    Digest,
+    Dossier,
+    Failure,
+    InputFile,
+    Item,
+    Kind,
+    Reply,
+    Result,
+    State,
+)
 from batchinfer.ports import Adjusted
 from batchinfer.store import statements as sql
 from batchinfer.store import verbs
-from batchinfer.store.codec import decode, encode, rows
+from batchinfer.store.codec import decode, decode_files, encode, rows
 from batchinfer.store.database import (
     DATABASE,
     open_to_read,
@@ -32,7 +44,7 @@ from batchinfer.store.database import (
 
 _PAGE: Final = 500
 _PAGE_SIZE: Final = 16 * 2**20
-"""Characters of predictions after which a page ends early."""
+"""Characters after which a page ends early."""
 _CANDIDATES: Final = 5_000
 
 
@@ -68,6 +80,9 @@ class Detail:
     """With their logs, in order. The prediction stands in `result`."""
     retry_at: float | None
     submitted_at: float | None
+    inputs: Sequence[Digest]
+    """The files as they were sent by the attempt with the reply, else by the latest that sent
+    any."""
 
 
 class RunReader:
@@ -123,6 +138,14 @@ class RunReader:
                 yield _result(row)
             after = page[-1][0]
 
+    def dossiers(self, state: State | None = None) -> Iterator[Dossier]:
+        """As `results`, with everything else that is known of each item."""
+        after = 0
+        while page := self._page(sql.DOSSIERS[state], after):
+            for row in page:
+                yield _dossier(row)
+            after = page[-1][0]
+
     def results_at(self, positions: Collection[int]) -> Sequence[Result]:
         """Results of the items at `positions`, in that order; unknown ones are left out."""
         found = {row[0]: row for row in self._rows(sql.RESULTS_AT, (encode(list(positions)),))}
@@ -141,7 +164,8 @@ class RunReader:
         item = verbs.as_item(rows(row))
         attempts = [_attempt(row) for row in self._rows(sql.ATTEMPTS_OF, (item.position,))]
         (result,) = self.results_at([item.position])
-        return Detail(item, result, attempts, retry_at, submitted_at)
+        inputs = [Digest(*row) for row in self._rows(sql.INPUTS_OF, {"position": item.position})]
+        return Detail(item, result, attempts, retry_at, submitted_at, inputs)
 
     def closest(self, key: str) -> Sequence[str]:
         """At most three keys that `key` may have been meant for, best first."""
@@ -183,7 +207,7 @@ class RunReader:
             cursor = self._db.execute(statement, (after, _PAGE))
             for row in cursor:
                 page.append(row)
-                size += len(row[3] or "")
+                size += sum([len(cell) for cell in row if isinstance(cell, str)])
                 if size > _PAGE_SIZE:
                     break
             cursor.close()
@@ -217,6 +241,25 @@ def _result(row: Sequence[Any]) -> Result:
         path=path,
         params=decode(params),
     )
+
+
+def _dossier(row: Sequence[Any]) -> Dossier:
+    *result, files, attempt, log, server_seconds, inputs = row
+    sent = {digest.param: digest for digest in [Digest(*cells) for cells in rows(inputs)]}
+    return Dossier(
+        position=row[0],
+        result=_result(result),
+        files=tuple([_as_sent(file, sent.get(file.param)) for file in decode_files(files)]),
+        attempt=attempt,
+        log=log or "",
+        server_seconds=server_seconds,
+        sha256={param: digest.sha256 for param, digest in sent.items()},
+    )
+
+
+def _as_sent(file: InputFile, sent: Digest | None) -> InputFile:
+    """The file with the size that was sent: the source may not have known one."""
+    return file if sent is None or sent.size == file.size else replace(file, size=sent.size)
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:

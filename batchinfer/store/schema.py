@@ -125,7 +125,18 @@ CREATE TABLE adjustments (
 ) STRICT;
 """
 
-MIGRATIONS: Final = (_FIRST, _HELP, _ADJUSTMENTS)
+_INPUTS = """
+CREATE TABLE inputs (
+    position INTEGER NOT NULL REFERENCES items,
+    number INTEGER NOT NULL CHECK (number > 0),
+    param TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    PRIMARY KEY (position, number, param)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_FIRST, _HELP, _ADJUSTMENTS, _INPUTS)
 """Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)
@@ -135,3 +146,5 @@ HELP_SINCE: Final = 2
 """First version whose run keeps the model's help."""
 ADJUSTMENTS_SINCE: Final = 3
 """First version whose run keeps how its limit moved."""
+INPUTS_SINCE: Final = 4
+"""First version whose run keeps the sha256 of what was sent."""

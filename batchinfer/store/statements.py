@@ -65,6 +65,7 @@ FROM json_each(?) AS asked WHERE items.position = {_cell(0)}
 """
 ATTEMPT = f"INSERT OR REPLACE INTO attempts SELECT {_cells(10)} FROM json_each(?) AS asked"
 PREDICTION = f"INSERT INTO predictions SELECT {_cells(4)} FROM json_each(?) AS asked"
+SENT = f"INSERT OR REPLACE INTO inputs SELECT {_cells(5)} FROM json_each(?) AS asked"
 
 # Putting back -------------------------------------------------------------------------------------
 
@@ -124,6 +125,24 @@ RESULTS: Final[Mapping[State | Literal["finished"] | None, str]] = {
     "finished": _RESULTS.format("AND state IN ('succeeded', 'failed')"),
     **{state: _RESULTS.format(f"AND state = '{state}'") for state in State},
 }
+_DOSSIERS = """
+SELECT results.*, items.files, coalesce(predictions.attempt, items.attempts),
+    attempts.log, attempts.server_seconds, (
+        SELECT json_group_array(json_array(param, size, sha256)) FROM inputs
+        WHERE inputs.position = items.position
+            AND number = coalesce(predictions.attempt, items.attempts)
+    )
+FROM (SELECT * FROM results WHERE position > ? {} ORDER BY position LIMIT ?) AS results
+JOIN items ON items.position = results.position
+LEFT JOIN predictions ON predictions.position = results.position
+LEFT JOIN attempts ON attempts.position = results.position
+    AND attempts.number = coalesce(predictions.attempt, items.attempts)
+ORDER BY results.position
+"""
+DOSSIERS: Final[Mapping[State | None, str]] = {
+    None: _DOSSIERS.format(""),
+    **{state: _DOSSIERS.format(f"AND state = '{state}'") for state in State},
+}
 RESULTS_AT = "SELECT * FROM results WHERE position IN (SELECT value FROM json_each(?))"
 FINAL_AT = """
 SELECT items.position FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
@@ -134,6 +153,19 @@ ATTEMPTS_OF = """
 SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds
 FROM attempts WHERE position = ? ORDER BY number
 """
+INPUTS_OF = """
+SELECT param, size, sha256 FROM inputs WHERE position = :position AND number = (
+    SELECT coalesce(
+        (SELECT attempt FROM predictions WHERE position = :position),
+        (SELECT max(number) FROM inputs WHERE position = :position)
+    )
+)
+"""
+NO_INPUTS = """
+CREATE TEMP VIEW inputs AS
+SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
+"""
+"""What a run of an older version keeps of them."""
 KEYS_WITH = """
 SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key
 ORDER BY path = :key DESC, abs(length(key) - length(:key)), position LIMIT 3

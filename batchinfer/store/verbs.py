@@ -119,7 +119,10 @@ def _keep(db: sqlite3.Connection, directory: Path, records: Sequence[Record]) ->
     attempts = {}
     predictions = []
     outputs = []
+    sent = []
     for one in records:
+        number, files = one.attempt.number, one.attempt.outcome.inputs
+        sent += [(one.position, number, file.param, file.size, file.sha256) for file in files]
         match one.attempt.outcome:
             case Submitted():
                 continue
@@ -138,6 +141,7 @@ def _keep(db: sqlite3.Connection, directory: Path, records: Sequence[Record]) ->
     write_outputs(directory, outputs)
     _write(db, sql.ATTEMPT, attempts.values())
     _write(db, sql.PREDICTION, predictions)
+    _write(db, sql.SENT, sent)
 
 
 # Putting back -------------------------------------------------------------------------------------

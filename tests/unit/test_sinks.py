@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.domain import JSON, TEXT, Result, State
+from batchinfer.domain import JSON, TEXT, Mode, Result, RunInfo, State
 from batchinfer.errors import ConfigError, StoreError
-from batchinfer.sinks import FIELDS, FORMATS, export, format_of
+from batchinfer.sinks import Book, Options, export, format_of
+from batchinfer.sinks.rows import FIELDS
 
 ORDER = [
     "key",
@@ -31,6 +32,17 @@ ORDER = [
     "path",
     "params",
 ]
+
+
+INFO = RunInfo("abc", 1_700_000_000.0, Mode.SYNC, {}, ("/data",))
+ROWS = ["jsonl", "csv"]
+
+
+def book(results=(), **options):
+    """A run of these results, of which nothing else is known."""
+    return Book(
+        Path("run"), INFO, lambda: iter(results), lambda: iter(()), options=Options(**options)
+    )
 
 
 def result(key="a.jpg", prediction=None, **others):
@@ -64,13 +76,13 @@ def failed(key="b.jpg"):
 
 def lines(*results):
     stream = io.BytesIO()
-    assert export(results, stream, "jsonl") == len(results)
+    assert export(book(results), stream, "jsonl") == len(results)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def table(*results):
+def table(*results, formulas=False):
     stream = io.BytesIO()
-    assert export(results, stream, "csv") == len(results)
+    assert export(book(results, formulas=formulas), stream, "csv") == len(results)
     return list(csv.DictReader(io.StringIO(stream.getvalue().decode(), newline="")))
 
 
@@ -100,17 +112,17 @@ def test_csv_has_json_in_prediction_and_params_and_empty_cells_for_none():
 
 def test_csv_is_rfc_4180_to_the_byte():
     stream = io.BytesIO()
-    export([result('a "b",\r.jpg', prediction="ü", media_type=TEXT)], stream, "csv")
+    export(book([result('a "b",\r.jpg', prediction="ü", media_type=TEXT)]), stream, "csv")
     head, row, end = stream.getvalue().decode().split("\r\n")
     assert head == ",".join(ORDER)
     assert row.startswith('"a ""b"",\r.jpg",succeeded,"""ü""",text/plain,,,1,0.25,')
     assert end == ""
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", ROWS)
 def test_no_results_are_a_valid_file(format_):
     stream = io.BytesIO()
-    assert export([], stream, format_) == 0
+    assert export(book(), stream, format_) == 0
     assert stream.getvalue().decode() == ("" if format_ == "jsonl" else ",".join(ORDER) + "\r\n")
 
 
@@ -137,7 +149,7 @@ def test_json_is_strict_and_exact(value, spelled):
         pytest.fail(f"{constant} is no JSON")
 
     stream = io.BytesIO()
-    export([result(prediction=value, params={"p": value})], stream, "jsonl")
+    export(book([result(prediction=value, params={"p": value})]), stream, "jsonl")
     text = stream.getvalue().decode()
     assert text.count("\n") == 1
     row = json.loads(text, parse_constant=refused)
@@ -183,7 +195,7 @@ def test_what_is_exported_reads_back(rows):
     results = [result(key, value, message=message) for key, value, message in rows]
     for (key, value, message), row in zip(rows, lines(*results), strict=True):
         assert (row["key"], row["prediction"], row["message"]) == (key, value, message)
-    for (key, value, message), cells in zip(rows, table(*results), strict=True):
+    for (key, value, message), cells in zip(rows, table(*results, formulas=True), strict=True):
         assert (cells["key"], cells["message"]) == (key, message or "")
         assert (json.loads(cells["prediction"]) if cells["prediction"] else None) == value
 
@@ -201,7 +213,7 @@ def test_results_are_written_as_they_come():
             yield result(f"{n}")
             assert orjson.loads(written[-1])["key"] == f"{n}"
 
-    assert export(results(), Stream(), "jsonl") == 3
+    assert export(book(results()), Stream(), "jsonl") == 3
 
 
 # Files ----------------------------------------------------------------------------------------
@@ -228,8 +240,8 @@ def test_an_unknown_extension_is_refused_and_the_known_ones_named(name):
 
 
 def test_an_unknown_format_is_refused_before_anything_is_touched(tmp_path):
-    with pytest.raises(ConfigError, match="'parquet': choose jsonl or csv"):
-        export([], tmp_path / "a", "parquet")
+    with pytest.raises(ConfigError, match="'xlsx': choose jsonl or csv or"):
+        export(book(), tmp_path / "a", "xlsx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,7 +249,7 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
     target = tmp_path / "out.jsonl"
     target.write_text("old")
     target.chmod(0o640)
-    assert export([result()], target, "jsonl") == 1
+    assert export(book([result()]), target, "jsonl") == 1
     assert json.loads(target.read_text())["key"] == "a.jpg"
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [target]
@@ -245,16 +257,16 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
 
 def test_a_new_file_has_the_usual_mode(tmp_path):
     (tmp_path / "usual").touch()
-    export([], tmp_path / "out.csv", "csv")
+    export(book(), tmp_path / "out.csv", "csv")
     assert (tmp_path / "out.csv").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_a_packed_file_holds_the_same_and_the_same_bytes_each_time(tmp_path):
     one, two = tmp_path / "one.csv.gz", tmp_path / "two.csv.gz"
     plain = io.BytesIO()
-    export([result(), failed()], plain, "csv")
+    export(book([result(), failed()]), plain, "csv")
     for target in (one, two):
-        export([result(), failed()], target, "csv")
+        export(book([result(), failed()]), target, "csv")
     assert gzip.decompress(one.read_bytes()) == plain.getvalue()
     assert one.read_bytes() == two.read_bytes()
 
@@ -269,7 +281,7 @@ def test_an_error_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path, erro
     target = tmp_path / name
     target.write_text("old")
     with pytest.raises(type(error)):
-        export(results(), target, "csv")
+        export(book(results()), target, "csv")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -282,7 +294,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
     target = tmp_path / "out.csv"
     target.write_text("old")
     with pytest.raises(ConfigError, match=r"out\.csv cannot be written: No space left"):
-        export(results(), target, "csv")
+        export(book(results()), target, "csv")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -290,25 +302,25 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
 def test_a_folder_and_a_missing_folder_are_refused(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigError, match=r"folder\.csv cannot be written: Is a directory"):
-        export([], tmp_path / "folder.csv", "csv")
+        export(book(), tmp_path / "folder.csv", "csv")
     with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
-        export([], tmp_path / "no" / "out.csv", "csv")
+        export(book(), tmp_path / "no" / "out.csv", "csv")
 
 
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link.csv").symlink_to("real.csv")
-    export([result()], tmp_path / "link.csv", "csv")
+    export(book([result()]), tmp_path / "link.csv", "csv")
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").is_file()
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path):
     device = Path(os.devnull).stat()
-    export([result()], Path(os.devnull), "csv")
+    export(book([result()]), Path(os.devnull), "csv")
     assert Path(os.devnull).stat().st_ino == device.st_ino
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", ROWS)
 def test_a_stream_is_left_open_also_after_an_error(format_):
     def results():
         yield result()
@@ -316,5 +328,5 @@ def test_a_stream_is_left_open_also_after_an_error(format_):
 
     stream = io.BytesIO()
     with pytest.raises(StoreError):
-        export(results(), stream, format_)
+        export(book(results()), stream, format_)
     assert stream.getvalue().endswith(b"\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import threading
@@ -10,8 +11,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchinfer.backends.files import CHUNK, LARGE, THREADS, Loader, read_files
-from batchinfer.domain import Failure, InputFile, Item, Kind, Mode
+from batchinfer.backends.files import CHUNK, LARGE, THREADS, Loaded, Loader, read_files
+from batchinfer.domain import Digest, Failure, InputFile, Item, Kind, Mode
 from batchinfer.flow.cargo import Cargo
 from batchinfer.oscar.payload import FileContent, build, file_format
 
@@ -223,9 +224,9 @@ async def test_a_payload_takes_as_much_room_as_it_is_long(
     cargo = Cargo(1)
     with cargo.room() as room:
         item = Item("a", (file if known else replace(file, size=None),))
-        body = await Loader({}, Mode.SYNC).load_into(room, item)
-        assert not isinstance(body, Failure)
-        assert size * 4 // 3 - 100 < cargo.held <= len(body)
+        loaded = await Loader({}, Mode.SYNC).load_into(room, item)
+        assert not isinstance(loaded, Failure)
+        assert size * 4 // 3 - 100 < cargo.held <= len(loaded.body)
     assert cargo.held == 0
 
 
@@ -254,8 +255,25 @@ async def test_without_files_no_room_is_needed():
     cargo = Cargo(1)
     with cargo.room() as taken, cargo.room() as room:
         await taken.take(1)
-        body = await Loader({}, Mode.SYNC).load_into(room, Item("a", (), {"text": "hello"}))
-    assert body == b'{"text":"hello"}'
+        loaded = await Loader({}, Mode.SYNC).load_into(room, Item("a", (), {"text": "hello"}))
+    assert loaded == Loaded(b'{"text":"hello"}')
+
+
+@pytest.mark.parametrize("size", [3_000, 3_000_000])
+async def test_the_sha256_is_of_the_bytes_that_stand_in_the_body(tmp_path: Path, size: int):
+    paths = {"files": tmp_path / "a.jpg", "mask": tmp_path / "b.png"}
+    for number, path in enumerate(paths.values()):
+        path.write_bytes(os.urandom(size + number))
+    item = Item("a", tuple(replace(seen(path), param=param) for param, path in paths.items()))
+    with Cargo(1).room() as room:
+        loaded = await Loader({}, Mode.SYNC).load_into(room, item)
+    assert not isinstance(loaded, Failure)
+    sent = json.loads(bytes(loaded.body))["oscar-files"]
+    data = {each["key"]: base64.b64decode(each["data"]) for each in sent}
+    assert data == {param: path.read_bytes() for param, path in paths.items()}
+    assert loaded.inputs == tuple(
+        Digest(param, len(data[param]), hashlib.sha256(data[param]).hexdigest()) for param in paths
+    )
 
 
 async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: Path):

@@ -81,9 +81,11 @@ async def test_a_run_keeps_its_models_help(directory):
 async def test_a_run_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(directory):
     change(
         directory,
-        "ALTER TABLE run DROP COLUMN help; DROP TABLE adjustments; PRAGMA user_version = 1",
+        "ALTER TABLE run DROP COLUMN help; DROP TABLE adjustments; DROP TABLE inputs;"
+        "PRAGMA user_version = 1",
     )
     with RunReader(directory) as reader:
+        assert list(reader.dossiers()) == []
         assert (reader.info, reader.help(), reader.adjustments(9)) == (INFO, None, ())
     async with SqliteStore.open(directory) as store:
         await store.keep_help("usage: one")

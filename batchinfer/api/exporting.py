@@ -1,0 +1,92 @@
+"""A run's results, written to files. Nothing here writes to the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar
+
+from batchinfer import sinks
+from batchinfer.api.preparing import must_be_known
+from batchinfer.domain import State
+from batchinfer.errors import ConfigError
+from batchinfer.meaning import Fields
+from batchinfer.store.reader import RunReader
+
+Which = Literal["succeeded", "failed", "all"]
+"""Which items to export: those with a reply, those that failed, or every one (also unfinished)."""
+
+Boxes = Literal["upright", "stored"]
+
+_T = TypeVar("_T")
+
+
+def export(
+    run: str | Path,
+    to: str | Path | BinaryIO,
+    *,
+    format: str | None = None,
+    which: Which = "all",
+    map: str | Sequence[str] | None = None,
+    formulas: bool = False,
+    boxes: Boxes = "upright",
+) -> int:
+    """Write the run's results to a file or folder (whole, then renamed) or a stream.
+
+    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas` and `boxes`
+    are the command line's `--map`, `--formulas` and `--boxes`. Returns how many rows (or images,
+    annotations: what the format counts) it wrote. Raises ConfigError for an unknown format or one
+    whose library is missing, StoreError when there is no run.
+    """
+    if format is None and not isinstance(to, (str, Path)):
+        raise ConfigError("a stream has no extension to tell its format: name one")
+    chosen = format or sinks.format_of(str(to))
+    target = Path(to) if isinstance(to, str) else to
+    folder = chosen in sinks.FORMATS and sinks.FORMATS[chosen].folder
+    if folder and isinstance(target, Path) and target.suffix == ".gz":
+        raise ConfigError(f"{to}: the format {chosen} is a folder: name it without .gz.")
+    return sinks.export(book_of(run, which, options_of(map, formulas, boxes)), target, chosen)
+
+
+def book_of(
+    run: str | Path, which: Which = "all", options: sinks.Options | None = None
+) -> sinks.Book:
+    """The run as a sink reads it. Raises StoreError when there is none."""
+    must_be_known(directory := Path(run))
+    state = state_of(which)
+    with RunReader(directory) as reader:
+        info, told = reader.info, reader.help()
+    return sinks.Book(
+        directory=directory,
+        info=info,
+        results=partial(_each, directory, lambda reader: reader.results(state)),
+        dossiers=partial(_each, directory, lambda reader: reader.dossiers(state)),
+        help=told,
+        options=options or sinks.Options(),
+    )
+
+
+def options_of(
+    map: str | Sequence[str] | None = None, formulas: bool = False, boxes: Boxes = "upright"
+) -> sinks.Options:
+    """What the user has chosen. Raises ConfigError for a `map` that cannot be understood."""
+    texts = [map] if isinstance(map, str) else map
+    return sinks.Options(Fields.parse(texts) if texts else None, formulas, boxes)
+
+
+def state_of(which: Which) -> State | None:
+    """The state of the items that were asked for; None: of any. Raises ConfigError."""
+    match which:
+        case "succeeded":
+            return State.SUCCEEDED
+        case "failed":
+            return State.FAILED
+        case "all":
+            return None
+    raise ConfigError(f"There are no items {which!r}: choose succeeded, failed or all.")
+
+
+def _each(directory: Path, of: Callable[[RunReader], Iterator[_T]]) -> Iterator[_T]:
+    with RunReader(directory) as reader:
+        yield from of(reader)

@@ -1,0 +1,63 @@
+"""A run's results as Python sees them: one after the other, or as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from batchinfer.api.exporting import Which, book_of, options_of
+from batchinfer.domain import Result
+from batchinfer.errors import ConfigError
+from batchinfer.sinks import Book
+from batchinfer.sinks.arrow import table
+
+
+class Results:
+    """Results in input order, read anew each time they are gone through; flat in memory.
+
+    As a table they are all in memory: one row per item with the fields of `Result`, its prediction
+    and params as JSON text; or, `flat`, one row per detection or class, as in `csv-flat`. Moments
+    are UTC. Either way they are of the moment at which they are read. Raises ConfigError when the
+    library of a table is missing.
+    """
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    def __iter__(self) -> Iterator[Result]:
+        return self._book.results()
+
+    def to_arrow(self, *, flat: bool = False) -> Any:
+        """A `pyarrow.Table`."""
+        return table(self._book, flat_rows=flat)
+
+    def to_pandas(self, *, flat: bool = False) -> Any:
+        """A `pandas.DataFrame`."""
+        _needed("pandas")
+        return self.to_arrow(flat=flat).to_pandas()
+
+    def to_polars(self, *, flat: bool = False) -> Any:
+        """A `polars.DataFrame`."""
+        return _needed("polars").from_arrow(self.to_arrow(flat=flat))
+
+
+def results(
+    run: str | Path, which: Which = "all", *, map: str | Sequence[str] | None = None
+) -> Results:
+    """The run's results. Raises StoreError when there is no run.
+
+    `map`: as the command line's `--map`.
+    """
+    return Results(book_of(run, which, options_of(map)))
+
+
+def _needed(library: str) -> Any:
+    try:
+        return import_module(library)
+    except ImportError as error:
+        raise ConfigError(
+            f"A table of {library} needs the library {library}, which is not installed:"
+            f" pip install {library}"
+        ) from error

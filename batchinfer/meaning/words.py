@@ -1,0 +1,118 @@
+"""What a prediction can mean: one vocabulary, which the report and all exports share.
+
+Coordinates run from the upper left corner of the picture as the model saw it: x to the right, y
+down. A box is in pixels, or in fractions of the picture's width and height (`relative`); nothing
+here knows a picture, so that whoever needs the other unit gives the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batchinfer.domain import Json
+
+Point: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An upright rectangle; `left <= right`, `top <= bottom`, all finite. May reach outside."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    relative: bool = False
+    """Fractions of the picture's width and height, instead of pixels."""
+
+    @property
+    def width(self) -> float:
+        """In the box's own unit."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """In the box's own unit."""
+        return self.bottom - self.top
+
+    def in_pixels(self, width: float, height: float) -> Box:
+        """The same box in pixels of a picture of that size."""
+        return self._scaled(width, height, relative=False) if self.relative else self
+
+    def in_fractions(self, width: float, height: float) -> Box:
+        """The same box in fractions of a picture of that size."""
+        return self if self.relative else self._scaled(1 / width, 1 / height, relative=True)
+
+    def _scaled(self, x: float, y: float, *, relative: bool) -> Box:
+        return Box(self.left * x, self.top * y, self.right * x, self.bottom * y, relative)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One thing that was found in a picture."""
+
+    label: str | None = None
+    """The name of its class; a class that has only a number: its digits."""
+    score: float | None = None
+    """How sure the model is, as it says it; finite."""
+    box: Box | None = None
+    outline: tuple[Point, ...] = ()
+    """A polygon around it, in the box's unit; empty: the model gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """One class of a classification."""
+
+    label: str
+    score: float | None = None
+    """Its probability, as the model says it; finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Things found in the picture, in the model's order; empty: it found none."""
+
+    found: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """What the picture shows as a whole; the most probable first."""
+
+    found: tuple[Class, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """GeoJSON, as a FeatureCollection."""
+
+    collection: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Text: a transcript, a caption, or what could not be read as data."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes: a picture, a zip."""
+
+    path: str
+    """Relative to the run directory."""
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Anything else."""
+
+    value: Json
+
+
+Meaning: TypeAlias = Detections | Classes | Features | Words | Output | Data

@@ -1,0 +1,11 @@
+"""The page people look at: one file, complete in itself, of a bounded size.
+
+Rules of the room: two passes over the run (one that counts everything, one that fetches the items
+the page shows), and memory does not know how long the run is; nothing from outside reaches the page
+but escaped, cut and with its control characters spelled out (`texts`); the page asks nothing of any
+network, and its policy forbids it to; the file never gets larger than was allowed.
+"""
+
+from batchinfer.report.publishing import SIZE, Reported, publish
+
+__all__ = ["SIZE", "Reported", "publish"]

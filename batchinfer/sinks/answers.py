@@ -1,0 +1,127 @@
+"""What a query answers: a table for people, CSV, JSON, JSON lines. Row by row, memory flat.
+
+Nothing that acts on a terminal is in a table, and no line of it is wider than was asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final, TypeAlias
+
+from batchinfer.sinks.cells import harmless, json_text
+from batchinfer.sinks.rows import Utf8
+
+_LOOKED_AT: Final = 200
+"""Rows that tell how wide the columns of a table are."""
+_WIDEST: Final = 60
+_NARROWEST: Final = 8
+_GAP: Final = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How rows are to be written."""
+
+    width: int = 100
+    """Signs that a line of a table has at most."""
+    formulas: bool = False
+    """As in `Options`."""
+
+
+Rows: TypeAlias = Iterable[Sequence[Any]]
+
+
+def write_table(columns: Sequence[str], rows: Rows, file: BinaryIO, look: Look) -> int:
+    """Columns beside each other; what is too long for its column ends in "…"."""
+    told = (tuple(map(_shown, row)) for row in rows)
+    first = [tuple(map(_shown, columns)), *islice(told, _LOOKED_AT)]
+    widths = _widths([max(map(len, cells)) for cells in zip(*first, strict=True)], look.width)
+    rule = ["─" * width for width in widths]
+    count = -2  # the head, and the line under it
+    for cells in chain(first[:1], [rule], first[1:], told):
+        shown = _GAP.join(_fitted(cell, width) for cell, width in zip(cells, widths, strict=True))
+        file.write(shown.rstrip()[: look.width].encode() + b"\n")
+        count += 1
+    return count
+
+
+def write_csv(columns: Sequence[str], rows: Rows, file: BinaryIO, look: Look) -> int:
+    """As the exports' CSV: RFC 4180, no formulas."""
+    table = csv.writer(Utf8(file), lineterminator="\r\n")
+    count = -1
+    for row in chain([columns], rows):
+        cells = [_plain(cell) for cell in row]
+        if not look.formulas:
+            cells = [harmless(cell) if isinstance(cell, str) else cell for cell in cells]
+        table.writerow(cells)
+        count += 1
+    return count
+
+
+def write_json(columns: Sequence[str], rows: Rows, file: BinaryIO, _: Look) -> int:
+    """One list of objects."""
+    count = 0
+    for text in _objects(columns, rows):
+        file.write((b",\n" if count else b"[\n") + text)
+        count += 1
+    file.write(b"\n]\n" if count else b"[]\n")
+    return count
+
+
+def write_jsonl(columns: Sequence[str], rows: Rows, file: BinaryIO, _: Look) -> int:
+    """One object a line."""
+    count = 0
+    for text in _objects(columns, rows):
+        file.write(text + b"\n")
+        count += 1
+    return count
+
+
+FORMATS: Mapping[str, Callable[[Sequence[str], Rows, BinaryIO, Look], int]] = MappingProxyType(
+    {"table": write_table, "csv": write_csv, "json": write_json, "jsonl": write_jsonl}
+)
+"""Every format by its name; each returns how many rows it wrote."""
+
+
+def _objects(columns: Sequence[str], rows: Rows) -> Iterator[bytes]:
+    for row in rows:
+        yield json_text(dict(zip(columns, map(_plain, row), strict=True)))
+
+
+def _plain(value: Any) -> Any:
+    """Bytes as SQLite itself would write them."""
+    return f"x'{value.hex()}'" if isinstance(value, bytes) else value
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.6g}"
+        case bytes():
+            return f"{len(value)} bytes"
+        case _:
+            text = str(value)[: _WIDEST + 1]
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def _fitted(cell: str, width: int) -> str:
+    return f"{cell:<{width}}" if len(cell) <= width else f"{cell[: width - 1]}…"
+
+
+def _widths(wanted: Sequence[int], whole: int) -> list[int]:
+    """What each column gets: the widest give way first."""
+    widths = [min(each, _WIDEST) for each in wanted]
+    room = whole - len(_GAP) * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths

@@ -1,0 +1,45 @@
+"""A run as a sink reads it, and how it is to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from batchinfer.domain import Dossier, Result, RunInfo
+from batchinfer.meaning import Fields, Meaning, read
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user may choose about an export."""
+
+    fields: Fields | None = None
+    """Where detections stand in a prediction, said by hand; None: told by its shape."""
+    formulas: bool = False
+    """Leave cells as they are that a spreadsheet would take for formulas."""
+    boxes: Literal["upright", "stored"] = "upright"
+    """What the model saw of a photograph that is stored turned (EXIF): it turned it upright, as
+    OpenCV and YOLO do, or it took the pixels as they are stored, as Pillow does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The run an export is of; read as often as need be, one item after the other."""
+
+    directory: Path
+    info: RunInfo
+    results: Callable[[], Iterator[Result]]
+    """The chosen items, in input order. From the beginning at each call."""
+    dossiers: Callable[[], Iterator[Dossier]]
+    """The same items, with everything known of each; slower than `results`."""
+    help: str | None = None
+    """The model's help as the service answered it."""
+    options: Options = field(default_factory=Options)
+    notice: Callable[[str], None] = lambda _: None
+    """Is told, in a sentence, what an export had no place for."""
+
+    def meaning(self, result: Result) -> Meaning:
+        """What its prediction means."""
+        return read(result.prediction, result.media_type, self.options.fields)

@@ -1,0 +1,100 @@
+"""COCO JSON, for pycocotools, CVAT, Detectron2: detections in pixels of the upright picture.
+
+`file_name` is the key, an image's `id` the item's position. The score stands in each annotation, as
+in COCO's results: `COCO(file).loadRes(annotations)` takes them as they are. Only pictures on which
+the model looked for things are images; what is left out stands in `info`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from itertools import count
+from tempfile import TemporaryFile
+from typing import BinaryIO, Final
+
+from batchinfer.domain import Json
+from batchinfer.meaning import Point
+from batchinfer.sinks.book import Book
+from batchinfer.sinks.cells import json_text
+from batchinfer.sinks.left_out import LeftOut
+from batchinfer.sinks.pictures import Picture, Placed, detected, in_pixels
+
+_DIGITS: Final = 4
+"""Of a pixel."""
+
+
+def write(book: Book, file: BinaryIO) -> int:
+    """One JSON object; how many annotations."""
+    left_out, categories = LeftOut(), dict[str, int]()
+    numbers = count(1)
+    with TemporaryFile() as spool:  # annotations, until all images are written
+        images, annotations = _List(file), _List(spool)
+        file.write(b'{"images":[')
+        for picture in detected(book, left_out):
+            images.write(_image(picture))
+            for placed in in_pixels(picture, book, left_out):
+                category = categories.setdefault(placed.label, len(categories) + 1)
+                annotations.write(_annotation(next(numbers), picture, category, placed))
+        file.write(b'],\n"annotations":[')
+        spool.seek(0)
+        shutil.copyfileobj(spool, file)
+    file.write(b'],\n"categories":[')
+    classes = _List(file)
+    for label, number in categories.items():
+        classes.write({"id": number, "name": label, "supercategory": ""})
+    file.write(b'],\n"licenses":[],\n"info":' + json_text(_info(book, left_out)) + b"}\n")
+    left_out.tell(book)
+    return next(numbers) - 1
+
+
+class _List:
+    """The elements of a JSON array, written one after the other."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._write = file.write
+        self._between = b"\n"
+
+    def write(self, value: Json) -> None:
+        self._write(self._between + json_text(value))
+        self._between = b",\n"
+
+
+def _image(picture: Picture) -> Json:
+    facts = picture.facts
+    return {
+        "id": picture.dossier.position,
+        "file_name": picture.key,
+        "width": facts.width,
+        "height": facts.height,
+    }
+
+
+def _annotation(number: int, picture: Picture, category: int, placed: Placed) -> Json:
+    box = placed.box
+    score = {} if placed.score is None else {"score": placed.score}
+    flat = [round(value, _DIGITS) for point in placed.outline for value in point]
+    return {
+        "id": number,
+        "image_id": picture.dossier.position,
+        "category_id": category,
+        "bbox": [round(value, _DIGITS) for value in (box.left, box.top, box.width, box.height)],
+        "area": round(_area(placed.outline) if flat else box.width * box.height, _DIGITS),
+        "segmentation": [flat] if flat else [],
+        "iscrowd": 0,
+        **score,
+    }
+
+
+def _area(outline: tuple[Point, ...]) -> float:
+    """By the shoelace formula."""
+    following = (*outline[1:], outline[0])
+    return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(outline, following, strict=True))) / 2
+
+
+def _info(book: Book, left_out: LeftOut) -> Json:
+    return {
+        "description": f"Predictions of the run {book.info.id}",
+        "version": "1.0",
+        "contributor": "batchinfer",
+        "left_out": left_out.counts(),
+    }

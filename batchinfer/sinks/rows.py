@@ -1,0 +1,90 @@
+"""JSONL and CSV: one row per item, the fields of `domain.Result` in their order.
+
+CSV is RFC 4180 in UTF-8, lines end in CR LF (as there; and a lone CR in a cell is only safe with
+it). `prediction` and `params` hold JSON, None is an empty cell.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, BinaryIO
+
+import orjson
+
+from batchinfer.domain import Result
+from batchinfer.sinks.book import Book
+from batchinfer.sinks.cells import harmless, harmless_json, json_text, printable
+
+FIELDS = tuple(field.name for field in fields(Result))
+_JSON_FIELDS = frozenset(("prediction", "params"))
+_FOREIGN = tuple(map(FIELDS.index, ("key", "media_type", "code", "message", "path")))
+"""Fields whose text comes from outside."""
+_JSON = tuple(map(FIELDS.index, ("prediction", "params")))
+_all = attrgetter(*FIELDS)
+
+
+def write_jsonl(book: Book, file: BinaryIO) -> int:
+    """One object a line; how many."""
+    count = 0
+    for result in book.results():
+        file.write(line(result))
+        count += 1
+    return count
+
+
+def line(result: Result) -> bytes:
+    """A result as a line of JSONL."""
+    row: dict[str, Any] = {name: getattr(result, name) for name in FIELDS}
+    for name in _JSON_FIELDS:
+        row[name] = orjson.Fragment(json_text(row[name]))
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # surrogates
+        for name, value in row.items():
+            row[name] = printable(value) if isinstance(value, str) else value
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def write_csv(book: Book, file: BinaryIO) -> int:
+    """A header, and one row per item; how many."""
+    table = csv.writer(Utf8(file), lineterminator="\r\n")
+    table.writerow(FIELDS)
+    count = 0
+    for row in rows(book):
+        if not book.options.formulas:
+            for at in _FOREIGN:
+                if row[at]:
+                    row[at] = harmless(row[at])
+            for at in _JSON:
+                if row[at]:
+                    row[at] = harmless_json(row[at])
+        table.writerow(row)
+        count += 1
+    return count
+
+
+def rows(book: Book) -> Iterator[list[Any]]:
+    """The fields of each item as a table holds them: JSON as text, text as UTF-8 can hold it."""
+    for result in book.results():
+        row = list(_all(result))
+        for at in _FOREIGN:
+            if row[at]:
+                row[at] = printable(row[at])
+        for at in _JSON:
+            if row[at] is not None:
+                row[at] = json_text(row[at]).decode()
+        yield row
+
+
+class Utf8:
+    """What the csv module writes to; unlike a TextIOWrapper it never closes the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Write it."""
+        self._file.write(text.encode())
