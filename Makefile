@@ -9,7 +9,7 @@ DEEPAAS = 2.5.2 2.6.0
 PROBE   = $(wildcard tests/deepaas/pyproject.toml tests/deepaas/bi_probe/*.py)
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: help setup deepaas consumers browser demo test check format bench bench-flow clean
+.PHONY: help setup deepaas consumers browser demo test check format bench bench-flow bench-results clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -69,6 +69,9 @@ bench: setup  ## Compare with peers, side by side in one run
 
 bench-flow: setup  ## Compare flow controls on a simulated platform, in virtual time
 	$(BIN)/python -m benchmarks.flow
+
+bench-results: setup  ## Time and memory of reports and exports of long runs
+	$(BIN)/python -m benchmarks.results
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) .venv-deepaas-* demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

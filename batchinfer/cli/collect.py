@@ -9,7 +9,7 @@ import click
 from batchinfer import api
 from batchinfer.cli import options
 from batchinfer.cli.detach import detached
-from batchinfer.cli.going import exit_with, go, must_be_run, waiting_to_be_submitted
+from batchinfer.cli.going import exit_with, go, looks_at, must_be_run, waiting_to_be_submitted
 from batchinfer.cli.options import Voice
 from batchinfer.cli.submit import in_async_mode
 from batchinfer.cli.talk import command
@@ -59,12 +59,5 @@ def collect(
 
 
 def _advice(summary: api.Summary) -> list[str]:
-    counts, run = summary.counts, summary.run
-    lines = []
-    if counts.pending:
-        lines.append(waiting_to_be_submitted(summary))
-    if counts.failed:
-        lines.append(f"Why items failed: {command('status', run)}")
-    if counts.finished:
-        lines.append(f"Results: {command('export', run, '-o', 'results.csv')}")
-    return lines
+    waiting = [waiting_to_be_submitted(summary)] if summary.counts.pending else []
+    return [*waiting, *looks_at(summary)]

@@ -108,11 +108,19 @@ def results_of(summary: api.Summary) -> list[str]:
     """What to do when a run has come to its end, or to its --limit."""
     run, counts = summary.run, summary.counts
     lines = []
-    if counts.failed:
-        lines.append(f"Why items failed: {command('status', run)}")
     if counts.pending or counts.submitted:
         lines.append(f"Go on with the rest: {command('resume', run)}")
+    return [*lines, *looks_at(summary)]
+
+
+def looks_at(summary: api.Summary) -> list[str]:
+    """What to do to see what came of a run."""
+    run, counts = summary.run, summary.counts
+    lines = []
+    if counts.failed:
+        lines.append(f"Why items failed: {command('status', run)}")
     if counts.finished:
+        lines.append(f"A page to look at: {command('report', run)}")
         lines.append(f"Results: {command('export', run, '-o', 'results.csv')}")
     return lines
 

@@ -152,4 +152,5 @@ def _next(now: api.Status, *, at_work: bool) -> Iterator[str]:
         yield f"  {command('show', now.run, group.key)}   (all about one that failed)"
         yield f"  {command('retry', now.run, '--code', group.code)}   (try those again)"
     if now.counts.finished:
+        yield f"  {command('report', now.run)}   (a page to look at)"
         yield f"  {command('export', now.run, '-o', 'results.csv')}   (the results)"

@@ -27,6 +27,7 @@ from batchinfer.local.photographs import BAD, PHOTOGRAPHS, collect
 
 _HOME = Path("demo")
 _PHOTOS, _CONFIG, _JOURNAL = _HOME / "photos", _HOME / "config.toml", _HOME / "journal.jsonl"
+_REPORT = _HOME / "report.html"
 _ENOUGH = 15
 """Finished items after which a run is interrupted."""
 _INTERRUPTED, _SOME_FAILED = 130, 1
@@ -51,12 +52,13 @@ def main() -> int:
         _export("sync")
         _export("async")
         _verify()
+        _report()
     except BatchInferError as error:
         _say(f"\nThe demo is broken: {error}")
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
-    _say("\nAll as promised. Look around: ls demo; batchinfer show demo/sync-run people/camera.png")
+    _say(f"\nAll as promised. Look at {_REPORT} in a browser.")
     return 0
 
 
@@ -168,6 +170,18 @@ def _verify() -> None:
         names = [each["name"] for each in predictions[0][photograph] or ()]
         _check(f"a {found} was found in {photograph}", names == [found])
     _check("both modes gave the same predictions", predictions[0] == predictions[1])
+
+
+def _report() -> None:
+    _step(
+        "The page to look at",
+        "The results in SQL, labels for another program, and one HTML file with everything.",
+    )
+    run = f"{_HOME}/sync-run"
+    asked = "select label, count(*) as found, max(score) from detections group by label"
+    _do("query", run, asked, "--format", "table")
+    _do("export", run, "-o", f"{_HOME}/coco.json", "--format", "coco", "--state", "succeeded")
+    _do("report", run, "-o", str(_REPORT), "--title", "Faces of people and of cats")
 
 
 def _seen(mode: str) -> Counter[str]:
