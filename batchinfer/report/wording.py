@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from batchinfer.domain import Json, Mode, RunInfo, State
 from batchinfer.report.gathering import Gathered, Group
 from batchinfer.report.texts import number, shown
+from batchinfer.sinks.addresses import host_and_name
 
 _MANY = 12
 """Parameters that are shown."""
@@ -51,11 +52,10 @@ def facts(info: RunInfo, version: str | None) -> Sequence[tuple[str, Sequence[st
     """What the run was sent to, and how; nothing that could be a secret."""
     told: list[tuple[str, Sequence[str]]] = []
     section = "service" if info.mode is Mode.SYNC else "bucket"
-    endpoint = _text(info.config, section, "endpoint")
-    if endpoint:
-        service = _text(info.config, "service", "endpoint") or ""
-        name = service.partition("?")[0].rstrip("/").rpartition("/")[2]
-        told.append(("Service", [*([shown(name, 120)] if name else []), _host(endpoint)]))
+    host, _ = host_and_name(_text(info.config, section, "endpoint") or "")
+    _, name = host_and_name(_text(info.config, "service", "endpoint") or "")
+    if host:
+        told.append(("Service", [*([shown(name, 120)] if name else []), shown(host, 120)]))
     if info.mode is Mode.ASYNC and (bucket := _text(info.config, "bucket", "name")):
         told.append(("Bucket", [shown(bucket)]))
     how = "synchronous calls" if info.mode is Mode.SYNC else "asynchronous, through the bucket"
@@ -108,11 +108,3 @@ def _text(config: Mapping[str, Json], section: str, name: str) -> str | None:
     table = config.get(section)
     value = table.get(name) if isinstance(table, Mapping) else None
     return value if isinstance(value, str) else None
-
-
-def _host(endpoint: str) -> str:
-    """The host; never what may stand before it, which could be a password."""
-    place = endpoint.partition("://")[2] or endpoint
-    for end in "/?#":
-        place = place.partition(end)[0]
-    return shown(place.rpartition("@")[2], 120)

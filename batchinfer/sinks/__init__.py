@@ -101,6 +101,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "geojson": Format("geojson:write", "feature", (".geojson",)),
         "files": Format("files:write", "item", folder=True),
         "openai-batch": Format("openai_batch:write", "row"),
+        "ro-crate": Format("crate:write", "item", folder=True),
     }
 )
 """Every format by its name."""
