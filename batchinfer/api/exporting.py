@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
@@ -31,13 +32,15 @@ def export(
     map: str | Sequence[str] | None = None,
     formulas: bool = False,
     boxes: Boxes = "upright",
+    notice: Callable[[str], None] | None = None,
 ) -> int:
     """Write the run's results to a file or folder (whole, then renamed) or a stream.
 
     `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas` and `boxes`
-    are the command line's `--map`, `--formulas` and `--boxes`. Returns how many rows (or images,
-    annotations: what the format counts) it wrote. Raises ConfigError for an unknown format or one
-    whose library is missing, StoreError when there is no run.
+    are the command line's `--map`, `--formulas` and `--boxes`; `notice` is told, in sentences, what
+    the format had no place for. Returns how many rows (or images, annotations: what the format
+    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
+    StoreError when there is no run.
     """
     if format is None and not isinstance(to, (str, Path)):
         raise ConfigError("a stream has no extension to tell its format: name one")
@@ -46,7 +49,8 @@ def export(
     folder = chosen in sinks.FORMATS and sinks.FORMATS[chosen].folder
     if folder and isinstance(target, Path) and target.suffix == ".gz":
         raise ConfigError(f"{to}: the format {chosen} is a folder: name it without .gz.")
-    return sinks.export(book_of(run, which, options_of(map, formulas, boxes)), target, chosen)
+    book = book_of(run, which, options_of(map, formulas, boxes))
+    return sinks.export(book if notice is None else replace(book, notice=notice), target, chosen)
 
 
 def book_of(

@@ -11,7 +11,8 @@ import click
 
 from batchinfer import api, sinks
 from batchinfer.cli import options
-from batchinfer.cli.talk import number, say, spelled, told
+from batchinfer.cli.talk import number, say, told
+from batchinfer.progress import printable
 
 
 @click.command(
@@ -63,11 +64,12 @@ def export(
         map=mapped,
         formulas=formulas,
         boxes=cast("api.Boxes", boxes),
+        notice=lambda sentence: say(printable(sentence)),
     )
     unit = sinks.FORMATS[chosen].unit
     if output != "-":
         count = write(output)
-        say(f"{number(count, unit)} written to {spelled(output)}")
+        say(f"{number(count, unit)} written to {printable(output)}")
         return
     with told():
         count = write(sys.stdout.buffer)

@@ -96,7 +96,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "arrow": Format("arrow:write_arrow", "row", (".arrow", ".feather")),
         "coco": Format("coco:write", "annotation"),
         "yolo": Format("yolo:write", "image", folder=True),
-        "label-studio": Format("label_studio:write", "task"),
+        "label-studio": Format("label_studio:write", "task", folder=True),
         "fiftyone": Format("fiftyone:write", "sample", folder=True),
         "geojson": Format("geojson:write", "feature", (".geojson",)),
         "files": Format("files:write", "item", folder=True),

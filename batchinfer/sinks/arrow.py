@@ -13,8 +13,8 @@ from batchinfer.extras import bring
 from batchinfer.sinks import flat, rows
 from batchinfer.sinks.book import Book
 
-_ROWS: Final = 50_000
-_BYTES: Final = 16 * 2**20
+_ROWS: Final = 25_000
+_BYTES: Final = 8 * 2**20
 """Rows, and characters of their long texts, after which a batch ends."""
 
 _INTEGERS: Final = frozenset(("attempts", "number"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from batchinfer.domain import Dossier, Result, RunInfo
 from batchinfer.meaning import Fields, Meaning, read
+
+_OUTPUTS: Final = "outputs"
+"""Where in a run directory predictions lie that are bytes (docs/run-format.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,18 @@ class Book:
     options: Options = field(default_factory=Options)
     notice: Callable[[str], None] = lambda _: None
     """Is told, in a sentence, what an export had no place for."""
+
+    def output(self, name: str) -> Path | None:
+        """The file of a prediction that is bytes, if it is there.
+
+        A database that was tampered with can name no file outside the run.
+        """
+        try:
+            path = (self.directory / name).resolve(strict=True)
+        except (OSError, ValueError):
+            return None
+        inside = path.is_relative_to((self.directory / _OUTPUTS).resolve())
+        return path if inside and path.is_file() else None
 
     def meaning(self, result: Result) -> Meaning:
         """What its prediction means."""

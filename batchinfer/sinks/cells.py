@@ -25,9 +25,14 @@ from batchinfer.domain import Json
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _UNSEEN = "\\s\x00-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-_FORMULA = re.compile(f'^(?=[\t\r\n]|[{_UNSEEN}]*[{_MARKS}])|[;\t\r\n](?=["{_UNSEEN}]*[{_MARKS}])')
+_FORMULA = re.compile(
+    f"^(?=[\t\r\n]|[{_UNSEEN}]*[{_MARKS}])"
+    # Up to the next cell only: thousands of empty lines are not looked through from each of them.
+    f'|[;\t\r\n](?=(?:(?![\t\r\n])["{_UNSEEN}])*[{_MARKS}])'
+)
 """Where an apostrophe is missing (after OWASP's page on CSV injection)."""
 _FORMULA_IN_JSON = re.compile(f"(;[{_UNSEEN}]*)([{_MARKS}])")
+_LINE_ENDS = tuple((sign.encode(), f"\\u{ord(sign):04x}".encode()) for sign in "\x85\u2028\u2029")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
 
@@ -44,6 +49,13 @@ def json_text(value: Json) -> bytes:
         ).encode()
     except RecursionError:
         text = b'"(nested too deeply to be exported)"'
+    return text
+
+
+def one_line(text: bytes) -> bytes:
+    """JSON without the signs that Python's `splitlines`, and httpx, take for the end of a line."""
+    for sign, escape in _LINE_ENDS:
+        text = text.replace(sign, escape)  # the same object where there is none
     return text
 
 

@@ -102,7 +102,7 @@ def _results(book: Book, parts: Parts, folder: Path, left_out: LeftOut) -> _Tall
             for dossier in book.dossiers():
                 result = dossier.result
                 tally.add(result)
-                if not parts.output(dossier, book.directory, parts.inputs(dossier)):
+                if not parts.output(dossier, book, parts.inputs(dossier)):
                     why = "its file is not in the run directory"
                     left_out.add("prediction", why, result.key)
                 lines.write(line(result))

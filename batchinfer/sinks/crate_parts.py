@@ -20,6 +20,7 @@ from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import quote
 
 from batchinfer.domain import JSON, TEXT, Dossier, InputFile, Json, State
+from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import json_text
 from batchinfer.sinks.names import below
 from batchinfer.sinks.pictures import absolute
@@ -66,13 +67,15 @@ class Parts:
         """Add the files of an item; their ids."""
         return [self._input(dossier, file) for file in dossier.files]
 
-    def output(self, dossier: Dossier, run: Path, inputs: Sequence[str]) -> bool:
+    def output(self, dossier: Dossier, book: Book, inputs: Sequence[str]) -> bool:
         """Copy and add the prediction of an item, if it is a file; False: that is missing."""
         result = dossier.result
         if result.state is not State.SUCCEEDED or result.media_type in {JSON, TEXT}:
             return True
         name = result.prediction
-        if not isinstance(name, str) or (source := _inside(run, name)) is None:
+        if not isinstance(name, str) or not _OUTPUT.fullmatch(name):
+            return False
+        if (source := book.output(name)) is None:
             return False
         shutil.copyfile(source, below(self._folder, name))
         origin = {"isBasedOn": references(inputs)} if inputs else {}
@@ -146,11 +149,3 @@ def _address(path: str) -> str:
     except UnicodeEncodeError:  # a manifest can name what no disk has
         exact = absolute(path).encode(errors="surrogatepass")
     return "file://" + quote(exact)
-
-
-def _inside(run: Path, name: str) -> Path | None:
-    """The file of a prediction; a database that was tampered with can name no other file."""
-    path = run / name
-    if not _OUTPUT.fullmatch(name) or not path.is_file():
-        return None
-    return path if path.resolve().is_relative_to((run / "outputs").resolve()) else None

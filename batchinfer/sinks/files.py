@@ -25,8 +25,6 @@ from batchinfer.sinks.rows import Utf8
 
 INDEX: Final = "index.csv"
 _KINDS: Final = ("prediction", "log", "error")
-_OUTPUTS: Final = "outputs"
-"""Where in a run directory predictions lie that are bytes (docs/run-format.md)."""
 
 Part: TypeAlias = tuple[str, str, bytes | Path]
 """Its kind, the ending of its name, and its content, or the file that holds it."""
@@ -76,20 +74,10 @@ def _prediction(result: Result, book: Book, left_out: LeftOut) -> Iterator[Part]
         left_out.add("prediction", "of no kind that is known", result.key)
     elif result.media_type == TEXT:
         yield "prediction", ".txt", printable(prediction).encode()
-    elif (output := _output(book.directory, prediction)) is None:
+    elif (output := book.output(prediction)) is None:
         left_out.add("prediction", "its file is not in the run directory", result.key)
     else:
         yield "prediction", _ending(output), output
-
-
-def _output(directory: Path, name: str) -> Path | None:
-    """The file of a prediction; a database that was tampered with can name no other file."""
-    try:
-        path = (directory / name).resolve(strict=True)
-    except (OSError, ValueError):
-        return None
-    inside = path.is_relative_to((directory / _OUTPUTS).resolve())
-    return path if inside and path.is_file() else None
 
 
 def _ending(path: Path) -> str:

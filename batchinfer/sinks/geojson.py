@@ -66,12 +66,11 @@ def _features(
         why = "GeoJSON in another coordinate system than WGS 84"
         left_out.add("prediction", why, result.key)
         found = ()
-    for feature in found:
-        if isinstance(feature, Mapping):
-            yield _theirs(result.key, feature, left_out)
-        else:
-            left_out.add("feature", "not valid GeoJSON", result.key)
-    if not found:
+    valid = [feature for feature in found if isinstance(feature, Mapping)]
+    left_out.add("feature", "not valid GeoJSON", result.key, count=len(found) - len(valid))
+    for feature in valid:
+        yield _theirs(result.key, feature, left_out)
+    if not valid:
         yield _own(dossier, seen, meaning)
 
 
@@ -148,7 +147,10 @@ def _is_wgs84(collection: Mapping[str, Json]) -> bool:
 
 
 def _is_sound(geometry: Any, depth: int = 0) -> bool:
-    """Whether every reader takes it: positions are numbers, lines have two, rings are closed."""
+    """Whether every reader takes it.
+
+    Positions are two or three numbers, all of a shape as many; lines have two, rings are closed.
+    """
     if not isinstance(geometry, Mapping) or depth > _DEEPEST:
         return False
     kind = geometry.get("type")
@@ -157,14 +159,15 @@ def _is_sound(geometry: Any, depth: int = 0) -> bool:
         return _is_list(parts) and all(_is_sound(part, depth + 1) for part in parts)
     if not isinstance(kind, str) or kind not in _NESTED:
         return False
-    return _is_nested(geometry.get("coordinates"), _NESTED[kind], kind)
+    coordinates, nested = geometry.get("coordinates"), _NESTED[kind]
+    return _is_nested(coordinates, nested, kind) and len(set(_sizes(coordinates, nested))) <= 1
 
 
 def _is_nested(value: Any, depth: int, kind: str) -> bool:
     if not _is_list(value):
         return False
     if depth == 0:
-        return len(value) > 1 and all(map(_is_coordinate, value))
+        return len(value) in {2, 3} and all(map(_is_coordinate, value))
     if not all(_is_nested(inner, depth - 1, kind) for inner in value):
         return False
     if depth > 1 or kind == "MultiPoint":
@@ -172,6 +175,15 @@ def _is_nested(value: Any, depth: int, kind: str) -> bool:
     if kind.endswith("Polygon"):
         return len(value) >= _RING and list(value[0]) == list(value[-1])
     return len(value) > 1
+
+
+def _sizes(value: Any, depth: int) -> Iterator[int]:
+    """Of each position, how many numbers it has."""
+    if depth == 0:
+        yield len(value)
+    else:
+        for inner in value:
+            yield from _sizes(inner, depth - 1)
 
 
 def _is_coordinate(value: Any) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from batchinfer.sinks.cells import printable
+from batchinfer.sinks.cells import harmless, printable
 
 LONGEST: Final = 180
 """Bytes of a name; file systems take 255, and we append."""
@@ -31,8 +31,10 @@ _UNSAFE: Final = re.compile(
     r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]'
 )
 """Controls, what Windows forbids, marks that turn the direction of writing."""
+_MARK: Final = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
+"""What a formula begins with (`cells`), and, with a dash, an option of a program."""
 _DEVICE: Final = re.compile(
-    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE
+    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\..*)?", re.IGNORECASE
 )
 
 
@@ -88,6 +90,8 @@ class Names:
 
     def _safe(self, part: str) -> str:
         name = _cut(_UNSAFE.sub("_", part)).lstrip(" ").rstrip(". ") or "_"
+        if harmless(f"{name}_") != f"{name}_":  # an index that is a CSV names what is there
+            name = _MARK.sub("_", name)
         if name.startswith("."):  # hidden, or a tool's own, as .git
             name = "_" + name[1:]
         if _DEVICE.fullmatch(name) or _folded(name) in self._reserved:

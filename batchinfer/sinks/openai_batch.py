@@ -13,7 +13,7 @@ import orjson
 
 from batchinfer.domain import JSON, TEXT, Dossier, Json, Result, State
 from batchinfer.sinks.book import Book
-from batchinfer.sinks.cells import json_text, printable
+from batchinfer.sinks.cells import json_text, one_line, printable
 from batchinfer.sinks.left_out import LeftOut
 
 _OK: Final = 200
@@ -25,7 +25,7 @@ def write(book: Book, file: BinaryIO) -> int:
     for dossier in book.dossiers():
         if dossier.result.state in {State.SUCCEEDED, State.FAILED}:
             row = _row(dossier, f"{book.info.id}-{dossier.position}-{dossier.attempt}")
-            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            file.write(one_line(orjson.dumps(row)) + b"\n")
             written += 1
         else:
             left_out.add("item", "without an outcome yet", dossier.result.key)
@@ -40,7 +40,7 @@ def _row(dossier: Dossier, name: str) -> dict[str, Any]:
         body = orjson.Fragment(json_text(_body(result)))
         response = {"status_code": _OK, "request_id": name, "body": body}
     else:
-        error = {"code": result.code, "message": printable(result.message or "")}
+        error = {"code": printable(result.code or ""), "message": printable(result.message or "")}
     key = printable(result.key)
     return {"id": f"batch_req_{name}", "custom_id": key, "response": response, "error": error}
 

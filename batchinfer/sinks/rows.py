@@ -16,7 +16,7 @@ import orjson
 
 from batchinfer.domain import Result
 from batchinfer.sinks.book import Book
-from batchinfer.sinks.cells import harmless, harmless_json, json_text, printable
+from batchinfer.sinks.cells import harmless, harmless_json, json_text, one_line, printable
 
 FIELDS = tuple(field.name for field in fields(Result))
 _JSON_FIELDS = frozenset(("prediction", "params"))
@@ -37,6 +37,10 @@ def write_jsonl(book: Book, file: BinaryIO) -> int:
 
 def line(result: Result) -> bytes:
     """A result as a line of JSONL."""
+    return one_line(_line(result))
+
+
+def _line(result: Result) -> bytes:
     row: dict[str, Any] = {name: getattr(result, name) for name in FIELDS}
     for name in _JSON_FIELDS:
         row[name] = orjson.Fragment(json_text(row[name]))
