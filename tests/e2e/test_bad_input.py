@@ -59,7 +59,9 @@ def test_a_hostile_folder(mode: str, folder: Path, service: Running, tmp_path: P
     toml = config(tmp_path / "c.toml", service, f'mode = "{mode}"')
     done = batchinfer("run", folder, "-c", toml, "-o", tmp_path / "run", code=1)
     assert "pipe.png" in done.stderr
-    table = batchinfer("export", tmp_path / "run", "-o", "-", "--format", "csv").stdout
+    export = ("export", tmp_path / "run", "-o", "-", "--format", "csv")
+    assert "\n'=1+1.png," in batchinfer(*export).stdout
+    table = batchinfer(*export, "--formulas").stdout
     rows = {row["key"]: row for row in csv.DictReader(io.StringIO(table, newline=""))}
     assert set(rows) == {*GOOD, *BAD, r"caf\xe9.png"}
     for key, row in rows.items():
