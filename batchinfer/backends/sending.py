@@ -162,6 +162,9 @@ class _Watch:
         trace: TracebackType | None,
     ) -> None:
         self._next.cancel()
+        transport: asyncio.WriteTransport | None = getattr(self._writer, "transport", None)
+        if kind is not None and transport is not None:
+            transport.abort()  # closed only, it would wait until somebody takes what is left
         try:
             await self._alarm.__aexit__(kind, error, trace)
         except TimeoutError:

@@ -78,9 +78,11 @@ async def server(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator
         finally:
             writer.close()
 
-    async with await asyncio.start_server(serve, sock=listener, ssl=tls) as serving:
+    serving = await asyncio.start_server(serve, sock=listener, ssl=tls)
+    try:
         yield listener.getsockname()[1]
-        serving.close()
+    finally:
+        serving.close()  # not waited for: some that it talks to never end
 
 
 async def head_of(reader: asyncio.StreamReader) -> int:
@@ -111,6 +113,14 @@ async def test_an_upload_that_stalls_is_given_up(item_of):
     assert (failure.code, failure.kind) == ("send_stalled", Kind.TRANSIENT)
     assert f"127.0.0.1:{port} accepted nothing more of what was sent for 0.3 s" in failure.message
     assert "send_timeout" in failure.message
+
+
+async def test_its_connection_does_not_wait_until_somebody_takes_what_is_left(item_of):
+    async with server(never) as port, backend_at(port, send_timeout=0.3) as backend:
+        before = len(list(Path("/dev/fd").iterdir()))
+        await backend.attempt(item_of(LARGE), 1)
+        await anyio.wait_all_tasks_blocked()
+        assert len(list(Path("/dev/fd").iterdir())) == before + 1  # the server's end of it
 
 
 async def test_so_is_one_over_tls(item_of):
