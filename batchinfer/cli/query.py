@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from textwrap import wrap
+from typing import BinaryIO, cast
 
 import click
 
 from batchinfer import api
 from batchinfer.cli import options
-from batchinfer.cli.talk import number, say, spelled, tell, told
+from batchinfer.cli.talk import number, say, tell, told
+from batchinfer.errors import ConfigError
+from batchinfer.progress import printable
 from batchinfer.sinks import answers
 from batchinfer.sinks.whole import whole_file
 
 _WIDE = 100
 """Signs that a line has without a terminal."""
+_ENDINGS = {"csv": "csv", "json": "json", "jsonl": "jsonl", "ndjson": "jsonl", "txt": "table"}
 
 
 @click.command(
@@ -63,16 +69,27 @@ def query(
                 chosen(answer.columns, answer.tuples(), sys.stdout.buffer, look)
                 sys.stdout.buffer.flush()
             return
-        with whole_file(Path(output)) as file:
-            count = chosen(answer.columns, answer.tuples(), file, look)
-    say(f"{number(count, 'row')} written to {spelled(output)}")
+        with whole_file(Path(output)) as file, _packed(file, output) as stream:
+            count = chosen(answer.columns, answer.tuples(), stream, look)
+    say(f"{number(count, 'row')} written to {printable(output)}")
 
 
 def _format(output: str) -> str:
     if output == "-":
         return "table" if sys.stdout.isatty() else "csv"
-    ending = Path(output).suffix.lower().removeprefix(".")
-    return ending if ending in answers.FORMATS else "csv"
+    ending = Path(output.removesuffix(".gz")).suffix.lower().removeprefix(".")
+    if ending and ending not in _ENDINGS:
+        raise ConfigError(
+            f"{printable(output)}: no format of a query goes by this extension. Name the file"
+            f" .{', .'.join(_ENDINGS)} (or one of these and .gz), or give --format."
+        )
+    return _ENDINGS.get(ending, "csv")
+
+
+def _packed(file: BinaryIO, output: str) -> AbstractContextManager[BinaryIO]:
+    if not output.endswith(".gz"):
+        return nullcontext(file)
+    return cast("BinaryIO", gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
 
 
 def _width() -> int:

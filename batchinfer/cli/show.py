@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from batchinfer import api
 from batchinfer.cli import options
-from batchinfer.cli.talk import moment, spelled, tell
+from batchinfer.cli.talk import moment, number, spelled, tell
 from batchinfer.domain import Attempt, Failure, Json, Reply, Submitted
 from batchinfer.progress import duration, printable
 from batchinfer.sinks.rows import line
@@ -26,7 +27,7 @@ from batchinfer.sinks.rows import line
 @click.argument("key", metavar="KEY")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def show(*, run: Path, key: str, as_json: bool) -> None:
-    """Show all that is known of the item KEY of RUN: attempts, prediction, log.
+    """Show all that is known of the item KEY of RUN: what was sent, attempts, prediction, log.
 
     Characters that would act on your terminal are spelled out.
     """
@@ -34,7 +35,8 @@ def show(*, run: Path, key: str, as_json: bool) -> None:
     row = _row(detail)
     if as_json:
         attempts: list[Json] = [_as_json(attempt) for attempt in detail.attempts]
-        tell(json.dumps({**row, "history": attempts}))
+        inputs: list[Json] = [asdict(sent) for sent in detail.inputs]
+        tell(json.dumps({**row, "inputs": inputs, "history": attempts}))
     else:
         tell(*_lines(detail, row["prediction"]))
 
@@ -66,11 +68,15 @@ def _lines(detail: api.Detail, prediction: Json) -> Iterator[str]:
     for file in detail.item.files:
         yield f"  {printable(file.param)} = {printable(file.path)}"
     for name, value in detail.item.params.items():
-        yield f"  {printable(name)} = {json.dumps(value, ensure_ascii=False, default=str)}"
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        yield f"  {printable(name)} = {printable(text)}"
     if detail.submitted_at is not None:
         yield f"submitted {moment(detail.submitted_at)}"
     for attempt in detail.attempts:
         yield from _attempt(attempt)
+    for sent in detail.inputs:
+        told = f"{number(sent.size, 'byte')}, sha256 {printable(sent.sha256)}"
+        yield f"sent as {printable(sent.param)}: {told}"
     if detail.retry_at is not None:
         yield f"not tried again before {moment(detail.retry_at)}"
     if result.media_type is not None:

@@ -17,13 +17,13 @@ from batchinfer.cli import options
 from batchinfer.cli.talk import command, moment, spelled, tell
 from batchinfer.ports import Back, Event, Progress, Recorded, Waiting
 from batchinfer.progress import between, choose, duration, printable, rate
-from batchinfer.progress.text import adjusted, going
+from batchinfer.progress.text import adjusted, going, shortened
 
 EVERY = 1.0
 """Seconds between two looks of `--follow`."""
 
-_LINE = 300
-"""Signs of an example's message; `show` has the whole."""
+_LONG_KEY = 300
+"""Signs of a key that makes no line to copy."""
 
 
 @click.command(
@@ -134,10 +134,9 @@ def _failures(now: api.Status) -> Iterator[str]:
     if now.failures:
         yield "Failures, an example each:"
     for group in now.failures:
-        message = printable(group.message.strip())
-        message = message if len(message) <= _LINE else f"{message[: _LINE - 3]}..."
         yield f"  {printable(group.code)} {group.count:,}"
-        yield f"    {printable(group.key)}: {message}"
+        key = printable(group.key) if len(group.key) <= _LONG_KEY else shortened(group.key)
+        yield f"    {key}: {shortened(group.message)}"
 
 
 def _next(now: api.Status, *, at_work: bool) -> Iterator[str]:
@@ -149,7 +148,8 @@ def _next(now: api.Status, *, at_work: bool) -> Iterator[str]:
         yield f"  {command('resume', now.run)}   (go on)"
     if now.failures:
         group = now.failures[0]
-        yield f"  {command('show', now.run, group.key)}   (all about one that failed)"
+        if len(group.key) <= _LONG_KEY:
+            yield f"  {command('show', now.run, group.key)}   (all about one that failed)"
         yield f"  {command('retry', now.run, '--code', group.code)}   (try those again)"
     if now.counts.finished:
         yield f"  {command('report', now.run)}   (a page to look at)"

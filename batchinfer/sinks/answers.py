@@ -6,19 +6,24 @@ Nothing that acts on a terminal is in a table, and no line of it is wider than w
 from __future__ import annotations
 
 import csv
+import math
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final, TypeAlias
 
-from batchinfer.sinks.cells import harmless, json_text
+from batchinfer.sinks.cells import harmless, json_text, one_line
 from batchinfer.sinks.rows import Utf8
 
 _LOOKED_AT: Final = 200
 """Rows that tell how wide the columns of a table are."""
 _WIDEST: Final = 60
 _NARROWEST: Final = 8
+_LARGE: Final = 1e6
+"""From here on digits before the point matter more than those behind it."""
 _GAP: Final = "  "
 
 
@@ -39,12 +44,15 @@ def write_table(columns: Sequence[str], rows: Rows, file: BinaryIO, look: Look) 
     """Columns beside each other; what is too long for its column ends in "…"."""
     told = (tuple(map(_shown, row)) for row in rows)
     first = [tuple(map(_shown, columns)), *islice(told, _LOOKED_AT)]
-    widths = _widths([max(map(len, cells)) for cells in zip(*first, strict=True)], look.width)
+    # Further rows may have larger numbers.
+    least = _NARROWEST if len(first) > _LOOKED_AT else 0
+    wanted = [max(least, *map(_width, cells)) for cells in zip(*first, strict=True)]
+    widths = _widths(wanted, look.width)
     rule = ["─" * width for width in widths]
     count = -2  # the head, and the line under it
     for cells in chain(first[:1], [rule], first[1:], told):
         shown = _GAP.join(_fitted(cell, width) for cell, width in zip(cells, widths, strict=True))
-        file.write(shown.rstrip()[: look.width].encode() + b"\n")
+        file.write(_cut(shown, look.width).rstrip().encode() + b"\n")
         count += 1
     return count
 
@@ -76,7 +84,7 @@ def write_jsonl(columns: Sequence[str], rows: Rows, file: BinaryIO, _: Look) -> 
     """One object a line."""
     count = 0
     for text in _objects(columns, rows):
-        file.write(text + b"\n")
+        file.write(one_line(text) + b"\n")
         count += 1
     return count
 
@@ -93,8 +101,14 @@ def _objects(columns: Sequence[str], rows: Rows) -> Iterator[bytes]:
 
 
 def _plain(value: Any) -> Any:
-    """Bytes as SQLite itself would write them."""
-    return f"x'{value.hex()}'" if isinstance(value, bytes) else value
+    """Bytes as SQLite itself would write them, infinities as in the exports."""
+    match value:
+        case bytes():
+            return f"x'{value.hex()}'"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case _:
+            return value
 
 
 def _shown(value: Any) -> str:
@@ -102,11 +116,11 @@ def _shown(value: Any) -> str:
         case None:
             return ""
         case float():
-            return f"{value:.6g}"
+            return f"{value:.6g}" if abs(value) < _LARGE else f"{value:.15g}"
         case bytes():
             return f"{len(value)} bytes"
         case _:
-            text = str(value)[: _WIDEST + 1]
+            text = str(value)[: 2 * _WIDEST]
     if text.isprintable():
         return text
     return "".join(
@@ -115,13 +129,34 @@ def _shown(value: Any) -> str:
 
 
 def _fitted(cell: str, width: int) -> str:
-    return f"{cell:<{width}}" if len(cell) <= width else f"{cell[: width - 1]}…"
+    shown = cell if _width(cell) <= width else f"{_cut(cell, width - 1)}…"
+    return shown + " " * (width - _width(shown))
+
+
+def _cut(text: str, width: int) -> str:
+    """As much of it as fits."""
+    if text.isascii():
+        return text[:width]
+    while (over := _width(text) - width) > 0:
+        text = text[: -((over + 1) // 2)]
+    return text
+
+
+def _width(text: str) -> int:
+    """Places that it takes on a terminal: two for a sign of Chinese, none for an accent."""
+    return len(text) if text.isascii() else sum(map(_places, text))
+
+
+@lru_cache(4096)
+def _places(sign: str) -> int:
+    if unicodedata.category(sign) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
 def _widths(wanted: Sequence[int], whole: int) -> list[int]:
     """What each column gets: the widest give way first."""
-    widths = [min(each, _WIDEST) for each in wanted]
-    room = whole - len(_GAP) * (len(widths) - 1)
-    while sum(widths) > room and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    return widths
+    room, most = whole - len(_GAP) * (len(wanted) - 1), _WIDEST
+    while most > _NARROWEST and sum([min(each, most) for each in wanted]) > room:
+        most -= 1
+    return [min(each, most) for each in wanted]

@@ -20,7 +20,14 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from batchinfer.errors import ConfigError
-from batchinfer.store.database import DATABASE, closed_on_error, open_to_read, translated
+from batchinfer.store.database import (
+    DATABASE,
+    closed_on_error,
+    open_to_read,
+    translated,
+    version_of,
+)
+from batchinfer.store.schema import INPUTS_SINCE
 
 Spread: TypeAlias = Callable[[str, str], str]
 """From a prediction (JSON) and its media type to a JSON list of lists: what was found in it."""
@@ -60,6 +67,7 @@ _OF_THE_DISK: Final = frozenset(
     )
 )
 """Errors that no other question would mend."""
+_RAISED: Final = "user-defined function raised exception"
 _UNKNOWN: Final = re.compile(r"no such (table|column): (?:\w+\.)?(.+)")
 
 
@@ -101,6 +109,10 @@ SELECT predictions.position, items.key, items.path, predictions.attempt, predict
 FROM main.predictions AS predictions
 JOIN main.items AS items ON items.position = predictions.position
 """,
+        "inputs": """
+SELECT inputs.position, items.key, inputs.number, inputs.param, inputs.size, inputs.sha256
+FROM main.inputs AS inputs JOIN main.items AS items ON items.position = inputs.position
+""",
         "detections": f"""
 SELECT {_NUMBERED}, {_cell(0)} AS label, {_cell(1)} AS score, {_cell(2)} AS "left",
     {_cell(3)} AS top, {_cell(4)} AS "right", {_cell(5)} AS bottom, {_cell(6)} AS unit,
@@ -115,6 +127,10 @@ FROM {_FROM.format("found_classes")}
 )
 _KEPT: Final = ("results", "failures", "submitted")
 """Views that stand in the database itself."""
+_NO_INPUTS: Final = """
+SELECT 0 AS position, '' AS key, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
+"""
+"""The view of a run that does not keep them."""
 
 
 class Inquiry:
@@ -127,7 +143,7 @@ class Inquiry:
     def __init__(self, directory: Path, *, detections: Spread, classes: Spread) -> None:
         self._path = directory / DATABASE
         self._db = open_to_read(directory)
-        self._interrupted = False
+        self._failed: Exception | None = None
         with closed_on_error(self._db), translated(self._path):
             self._prepare(detections, classes)
             self._confine()
@@ -154,8 +170,12 @@ class Inquiry:
 
         Raises ConfigError, with SQLite's words, for what is no question; also while rows are read.
         """
+        self._failed = None
         with self._told():
-            cursor = self._db.execute(sql, parameters)
+            try:
+                cursor = self._db.execute(sql, parameters)
+            except (ValueError, OverflowError) as error:  # half a character, 70 bits
+                raise ConfigError(f"This cannot be asked: {error}.") from error
         if cursor.description is None:
             raise ConfigError("There is nothing to do: say what to read, as 'select * from items'.")
         return _distinct([column[0] for column in cursor.description]), self._rows(cursor)
@@ -179,8 +199,8 @@ class Inquiry:
 
     def _prepare(self, detections: Spread, classes: Spread) -> None:
         for name, spread in (("found_detections", detections), ("found_classes", classes)):
-            self._db.create_function(name, 2, self._heeding(spread), deterministic=True)
-        for name, select in _VIEWS.items():
+            self._db.create_function(name, 2, self._noting(spread), deterministic=True)
+        for name, select in self._definitions().items():
             self._db.execute(f"CREATE TEMP VIEW {name} AS {select}")
         self._db.execute("PRAGMA query_only = ON")
         self._db.execute("PRAGMA trusted_schema = OFF")
@@ -195,15 +215,21 @@ class Inquiry:
         # Python heeds a signal when it has the word; what that raises ends the statement.
         self._db.set_progress_handler(lambda: 0, _STEPS)
 
-    def _heeding(self, spread: Spread) -> Spread:
-        def heeded(prediction: str, media_type: str) -> str:
+    def _definitions(self) -> Mapping[str, str]:
+        if version_of(self._db) >= INPUTS_SINCE:
+            return _VIEWS
+        self._db.execute("DROP VIEW temp.inputs")  # of `open_to_read`: it has no keys
+        return {**_VIEWS, "inputs": _NO_INPUTS}
+
+    def _noting(self, spread: Spread) -> Spread:
+        def noting(prediction: str, media_type: str) -> str:
             try:
                 return spread(prediction, media_type)
-            except KeyboardInterrupt:  # SQLite would make a plain error of it
-                self._interrupted = True
+            except Exception as error:
+                self._failed = error
                 raise
 
-        return heeded
+        return noting
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -212,11 +238,16 @@ class Inquiry:
                 yield
             except (sqlite3.Error, sqlite3.Warning) as error:
                 code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-                if self._interrupted or code == sqlite3.SQLITE_INTERRUPT:
+                message = str(error).rstrip(".")
+                if _RAISED in message:
+                    message = f"a prediction cannot be read: {self._failed}"
+                    if self._failed is None:  # it came before `noting` could begin: Ctrl-C
+                        code = sqlite3.SQLITE_INTERRUPT
+                if code == sqlite3.SQLITE_INTERRUPT:
                     raise KeyboardInterrupt from error
                 if code in _OF_THE_DISK:
                     raise
-                raise ConfigError(self._advice(str(error), code)) from error
+                raise ConfigError(self._advice(message, code)) from error
 
     def _advice(self, message: str, code: int) -> str:
         if code == sqlite3.SQLITE_AUTH or "not authorized" in message:
@@ -226,13 +257,11 @@ class Inquiry:
             return f"{message}."
         kind, name = unknown.groups()
         views = self.views()
-        if kind == "table":
-            return f"{message}. There are {', '.join(views)}."
         columns = {column for each in views.values() for column in each}
-        near = difflib.get_close_matches(name, sorted(columns), 3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        near = difflib.get_close_matches(name, sorted(columns) if kind == "column" else views, 3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
         told = "; ".join(f"{view}: {', '.join(each)}" for view, each in views.items())
-        return f"{message}; {hint}There are, in {told}."
+        return f"{message}.{hint} There are {', '.join(views) if kind == 'table' else told}."
 
 
 def _authorized(action: int, _: str | None, name: str | None, *__: str | None) -> int:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from records import INFO, failed, failure, item, page, reply, submitted
 
-from batchinfer.domain import Counts, InputFile, Item, Open, Reply, State
+from batchinfer.api.querying import query
+from batchinfer.domain import Counts, Digest, InputFile, Item, Open, Reply, State
 from batchinfer.errors import SourceError
 from batchinfer.ports import Placed
 from batchinfer.store.reader import RunReader
@@ -430,6 +431,79 @@ async def test_verbs_may_overlap(store):
         for position in range(1, 51):
             group.start_soon(one, position)
     assert await store.counts() == Counts(succeeded=50)
+
+
+# What was sent ------------------------------------------------------------------------------------
+
+SENT, AGAIN, LATER = (Digest("files", size, str(size) * 64) for size in (1, 2, 3))
+
+
+def sending(record, *sent):
+    """The record of an attempt that sent these."""
+    outcome = replace(record.attempt.outcome, inputs=sent)
+    return replace(record, attempt=replace(record.attempt, outcome=outcome))
+
+
+def kept(store):
+    """What each attempt sent, by position and number."""
+    if isinstance(store, MemoryStore):
+        each = [(one.position, one.attempt) for one in store.records]
+        rows = [(place, made.number, sent) for place, made in each for sent in made.outcome.inputs]
+    else:
+        wanted = "select position, number, param, size, sha256 from inputs"
+        with query(store.directory, wanted) as answer:
+            rows = [(place, number, Digest(*cells)) for place, number, *cells in answer.tuples()]
+    found = {}
+    for position, number, sent in rows:
+        found.setdefault((position, number), set()).add(sent)
+    return found
+
+
+async def test_what_an_attempt_sent_is_kept_with_it(store):
+    await store.add(page(3))
+    mask = Digest("mask", 7, "7" * 64)
+    await store.record([sending(failure(1), SENT), sending(reply(2), SENT, mask), reply(3)])
+    await store.record([sending(reply(1, 2), AGAIN)])
+    assert kept(store) == {(1, 1): {SENT}, (2, 1): {SENT, mask}, (1, 2): {AGAIN}}
+
+
+async def test_what_a_submission_sent_is_kept_before_and_after_its_outcome(store):
+    await store.add(page(2))
+    await store.record([sending(submitted(1), SENT), sending(submitted(2), AGAIN)])
+    assert kept(store) == {(1, 1): {SENT}, (2, 1): {AGAIN}}
+    await store.record([reply(1), failure(2, code="no_output")])
+    await store.record([sending(submitted(2, 2), LATER), reply(2)])
+    assert kept(store) == {(1, 1): {SENT}, (2, 1): {AGAIN}, (2, 2): {LATER}}
+
+
+async def test_a_submission_and_its_reply_may_be_of_one_pile(store):
+    await store.add(page(1))
+    await store.record([sending(submitted(1), SENT), reply(1)])
+    assert kept(store) == {(1, 1): {SENT}}
+
+
+async def test_nothing_is_kept_of_what_a_record_sent_that_came_too_late(store):
+    await store.add(page(2))
+    await store.record([sending(reply(1), SENT), sending(failure(2, 2), SENT)])
+    late = [sending(each, AGAIN) for each in (reply(1), failure(1, 2), failure(2, 1))]
+    assert list(await store.record(late)) == [None] * 3
+    assert kept(store) == {(1, 1): {SENT}, (2, 2): {SENT}}
+
+
+async def test_requeue_keeps_what_was_sent(store):
+    await store.add(page(1))
+    await store.record([sending(failed(1), SENT)])
+    await store.requeue()
+    assert kept(store) == {(1, 1): {SENT}}
+    await store.record([sending(reply(1, 2), AGAIN)])
+    assert kept(store) == {(1, 1): {SENT}, (1, 2): {AGAIN}}
+
+
+async def test_of_what_was_found_in_the_bucket_nobody_knows_what_was_sent(store):
+    await store.add(page(1))
+    await store.adopt([Placed(1, 1)], 1.0)
+    await store.record([reply(1)])
+    assert kept(store) == {}
 
 
 # The same answers to any script -------------------------------------------------------------------

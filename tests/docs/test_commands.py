@@ -9,11 +9,14 @@ import click
 import pytest
 
 import batchinfer
-from batchinfer import cli
+from batchinfer import cli, sinks
 from batchinfer.backends import http_troubles, s3_codes
 from batchinfer.config.sections import SECTIONS
 from batchinfer.domain import Result
+from batchinfer.meaning.fields import Fields
 from batchinfer.oscar import status
+from batchinfer.report import Reported
+from batchinfer.sinks import answers, flat
 
 ROOT = Path(__file__).parents[2]
 SCRIPTING = (ROOT / "docs" / "scripting.md").read_text()
@@ -25,6 +28,25 @@ _MAKES_A_CODE = re.compile(
 
 def command(name: str) -> click.Command:
     return cli.batchinfer.get_command(click.Context(cli.batchinfer), name)
+
+
+def section(title: str) -> str:
+    """What stands under a heading, up to the next of its kind or higher."""
+    level = title.partition(" ")[0]
+    return re.split(rf"(?m)^#{{2,{len(level)}}} ", SCRIPTING.partition(f"\n{title}\n")[2])[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of tables, row by row, without heads."""
+    return [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+
+
+def names(cells: list[str]) -> list[str]:
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def options(name: str) -> list[click.Option]:
+    return [each for each in command(name).params if isinstance(each, click.Option)]
 
 
 def codes_in(source: str) -> set[str]:
@@ -92,9 +114,7 @@ def test_every_command_is_documented(name):
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_option_says_what_it_does(name):
-    options = [each for each in command(name).params if isinstance(each, click.Option)]
-
-    assert [option.name for option in options if not (option.help or option.type.name)] == []
+    assert [option.name for option in options(name) if not (option.help or option.type.name)] == []
 
 
 def test_every_command_has_a_file_and_every_file_a_room():
@@ -106,6 +126,61 @@ def test_every_command_has_a_file_and_every_file_a_room():
 
 def test_every_export_field_is_documented():
     assert {field.name for field in fields(Result)} <= DOCUMENTED
+
+
+def test_every_field_of_the_flat_rows_is_documented_and_no_other():
+    described = rows(section("### One row per detection or class"))
+
+    assert sorted(names([cells[0] for cells in described])) == sorted(flat.FIELDS)
+
+
+def test_every_export_format_is_documented_as_it_is():
+    described = {names(cells[:1])[0]: cells for cells in rows(section("## Export")) if cells[3:]}
+
+    assert list(described) == list(sinks.FORMATS)
+    for name, each in sinks.FORMATS.items():
+        _, shape, counts, _ = described[name]
+        assert names([shape]) == list(each.extensions)
+        assert ("a folder" in shape) is each.folder
+        assert counts.split()[1].strip(",") == each.unit
+
+
+def test_what_each_export_leaves_out_is_documented():
+    told = rows(section("### What the others hold, and leave out"))
+    rowwise = {"jsonl", "csv", "csv-flat", "parquet", "arrow"}
+
+    assert {names(cells[:1])[0] for cells in told} == sinks.FORMATS.keys() - rowwise
+
+
+def test_everything_that_can_be_mapped_is_documented():
+    described = names([cells[0] for cells in rows(section("### `--map`"))])
+    example = re.findall(r"--map '([^']+)'", section("### `--map`"))
+
+    assert len(example) == 1
+    assert {*described} == {field.name for field in fields(Fields)} - {"relative"} | {"unit"}
+    assert Fields.parse(example).format == "xywh"
+
+
+@pytest.mark.parametrize("name", ["report", "export", "query"])
+def test_every_flag_of_what_looks_at_results_is_documented(name):
+    titles = {"report": "## `batchinfer report`", "query": "## `batchinfer query`"}
+    text = section(titles.get(name, "## Export"))
+    said = set(re.findall(r"(?<![\w-])--?[a-z]+", text))
+    in_tables = {flag for cells in rows(text) for flag in re.findall(r"`(--?[a-z]+)", cells[0])}
+
+    assert [option.name for option in options(name) if not said & {*option.opts}] == []
+    assert in_tables <= {flag for option in options(name) for flag in option.opts}
+
+
+def test_the_fields_of_a_report_are_documented():
+    described = rows(section("## `batchinfer report`"))
+    told = Reported(Path("report.html"), 2, 1, 3).as_json()
+
+    assert [name for name in names([cells[0] for cells in described]) if name[0] != "-"] == [*told]
+
+
+def test_every_format_of_an_answer_is_documented():
+    assert set(answers.FORMATS) <= set(names([section("## `batchinfer query`")]))
 
 
 @pytest.mark.parametrize("code", ["0", "1", "2", "3", "130", "70"])

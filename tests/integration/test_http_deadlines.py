@@ -115,12 +115,16 @@ async def test_an_upload_that_stalls_is_given_up(item_of):
     assert "send_timeout" in failure.message
 
 
+def open_files() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
 async def test_its_connection_does_not_wait_until_somebody_takes_what_is_left(item_of):
     async with server(never) as port, backend_at(port, send_timeout=0.3) as backend:
-        before = len(list(Path("/dev/fd").iterdir()))
+        before = open_files()
         await backend.attempt(item_of(LARGE), 1)
         await anyio.wait_all_tasks_blocked()
-        assert len(list(Path("/dev/fd").iterdir())) == before + 1  # the server's end of it
+        assert open_files() == before + 1  # the server's end of it
 
 
 async def test_so_is_one_over_tls(item_of):
