@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio.to_thread
 
@@ -26,6 +27,9 @@ from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
 from batchinfer.retry import RetryPolicy
 from batchinfer.sources import Sources
 from batchinfer.store.sqlite import SqliteStore
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 GRACE = 30.0
 """Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
@@ -49,9 +53,9 @@ async def opened(
     if job.clean and resolved.mode is Mode.SYNC:
         raise ConfigError("--clean is for async mode: in sync mode there is nothing in a bucket.")
     with held(job.run):
-        source, read = await anyio.to_thread.run_sync(source_of, job, resolved, job.run), None
+        source, read = await _elsewhere(source_of, job, resolved, job.run), None
         if source is not None:
-            items = await anyio.to_thread.run_sync(items_of, source, job.run)
+            items = await _elsewhere(items_of, source, job.run)
             read = _pages(items, source, observer)
         help_ = await validated(job, config, resolved, source, observer)
         if info is None:
@@ -80,6 +84,11 @@ async def opened(
                 terms=_terms(resolved, job.limit),
                 recorded=recorded,
             )
+
+
+async def _elsewhere(work: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+    """Read in a thread. Cancelled, it is left alone: it may read a terminal or a dead disk."""
+    return await anyio.to_thread.run_sync(work, *args, abandon_on_cancel=True)
 
 
 def _terms(resolved: Resolved, limit: int | None) -> Terms:
@@ -114,7 +123,7 @@ def _pages(items: Iterator[Item], source: Sources, observer: Observer) -> ReadPa
     told: set[Notice] = set()
 
     async def read(size: int) -> list[Item]:
-        page = await anyio.to_thread.run_sync(_take, items, size, abandon_on_cancel=True)
+        page = await _elsewhere(_take, items, size)
         for notice in source.notices:
             if notice not in told:
                 told.add(notice)

@@ -45,16 +45,18 @@ def must_be_known(run: Path) -> None:
 
 @contextmanager
 def held(run: Path) -> Iterator[None]:
-    """Hold the run's lock. A directory in which no run was made in the end is cleared away."""
-    try:
-        with RunLock(run):
+    """Hold the run's lock. A directory in which no run was made in the end is cleared away: while
+    it is held, for whoever is refused must leave alone what another process has begun.
+    """  # noqa: D205 - one thought
+    with RunLock(run):
+        try:
             yield
-    finally:
-        if not (run / DATABASE).exists() and all(map(_is_ours, run.iterdir())):
+        finally:
             with suppress(OSError):
-                for entry in run.iterdir():
-                    entry.unlink()
-                run.rmdir()
+                if not (run / DATABASE).exists() and all(map(_is_ours, run.iterdir())):
+                    for entry in run.iterdir():
+                        entry.unlink()
+                    run.rmdir()
 
 
 def configured(job: Job, info: RunInfo | None) -> Config:

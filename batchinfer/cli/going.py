@@ -20,7 +20,7 @@ from batchinfer.api.blocking import wait_for
 from batchinfer.api.preparing import configured, known
 from batchinfer.cli.detach import pipe
 from batchinfer.cli.options import Voice
-from batchinfer.cli.signals import Attendant, attended
+from batchinfer.cli.signals import Attendant, attended, leave
 from batchinfer.cli.talk import command, number, say
 from batchinfer.config import DEFAULT_FILE, Resolved, resolve
 from batchinfer.domain import Json, Mode
@@ -75,6 +75,8 @@ def go(job: api.Job, voice: Voice, again: str, advice: Advice, *, estimating: bo
         display.close(summary)
     if not voice.quiet:
         say(*lines)
+    if summary is None:
+        leave()
     return code
 
 

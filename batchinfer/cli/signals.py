@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 import anyio
 from anyio.abc import TaskStatus
@@ -17,9 +20,6 @@ from batchinfer.ports import Notice, Observer, Progress
 from batchinfer.progress import duration
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE = 1.0
-"""Seconds that a job has to give up before its engine runs: a thread that reads a terminal or a
-dead disk would never let go. Then force does no harm: nothing was begun."""
 
 
 class Attendant:
@@ -61,7 +61,6 @@ class Attendant:
                 self._say("Stopping before anything was sent.")
                 if self.beginning is not None:
                     self.beginning.cancel()
-                asyncio.get_running_loop().call_later(GRACE, os._exit, api.EXIT_INTERRUPTED)
             case None, _:
                 os._exit(api.EXIT_INTERRUPTED)
             case Engine() as engine, 1:
@@ -94,6 +93,16 @@ async def attended(job: api.Job, attendant: Attendant) -> api.Summary | None:
     if cause is not None:
         raise cause
     return summary
+
+
+def leave() -> NoReturn:
+    """End the process of a job that never began, without waiting for its threads: one that reads a
+    terminal or a dead disk would never let go.
+    """  # noqa: D205 - one thought
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(api.EXIT_INTERRUPTED)
 
 
 def _stopping(in_flight: int, patience: float | None) -> str:

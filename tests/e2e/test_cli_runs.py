@@ -3,14 +3,16 @@
 import csv
 import io
 import json
+import signal
+import subprocess
 
 import pytest
 from records import failed, item, reply
-from service import batchinfer
+from service import batchinfer, command
 from test_cli_input import TOKEN, clean_environment, told
 
 from batchinfer.domain import Mode, RunInfo
-from batchinfer.store.lock import RunLock
+from batchinfer.store.lock import LOCK, RunLock, is_held
 from batchinfer.store.sqlite import SqliteStore
 
 ENV = clean_environment(OSCAR_TOKEN=TOKEN)
@@ -222,12 +224,34 @@ def test_a_run_that_another_process_works_on_can_be_read_only(desk):
         do(desk, "export", "out", "-o", "r.csv")
 
 
+def test_a_run_that_another_process_has_just_begun_is_left_alone(desk):
+    with RunLock(desk / "out"):
+        assert "Another process" in told(desk, "run", "photos", "-o", "out", code=3)
+        assert is_held(desk / "out")
+
+
 def test_a_run_refuses_other_parameters_until_it_is_forced(desk):
     do(desk, "run", "photos", "-o", "out", "--param", "imgsz=32", code=1)
 
     says = told(desk, "run", "photos", "-o", "out", "--param", "imgsz=64", code=3)
     assert "params.imgsz was 32, is 64" in says
     do(desk, "run", "photos", "-o", "out", "--param", "imgsz=64", "--force", code=1)
+
+
+def test_who_gives_up_before_a_manifest_has_come_gives_up_the_run(desk):
+    with subprocess.Popen(
+        command("run", "-", "-o", "out"),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=desk,
+        env=ENV,
+    ) as process:
+        while not (desk / "out" / LOCK).exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130  # its standard input is still open
+        assert b"Stopping before anything was sent" in process.stderr.read()
+    assert not (desk / "out").exists()
 
 
 def test_halves_of_async_mode_refuse_a_sync_run(desk):
