@@ -5,7 +5,8 @@ Rules (contract section 2):
 * Whatever a signature covers passes unchanged, the Host above all; so the server behind verifies
   it, and a wrong secret is refused by it.
 * A put, copy, multipart completion or tagging of `inputs/...` fires an event, once, if it
-  succeeded. The server behind knows no tags (it would overwrite the object): they end here.
+  succeeded, also when its client has gone. The server behind knows no tags (it would overwrite the
+  object): they end here.
 * While the server is away, connections are reset or get the store's 503.
 """
 
@@ -56,16 +57,21 @@ class Proxy:
         bucket, _, key = request.rel_url.raw_path.removeprefix("/").partition("/")
         key = unquote(key) if bucket == self._options.name else ""
         marker = self._options.markers and key in markers.MARKERS
+
+        def done(status: int) -> None:
+            if not marker and _creates(request, status, key):
+                self._arrived(key)
+
         if request.method == "PUT" and (marker or "tagging" in request.query):
             await request.read()
-            response: web.StreamResponse = _empty_object()
-        else:
-            response = await self._pass_on(request, marker=marker)
-        if _creates(request, response, key) and not marker:
-            self._arrived(key)
-        return response
+            response = _empty_object()
+            done(response.status)
+            return response
+        return await self._pass_on(request, done, marker=marker)
 
-    async def _pass_on(self, request: web.Request, *, marker: bool) -> web.StreamResponse:
+    async def _pass_on(
+        self, request: web.Request, done: Callable[[int], None], *, marker: bool
+    ) -> web.StreamResponse:
         if self._server.url is None:
             return self._away(request)
         try:
@@ -79,6 +85,7 @@ class Proxy:
                 auto_decompress=False,
                 timeout=_NO_TIMEOUT,
             ) as answer:
+                done(answer.status)  # first: the client may not be there any more to be answered
                 headers = _without_hops(answer.headers)
                 if marker and answer.status == web.HTTPNotFound.status_code:
                     return _empty_object()
@@ -155,9 +162,9 @@ class Objects:
             raise OSError("the store broke off") from error
 
 
-def _creates(request: web.Request, response: web.StreamResponse, key: str) -> bool:
-    """Whether the request made, or touched, an object under `inputs/`."""
-    if not key.startswith(_INPUTS) or response.status != web.HTTPOk.status_code:
+def _creates(request: web.Request, status: int, key: str) -> bool:
+    """Whether the request, so answered, made or touched an object under `inputs/`."""
+    if not key.startswith(_INPUTS) or status != web.HTTPOk.status_code:
         return False
     if request.method == "PUT":
         return "uploadId" not in request.query

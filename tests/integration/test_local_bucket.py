@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from anyio.abc import SocketStream
 from botocore.exceptions import BotoCoreError, ClientError
 from local_kit import call, keys, outputs, payload, s3, service, until
+from servers import talking
 
+from batchinfer.local.bucket import Proxy
+from batchinfer.local.options import Options
 from batchinfer.local.running import Running
 
 
@@ -141,6 +147,37 @@ async def test_put_copy_multipart_and_tagging_each_start_a_job(local: Running, b
     await until(three_ran)
     answer = await bucket.get_object(Bucket="local", Key="inputs/multi.json")
     assert await answer["Body"].read() == b"{}"
+
+
+async def test_an_event_comes_also_when_the_client_has_gone_meanwhile():
+    """As when it was killed: the object is there, and whoever goes on counts on its outputs."""
+    arrived, stored, gone = list[str](), anyio.Event(), anyio.Event()
+
+    async def store(stream: SocketStream) -> None:
+        while not (await stream.receive()).endswith(b"body"):
+            pass
+        stored.set()
+        await gone.wait()
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await anyio.sleep_forever()
+
+    async with talking(store) as behind, ClientSession() as session:
+        where = SimpleNamespace(url=f"http://127.0.0.1:{behind}")
+        proxy = Proxy(Options(), where, session, Random(1), arrived.append)
+        server = web.ServerRunner(web.Server(proxy.handle))
+        await server.setup()
+        await web.TCPSite(server, "127.0.0.1", 0).start()
+        async with await anyio.connect_tcp("127.0.0.1", server.addresses[0][1]) as client:
+            head = b"PUT /local/inputs/a.json HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
+            await client.send(head + b"body")
+            await stored.wait()
+        await anyio.wait_all_tasks_blocked()
+        gone.set()
+        with anyio.fail_after(30):
+            while not arrived:  # noqa: ASYNC110 - the proxy tells nobody
+                await anyio.sleep(0.01)
+        await server.cleanup()
+    assert arrived == ["inputs/a.json"]
 
 
 async def test_both_orders_of_upload_happen():
