@@ -8,11 +8,14 @@ import pytest
 from service import batchinfer, config, images, rows, start, until
 
 import batchinfer as bi
+from batchinfer.engine.feed import READY_SPARE
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
 
 COUNT = 2000
-AT_ONCE = 16
+AT_ONCE = {"sync": 16, "async": 100}
+UNWRITTEN = 2 * AT_ONCE["sync"] + READY_SPARE
+"""So many may have been answered, or be in flight, and be on record nowhere."""
 KILLS = 5
 MODES = ["sync", "async"]
 
@@ -23,7 +26,7 @@ def photos(tmp_path_factory) -> Path:
 
 
 def settings(mode: str) -> str:
-    return f'mode = "{mode}"\nconcurrency = {AT_ONCE}\ntimeout = "60s"'
+    return f'mode = "{mode}"\nconcurrency = {AT_ONCE[mode]}\ntimeout = "60s"'
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -32,26 +35,37 @@ def test_killed_five_times_it_loses_nothing_and_does_nothing_twice(
 ):
     moments = random.Random(mode)
     calm, harried = tmp_path / "calm", tmp_path / "harried"
-    with running(Options(threads=True, containers=8)) as service:
+    options = Options(threads=True, containers=8, journal=str(tmp_path / "journal.jsonl"))
+    with running(options) as service:
         toml = config(tmp_path / "c.toml", service, settings(mode))
         batchinfer("run", photos, "-c", toml, "-o", calm, "-q")
         before = service.stats()[f"{mode}_started"]
         assert before == COUNT
+        image = {result.key: result.prediction["sha256"] for result in bi.results(calm)}
 
+        again = []
         for kill in range(KILLS):
             process = start("run", photos, "-c", toml, "-o", harried, "-q")
-            mark = COUNT * kill // KILLS + moments.randrange(COUNT // KILLS)
+            part = COUNT // (KILLS + 1)  # so that the last kill, too, comes long before the end
+            mark = part * kill + moments.randrange(part)
             counts = until(harried, lambda c, mark=mark: c.finished >= mark, process)
             assert counts.finished < COUNT
             process.kill()
             process.communicate()
+            on_record = {image[result.key] for result in bi.results(harried, "succeeded")}
+            assert len(on_record) >= counts.finished
+            again.append((on_record, len(service.journal())))
         batchinfer("run", photos, "-c", toml, "-o", harried, "-q")
         ran = service.stats()[f"{mode}_started"] - before
+        journal = service.journal()
 
     assert rows(harried) == rows(calm)
     keys = [row["key"] for row in rows(harried)]
     assert len(keys) == len(set(keys)) == COUNT
-    assert COUNT <= ran <= COUNT + KILLS * AT_ONCE
+    for on_record, so_far in again:
+        later = {line["sha256"] for line in journal[so_far:] if line["event"] == "started"}
+        assert not on_record & later
+    assert COUNT <= ran <= COUNT + KILLS * (UNWRITTEN if mode == "sync" else AT_ONCE[mode])
 
 
 @pytest.mark.parametrize("mode", MODES)
