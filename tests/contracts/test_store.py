@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from records import INFO, failed, failure, item, page, reply, submitted
 
@@ -599,11 +599,6 @@ async def compare(directory, script):
     }
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 @given(script=st.lists(VERBS, max_size=15))
 def test_every_store_answers_the_same_to_any_script(tmp_path_factory, script):
     anyio.run(compare, tmp_path_factory.mktemp("run"), script)
