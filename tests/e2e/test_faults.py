@@ -47,7 +47,8 @@ def test_async_through_orphans_lost_events_killed_models_and_a_restarting_store(
             for attempt in reader.item(row.key).attempts
             if isinstance(attempt.outcome, bi.Failure)
         }
-    assert codes == {"no_output", "model_killed"}
+    # A job that a restart of the store has caught between its two uploads may be too late with one.
+    assert {"no_output", "model_killed"} <= codes <= {"no_output", "model_killed", "output_lost"}
     assert ran < count * 1.1
 
 
