@@ -2,7 +2,8 @@
 
 Rules: the operating system holds the lock, so that it is free again whatever ends the process; what
 stands in the file is for people only. The file stays: to delete it would open a gap between two
-processes that both hold "the" file.
+processes that both hold "the" file. Who only looks shares the lock for an instant: lookers are in
+each other's way no more than in that of a process that begins.
 """
 
 from __future__ import annotations
@@ -59,20 +60,26 @@ class RunLock:
                 self._file.flush()
 
     def _take(self) -> IO[str]:
+        while True:
+            file = self._opened()
+            try:
+                _lock(file.fileno())
+            except OSError as error:
+                with file:
+                    if not _is_only_looked_at(file.fileno()):
+                        raise self._refused(file, error) from None
+            else:
+                return file
+
+    def _opened(self) -> IO[str]:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._path.open("a+", encoding="utf-8")
+            return self._path.open("a+", encoding="utf-8")
         except OSError as error:
             raise StoreError(
                 f"{self._path} cannot be written: {error}. Check the directory and your "
                 "permissions."
             ) from error
-        try:
-            _lock(file.fileno())
-        except OSError as error:
-            with file:
-                raise self._refused(file, error) from None
-        return file
 
     def _refused(self, file: IO[str], error: OSError) -> StoreError:
         if error.errno not in _TAKEN:
@@ -88,13 +95,22 @@ class RunLock:
 
 
 def is_held(directory: Path) -> bool:
-    """Whether a process is at work on the run in `directory`. Takes the lock for an instant."""
+    """Whether a process is at work on the run in `directory`. Shares the lock for an instant."""
     try:
         with (directory / LOCK).open(encoding="utf-8") as file:
-            _lock(file.fileno())
+            _share(file.fileno())
     except OSError as error:
         return error.errno in _TAKEN
     return False
+
+
+def _is_only_looked_at(descriptor: int) -> bool:
+    """Whether a lock that was refused just now is held by nobody, but perhaps shared."""
+    try:
+        _share(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _holder() -> str:
@@ -102,7 +118,7 @@ def _holder() -> str:
     return f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
 
 
-def _system_lock() -> Callable[[int], None]:
+def _system_locks() -> tuple[Callable[[int], None], Callable[[int], None]]:
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - only there
 
@@ -110,13 +126,17 @@ def _system_lock() -> Callable[[int], None]:
             os.lseek(descriptor, _FAR, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
-    else:
-        import fcntl  # noqa: PLC0415 - only there
+        return lock, lock  # it knows no sharing
 
-        def lock(descriptor: int) -> None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    import fcntl  # noqa: PLC0415 - only there
 
-    return lock
+    def take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def share(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    return take, share
 
 
-_lock: Final = _system_lock()
+_lock, _share = _system_locks()

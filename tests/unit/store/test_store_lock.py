@@ -17,6 +17,15 @@ with RunLock(Path(sys.argv[1])):
     sys.stdin.read()
 """
 
+LOOK = """
+import sys
+from pathlib import Path
+from batchinfer.store.lock import is_held
+print("looks", flush=True)
+while True:
+    is_held(Path(sys.argv[1]))
+"""
+
 
 @pytest.fixture
 def holder(tmp_path):
@@ -42,6 +51,22 @@ def test_anybody_can_see_whether_it_is_held_and_changes_nothing(tmp_path, holder
     assert (tmp_path / LOCK).read_text() == said
     assert not is_held(tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_who_looks_is_in_nobodys_way(tmp_path):
+    with RunLock(tmp_path):
+        pass
+    with subprocess.Popen(
+        [sys.executable, "-c", LOOK, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "looks\n"
+            for _ in range(1000):
+                assert not is_held(tmp_path)
+                with RunLock(tmp_path):
+                    assert is_held(tmp_path)
+        finally:
+            process.kill()
 
 
 def test_a_second_process_is_told_who_holds_the_run(tmp_path, holder):
