@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batchinfer.errors import ConfigError
+from batchinfer.local.children import Children
 
 _OLDEST = (2, 5, 0)
 """The service script refuses what is older."""
@@ -40,7 +41,7 @@ class Environment:
         }
         # The script's lines would come first, too (`script`, rules): not so here.
         self._variables.pop("PYTHONUNBUFFERED", None)
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._children = Children(_kill)
         deepaas = _version(self._asked(self._cli), folder)
         python = self._asked(str(programs / "python")).split()[-1]
         self.versions = deepaas, python
@@ -59,20 +60,16 @@ class Environment:
                 env=self._variables | {"TMPDIR": str(folder)},
                 start_new_session=True,
             )
-        self._running.add(process)
-        try:
+        with self._children.with_(process):
             if die:
                 _await_call(process, log)
                 _kill(process)
             process.wait()
-        finally:
-            self._running.discard(process)
         return log.read_bytes().decode("utf-8", "replace")
 
     def stop(self) -> None:
-        """Kill what runs now."""
-        for process in list(self._running):
-            _kill(process)
+        """Kill what runs."""
+        self._children.stop()
 
     def _asked(self, program: str) -> str:
         """What a program says of its version. Raises ConfigError."""

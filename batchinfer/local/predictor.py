@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from batchinfer.local import capture, deepaas, script
+from batchinfer.local.children import Children
 from batchinfer.local.environment import Environment
 from batchinfer.local.journal import Journal
 from batchinfer.local.options import Options
@@ -45,7 +45,7 @@ class Runner(Protocol):
         """All that it wrote."""
 
     def stop(self) -> None:
-        """End what runs now, so far as that is possible."""
+        """End what runs, and what is being started, so far as that is possible."""
 
 
 class Predictor:
@@ -102,7 +102,7 @@ class Processes:
     def __init__(self, options: Options) -> None:
         program = [sys.executable, "-P", deepaas.__file__]
         self._command = [*program, options.deepaas, options.spec, str(Path.cwd())]
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._children = Children(subprocess.Popen.kill)
         checked = subprocess.run(  # noqa: S603 - our own program; no shell
             [*self._command, "check"], capture_output=True, text=True, check=False
         )
@@ -119,17 +119,12 @@ class Processes:
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUTF8": "1"},
         )
-        self._running.add(process)
-        try:
-            with process:
-                return process.communicate()[0].decode("utf-8", "replace")
-        finally:
-            self._running.discard(process)
+        with process, self._children.with_(process):
+            return process.communicate()[0].decode("utf-8", "replace")
 
     def stop(self) -> None:
         """Kill them."""
-        for process in list(self._running):
-            process.send_signal(signal.SIGKILL)
+        self._children.stop()
 
 
 class Threads:

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from random import Random
@@ -110,13 +109,14 @@ def test_a_killed_model_was_called_and_says_no_more(venv: Path, tmp_path: Path):
     assert said.endswith("predict was called.\n")
 
 
-def test_a_stop_ends_what_runs(venv: Path, tmp_path: Path):
+def test_a_stop_ends_what_runs_and_what_begins_then(venv: Path, tmp_path: Path):
     environment = Environment(venv)
     running = Thread(target=environment.run, args=(["sleep"], tmp_path), kwargs={"die": False})
     running.start()
-    while running.is_alive():
-        environment.stop()
-        time.sleep(0.01)
+    environment.stop()
+    running.join(60)
+    assert not running.is_alive()
+    environment.run(["sleep"], tmp_path, die=False)
 
 
 def test_the_command_line_serves_it(venv: Path):

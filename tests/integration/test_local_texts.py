@@ -170,6 +170,14 @@ def test_a_file_without_a_format_comes_back():
     assert predictor.call(Order("sync", "event-file-1", body, Random(1))) == b"eHh4"
 
 
+def test_after_a_stop_no_process_goes_on():
+    predictor = Predictor(Options(model="local_model:predict"), Journal(None))
+    predictor.stop()
+    body = b'{"mode": "sleep", "rng": 600}'
+    said = predictor.call(Order("sync", "event-file-1", body, Random(1))).decode()
+    assert "return: " not in said
+
+
 def test_help_shows_description_type_required_and_choices():
     predictor = Predictor(Options(model="local_model:described"), Journal(None))
     said = predictor.call(Order("sync", "event-file-1", b'{"help": ""}', Random(1))).decode()
