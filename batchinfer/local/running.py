@@ -6,6 +6,7 @@ Synchronous on purpose: what a test does to the service must not share its event
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,9 +29,9 @@ _STOP_LIMIT = 15.0
 class Running:
     """A service that runs, or has been killed and can run again under the same address."""
 
-    def __init__(self, options: Options, cwd: Path | None = None) -> None:
-        self._cwd = cwd
-        self._process, self.connection = _start(options, cwd)
+    def __init__(self, options: Options, cwd: Path | None, temporary: str) -> None:
+        self._cwd, self._temporary = cwd, temporary
+        self._process, self.connection = _start(options, cwd, temporary)
         port = urlsplit(self.connection.endpoint).port
         self.options = replace(options, port=port or 0)
 
@@ -54,7 +56,7 @@ class Running:
         Objects are there again if `options.data` is set. Jobs that were not done are lost.
         """
         self.kill()
-        self._process, self.connection = _start(self.options, self._cwd)
+        self._process, self.connection = _start(self.options, self._cwd, self._temporary)
 
     def journal(self) -> list[dict[str, Any]]:
         """The lines of `options.journal`: also what happened before a restart."""
@@ -75,19 +77,24 @@ def running(options: Options | None = None, cwd: Path | None = None) -> Iterator
 
     Raises RuntimeError when it does not start; why stands on standard error.
     """
-    service = Running(options or Options(), cwd)
-    try:
-        yield service
-    finally:
-        service.kill()
+    # What a killed service leaves is deleted here. Its S3 server may still be dying: never mind.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        service = Running(options or Options(), cwd, temporary)
+        try:
+            yield service
+        finally:
+            service.kill()
 
 
-def _start(options: Options, cwd: Path | None) -> tuple[subprocess.Popen[str], Connection]:
+def _start(
+    options: Options, cwd: Path | None, temporary: str
+) -> tuple[subprocess.Popen[str], Connection]:
     process = subprocess.Popen(
         [sys.executable, "-m", "batchinfer.local"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=cwd,
+        env=os.environ | {"TMPDIR": temporary},
         text=True,
     )
     assert process.stdin is not None  # noqa: S101 - pipes were asked for

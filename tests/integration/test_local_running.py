@@ -108,6 +108,18 @@ async def test_the_s3_server_ends_with_the_service(how: str, tmp_path: Path):
         await until(gone)
 
 
+async def test_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with service() as local:
+        assert (await call(local.connection, b"{}"))[0] == 200
+        assert _entries(tmp_path)
+    assert _entries(tmp_path) == []
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 @linux
 def test_no_command_line_shows_a_secret():
     with service(token=TOKEN, secret_key="hush-hush-hush"):
