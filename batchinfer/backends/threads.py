@@ -18,8 +18,9 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-LATE: Final = 0.02
-"""Seconds that work may wait for a thread before another one is started."""
+LATE: Final = 0.1
+"""Seconds that work may wait for a thread before another one is started: a busy processor alone
+makes it wait for some 30 ms, and each thread more costs memory that the others cannot reuse."""
 IDLE: Final = 5.0
 PATIENCE: Final = 300.0
 """Seconds; what takes longer does not answer at all."""
