@@ -124,7 +124,11 @@ def bare_aiohttp() -> Work:
 
 def batchinfer() -> Work:
     from batchinfer import api  # noqa: PLC0415 - each process loads its own client only
+    from batchinfer.backends import http, watch  # noqa: F401, PLC0415 - what a run loads later
     from batchinfer.config import load  # noqa: PLC0415 - as above
+
+    with suppress(ImportError):  # an extra that may be missing
+        import uvloop  # noqa: F401, PLC0415 - as above
 
     def work(endpoint: str, folder: Path) -> int:
         flags = {"service.endpoint": endpoint, "service.token": TOKEN, "run.concurrency": IN_FLIGHT}
