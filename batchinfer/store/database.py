@@ -6,6 +6,7 @@ that what is committed survives a loss of power and readers never wait for the w
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ def make(directory: Path, info: RunInfo) -> None:
             remains.unlink()
         connection = _connect(new, "rwc")
         try:
+            connection.execute("PRAGMA synchronous = OFF")  # but once, below, when all is there
             migrate(connection)
             connection.execute(
                 "INSERT INTO run (only_one, id, created_at, mode, config, sources)"
@@ -70,6 +72,8 @@ def make(directory: Path, info: RunInfo) -> None:
             )
         finally:
             connection.close()
+        with new.open("rb+") as file:
+            os.fsync(file.fileno())
         new.rename(path)
         sync_directory(directory)
 
