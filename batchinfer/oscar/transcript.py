@@ -36,7 +36,7 @@ from typing import Final
 
 from batchinfer.oscar.literal import Read, read_at, read_literal
 
-STAMP: Final = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d{3} \d+ "
+STAMP: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.,][0-9]{3} [0-9]+ "
 """How every record of DEEPaaS begins: date, time, process."""
 
 _LEVEL: Final = "(?:TRACE|DEBUG|INFO|AUDIT|WARNING|ERROR|CRITICAL)"
@@ -48,9 +48,8 @@ _BARE: Final = re.compile(
     rf"{STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] \[INFO, Method\] predict was called\.[^\n]*\n?"
 )
 _FINAL: Final = "[*] Final command: deepaas-cli "
-_SPOKE: Final = re.compile(
-    rf"{STAMP}|^(?:usage: deepaas-cli|Traceback |Error: DEEPaaS)", re.MULTILINE
-)
+_STAMPED: Final = re.compile(STAMP)
+_SPOKE: Final = re.compile(r"^(?:usage: deepaas-cli|Traceback |Error: DEEPaaS)", re.MULTILINE)
 _STOP: Final = re.compile(
     r"^(?:\[\*\] (?:Processing file|Final command)|Output will be saved on:)", re.MULTILINE
 )
@@ -120,7 +119,7 @@ def spoken(text: str) -> str:
     where the service writes at once it comes first, and then nothing is cut.
     """
     command = _line_with(_FINAL, text, len(text))
-    if command < 0 or _SPOKE.search(text, 0, command) is None:
+    if command < 0 or not (_STAMPED.search(text, 0, command) or _SPOKE.search(text, 0, command)):
         return text
     return text[:command]
 
