@@ -35,6 +35,7 @@ class Threads:
         self._loop = asyncio.get_running_loop()
         self._count = 0
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waited_for: dict[_Job, None] = {}
         self._done: deque[_Job] = deque()
         self._told = False
         """Whether the loop knows that something is done."""
@@ -47,8 +48,8 @@ class Threads:
 
         So it is after `patience` seconds; then TimeoutError is raised.
         """
-        job = _Job(work, self._loop.create_future())
-        late = self._loop.call_later(patience, job.give_up)
+        job = _Job(work, self._loop.create_future(), patience)
+        self._waited_for[job] = None
         self._jobs.put(job)
         if not self._count:
             self._start()
@@ -58,7 +59,7 @@ class Threads:
         try:
             result: T = await job.future
         finally:
-            late.cancel()
+            del self._waited_for[job]
         return result
 
     # On the loop ---------------------------------------------------------------------------------
@@ -68,10 +69,15 @@ class Threads:
         threading.Thread(target=self._work, name="batchinfer", daemon=True).start()
 
     def _watch(self) -> None:
-        self._watching = self._jobs.qsize() > 0
+        """One timer for all work: a timer for each would cost as much as many a piece of it."""
+        now = time.monotonic()
+        for job in self._waited_for:
+            if now > job.until:
+                job.give_up()
+        if self._jobs.qsize() and self._count < self._most and now - self._reached > LATE:
+            self._start()
+        self._watching = bool(self._waited_for)
         if self._watching:
-            if self._count < self._most and time.monotonic() - self._reached > LATE:
-                self._start()
             self._loop.call_later(LATE, self._watch)
 
     def _deliver(self) -> None:
@@ -115,12 +121,15 @@ class Threads:
 class _Job:
     """One piece of work and what came of it."""
 
-    __slots__ = ("asked", "error", "future", "result", "work")
+    __slots__ = ("asked", "error", "future", "result", "until", "work")
 
-    def __init__(self, work: Callable[[], object], future: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, work: Callable[[], object], future: asyncio.Future[Any], patience: float
+    ) -> None:
         self.work = work
         self.future = future
         self.asked = time.monotonic()
+        self.until = self.asked + patience
         self.result: object = None
         self.error: BaseException | None = None
 
