@@ -129,12 +129,13 @@ class HttpBackend:
     async def attempt(self, item: Item, number: int) -> Outcome:  # noqa: ARG002 - the port's
         """One call. See `ports.Backend`."""
         with self._cargo.room() as room:
-            loaded = await self._loaded(item, room)
+            loaded = await self._loader.load_into(room, item)
             if isinstance(loaded, Failure):
                 return loaded
-            body, inputs = loaded
-            outcome = await self._call(body)
-        return replace(outcome, inputs=inputs) if inputs else outcome
+            body, inputs = self._sending(loaded.body, room), loaded.inputs
+            del loaded  # what has been sent shall be held by nobody
+            outcome = await self._call(body, inputs)
+        return outcome if isinstance(outcome, Reply) else replace(outcome, inputs=inputs)
 
     async def help(self) -> str | Failure:
         """What the service answers when it is asked for the model's help (contract section 3).
@@ -143,17 +144,10 @@ class HttpBackend:
         """
         return helped(await self._call(self._sending(payload.HELP)))
 
-    async def _loaded(self, item: Item, room: Room) -> tuple[Sending, tuple[Digest, ...]] | Failure:
-        """Its body, which nobody else holds: what has been sent is no longer in memory."""
-        loaded = await self._loader.load_into(room, item)
-        if isinstance(loaded, Failure):
-            return loaded
-        return self._sending(loaded.body, room), loaded.inputs
-
     def _sending(self, body: Body, room: Room | None = None) -> Sending:
         return Sending(body, patience=self._timeouts.send, bandwidth=self._bandwidth, room=room)
 
-    async def _call(self, body: Sending) -> Outcome:
+    async def _call(self, body: Sending, inputs: tuple[Digest, ...] = ()) -> Outcome:
         began = self._now()
         body.deadlines = deadlines = Deadlines(self._timeouts)
         try:
@@ -169,7 +163,7 @@ class HttpBackend:
         if answer is None:
             return self._too_large()
         if response.status == 200:  # noqa: PLR2004 - the one status whose body decides
-            return await self._understand(answer, response)
+            return await self._understand(answer, response, inputs)
         return _decide(
             status.judge(
                 response.status,
@@ -192,14 +186,16 @@ class HttpBackend:
                 return None
         return b"".join(chunks)
 
-    async def _understand(self, body: bytes, response: aiohttp.ClientResponse) -> Outcome:
+    async def _understand(
+        self, body: bytes, response: aiohttp.ClientResponse, inputs: tuple[Digest, ...]
+    ) -> Outcome:
         if len(body) <= QUICK:
             outcome = self._outcome(body)
         else:
             outcome = await anyio.to_thread.run_sync(self._outcome, body, abandon_on_cancel=True)
         if isinstance(outcome, Reply):
             seconds = _seconds(response.headers.get("X-Duration-Seconds"))
-            return outcome if seconds is None else replace(outcome, server_seconds=seconds)
+            return replace(outcome, server_seconds=seconds, inputs=inputs)
         return outcome
 
     def _outcome(self, body: bytes) -> Outcome:

@@ -95,9 +95,9 @@ class Flights:
         self._flights: dict[int, Flight] = {}
         self._begun = self._extra = 0
 
-    async def attempt(self, life: Life) -> Outcome | Submitted:
+    async def attempt(self, life: Life, now: float) -> Outcome | Submitted:
         """One attempt at an item, whoever brings its outcome."""
-        flight = Flight(life, anyio.current_time())
+        flight = Flight(life, now)
         self._flights[life.item.position] = flight
         self._begun += 1
         try:

@@ -144,10 +144,10 @@ class Lives:
     async def _live(self, life: Life) -> None:
         """One attempt, and what follows from it. Raises FatalError."""
         at, began = self._clock(), anyio.current_time()
-        outcome = await self._flights.attempt(life)
-        seconds = round(anyio.current_time() - began, 3)
-        sign = self._learn(life, outcome, began)
-        attempt = Attempt(life.number, at, seconds, outcome)
+        outcome = await self._flights.attempt(life, began)
+        now = anyio.current_time()
+        sign = self._learn(life, outcome, began, now)
+        attempt = Attempt(life.number, at, round(now - began, 3), outcome)
         decision = self._decide(life, attempt, sign)
         if isinstance(decision, Wait):
             life.waits += 1
@@ -180,10 +180,11 @@ class Lives:
 
     # What an attempt says -------------------------------------------------------------------------
 
-    def _learn(self, life: Life, outcome: Outcome | Submitted, began: float) -> Sign | None:
+    def _learn(
+        self, life: Life, outcome: Outcome | Submitted, began: float, now: float
+    ) -> Sign | None:
         """Tell flow control how the attempt ended. Raises FatalError: away for too long."""
-        sign = sign_of(outcome)
-        now, health = anyio.current_time(), self._gate.health
+        sign, health = sign_of(outcome), self._gate.health
         if sign is None:
             health.heard_nothing(began, now)
             return None
@@ -200,12 +201,13 @@ class Lives:
             self._observer.notify(Back(code, now - since))
         if recovered:
             self._tools.adjusted(self._gate.limit.restart(now))
-        self._tools.adjusted(self._gate.limit.learn(self._sample(sign, life, outcome, began)))
+        self._tools.adjusted(self._gate.limit.learn(self._sample(sign, life, outcome, began, now)))
         self.staff()
         return sign
 
-    def _sample(self, sign: Sign, life: Life, outcome: Outcome | Submitted, began: float) -> Sample:
-        now = anyio.current_time()
+    def _sample(
+        self, sign: Sign, life: Life, outcome: Outcome | Submitted, began: float, now: float
+    ) -> Sample:
         return Sample(
             sign,
             now,
