@@ -2,7 +2,7 @@ r"""Domain values as JSON text, and back.
 
 Rules:
 
-1. A whole pile or page is one JSON text (`texts`): SQLite takes it apart with `json_each`. The
+1. A whole pile is read as one JSON text, and written by one statement or a few (`pages`). The
    `sqlite3` module hands the interpreter's lock to and fro at every step of every statement;
    hundreds of steps beside a busy event loop would cost milliseconds each.
 2. What is stored is strict JSON in valid UTF-8: NaN and infinity are the strings "NaN", "Infinity"
@@ -25,8 +25,9 @@ import orjson
 
 from batchinfer.domain import InputFile, Json
 
-TEXT_SIZE = 16 * 2**20
-"""Characters of one JSON text, about: far below SQLite's limit, and flat memory."""
+PAGE_ROWS = 128
+PAGE_SIZE = 16 * 2**20
+"""Rows, and about characters, that one statement writes: flat memory."""
 
 _LONG_NUMBER = re.compile(r"[0-9]{19}")
 
@@ -70,18 +71,18 @@ def decode_files(text: str) -> tuple[InputFile, ...]:
     return tuple([InputFile(**file) for file in files])
 
 
-def texts(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Rows of plain values as JSON texts of bounded size, in order."""
+def pages(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    """Rows of plain values in pages of bounded size, in order."""
     page: list[Sequence[Any]] = []
     size = 0
     for row in rows:
         page.append(row)
         size += sum([len(cell) for cell in row if isinstance(cell, str)])
-        if size > TEXT_SIZE:
-            yield orjson.dumps(page).decode()
+        if len(page) == PAGE_ROWS or size > PAGE_SIZE:
+            yield page
             page, size = [], 0
     if page:
-        yield orjson.dumps(page).decode()
+        yield page
 
 
 def rows(text: str) -> list[list[Any]]:

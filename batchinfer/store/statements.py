@@ -1,4 +1,6 @@
-"""The statements behind the verbs; every `?` that stands for a pile is a JSON text of rows.
+"""The statements behind the verbs: piles are written in place of `{rows}`, and asked about by `?`.
+
+Such a `?` is a JSON text of the pile; `filled` puts in the rows.
 
 `INDEXED BY` names the small index a statement lives on, so that it stays fast at a million items
 and fails loudly without it. `CROSS JOIN` keeps SQLite from walking the big table first.
@@ -20,12 +22,10 @@ OPEN = """json_array(items.position, items.state, items.in_bucket, items.submitt
     items.spared)"""
 
 
-def _cell(index: int) -> str:
-    return f"json_extract(asked.value, '$[{index}]')"
-
-
-def _cells(count: int) -> str:
-    return ", ".join(map(_cell, range(count)))
+def filled(statement: str, rows: int, cells: int) -> str:
+    """The statement for so many rows of so many cells, each a `?`."""
+    row = f"({', '.join(['?'] * cells)})"
+    return statement.format(rows=", ".join([row] * rows))
 
 
 # Adding -------------------------------------------------------------------------------------------
@@ -34,17 +34,14 @@ KNOWN = f"""
 SELECT json_group_array({ITEM}), (SELECT coalesce(max(position), 0) FROM items)
 FROM json_each(?) AS asked CROSS JOIN items ON items.key = asked.value
 """
-INSERT = f"""
-INSERT INTO items (position, key, path, files, params)
-SELECT {_cells(5)} FROM json_each(?) AS asked
-"""
-RENEW = f"""
-UPDATE items SET path = {_cell(2)}, files = {_cell(3)}, params = {_cell(4)}
-FROM json_each(?) AS asked WHERE items.position = {_cell(0)}
+INSERT = "INSERT INTO items (position, key, path, files, params) VALUES {rows}"
+RENEW = """
+UPDATE items SET path = column3, files = column4, params = column5
+FROM (VALUES {rows}) AS asked WHERE items.position = column1
 """
 SOURCE_READ = "UPDATE run SET source_read = 1"
 KEEP_HELP = "UPDATE run SET help = ?"
-NOTE = f"INSERT INTO adjustments SELECT {_cells(4)} FROM json_each(?) AS asked"
+NOTE = "INSERT INTO adjustments VALUES {rows}"
 ADJUSTMENTS = """
 SELECT at, was, value, reason FROM (
     SELECT rowid, * FROM adjustments ORDER BY rowid DESC LIMIT ?
@@ -57,15 +54,14 @@ LIVES = f"""
 SELECT json_group_array({LIFE})
 FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 """
-LIVE_ON = f"""
-UPDATE items SET state = {_cell(1)}, attempts = {_cell(2)}, spared = {_cell(3)},
-    retry_at = {_cell(4)}, in_bucket = {_cell(5)}, submitted_at = {_cell(6)},
-    finished_at = {_cell(7)}
-FROM json_each(?) AS asked WHERE items.position = {_cell(0)}
+LIVE_ON = """
+UPDATE items SET state = column2, attempts = column3, spared = column4, retry_at = column5,
+    in_bucket = column6, submitted_at = column7, finished_at = column8
+FROM (VALUES {rows}) AS asked WHERE items.position = column1
 """
-ATTEMPT = f"INSERT OR REPLACE INTO attempts SELECT {_cells(10)} FROM json_each(?) AS asked"
-PREDICTION = f"INSERT INTO predictions SELECT {_cells(4)} FROM json_each(?) AS asked"
-SENT = f"INSERT OR REPLACE INTO inputs SELECT {_cells(5)} FROM json_each(?) AS asked"
+ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES {rows}"
+PREDICTION = "INSERT INTO predictions VALUES {rows}"
+SENT = "INSERT OR REPLACE INTO inputs VALUES {rows}"
 
 # Putting back -------------------------------------------------------------------------------------
 

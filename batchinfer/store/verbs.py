@@ -1,7 +1,7 @@
 """The verbs of `ports.Store` on an open database: each one transaction, run in a worker thread.
 
 Rules: a verb reads what it needs as one JSON text, lets `rules.py` decide, and writes a whole pile
-with one statement a table (`codec.py` says why).
+with a few statements a table (`codec.py` says why).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +22,9 @@ from batchinfer.store.codec import (
     decode_files,
     encode,
     encode_files,
+    pages,
     printable,
     rows,
-    texts,
 )
 from batchinfer.store.database import transaction
 from batchinfer.store.outputs import output_name, write_outputs
@@ -64,7 +65,7 @@ def keep_help(db: sqlite3.Connection, text: str) -> None:
 def note(db: sqlite3.Connection, adjusted: Sequence[Adjusted]) -> None:
     """Keep how the limit moved."""
     with transaction(db):
-        db.execute(sql.NOTE, (encode([[a.at, a.was, a.value, a.reason] for a in adjusted]),))
+        _write(db, sql.NOTE, [(a.at, a.was, a.value, a.reason) for a in adjusted])
 
 
 # Recording ----------------------------------------------------------------------------------------
@@ -211,8 +212,9 @@ def _page(db: sqlite3.Connection, statement: str, asked: Any) -> list[list[Any]]
 
 
 def _write(db: sqlite3.Connection, statement: str, new: Iterable[Sequence[Any]]) -> None:
-    for text in texts(new):
-        db.execute(statement, (text,))
+    for page in pages(new):
+        whole = sql.filled(statement, len(page), len(page[0]))
+        db.execute(whole, list(chain.from_iterable(page)))
 
 
 def as_item(row: Sequence[Any]) -> Item:
@@ -234,7 +236,7 @@ def _open(row: Sequence[Any]) -> Open:
 def _life_row(position: int, life: Life) -> tuple[Any, ...]:
     return (
         position,
-        life.state,
+        life.state.value,
         life.attempts,
         life.spared,
         life.retry_at,
@@ -250,6 +252,6 @@ def _attempt_row(position: int, attempt: Attempt) -> tuple[Any, ...]:
         case Reply(log=log, server_seconds=server_seconds):
             return (*start, None, None, None, None, printable(log), server_seconds)
         case Failure(code, message, kind, retry_after, log):
-            return (*start, code, printable(message), kind, retry_after, printable(log), None)
+            return (*start, code, printable(message), kind.value, retry_after, printable(log), None)
         case Submitted():
             raise AssertionError("a submission is no outcome")

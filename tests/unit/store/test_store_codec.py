@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from batchinfer.domain import InputFile
 from batchinfer.store.codec import (
-    TEXT_SIZE,
+    PAGE_ROWS,
+    PAGE_SIZE,
     decode,
     decode_files,
     encode,
     encode_files,
+    pages,
     printable,
-    rows,
-    texts,
 )
 
 JSON = st.recursive(
@@ -91,11 +91,16 @@ def test_paths_come_back_byte_for_byte(files):
     assert decode_files(text) == tuple(files)
 
 
-def test_rows_come_in_texts_of_bounded_size():
-    large = "x" * (TEXT_SIZE // 2)
-    made = list(texts([[1, large], [2, "é"], [3, large], [4, None], [5, large]]))
-    assert [[row[0] for row in rows(text)] for text in made] == [[1, 2, 3], [4, 5]]
-    assert list(texts([])) == []
+def test_rows_come_in_pages_of_bounded_size():
+    large = "x" * (PAGE_SIZE // 2)
+    made = list(pages([[1, large], [2, "é"], [3, large], [4, None], [5, large]]))
+    assert [[row[0] for row in page] for page in made] == [[1, 2, 3], [4, 5]]
+    assert list(pages([])) == []
+
+
+def test_rows_come_in_pages_of_bounded_length():
+    made = list(pages([n] for n in range(PAGE_ROWS + 1)))
+    assert [len(page) for page in made] == [PAGE_ROWS, 1]
 
 
 PRINTED = {

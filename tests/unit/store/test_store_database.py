@@ -220,8 +220,18 @@ def test_no_program_can_write_what_makes_no_sense(db, statement):
         db.execute(statement)
 
 
+CELLS = {
+    "INSERT": 5,
+    "RENEW": 5,
+    "NOTE": 4,
+    "LIVE_ON": 8,
+    "ATTEMPT": 10,
+    "PREDICTION": 4,
+    "SENT": 5,
+}
+"""Of a row of what writes piles."""
 ASKED = {
-    name: text
+    name: statements.filled(text, 128, CELLS[name]) if name in CELLS else text
     for name, text in [
         *vars(statements).items(),
         *((f"RESULTS {state}", text) for state, text in statements.RESULTS.items()),
