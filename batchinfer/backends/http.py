@@ -122,7 +122,9 @@ class HttpBackend:
         self._redact = redact
         self._reply_limit = reply_limit
         self._clock = clock
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._unread: list[tuple[bytes, asyncio.Future[Outcome]]] = []
         self.ahead: float | None = None
         """Seconds that the server's clock was ahead of ours in its latest answer, if it told."""
 
@@ -190,13 +192,34 @@ class HttpBackend:
         self, body: bytes, response: aiohttp.ClientResponse, inputs: tuple[Digest, ...]
     ) -> Outcome:
         if len(body) <= QUICK:
-            outcome = self._outcome(body)
+            outcome = await self._in_turn(body)
         else:
             outcome = await anyio.to_thread.run_sync(self._outcome, body, abandon_on_cancel=True)
         if isinstance(outcome, Reply):
             seconds = _seconds(response.headers.get("X-Duration-Seconds"))
             return replace(outcome, server_seconds=seconds, inputs=inputs)
         return outcome
+
+    async def _in_turn(self, body: bytes) -> Outcome:
+        """Its outcome, read together with those of the other answers that are here by now.
+
+        One after the other they take half the time: code and data are in the processor's cache.
+        """
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        if not self._unread:
+            self._loop.call_soon(self._read_all)
+        self._unread.append((body, future))
+        return await future
+
+    def _read_all(self) -> None:
+        unread, self._unread = self._unread, []
+        for body, future in unread:
+            if future.done():  # cancelled
+                continue
+            try:
+                future.set_result(self._outcome(body))
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+                future.set_exception(error)
 
     def _outcome(self, body: bytes) -> Outcome:
         return raise_if_hopeless(reply.read_body(self._redact.data(body)))
