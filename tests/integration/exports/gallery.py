@@ -1,16 +1,16 @@
 """A small real run over real pictures: what the exports for people with pictures are tried on."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from PIL import Image, TiffImagePlugin
 from records import INFO
 
+from batchinfer.api.exporting import book_of
 from batchinfer.domain import TEXT, Attempt, Failure, InputFile, Item, Record, Reply, State
-from batchinfer.sinks import Book, Options
-from batchinfer.store.reader import RunReader
+from batchinfer.sinks import Options
 from batchinfer.store.sqlite import SqliteStore
 
 ODD = r"odd\xff.jpg"
@@ -120,15 +120,7 @@ class Gallery:
     def book(self, **options):
         """The run as a sink reads it."""
         self.notices.clear()
-        reader = RunReader(self.run)
-        return Book(
-            directory=self.run,
-            info=reader.info,
-            results=reader.results,
-            dossiers=reader.dossiers,
-            options=Options(**options),
-            notice=self.notices.append,
-        )
+        return replace(book_of(self.run, "all", Options(**options)), notice=self.notices.append)
 
     def position(self, key):
         return self.keys.index(key) + 1
