@@ -337,10 +337,16 @@ async def test_an_answer_before_everything_was_sent_is_heard(tmp_path: Path):
 
 
 async def test_a_cancelled_call_closes_its_connection():
-    async with stub(Answer(never=True)) as server, backend_at(server.port) as backend:
-        with anyio.move_on_after(0.2) as scope:
+    calling = anyio.CancelScope()
+
+    def answer(_: Request) -> Answer:
+        calling.cancel()
+        return Answer(never=True)
+
+    async with stub(answer) as server, backend_at(server.port) as backend:
+        with calling:
             await backend.attempt(ITEM, 1)
-        assert scope.cancelled_caught
+        assert calling.cancelled_caught
         with anyio.fail_after(10):
             await server.gone.wait()
 
