@@ -12,10 +12,11 @@ WARM     it answers                                   as many as the limit allow
 Rules:
 
 1. A cold service answers 502 at once (contract section 1): one probe is enough to hear it. A probe
-   that hears nothing for `SILENCE` seconds is being served, and the others need not wait for its
-   answer; unless what ended the warmth was silence itself.
+   that hears nothing for `SILENCE` seconds, or for much longer than the probe before it, is being
+   served, and the others need not wait for its answer; unless what ended the warmth was silence.
 2. Between probes lies a rest that grows with the absence (`SHARE` of it, `REST` at most), or what
-   the service asked for by `Retry-After`.
+   the service asked for by `Retry-After`. Who is there and refuses is asked less often; when the
+   probes meet something else than before, that is news, and the rests grow anew.
 3. A warm service becomes cold by a *row* of failures: `AWAY_IN_A_ROW` that find it away, or
    `IN_A_ROW` of whatever kind and of `DIFFERENT` items, so that it is not the items. Answers to
    attempts from before the first say nothing about now; an answer to a later one ends the row. Nor
@@ -32,10 +33,15 @@ from typing import Final
 from batchinfer.flow.signs import Sign
 
 SILENCE: Final = 2.0
+LONGER: Final = 5.0
+"""Times the duration of the last probe that was refused, and `AT_LEAST` seconds: longer."""
+AT_LEAST: Final = 0.25
 SHARE: Final = 0.1
 SHORTEST: Final = 1.0
+SPARINGLY: Final = 1.5
+"""Times that, where the service is there and refuses: that is work for it."""
 REST: Final = 15.0
-UNHEARD: Final = 30.0
+UNHEARD: Final = 20.0
 """Seconds after which another probe is sent although the last one is still on its way."""
 AWAY_IN_A_ROW: Final = 2
 IN_A_ROW: Final = 5
@@ -98,6 +104,10 @@ class Health:
         self._closed_at = 0.0
         self._next = 0.0
         self._silence_is_good = True
+        self._silence = SILENCE
+        self._sign: Sign | None = None
+        self._sign_since = 0.0
+        """What the last probe met, and since when."""
 
     @property
     def is_away(self) -> bool:
@@ -126,7 +136,7 @@ class Health:
         if self.condition is Condition.PROBING and self._silence_is_good:
             return self._opened(now)
         self.condition = Condition.PROBING
-        self._next = now + (SILENCE if self._silence_is_good else UNHEARD)
+        self._next = now + (self._silence if self._silence_is_good else UNHEARD)
         return False
 
     def heard(
@@ -145,9 +155,14 @@ class Health:
             # In flight when the service went: no probe, and its news is old; but its wish counts.
             self._next = max(self._next, now + (retry_after or 0.0))
             return False
+        else:
+            self._silence = min(SILENCE, AT_LEAST + LONGER * (now - began))
         self._since = began if self._since is None else self._since
+        if sign is not self._sign:
+            self._sign, self._sign_since = sign, began
         self.condition = Condition.COLD
-        rest = min(max(SHARE * (now - self._since), SHORTEST), REST)
+        rest = max(SHARE * (now - self._sign_since), SHORTEST)
+        rest = min(rest * (1 if sign is Sign.AWAY else SPARINGLY), REST)
         self._next = now + max(rest, retry_after or 0.0)
         return False
 
@@ -169,6 +184,6 @@ class Health:
     def _opened(self, now: float) -> bool:
         """It is warm; whether it has been away for long."""
         long = self.away(now) > BRIEF
-        self.condition, self._since, self._row = Condition.WARM, None, None
-        self._silence_is_good = True
+        self.condition, self._since, self._row, self._sign = Condition.WARM, None, None, None
+        self._silence_is_good, self._silence = True, SILENCE
         return long

@@ -59,6 +59,45 @@ def test_the_rest_between_probes_grows_with_the_absence():
     assert len(rests) < 75
 
 
+def test_a_probe_that_lasts_much_longer_than_the_one_before_is_being_served():
+    health = gone(100.0)
+    at = health.opens_at
+    health.begun(at)
+    health.heard(Sign.FULL, 9, at, at + 0.05)
+    at = health.opens_at
+    health.begun(at)
+    assert not health.admits(at + 0.4)
+    assert health.admits(at + 0.6)
+    health.begun(at + 0.6)
+    assert health.condition is Condition.WARM
+
+
+def test_who_is_there_and_refuses_is_probed_less_often_than_who_is_not():
+    knocks = []
+    for sign in (Sign.AWAY, Sign.FULL):
+        health, count = gone(100.0), 0
+        while (at := health.opens_at) < 400.0:
+            health.begun(at)
+            health.heard(sign, 9, at, at)
+            count += 1
+        knocks.append(count)
+    away, full = knocks
+    assert full < 0.9 * away
+
+
+def test_probes_that_meet_something_else_are_news_and_the_rests_grow_anew():
+    health, now = gone(100.0), 100.0
+    while now < 400.0:
+        now = health.opens_at
+        health.begun(now)
+        health.heard(Sign.FULL, 9, now, now)
+    now = health.opens_at
+    health.begun(now)
+    health.heard(Sign.AWAY, 9, now, now)
+    assert health.opens_at == now + 1
+    assert health.away(now) > 300
+
+
 def test_one_bad_item_closes_nothing():
     health = warm()
     for _ in range(100):
