@@ -116,7 +116,8 @@ def limit_of(resolved: Resolved) -> Limit:
     lowest, highest = resolved.concurrency.lowest, resolved.concurrency.highest
     if lowest == highest:
         return Fixed(lowest)
-    return Adaptive(lowest, highest or MOST[resolved.mode])
+    patient = resolved.mode is Mode.ASYNC
+    return Adaptive(lowest, highest or MOST[resolved.mode], patient=patient)
 
 
 def _pages(items: Iterator[Item], source: Sources, observer: Observer) -> ReadPage:

@@ -30,10 +30,17 @@ class Waiting:
     """What is known of it so far. Durations in seconds."""
 
     def __init__(self) -> None:
+        self.is_told = False
+        """Whether the service told it of the last round, and was believed."""
         self._way: float | None = None
         self._floor: float | None = None
         self._before = (0.0, 0.0)
         self._stubborn = 0
+
+    @property
+    def way(self) -> float:
+        """There and back, as far as is known."""
+        return self._way or 0.0
 
     def of(self, answers: Sequence[Sample]) -> Sequence[float]:
         """How long each of a round's answers had waited."""
@@ -41,11 +48,13 @@ class Waiting:
         least = usual + ERROR * _error([answer.seconds for answer in answers])
         floor = self._noted(usual, least, median(answer.joined for answer in answers))
         told = [a.seconds - a.server_seconds for a in answers if a.server_seconds is not None]
-        if len(told) < len(answers):
+        self.is_told = len(told) == len(answers)
+        if not self.is_told:
             return [max(usual - floor, 0.0)] * len(answers)
         self._way = way = min(told) if self._way is None else min(self._way, *told)
         doubt = usual - 2 * floor
         if median(told) - way < doubt / 2:
+            self.is_told = False
             return [doubt] * len(answers)
         return [wait - way for wait in told]
 

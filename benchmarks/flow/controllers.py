@@ -55,9 +55,9 @@ PEERS: dict[str, Callable[[], Limit]] = {
 }
 
 
-def our_limit() -> Limit:
-    """Our own limit, with no setting at all."""
-    return Adaptive()
+def our_limit(*, patient: bool = False) -> Limit:
+    """Our own limit, with no setting at all; in async mode `patient`, as the program makes it."""
+    return Adaptive(patient=patient)
 
 
 NAMES = (OURS, *PEERS)

@@ -191,7 +191,7 @@ class Stage:
         if self._controller == ORACLE:
             submitted = Fixed(self._scenario.items)
         elif self._is_ours:
-            submitted = our_limit()
+            submitted = our_limit(patient=True)
         else:
             submitted = PEERS[self._controller]()
         gate = Gate(Fixed(UPLOADS))

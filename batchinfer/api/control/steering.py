@@ -122,7 +122,8 @@ class Steering:
         if wanted.lowest == wanted.highest:
             return Fixed(wanted.lowest)
         highest = wanted.highest or MOST[self._mode]
-        return Adaptive(wanted.lowest, highest, start=self._engine.limit.value)
+        start, patient = self._engine.limit.value, self._mode is Mode.ASYNC
+        return Adaptive(wanted.lowest, highest, start, patient=patient)
 
     def _count(self) -> int:
         """What the limit is of."""

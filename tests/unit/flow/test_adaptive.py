@@ -163,6 +163,33 @@ def test_more_containers_are_found():
     assert service.limit.value >= 64
 
 
+@given(st.floats(2, 10), st.floats(0.15, 0.5), st.integers(0, 1000))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_a_small_service_that_becomes_large_is_found_within_two_predictions(seconds, spread, seed):
+    service = Service(Adaptive(), 4, seconds, spread, seed=seed)
+    service.run(300)
+    service.containers = 64
+    service.run(2 * seconds)
+    assert service.limit.value >= 64
+
+
+@given(st.integers(1, 60), st.floats(1, 20), st.floats(0.1, 0.6), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_a_service_that_keeps_no_order_does_not_run_it_away(containers, seconds, spread, seed):
+    class Disorderly(Service):
+        def _serve(self):
+            while self.queue and len(self.busy) < self.containers:
+                self.queue.rotate(self.random.randrange(len(self.queue)))
+                joined_at, joined = self.queue.popleft()
+                took = self.seconds * self.random.lognormvariate(0, self.spread)
+                heapq.heappush(self.busy, (self.now + took, self.now, joined_at, joined))
+
+    service = Disorderly(Adaptive(), containers, seconds, spread, seed=seed)
+    service.run(40 * seconds + 100)
+    assert service.run(30 * seconds) >= 0.8
+    assert service.limit.value <= 4.2 * containers + 24
+
+
 def test_fewer_containers_are_found_without_a_storm():
     service = Service(Adaptive(), 64)
     service.run(600)
