@@ -76,6 +76,9 @@ class BucketWatcher:
         """`grace`: seconds a missing half is waited for. `clean`: delete what is on record."""
         self._bucket, self._run_id, self._redact, self._grace = bucket, run_id, redact, grace
         self._half_since: dict[tuple[int, int], float] = {}
+        self._moment, self._answered = 0.0, True
+        """When the look began; or, as long as the store is away, the first in vain: time in which
+        nothing can arrive does not count for a missing half."""
         self._told: set[tuple[int, int]] = set()
         self._taken: list[str] = []
         self._clean = clean
@@ -86,6 +89,8 @@ class BucketWatcher:
         lowest = await store.lowest_unfinished()
         if lowest is None:
             return
+        if self._answered:
+            self._moment, self._answered = anyio.current_time(), False
         seen: set[tuple[int, int]] = set()
         start, token, kept = start_after(self._run_id, lowest), None, list[str]()
         while True:
@@ -101,7 +106,9 @@ class BucketWatcher:
                 break
             token = page.token
         self._told &= seen
-        self._half_since = {pair: at for pair, at in self._half_since.items() if pair in seen}
+        self._answered, lasted = True, anyio.current_time() - self._moment
+        halves = self._half_since.items()
+        self._half_since = {pair: at + lasted for pair, at in halves if pair in seen}
 
     async def placed(self, adopt: Callable[[Sequence[Placed]], Awaitable[None]]) -> None:
         """See ports.Watcher."""
@@ -153,7 +160,7 @@ class BucketWatcher:
                     errors.append(error)
                     return
             if outcome is None:
-                self._half_since.setdefault(pair.id, anyio.current_time())
+                self._half_since.setdefault(pair.id, self._moment)
             else:
                 self._told.add(pair.id)
                 if self._clean:
@@ -203,7 +210,7 @@ class BucketWatcher:
 
     def _patient(self, pair: Pair) -> bool:
         since = self._half_since.get(pair.id)
-        return since is None or anyio.current_time() - since < self._grace
+        return since is None or self._moment - since < self._grace
 
 
 def _pairs(run_id: str, keys: Sequence[str]) -> list[Pair]:

@@ -120,6 +120,35 @@ async def test_a_log_that_says_nothing_is_a_killed_model_after_the_grace_period(
     assert (await desk.outcome()).code == "model_killed"
 
 
+@pytest.mark.parametrize("away", [[50.0], [0.0, 20.0, 20.0], [20.0, 20.0, 0.0]])
+async def test_time_in_which_the_store_is_away_does_not_count_for_a_missing_half(
+    desk: Desk, away: list[float]
+):
+    """Whether it answers late, or each look in vain takes a while, or the rests between them do."""
+    desk.put("log", OK_LOG)
+    assert await desk.outcome() is None
+    page, away = desk.bucket.page, [*away]
+
+    async def late(*args, **named):
+        await anyio.sleep(away.pop(0))
+        if away:
+            raise BucketUnreachable("the store is away")
+        return await page(*args, **named)
+
+    desk.bucket.page = late
+    await anyio.sleep(GRACE / 2)
+    for _ in away[:-1]:
+        with pytest.raises(BucketUnreachable):
+            await desk.look()
+        await anyio.sleep(GRACE / 2)
+    assert await desk.outcome() is None
+    desk.bucket.page = page
+    await anyio.sleep(GRACE / 2 - 1)
+    assert await desk.outcome() is None
+    await anyio.sleep(1)
+    assert (await desk.outcome()).code == "output_lost"
+
+
 async def test_a_saved_output_that_never_comes_is_lost(desk: Desk):
     desk.put("log", OK_LOG)
     assert await desk.outcome() is None
