@@ -105,7 +105,8 @@ class Parts:
 
     def _input(self, dossier: Dossier, file: InputFile) -> str:
         digest, address = dossier.sha256.get(file.param), _address(file.path)
-        media_type, _ = _TYPES.guess_type("x" + Path(file.path).suffix.lower(), strict=False)
+        _, ending = os.path.splitext(file.path)  # noqa: PTH122 - pathlib interns every part
+        media_type, _ = _TYPES.guess_type("x" + ending.lower(), strict=False)
         entity = _file(address, dossier.result.key, media_type, file.size, digest)
         if digest is not None:
             entity["sdDatePublished"] = dossier.result.started_at
