@@ -165,10 +165,10 @@ async def test_an_early_answer_to_what_nobody_reads_is_heard_and_not_waited_on_f
 @pytest.mark.parametrize("size", [10, 3_000_000])
 async def test_a_first_byte_that_does_not_come(item_of, size: int):
     async with stub(Answer(never=True)) as silent:
-        failure = await failure_at(silent.port, item_of(size), first_byte_timeout=0.3)
+        failure = await failure_at(silent.port, item_of(size), first_byte_timeout=1.5)
         assert len(silent.requests[0].body) > size
     assert (failure.code, failure.kind) == ("timeout", Kind.TRANSIENT)
-    assert "within 0.3 s after all was sent (first_byte_timeout)" in failure.message
+    assert "within 1.5 s after all was sent (first_byte_timeout)" in failure.message
     assert "may still be running on the service and hold its container" in failure.message
 
 
@@ -268,13 +268,13 @@ async def test_what_we_hold_back_ourselves_counts_for_no_deadline(item_of):
 
     async with (
         server(weighed.talk) as port,
-        backend_at(port, bandwidth=200_000, timeout=1.0, send_timeout=0.5) as backend,
+        backend_at(port, bandwidth=100_000, timeout=2.0, send_timeout=1.0) as backend,
         anyio.create_task_group() as tasks,
     ):
-        for _ in range(8):  # so that each has a turn every 0.8 s
+        for _ in range(8):  # so that each has a turn every 1.6 s
             tasks.start_soon(call, backend)
     assert [type(outcome) for outcome in got] == [Reply] * 8
-    assert weighed.seconds > 1.5
+    assert weighed.seconds > 3.0
 
 
 # How much ---------------------------------------------------------------------------------------
