@@ -76,6 +76,29 @@ class InputFile:
     """Modification time in ns since the epoch; None when unknown. A file that differs from `size`
     or `mtime_ns` when it is read is not the one that was added: the item fails (`file_changed`)."""
 
+    def differs(self, size: int | None, mtime_ns: int | None) -> bool:
+        """Whether a file with this size and modification time is another one than this.
+
+        What is not known on both sides says nothing. A time that moved by whole quarters of an
+        hour, to 14 hours, is the clock's doing, not the file's: FAT and exFAT keep local time.
+        """
+        if size is not None and self.size is not None and size != self.size:
+            return True
+        if mtime_ns is None or self.mtime_ns is None or mtime_ns == self.mtime_ns:
+            return False
+        return not _shifted(mtime_ns, self.mtime_ns)
+
+
+_SECOND = 1_000_000_000
+
+
+def _shifted(one: int, other: int) -> bool:
+    """Whether two times differ by a whole offset of time zones, neither in ns nor in whole s."""
+    if one % _SECOND == 0 or other % _SECOND == 0:  # a disk that knows no fractions
+        one, other = one // _SECOND * _SECOND, other // _SECOND * _SECOND
+    moved = abs(one - other)
+    return moved % (900 * _SECOND) == 0 and moved <= 14 * 3600 * _SECOND
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

@@ -7,7 +7,7 @@ leaves its generator open.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -97,17 +97,22 @@ class Added:
     new: int
     """Items that were not in the run before."""
     changed: tuple[str, ...] = ()
-    """Keys of finished or submitted items whose file is no longer the one they were made from."""
+    """Keys of items whose file is no longer the one that was sent."""
+    reset: tuple[str, ...] = ()
+    """Keys of items whose parameters are no longer those that were sent."""
+    known: tuple[int, ...] = ()
+    """Positions of the items that were in the run before."""
 
 
 class Store(Unfinished, Protocol):
     """Remembers the run. One writer; every verb is one transaction; returned means durable."""
 
-    async def add(self, items: Sequence[Item]) -> Added:
+    async def add(self, items: Sequence[Item], begun: Container[int] = ()) -> Added:
         """Add a page, in order. An item whose key is known (same first path) is not added again.
 
-        A pending item that was never tried takes over a changed size and mtime. Raises SourceError
-        naming both places when one key stands for two paths.
+        A pending item that was never tried takes over changed files and parameters, unless its
+        position is among `begun`: it may be on its way. Raises SourceError naming both places when
+        one key stands for two paths.
         """
 
     async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:

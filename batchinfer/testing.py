@@ -6,7 +6,7 @@ begins with a checkpoint, so that a cancelled caller has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -60,12 +60,12 @@ class MemoryStore:
 
     # ports.Store ----------------------------------------------------------------------------------
 
-    async def add(self, items: Sequence[Item]) -> Added:
+    async def add(self, items: Sequence[Item], begun: Container[int] = ()) -> Added:
         """Add a page."""
         await checkpoint()
         keys = {item.key for item in items} & self._positions.keys()
         known = {key: self._known(self._positions[key]) for key in keys}
-        settled = settle(items, known)
+        settled = settle(items, known, begun)
         for item in settled.new:
             position = len(self._items) + 1
             self._items[position] = replace(item, position=position)
@@ -73,7 +73,8 @@ class MemoryStore:
             self._positions[item.key] = position
         for item in settled.renewed:
             self._items[item.position] = item
-        return Added(len(settled.new), settled.changed)
+        positions = tuple(sorted(item.position for item, _ in known.values()))
+        return Added(len(settled.new), settled.changed, settled.reset, positions)
 
     async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """Pending items that are due, a page of them."""

@@ -248,7 +248,7 @@ def _unfit(file: InputFile, now: os.stat_result, limit: int) -> Failure | None:
     if file.size is not None and file.size != now.st_size:
         what = f"it has {now.st_size:,} bytes now, and had {file.size:,} when it was added"
         return _failure("file_changed", file, what, _SETTLE)
-    if file.mtime_ns is not None and file.mtime_ns != now.st_mtime_ns:
+    if file.differs(now.st_size, now.st_mtime_ns):
         return _failure("file_changed", file, "it was written to after it was added", _SETTLE)
     if now.st_size == 0:
         return _failure("file_empty", file, "it is empty, and was not sent", _REMOVE)

@@ -207,6 +207,7 @@ class Engine:
         await self._recorder.recount()
         if self._collector is not None:
             await self._collector.adopt()
+        self._feeder.open()
         async with anyio.create_task_group() as left:
             if self._collector is not None and self._collects:
                 left.start_soon(self._guard, self._collector.run)

@@ -13,6 +13,7 @@ import anyio
 
 from batchinfer.domain import Item
 from batchinfer.engine.live import Lives
+from batchinfer.engine.passed import Passed
 from batchinfer.engine.terms import Tools
 from batchinfer.flow import Gate, Limit
 from batchinfer.ports import Notice, Progress, Recorded, Store
@@ -56,6 +57,7 @@ class Feeder:
         self._recorder, self._observer, self._terms = tools.recorder, tools.observer, tools.terms
         self._news, self._clock = tools.recorder.news, tools.clock
         self._collects, self._progress, self._fed = collects, progress, 0
+        self._passed = Passed(0)
 
     def bound(self, submitted: Limit) -> None:
         """Another limit of what is submitted: what is alive beyond it goes back."""
@@ -65,20 +67,29 @@ class Feeder:
             self._recorder.alive.discard(position)
             self._fed -= 1
 
+    def open(self) -> None:
+        """Begin, now that it is known what is in the run before the source is read."""
+        if self.source_open:
+            self._passed = Passed(self._recorder.counts.total)
+
     async def add(self) -> None:
         """Read the source to its end."""
         if self._read is None:
             return
-        size, changed = FIRST_PAGE, 0
+        size, changed, reset = FIRST_PAGE, 0, 0
         while page := await self._read(size):
-            added = await self._store.add(page)
+            added = await self._store.add(page, self._passed)
+            self._passed.add(added.known)
             self._recorder.added(added.new)
             self._observer.notify(Recorded((), self._progress()))
-            changed += len(added.changed)
+            changed, reset = changed + len(added.changed), reset + len(added.reset)
             if added.changed:
                 self._observer.notify(_changed(changed, added.changed[-1]))
+            if added.reset:
+                self._observer.notify(_reset(reset, added.reset[-1]))
             size = PAGE
         await self._store.source_read()
+        self._passed.end()
         self.source_open = False
         self._news.tell()
 
@@ -91,11 +102,13 @@ class Feeder:
         after = 0
         while True:
             seen = self._news.count
-            # Taken before the page is read: whoever is alive now may be on it, still pending.
-            alive = frozenset(self._recorder.alive)
+            # Taken before the page is read: whoever is alive now may be on it, still pending; and
+            # whom the source passes from now on, as it was before.
+            alive, passed = frozenset(self._recorder.alive), self._passed.so_far()
             size = PAGE if self.submitted is None else min(PAGE, self.submitted.value)
+            after = passed.next(after) - 1
             page = await self._store.pending(after, size, self._clock())
-            fresh = [item for item in page if item.position not in alive]
+            fresh = [one for one in page if one.position in passed and one.position not in alive]
             for item in fresh:
                 if not await self._room():
                     return
@@ -161,4 +174,13 @@ def _changed(count: int, example: str) -> Notice:
         "file_changed",
         f"{count} file(s) changed since they were sent (for example {example}). What is recorded "
         "was made from the earlier content and is kept; for the new content, start a new run.",
+    )
+
+
+def _reset(count: int, example: str) -> Notice:
+    return Notice(
+        "params_changed",
+        f"{count} item(s) have other parameters now than they were sent with (for example "
+        f"{example}). What is recorded was made with the earlier ones and is kept; for the new "
+        "ones, start a new run.",
     )

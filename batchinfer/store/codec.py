@@ -44,6 +44,15 @@ def encode(value: Json) -> str:
         return json.dumps(_strict(value), ensure_ascii=False, separators=(",", ":"))
 
 
+def same(one: Json, other: Json) -> bool:
+    """Whether both are stored alike, but for the order of names: 1, 1.0 and true are not."""
+    return encode(one) == encode(other) or _sorted(one) == _sorted(other)
+
+
+def _sorted(value: Json) -> str:
+    return json.dumps(_strict(value), sort_keys=True)
+
+
 def decode(text: str) -> Any:
     """What `encode` wrote. Integers are exact, which `orjson` alone does not promise."""
     if _LONG_NUMBER.search(text):

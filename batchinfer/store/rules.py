@@ -11,9 +11,10 @@ a submission   pending, and the attempt is newer      submitted, since when, whi
                than all recorded ones                 not an outcome: `attempts` stays
 found in the   pending, and it is the next attempt    as a submission
 bucket
-known again    pending and never tried                takes over files and parameters
-known again    tried, submitted or final, and the     nothing; its key is reported
-               size or time of a file differs
+known again    pending, never tried, and not on its   takes over files and parameters
+               way (`begun`)
+known again    otherwise, and a file or a parameter   nothing; its key is reported
+               differs
 requeue        failed                                 pending, due now; attempts so far are spared;
                                                       sizes and times of its files as they are
 =============  =====================================  ============================================
@@ -21,13 +22,13 @@ requeue        failed                                 pending, due now; attempts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchinfer.domain import Failure, InputFile, Item, Record, Reply, State, Submitted
 from batchinfer.errors import SourceError
-from batchinfer.store.codec import is_unicode, printable
+from batchinfer.store.codec import is_unicode, printable, same
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED})
 
@@ -101,10 +102,14 @@ class Settled:
     renewed: Sequence[Item]
     """Never tried: known ones as they are now, positions as known."""
     changed: tuple[str, ...]
-    """Keys whose files are no longer those that were tried."""
+    """Keys whose files are no longer those that were sent."""
+    reset: tuple[str, ...]
+    """Keys whose parameters are no longer those that were sent."""
 
 
-def settle(items: Iterable[Item], known: Mapping[str, tuple[Item, State]]) -> Settled:
+def settle(
+    items: Iterable[Item], known: Mapping[str, tuple[Item, State]], begun: Container[int] = ()
+) -> Settled:
     """Sort a page into what is new, renewed and changed, given those of its keys that are known.
 
     Raises SourceError when one key stands for two paths, or cannot be written.
@@ -112,6 +117,7 @@ def settle(items: Iterable[Item], known: Mapping[str, tuple[Item, State]]) -> Se
     new: dict[str, Item] = {}
     renewed: dict[str, Item] = {}
     changed: dict[str, None] = {}
+    reset: dict[str, None] = {}
     for item in items:
         old, state = known.get(item.key) or (new.get(item.key), State.PENDING)
         if old is None:
@@ -119,13 +125,16 @@ def settle(items: Iterable[Item], known: Mapping[str, tuple[Item, State]]) -> Se
             new[item.key] = item
         elif _place(old) != _place(item):
             raise SourceError(_two_paths(item.key, _place(old), _place(item)))
-        elif state is State.PENDING and not old.attempts:
-            if (old.files, old.params) != (item.files, item.params):
-                page = new if item.key in new else renewed
+        elif state is State.PENDING and not old.attempts and old.position not in begun:
+            page = new if item.key in new else renewed
+            if item.key in page or old.files != item.files or not _same(old, item):
                 page[item.key] = replace(item, position=old.position)
-        elif _differ(old.files, item.files):
-            changed[item.key] = None
-    return Settled(tuple(new.values()), tuple(renewed.values()), tuple(changed))
+        else:
+            if _differ(old.files, item.files):
+                changed[item.key] = None
+            if not _same(old, item):
+                reset[item.key] = None
+    return Settled(tuple(new.values()), tuple(renewed.values()), tuple(changed), tuple(reset))
 
 
 def as_now(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
@@ -157,15 +166,12 @@ def _two_paths(key: str, one: str | None, other: str | None) -> str:
 def _differ(old: Sequence[InputFile], new: Sequence[InputFile]) -> bool:
     if [(file.param, file.path) for file in old] != [(file.param, file.path) for file in new]:
         return True
-    return any(
-        _both_known_and_differ(was.size, now.size)
-        or _both_known_and_differ(was.mtime_ns, now.mtime_ns)
-        for was, now in zip(old, new, strict=True)
-    )
+    return any(was.differs(now.size, now.mtime_ns) for was, now in zip(old, new, strict=True))
 
 
-def _both_known_and_differ(was: int | None, now: int | None) -> bool:
-    return was is not None and now is not None and was != now
+def _same(old: Item, new: Item) -> bool:
+    """Whether their parameters are the same; most items have none."""
+    return (not old.params and not new.params) or same(old.params, new.params)
 
 
 def _seen(file: InputFile) -> InputFile:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,9 @@ class SqliteStore:
 
     # ports.Store ----------------------------------------------------------------------------------
 
-    async def add(self, items: Sequence[Item]) -> Added:
+    async def add(self, items: Sequence[Item], begun: Container[int] = ()) -> Added:
         """Add a page. Raises SourceError when one key stands for two paths."""
-        return await self._write.do(verbs.add, items, self._session)
+        return await self._write.do(verbs.add, items, begun, self._session)
 
     async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """Pending items that are due, a page of them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -53,19 +53,24 @@ _PAGE: Final = 1_000
 # Adding -------------------------------------------------------------------------------------------
 
 
-def add(db: sqlite3.Connection, items: Sequence[Item], session: Session | None = None) -> Added:
+def add(
+    db: sqlite3.Connection,
+    items: Sequence[Item],
+    begun: Container[int] = (),
+    session: Session | None = None,
+) -> Added:
     """Add a page, in order."""
     keys = encode([item.key for item in items])
     with transaction(db):
         known, last = db.execute(sql.KNOWN, (keys,)).fetchone()
-        settled = rules.settle(
-            items, {row[1]: (as_item(row), State(row[6])) for row in rows(known)}
-        )
+        before = {row[1]: (as_item(row), State(row[6])) for row in rows(known)}
+        settled = rules.settle(items, before, begun)
         new = ((place, *_item_row(item)[1:]) for place, item in enumerate(settled.new, last + 1))
         _write(db, sql.INSERT, new)
         _write(db, sql.RENEW, map(_item_row, settled.renewed))
         _note_activity(db, session)
-    return Added(len(settled.new), settled.changed)
+    positions = tuple(sorted(item.position for item, _ in before.values()))
+    return Added(len(settled.new), settled.changed, settled.reset, positions)
 
 
 def source_read(db: sqlite3.Connection) -> None:
