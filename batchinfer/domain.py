@@ -141,6 +141,9 @@ class Failure:
     """What the service wrote, if anything, secrets redacted."""
     sent: bool = True
     """False: the item could not be sent as it is; nothing was heard of the service."""
+    shared: bool = False
+    """It may have one cause for all items (the source is away, everybody is refused): no verdict on
+    this item until that is known."""
     inputs: tuple[Digest, ...] = ()
     """As in `Reply`."""
 

@@ -143,6 +143,9 @@ class Feeder:
 
     def _done(self) -> bool:
         counts, limit = self._recorder.counts, self.submitted
+        if self._lives is not None and self._lives.held == len(self._recorder.alive) > 0:
+            if self._limit_reached() or (not self.source_open and counts.pending == self._lives.held):
+                self._lives.settle()
         if self._recorder.alive:
             return False
         if self._limit_reached():
