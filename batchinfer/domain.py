@@ -124,6 +124,8 @@ class Reply:
     """Seconds on the server, where it tells (`X-Duration-Seconds`)."""
     inputs: tuple[Digest, ...] = ()
     """The files that the attempt sent. Async mode: they stand in its `Submitted`."""
+    lease: object = field(default=None, repr=False, compare=False)
+    """Holds the part of the memory budget that it takes, until nobody needs the reply any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,8 @@ def _message(code: str) -> str:
             )
         case "too_many_threads":
             return (
-                "this machine starts no more threads: fewer calls are made at once. Check the limit "
-                "of processes (`ulimit -u`, or the container's)"
+                "this machine starts no more threads: fewer calls are made at once. Check the "
+                "limit of processes (`ulimit -u`, or the container's)"
             )
         case _:
             return (

@@ -157,11 +157,6 @@ class Engine:
         """The limit that counts: of calls in flight, or (async mode) of what is submitted."""
         return self._feeder.submitted or self._gate.limit
 
-    @property
-    def _bound(self) -> int:
-        """What is allowed now, by the limit and by what this machine bears."""
-        return self._gate.bound if self._feeder.submitted is None else self.limit.value
-
     @limit.setter
     def limit(self, limit: Limit) -> None:
         self._adjusted(Change(0.0, self.limit.value, limit.value, "as told"))
@@ -170,6 +165,11 @@ class Engine:
         else:
             self._feeder.bound(limit)
         self._stirred()
+
+    @property
+    def _bound(self) -> int:
+        """What is allowed now, by the limit and by what this machine bears."""
+        return self._gate.bound if self._feeder.submitted is None else self.limit.value
 
     @property
     def rate(self) -> float | None:

@@ -338,7 +338,9 @@ def _is_of_source(outcome: Outcome | Submitted) -> bool:
 
 
 def _gone(failure: Failure, seconds: float) -> str:
+    away = failure.kind is Kind.UNAVAILABLE
+    what = "The service has been away" if away else "No call was answered as it should be"
     return (
-        f"The service has been away for {seconds:.0f} s: {failure.message.rstrip('.')}. Everything "
-        "recorded is kept; continue when it is back."
+        f"{what} for {seconds:.0f} s: {failure.message.rstrip('.')}. Everything recorded is kept; "
+        f"continue when {'it is back' if away else 'that is mended'}."
     )

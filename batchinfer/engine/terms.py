@@ -14,7 +14,7 @@ from batchinfer.retry import RetryPolicy
 
 SourceAway: TypeAlias = Callable[[Item], Awaitable[str | None]]
 """Looks at the source of an item whose file cannot be read: why it is away, None when it is there.
-"""  # noqa: D205, D209 - one thought
+"""
 
 SHARE_FROM = 20
 """Finished items from which on a share of failures means anything."""
@@ -31,7 +31,7 @@ class Terms:
     """The same for a service that has answered before (an outage)."""
     first_answer: float | None = None
     """How long a service that accepts calls may be silent before it ever answered; None: for ever.
-    """  # noqa: D205, D209 - one thought
+    """
     deadline: float | None = None
     """How long an item may take with all its attempts: no retry begins later."""
     hedge: bool = True

@@ -2,8 +2,8 @@
 
 Rules that decide and things that do are kept apart. Pure are the rules: what an ended attempt says
 (`signs`), the limit (`limit`, `adaptive`), what this machine bears (`own_limit`), the service's
-health (`health`), whether refusals have one cause (`circuit`), the budget of retries (`budget`), the
-pace (`pace`). The one thing that does is the `gate`.
+health (`health`), whether refusals have one cause (`circuit`), the budget of retries (`budget`),
+the pace (`pace`). The one thing that does is the `gate`.
 """
 
 from batchinfer.flow.adaptive import Adaptive

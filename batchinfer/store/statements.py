@@ -162,6 +162,26 @@ CREATE TEMP VIEW inputs AS
 SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
 """
 """What a run of an older version keeps of them."""
+SPREAD = """
+SELECT files FROM items
+JOIN (SELECT coalesce(max(position), 0) AS last FROM items) AS span
+WHERE items.position IN (SELECT 1 + value * (last - 1) / :steps FROM json_each(:parts))
+"""
+PENDING_SPREAD = """
+SELECT (
+    SELECT files FROM items INDEXED BY items_pending
+    WHERE state = 'pending' AND position >= first + part.value * (last - first) / :steps
+    ORDER BY position LIMIT 1
+)
+FROM json_each(:parts) AS part, (
+    SELECT min(position) AS first, max(position) AS last FROM items INDEXED BY items_pending
+    WHERE state = 'pending'
+)
+WHERE first IS NOT NULL
+"""
+FILES_OF = """
+SELECT position, files FROM items WHERE position > ? ORDER BY position LIMIT ?
+"""
 KEYS_WITH = """
 SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key
 ORDER BY path = :key DESC, abs(length(key) - length(:key)), position LIMIT 3
