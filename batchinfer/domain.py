@@ -147,6 +147,8 @@ class Reply:
     """Seconds on the server, where it tells (`X-Duration-Seconds`)."""
     inputs: tuple[Digest, ...] = ()
     """The files that the attempt sent. Async mode: they stand in its `Submitted`."""
+    lease: object = field(default=None, repr=False, compare=False)
+    """Holds the part of the memory budget that it takes, until nobody needs the reply any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,9 @@ class Failure:
     """What the service wrote, if anything, secrets redacted."""
     sent: bool = True
     """False: the item could not be sent as it is; nothing was heard of the service."""
+    shared: bool = False
+    """It may have one cause for all items (the source is away, everybody is refused): no verdict on
+    this item until that is known."""
     inputs: tuple[Digest, ...] = ()
     """As in `Reply`."""
 

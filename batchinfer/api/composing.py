@@ -13,19 +13,22 @@ from typing import TypeVar, TypeVarTuple, Unpack
 import anyio.to_thread
 
 from batchinfer.api.job import Half, Job
-from batchinfer.api.preparing import checked, held, items_of, known, source_of
+from batchinfer.api.outage import as_outage, source_away
+from batchinfer.api.preparing import checked, held, is_gone, items_of, known, source_of
 from batchinfer.api.reaching import bucket_of, service_of
 from batchinfer.api.validating import validated
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, Config, Percent, Resolved, ServiceAccess
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine, ReadPage, Terms
-from batchinfer.errors import ConfigError, FatalError, RunAborted, StoreError
-from batchinfer.flow import Adaptive, Fixed, Gate, Limit, Pace
+from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError, StoreError
+from batchinfer.flow import Adaptive, Fixed, Gate, Limit, OwnLimit, Pace
+from batchinfer.machine import OPEN_FILES, calls_at_once, open_files, raise_open_files
 from batchinfer.oscar.names import new_run_id
 from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
 from batchinfer.retry import RetryPolicy
 from batchinfer.sources import Sources
+from batchinfer.sources.presence import SourcePresence
 from batchinfer.store.sqlite import SqliteStore
 
 T = TypeVar("T")
@@ -36,6 +39,9 @@ GRACE = 30.0
 MOST = {Mode.SYNC: 512, Mode.ASYNC: 1_000}
 """What an adaptive limit goes up to, unless told: each costs a connection, or a Kubernetes job that
 the cluster keeps for a month (contract section 2)."""
+USUAL = 64
+"""Calls at once that a run may well come to need, if nothing else is said."""
+SHORT = "no more files may be open (ulimit -n)"
 UPLOADS = 16
 """Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
 
@@ -52,11 +58,15 @@ async def opened(
     config, resolved = checked(job, info)
     if job.clean and resolved.mode is Mode.SYNC:
         raise ConfigError("--clean is for async mode: in sync mode there is nothing in a bucket.")
+    raise_open_files()
     with held(job.run):
-        source, read = await _elsewhere(source_of, job, resolved, job.run), None
-        if source is not None:
-            items = await _elsewhere(items_of, source, job.run)
-            read = _pages(items, source, observer)
+        try:
+            source, read = await _elsewhere(source_of, job, resolved, job.run), None
+            if source is not None:
+                items = await _elsewhere(items_of, source, job.run)
+                read = _pages(items, source, observer, job.run)
+        except SourceError as error:
+            raise as_outage(job.run, error) if is_gone(job, info) else error from None
         help_ = await validated(job, config, resolved, source, observer)
         if info is None:
             made = _made(job.run, config, resolved.mode, source)
@@ -65,18 +75,20 @@ async def opened(
             opening = SqliteStore.open(job.run)
         async with (
             opening as store,
-            _carriers(resolved, store.info.id, clean=job.clean) as (backend, watcher),
+            _carriers(resolved, store.info.id, job.run, clean=job.clean) as (backend, watcher),
         ):
             await store.begin(config.params)
             if help_ is not None:
                 await store.keep_help(help_)
-            for notice in resolved.notices:
+            most = calls_at_once()
+            for notice in (*resolved.notices, *_fewer(resolved, most)):
                 observer.notify(notice)
             submits = job.half is not Half.COLLECT
             yield Engine(
                 store=store,
-                gate=_gate(resolved),
+                gate=_gate(resolved, most),
                 submitted=limit_of(resolved) if resolved.mode is Mode.ASYNC else None,
+                source_away=source_away(job.run, store.info.sources),
                 observer=observer,
                 backend=backend if submits else None,
                 read=read if submits else None,
@@ -107,25 +119,52 @@ def _terms(resolved: Resolved, limit: int | None) -> Terms:
     )
 
 
-def _gate(resolved: Resolved) -> Gate:
-    limit = Fixed(UPLOADS) if resolved.mode is Mode.ASYNC else limit_of(resolved)
-    return Gate(limit, Pace(resolved.rate) if resolved.rate else None)
+def _gate(resolved: Resolved, most: int | None) -> Gate:
+    if resolved.mode is Mode.ASYNC:
+        limit: Limit = Fixed(UPLOADS)
+    else:
+        limit = limit_of(resolved, most)
+    pace = Pace(resolved.rate) if resolved.rate else None
+    return Gate(limit, pace, own=OwnLimit(most))
 
 
-def limit_of(resolved: Resolved) -> Limit:
-    """The limit as configured: a number that stays, or one that adapts within its bounds."""
+def _fewer(resolved: Resolved, most: int | None) -> Iterator[Notice]:
+    """Says so when this machine allows fewer calls at once than were asked for."""
+    asked = resolved.concurrency
+    wanted = UPLOADS if resolved.mode is Mode.ASYNC else max(asked.lowest, asked.highest or USUAL)
+    if most is not None and most < wanted:
+        yield Notice(
+            OPEN_FILES,
+            f"This process may have {open_files():,} files open: at most {most:,} calls are made "
+            "at once. To allow more, run `ulimit -n 4096` first, or ask the administrator.",
+        )
+
+
+def limit_of(resolved: Resolved, most: int | None = None) -> Limit:
+    """The limit as configured: a number that stays, or one that adapts within its bounds.
+
+    `most`: what this machine allows.
+    """
     lowest, highest = resolved.concurrency.lowest, resolved.concurrency.highest
     if lowest == highest:
         return Fixed(lowest)
     patient = resolved.mode is Mode.ASYNC
-    return Adaptive(lowest, highest or MOST[resolved.mode], patient=patient)
+    highest = highest or MOST[resolved.mode]
+    if most is None or most >= highest:
+        return Adaptive(lowest, highest, patient=patient)
+    return Adaptive(min(lowest, most), most, patient=patient, bound=SHORT)
 
 
-def _pages(items: Iterator[Item], source: Sources, observer: Observer) -> ReadPage:
+def _pages(items: Iterator[Item], source: Sources, observer: Observer, run: Path) -> ReadPage:
     told: set[Notice] = set()
 
     async def read(size: int) -> list[Item]:
-        page = await _elsewhere(_take, items, size)
+        try:
+            page = await _elsewhere(_take, items, size)
+        except SourceError as error:
+            if not SourcePresence(source.specs).all_there():
+                raise as_outage(run, error) from None
+            raise
         for notice in source.notices:
             if notice not in told:
                 told.add(notice)
@@ -153,7 +192,7 @@ def _made(run: Path, config: Config, mode: Mode, source: Sources | None) -> RunI
 
 @asynccontextmanager
 async def _carriers(
-    resolved: Resolved, run_id: str, *, clean: bool
+    resolved: Resolved, run_id: str, run: Path, *, clean: bool
 ) -> AsyncIterator[tuple[Backend | None, Watcher | None]]:
     # Imported here: most of what reads a run needs neither aiohttp nor aiobotocore.
     from batchinfer.backends.bucket import BucketBackend  # noqa: PLC0415
@@ -173,6 +212,8 @@ async def _carriers(
                     send_timeout=resolved.send_timeout,
                     first_byte_timeout=resolved.first_byte_timeout,
                     memory=resolved.memory,
+                    max_reply=resolved.max_reply,
+                    spool=run,
                     bandwidth=resolved.bandwidth,
                 ) as backend:
                     yield backend, None

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from batchinfer.api.job import Half, Job
+from batchinfer.backends.proxies import proxy_before
 from batchinfer.config import Config, Resolved, differences, from_stored, load, resolve
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.errors import ConfigError, RunMismatch, SourceError, StoreError
@@ -79,6 +80,7 @@ def checked(job: Job, info: RunInfo | None) -> tuple[Config, Resolved]:
     """The configuration, complete and fit for the run. Raises ConfigError, RunMismatch."""
     config = configured(job, info)
     resolved = resolve(config, job.env)
+    proxy_before(resolved.access.endpoint)  # said now if it is none
     if job.half is not Half.BOTH and resolved.mode is Mode.SYNC:
         raise ConfigError(
             f"{job.half} is a half of async mode, but this run is in sync mode. Use --mode async "
@@ -109,6 +111,14 @@ def source_of(job: Job, resolved: Resolved, home: Path) -> Sources | None:
     )
     source.check()
     return source
+
+
+def is_gone(job: Job, info: RunInfo | None) -> bool:
+    """Whether what cannot be read is what the run has begun with, so that it is away."""
+    if info is None:
+        return False
+    here = {spec if spec == "-" else os.path.abspath(spec) for spec in job.sources}  # noqa: PTH100
+    return here <= set(info.sources)
 
 
 def items_of(source: Sources, run: Path) -> Iterator[Item]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchinfer._version import __version__
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, ServiceAccess
 from batchinfer.domain import Json
-from batchinfer.flow.cargo import MEMORY
+from batchinfer.flow.cargo import MAX_REPLY, MEMORY
+from batchinfer.machine import calls_at_once
+
+CONNECTIONS = 64
+"""To the bucket's store, at most; fewer where fewer files may be open."""
 
 if TYPE_CHECKING:
     from batchinfer.backends.http import HttpBackend
@@ -30,6 +35,8 @@ def service_of(
     send_timeout: float = 60.0,
     first_byte_timeout: float | None = None,
     memory: int = MEMORY,
+    max_reply: int = MAX_REPLY,
+    spool: Path | None = None,
     bandwidth: float | None = None,
 ) -> AbstractAsyncContextManager[HttpBackend]:
     """The service, called for at most `timeout` seconds. All else, and errors: `http_backend`."""
@@ -46,6 +53,8 @@ def service_of(
         send_timeout=send_timeout,
         first_byte_timeout=first_byte_timeout,
         memory=memory,
+        max_reply=max_reply,
+        spool=spool,
         bandwidth=bandwidth,
         redact=redact,
         user_agent=f"batchinfer/{__version__}",
@@ -59,6 +68,7 @@ def bucket_of(
     patience: float = 60.0,
     send_timeout: float = 60.0,
     bandwidth: float | None = None,
+    concurrency: int = CONNECTIONS,
 ) -> AbstractAsyncContextManager[S3Bucket]:
     """The bucket, waited for at most `patience` seconds. All else, and errors: `s3_bucket`."""
     from batchinfer.backends.s3 import s3_bucket  # noqa: PLC0415
@@ -75,4 +85,5 @@ def bucket_of(
         patience=patience,
         send_timeout=send_timeout,
         bandwidth=bandwidth,
+        concurrency=min(concurrency, calls_at_once() or concurrency),
     )

@@ -13,7 +13,8 @@ Time that we make ourselves wait (`--bandwidth`) counts for none of them.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 
@@ -49,6 +50,17 @@ class Deadlines:
         """So long it is ourselves who keep the call waiting."""
         self._ends += seconds
         self._set()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """As long as the block lasts it is ourselves who keep the call waiting."""
+        began = self._loop.time()
+        with suppress(RuntimeError):
+            self.alarm.reschedule(None)
+        try:
+            yield
+        finally:
+            self.put_off(self._loop.time() - began)
 
     def sent(self) -> None:
         """The whole body has gone out."""

@@ -5,7 +5,8 @@ thread per item reads all its files and builds the whole body. A read that hangs
 when its attempt is cancelled. Large files are encoded as they are read, into memory that the system
 has back at once (malloc would keep it): only the payload itself is ever held. The sha256 of each
 file is taken of the bytes that go into the body, there and then. What is wrong with a file is a
-`Failure` of its item:
+`Failure` of its item (`shared` where it may be its source that is away); that this process can open
+no more files, or has no memory left, is a shortage and the fault of no item (`machine`):
 
 ===============  ================================================================================
 file_missing     it is not there (any more)
@@ -32,6 +33,7 @@ from typing import Final, TypeAlias, TypeVar
 from batchinfer.backends.threads import PATIENCE, Threads
 from batchinfer.domain import Digest, Failure, InputFile, Item, Json, Kind, Mode
 from batchinfer.flow.cargo import Room
+from batchinfer.machine import shortage
 from batchinfer.oscar.payload import FileContent, Sendable, base64, build, file_format, sendable
 
 LIMIT: Final = 1 << 30
@@ -46,8 +48,8 @@ CHUNK: Final = 3 << 16
 Body: TypeAlias = bytes | memoryview
 _T = TypeVar("_T", bound=Sized)
 
-_PASSING: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE})
-"""Troubles of a network file system, or too many open files: may be gone at the next attempt."""
+_PASSING: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN})
+"""Troubles of a disk or a network file system: may be gone at the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ class Loader:
             )
         except TimeoutError:
             return _hung(item.files[0], self._patience)
+        except (OSError, MemoryError, RuntimeError) as error:
+            if short := shortage(error):
+                return short
+            raise
         if room is not None and not isinstance(loaded, Failure):
             room.shrink(len(loaded.body))
         return loaded
@@ -272,21 +278,31 @@ def _hung(file: InputFile, seconds: float) -> Failure:
         f"reading it took longer than {seconds:g} s",
         "Check whether its disk or file server answers",
         Kind.TRANSIENT,
+        shared=True,
     )
 
 
 def _unreadable(file: InputFile, error: OSError) -> Failure:
+    if short := shortage(error):
+        return short
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return _failure("file_missing", file, "it is not there", _REMOVE)
+        return _failure("file_missing", file, "it is not there", _REMOVE, shared=True)
     kind = Kind.TRANSIENT if error.errno in _PASSING else Kind.PERMANENT
     what = f"it cannot be read ({error.strerror or type(error).__name__})"
-    return _failure("file_unreadable", file, what, _REMOVE, kind)
+    return _failure("file_unreadable", file, what, _REMOVE, kind, shared=True)
 
 
 def _failure(
-    code: str, file: InputFile, what: str, advice: str, kind: Kind = Kind.PERMANENT
+    code: str,
+    file: InputFile,
+    what: str,
+    advice: str,
+    kind: Kind = Kind.PERMANENT,
+    *,
+    shared: bool = False,
 ) -> Failure:
-    return Failure(code=code, message=f"{_shown(file.path)}: {what}. {advice}", kind=kind)
+    message = f"{_shown(file.path)}: {what}. {advice}"
+    return Failure(code=code, message=message, kind=kind, shared=shared)
 
 
 def _shown(path: str) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -27,20 +28,22 @@ from batchinfer.backends.files import Body, Loader
 from batchinfer.backends.http_troubles import explain
 from batchinfer.backends.proxies import proxy_for
 from batchinfer.backends.redact import Redactor
+from batchinfer.backends.replies import QUICK, ReplyReader, read_head
 from batchinfer.backends.sending import Sending
 from batchinfer.domain import Digest, Failure, Item, Json, Mode, Outcome, Reply
 from batchinfer.errors import FatalError
-from batchinfer.flow.cargo import MEMORY, Cargo, Room
+from batchinfer.flow.cargo import MAX_REPLY, MEMORY, Cargo, Room
 from batchinfer.flow.pace import Bandwidth
+from batchinfer.machine import shortage
 from batchinfer.oscar import payload, reply, status
 from batchinfer.oscar.faults import raise_if_hopeless
 from batchinfer.oscar.schema import helped
 from batchinfer.ports import Clock
 
-REPLY_LIMIT: Final = 1 << 30
-"""Bytes of a reply, decompressed; more is not read."""
-QUICK: Final = 1 << 16
-"""Bytes that are read on the event loop; more would make others wait."""
+OK: Final = 200
+"""The one status whose body decides."""
+LONGEST_HEADER: Final = 1 << 16
+"""Bytes of a header, or of all of a status line."""
 
 
 @asynccontextmanager
@@ -55,19 +58,22 @@ async def http_backend(
     send_timeout: float = 60.0,
     first_byte_timeout: float | None = None,
     memory: int = MEMORY,
+    spool: Path | None = None,
     bandwidth: float | None = None,
     ca_file: str | None = None,
     verify: bool = True,
-    reply_limit: int = REPLY_LIMIT,
+    max_reply: int = MAX_REPLY,
     user_agent: str = "batchinfer",
     clock: Clock = time.time,
 ) -> AsyncIterator[HttpBackend]:
     """A backend that calls `endpoint`; its connections live as long as the context.
 
     `timeout`: seconds of a whole call; of its stages: see `Timeouts`. `memory`: bytes of files that
-    are read and sent at a time. `bandwidth`: bytes that are sent per second, at most. There are as
-    many connections as calls: whoever calls bounds them. A proxy is taken from the environment,
-    once. Raises FatalError (`bad_endpoint`) and ConfigError (`ca_file`).
+    are read and sent, and of replies that are read, at a time. `max_reply`: bytes of one reply, at
+    most. `spool`: the folder where large ones are kept while they are read. `bandwidth`: bytes that
+    are sent per second, at most. There are as many connections as calls: whoever calls bounds them.
+    A proxy is taken from the environment, once. Raises FatalError (`bad_endpoint`) and ConfigError
+    (`ca_file`, the proxy).
     """
     url = _url(endpoint)
     secure = url.scheme == "https"
@@ -82,7 +88,9 @@ async def http_backend(
         },
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=proxy_for(url.scheme, url.host or ""),
+        proxy=proxy_for(url.scheme, url.host or "", url.port),
+        max_line_size=LONGEST_HEADER,
+        max_field_size=LONGEST_HEADER,
     ) as session:
         yield HttpBackend(
             session=session,
@@ -92,7 +100,7 @@ async def http_backend(
             cargo=Cargo(memory),
             bandwidth=Bandwidth(bandwidth) if bandwidth else None,
             redact=redact,
-            reply_limit=reply_limit,
+            replies=ReplyReader(max_reply, spool),
             clock=clock,
         )
 
@@ -110,7 +118,7 @@ class HttpBackend:
         cargo: Cargo,
         bandwidth: Bandwidth | None,
         redact: Redactor,
-        reply_limit: int,
+        replies: ReplyReader,
         clock: Clock,
     ) -> None:
         self._session = session
@@ -120,7 +128,7 @@ class HttpBackend:
         self._cargo = cargo
         self._bandwidth = bandwidth
         self._redact = redact
-        self._reply_limit = reply_limit
+        self._replies = replies
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
@@ -130,6 +138,14 @@ class HttpBackend:
 
     async def attempt(self, item: Item, number: int) -> Outcome:  # noqa: ARG002 - the port's
         """One call. See `ports.Backend`."""
+        try:
+            return await self._attempt(item)
+        except (MemoryError, RuntimeError) as error:
+            if short := shortage(error):
+                return short
+            raise
+
+    async def _attempt(self, item: Item) -> Outcome:
         with self._cargo.room() as room:
             loaded = await self._loader.load_into(room, item)
             if isinstance(loaded, Failure):
@@ -137,7 +153,9 @@ class HttpBackend:
             body, inputs = self._sending(loaded.body, room), loaded.inputs
             del loaded  # what has been sent shall be held by nobody
             outcome = await self._call(body, inputs)
-        return outcome if isinstance(outcome, Reply) else replace(outcome, inputs=inputs)
+        if isinstance(outcome, Reply) or not outcome.sent:
+            return outcome
+        return replace(outcome, inputs=inputs)
 
     async def help(self) -> str | Failure:
         """What the service answers when it is asked for the model's help (contract section 3).
@@ -150,6 +168,15 @@ class HttpBackend:
         return Sending(body, patience=self._timeouts.send, bandwidth=self._bandwidth, room=room)
 
     async def _call(self, body: Sending, inputs: tuple[Digest, ...] = ()) -> Outcome:
+        with self._cargo.room() as room:
+            outcome = await self._answer(body, room, inputs)
+            if isinstance(outcome, Reply) and (
+                lease := room.lease(self._loop.call_soon_threadsafe)
+            ):
+                return replace(outcome, lease=lease)
+            return outcome
+
+    async def _answer(self, body: Sending, room: Room, inputs: tuple[Digest, ...]) -> Outcome:
         began = self._now()
         body.deadlines = deadlines = Deadlines(self._timeouts)
         try:
@@ -159,12 +186,18 @@ class HttpBackend:
             ):
                 deadlines.answered()
                 self.ahead = ahead_of(response.headers.get("Date"), self._clock())
-                answer = await self._read(response)
+                body.done()  # an early answer: nobody waits for room that he holds himself
+                if response.status == OK:
+                    answer = await self._replies.read(response, room, deadlines)
+                else:
+                    answer = await read_head(response, status.LOG)
+                if answer is None:
+                    response.close()
         except (aiohttp.ClientError, OSError) as error:
             return _decide(explain(deadlines.told(error), self._url, self._timeouts))
         if answer is None:
-            return self._too_large()
-        if response.status == 200:  # noqa: PLR2004 - the one status whose body decides
+            return self._too_large(response)
+        if response.status == OK:
             return await self._understand(answer, response, inputs)
         return _decide(
             status.judge(
@@ -176,17 +209,6 @@ class HttpBackend:
                 location=response.headers.get("Location"),
             )
         )
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """The whole body; None when it is too large (counted here: it may have been compressed)."""
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := await response.content.readany():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._reply_limit:
-                return None
-        return b"".join(chunks)
 
     async def _understand(
         self, body: bytes, response: aiohttp.ClientResponse, inputs: tuple[Digest, ...]
@@ -224,11 +246,14 @@ class HttpBackend:
     def _outcome(self, body: bytes) -> Outcome:
         return raise_if_hopeless(reply.read_body(self._redact.data(body)))
 
-    def _too_large(self) -> Failure:
+    def _too_large(self, response: aiohttp.ClientResponse) -> Failure:
+        most, size = self._replies.most, response.content_length
+        announced = "" if size is None or size <= most else f" ({size:,} bytes)"
         return Failure(
             code="reply_too_large",
-            message=f"the reply is larger than {self._reply_limit:,} bytes and was not read: let "
-            "the model return less, or use --mode async",
+            message=f"the reply is larger than {most:,} bytes{announced} and was not read: let the "
+            "model return less, or raise --max-reply and run `batchinfer retry RUN --code "
+            "reply_too_large`",
         )
 
 

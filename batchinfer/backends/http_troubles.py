@@ -1,14 +1,16 @@
 """What can go wrong with a call before its answer is here, and what it means.
 
-One table, `TROUBLES`: exceptions are told apart by their type, never by their text. What an answer
-says is judged elsewhere (`oscar.status`, `oscar.reply`).
+One table, `TROUBLES`: exceptions are told apart by their type and the types of their causes, never
+by their text. What an answer says is judged elsewhere (`oscar.status`, `oscar.reply`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp import http_exceptions as http
 from yarl import URL
 
 from batchinfer.backends import tls
@@ -16,6 +18,14 @@ from batchinfer.backends.deadlines import NoFirstByte, Timeouts
 from batchinfer.backends.sending import SendStalled
 from batchinfer.domain import Failure, Kind
 from batchinfer.errors import FatalError
+from batchinfer.machine import shortage
+from batchinfer.oscar import status
+
+DecompressSizeError: type[Exception] = getattr(
+    http, "DecompressSizeError", http.ContentEncodingError
+)
+"""Not in older versions of aiohttp."""
+_WANTS_PASSWORD = 407
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,26 @@ class Trouble:
 
 
 TROUBLES: tuple[Trouble, ...] = (
+    Trouble(
+        (http.ContentEncodingError, DecompressSizeError),
+        "bad_response",
+        Kind.TRANSIENT,
+        "the answer of {host} cannot be unpacked: its Content-Encoding is not what it says, or is "
+        "none that is known here. If this goes on, look at the service, or what stands before it",
+    ),
+    Trouble(
+        (http.LineTooLong,),
+        "bad_response",
+        Kind.TRANSIENT,
+        "a header of the answer of {host} is too long to be read (more than 64 kB): look at the "
+        "service, or what stands before it",
+    ),
+    Trouble(
+        (http.BadStatusLine, http.InvalidHeader, http.BadHttpMessage),
+        "bad_response",
+        Kind.TRANSIENT,
+        "what {host} answers is no HTTP: check the endpoint, and whether http or https is right",
+    ),
     Trouble(
         (aiohttp.ClientConnectorDNSError,),
         "unreachable",
@@ -94,10 +124,19 @@ TROUBLES: tuple[Trouble, ...] = (
 def explain(error: Exception, url: URL, timeouts: Timeouts) -> Failure | FatalError:
     """What follows from an exception of a call to `url`. A FatalError is returned, not raised."""
     host = _shown(url)
+    if short := shortage(error):
+        return short
+    if isinstance(error, aiohttp.InvalidURL):
+        return FatalError("bad_endpoint", f"{host}, or its proxy, is no address that can be called")
+    if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _WANTS_PASSWORD:
+        judged = status.judge(error.status, b"", elapsed=0, now=0)
+        assert judged is not None  # noqa: S101 - None is for 200
+        return judged
     cause = getattr(error, "os_error", None)
     if distrust := tls.trouble(cause):
         return FatalError("tls", f"{host} cannot be trusted: {distrust}. {tls.ADVICE}")
-    trouble = next(row for row in TROUBLES if isinstance(error, row.types))
+    causes = _causes(error)
+    trouble = next(row for row in TROUBLES if any(isinstance(each, row.types) for each in causes))
     message = trouble.message.format(
         host=host,
         why=_why(error, cause),
@@ -107,6 +146,15 @@ def explain(error: Exception, url: URL, timeouts: Timeouts) -> Failure | FatalEr
         first_byte=timeouts.first_byte or 0,
     )
     return Failure(code=trouble.code, message=message, kind=trouble.kind)
+
+
+def _causes(error: BaseException) -> Sequence[BaseException]:
+    """The error and what it came from; of what broke off half-way only itself."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    broke_off = (http.TransferEncodingError, http.ContentLengthError)
+    return causes[:1] if isinstance(causes[-1], broke_off) else causes
 
 
 def _why(error: Exception, cause: OSError | None) -> str:

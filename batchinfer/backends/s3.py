@@ -28,7 +28,7 @@ from botocore.parsers import ResponseParserError
 from batchinfer.backends import s3_codes, tls
 from batchinfer.backends.files import Body
 from batchinfer.backends.objects import BucketUnreachable, Entry, Page
-from batchinfer.backends.proxies import proxy_for
+from batchinfer.backends.proxies import proxy_before
 from batchinfer.backends.redact import Redactor
 from batchinfer.backends.sending import Sending
 from batchinfer.domain import Failure
@@ -252,12 +252,8 @@ class S3Bucket:
 
 
 def _proxies(endpoint: str) -> dict[str, str]:
-    try:
-        url = urlsplit(endpoint)
-        proxy = proxy_for(url.scheme, url.hostname or "")
-    except ValueError:  # no address at all: aiobotocore says so, too
-        return {}
-    return {url.scheme: proxy} if proxy else {}
+    proxy = proxy_before(endpoint)  # None, too, for no address at all: aiobotocore says so
+    return {urlsplit(endpoint).scheme: proxy} if proxy else {}
 
 
 def _code(error: boto.ClientError) -> str:

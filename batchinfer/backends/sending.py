@@ -66,11 +66,15 @@ class Sending(aiohttp.Payload):
             await writer.write(self._value)
         else:
             await self._in_pieces(writer)
+        self.done()
+        if self.deadlines is not None:
+            self.deadlines.sent()
+
+    def done(self) -> None:
+        """Nobody needs the body any more: give its room back."""
         self._value = b""
         if self._room is not None:
             self._room.leave()
-        if self.deadlines is not None:
-            self.deadlines.sent()
 
     async def _in_pieces(self, writer: AbstractStreamWriter) -> None:
         view = memoryview(self._value)

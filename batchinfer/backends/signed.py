@@ -21,7 +21,7 @@ from yarl import URL
 
 from batchinfer.backends import tls
 from batchinfer.backends.clocks import ahead_of
-from batchinfer.backends.proxies import proxy_for
+from batchinfer.backends.proxies import proxy_before
 from batchinfer.ports import Clock
 
 EVENTS: Final = {"events": "s3:ObjectCreated:*", "ping": "1", "prefix": "outputs/", "suffix": ""}
@@ -70,7 +70,7 @@ async def ask(
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=ssl),
         timeout=timeout,
-        proxy=proxy_for(parts.scheme, parts.hostname or ""),
+        proxy=proxy_before(url),
     ) as session:
         try:
             async with session.get(

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -46,13 +47,14 @@ class Threads:
     async def run(self, work: Callable[[], T], patience: float = PATIENCE) -> T:
         """What `work` returns or raises. Cancelled, it is left to itself.
 
-        So it is after `patience` seconds; then TimeoutError is raised.
+        So it is after `patience` seconds; then TimeoutError is raised. Raises RuntimeError when no
+        thread can be started.
         """
+        if not self._count:
+            self._start()
         job = _Job(work, self._loop.create_future(), patience)
         self._waited_for[job] = None
         self._jobs.put(job)
-        if not self._count:
-            self._start()
         if not self._watching:
             self._watching = True
             self._loop.call_later(LATE, self._watch)
@@ -65,8 +67,8 @@ class Threads:
     # On the loop ---------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._count += 1
         threading.Thread(target=self._work, name="batchinfer", daemon=True).start()
+        self._count += 1
 
     def _watch(self) -> None:
         """One timer for all work: a timer for each would cost as much as many a piece of it."""
@@ -75,7 +77,8 @@ class Threads:
             if now > job.until:
                 job.give_up()
         if self._jobs.qsize() and self._count < self._most and now - self._reached > LATE:
-            self._start()
+            with suppress(RuntimeError):  # no thread to be had: those that are there go on
+                self._start()
         self._watching = bool(self._waited_for)
         if self._watching:
             self._loop.call_later(LATE, self._watch)

@@ -22,6 +22,7 @@ import click
 
 from batchinfer._version import __version__
 from batchinfer.errors import BatchInferError
+from batchinfer.machine import raise_open_files
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
 
@@ -114,6 +115,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign is no reason to fail
             stream.reconfigure(errors="backslashreplace")
+    raise_open_files()
     return _flushed(_done(args))
 
 

@@ -35,12 +35,12 @@ from batchinfer.engine.collect import Collector, Rhythm
 from batchinfer.engine.feed import Feeder, ReadPage
 from batchinfer.engine.live import Lives
 from batchinfer.engine.record import News, Recorder
-from batchinfer.engine.terms import Terms, Tools
+from batchinfer.engine.terms import SourceAway, Terms, Tools
 from batchinfer.errors import FatalError, RunAborted
 from batchinfer.flow import Change, Condition, Gate, Limit, Pace, Sample
 from batchinfer.ports import Adjusted, Backend, Clock, Observer, Progress, Recorded, Store, Watcher
 
-__all__ = ["Engine", "ReadPage", "Rhythm", "Terms"]
+__all__ = ["Engine", "ReadPage", "Rhythm", "SourceAway", "Terms"]
 
 
 class Engine:
@@ -50,7 +50,8 @@ class Engine:
     a `watcher`, and a limit of objects `submitted` and unfinished beside the gate's, which is then
     one of uploads; without `collects` it only finds what was submitted before (submit only).
     `clock` is the wall clock; durations are the event loop's. `recorded` is awaited after each
-    commit: who is slow there slows down the run, and nothing piles up.
+    commit: who is slow there slows down the run, and nothing piles up. `source_away` tells whether
+    the source is away, for items whose file cannot be read.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Engine:
         terms: Terms | None = None,
         rhythm: Rhythm | None = None,
         recorded: Callable[[Recorded], Awaitable[None]] | None = None,
+        source_away: SourceAway | None = None,
         clock: Clock = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -80,7 +82,7 @@ class Engine:
             terms = replace(terms, hedge=False)
         self._terms = terms
         self._recorder = recorder = Recorder(store, News())
-        tools = Tools(recorder, observer, terms, clock, chance, self._adjusted)
+        tools = Tools(recorder, observer, terms, clock, chance, self._adjusted, source_away)
         self._lives = None if backend is None else Lives(backend, gate, tools)
         self._feeder = Feeder(
             store,
@@ -138,7 +140,7 @@ class Engine:
             self._gate.in_flight,
             not self._feeder.source_open,
             dict(self._recorder.failed_here),
-            None if self._lives is None else self.limit.value,
+            None if self._lives is None else self._bound,
             self.limit.serving,
             self.paused,
         )
@@ -163,6 +165,11 @@ class Engine:
         else:
             self._feeder.bound(limit)
         self._stirred()
+
+    @property
+    def _bound(self) -> int:
+        """What is allowed now, by the limit and by what this machine bears."""
+        return self._gate.bound if self._feeder.submitted is None else self.limit.value
 
     @property
     def rate(self) -> float | None:

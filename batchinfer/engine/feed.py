@@ -156,6 +156,11 @@ class Feeder:
 
     def _done(self) -> bool:
         counts, limit = self._recorder.counts, self.submitted
+        held = 0 if self._lives is None else self._lives.held
+        if self._lives is not None and held == len(self._recorder.alive) > 0:
+            all_fed = not self.source_open and counts.pending == held
+            if all_fed or self._limit_reached():
+                self._lives.settle()
         if self._recorder.alive:
             return False
         if self._limit_reached():

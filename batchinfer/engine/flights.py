@@ -58,6 +58,8 @@ class Life:
     """The budget paid for the attempt in flight."""
     given_up: bool = False
     """An attempt was given up before its time."""
+    looked_at: bool = False
+    """Its file could not be read, and its source was looked at for that reason."""
 
     def waiting(self, now: float) -> float:
         """Seconds that it has found the service away."""

@@ -17,17 +17,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, Item, Kind, Outcome, State, Submitted
+from batchinfer.domain import Attempt, Failure, Item, Kind, Outcome, Record, State, Submitted
 from batchinfer.engine.flights import Flights, Life, Start
 from batchinfer.engine.record import News, record_of
+from batchinfer.engine.suspicion import REFUSED_PATIENCE, Suspicion
 from batchinfer.engine.terms import Tools
 from batchinfer.errors import FatalError
 from batchinfer.flow import Budget, Condition, Gate, Sample, Sign, sign_of
 from batchinfer.ports import Back, Backend, Waiting
 from batchinfer.retry import Decision, Finish, Retry, Wait, decide
+
+LONGEST_WISH: Final = 60.0
+"""Seconds that everybody rests because one answer asked for it (`Retry-After`), at most."""
 
 
 class Lives:
@@ -48,6 +53,7 @@ class Lives:
         self._fresh_last = True
         self._stir = News()
         self._flights = Flights(backend, gate, self._stir, tools)
+        self._suspicion = Suspicion(gate, tools)
         self._hire: Start
         self._rest: Start
         self._over = False
@@ -74,6 +80,16 @@ class Lives:
         self._flights.none_left = True
         self._stir.tell()
 
+    @property
+    def held(self) -> int:
+        """Items that were refused, and whose verdict is held back."""
+        return self._suspicion.held
+
+    def settle(self) -> None:
+        """Nothing but what is held back is left to do: it is the fault of those items."""
+        for life, attempt in self._suspicion.release():
+            self._hire(self._recorder.hand, self._failed(life, attempt))
+
     def give_back(self, count: int) -> Sequence[int]:
         """Let go of so many that are ready, the last first, at most; their positions."""
         freed = [self._ready.pop() for _ in range(min(count, len(self._ready)))]
@@ -81,7 +97,7 @@ class Lives:
 
     def stop(self) -> None:
         """Begin no attempt any more."""
-        self._over = True
+        self._over = self._suspicion.is_over = True
         self._ready.clear()
         self._again.clear()
 
@@ -148,6 +164,16 @@ class Lives:
         now = anyio.current_time()
         sign = self._learn(life, outcome, began, now)
         attempt = Attempt(life.number, at, round(now - began, 3), outcome, life.item.params)
+        if sign is Sign.REFUSED:
+            self._suspicion.hold(life, attempt)
+            self._recorder.news.tell()
+            return
+        if _is_of_source(outcome) and not await self._suspicion.is_items_fault(life):
+            self._ready.append(life)
+            return
+        if sign is Sign.ANSWERED and self._suspicion.circuit.answered(began):
+            for other, refusal in self._suspicion.release():
+                await self._recorder.hand(self._failed(other, refusal))
         decision = self._decide(life, attempt, sign)
         if isinstance(decision, Wait):
             life.waits += 1
@@ -185,10 +211,18 @@ class Lives:
     ) -> Sign | None:
         """Tell flow control how the attempt ended. Raises FatalError: away for too long."""
         sign, health = sign_of(outcome), self._gate.health
-        if sign is None:
+        if sign is None or sign is Sign.LOCAL:
             health.heard_nothing(began, now)
-            return None
-        retry_after = outcome.retry_after if isinstance(outcome, Failure) else None
+            if sign is Sign.LOCAL and isinstance(outcome, Failure):
+                self._suspicion.ran_short(outcome, began, now)
+            return sign
+        self._suspicion.sent(answered=sign is Sign.ANSWERED, now=now)
+        if sign is Sign.REFUSED:
+            if not self._are_all_refused(life, began, now):
+                health.heard_nothing(began, now)
+                return sign
+            sign = Sign.AWAY
+        retry_after = self._wish(outcome, now)
         recovered = health.heard(sign, life.item.position, began, now, retry_after)
         if sign is Sign.ANSWERED:
             self._budget.answered(paid=life.paid)
@@ -218,8 +252,28 @@ class Lives:
             server_seconds=getattr(outcome, "server_seconds", None),
         )
 
+    def _are_all_refused(self, life: Life, began: float, now: float) -> bool:
+        """Whether a refusal is no item's fault; then nobody fails for it, and it is waited out."""
+        circuit, health = self._suspicion.circuit, self._gate.health
+        if not circuit.refused(life.item.position, began) and not health.is_away:
+            return False
+        health.refused(began if circuit.since is None else circuit.since, now)
+        self._ready.extend(other for other, _ in self._suspicion.release())
+        return True
+
+    def _wish(self, outcome: Outcome | Submitted, now: float) -> float | None:
+        """How long the service asked for rest: all rest for it, but not beyond their patience."""
+        if not isinstance(outcome, Failure) or outcome.retry_after is None:
+            return None
+        health = self._gate.health
+        patience = self._terms.patience_with(answered=health.has_answered)
+        return min(outcome.retry_after, LONGEST_WISH, max(patience - health.away(now), 0.0))
+
     def _wait_for(self, failure: Failure, now: float, away: float) -> None:
         patience = self._terms.patience_with(answered=self._gate.health.has_answered)
+        if failure.shared and self._suspicion.circuit.since is not None:
+            patience = min(patience, REFUSED_PATIENCE)
+            away = now - self._suspicion.circuit.since
         if away > patience:
             raise FatalError(failure.code, _gone(failure, away))
         self._absent = (failure.code, now - away)
@@ -230,9 +284,10 @@ class Lives:
         if isinstance(outcome, Submitted):
             return Finish(State.SUBMITTED)
         if isinstance(outcome, Failure) and self._is_absence(outcome, sign):
-            if self._may_wait(life):
+            if sign is Sign.LOCAL or self._may_wait(life):
                 away = replace(outcome, kind=Kind.UNAVAILABLE)
-                return decide(policy, away, life.waits + 1, self._chance())
+                waiting = decide(policy, away, life.waits + 1, self._chance())
+                return waiting if sign is Sign.LOCAL else self._wait_in_time(life, waiting)
             # The service answers others, but never this item: then it is this item's failure.
             outcome = replace(outcome, kind=Kind.TRANSIENT)
         tried = attempt.number - life.item.spared
@@ -243,7 +298,7 @@ class Lives:
         """Whether it says nothing about the item: an outage is no attempt, nor is a refusal, which
         our own searching for the limit may have caused.
         """  # noqa: D205 - one thought
-        if outcome.kind is Kind.UNAVAILABLE or sign is Sign.FULL:
+        if outcome.kind is Kind.UNAVAILABLE or sign in {Sign.FULL, Sign.AWAY}:
             return True
         return sign in {Sign.SLOW, Sign.BROKEN} and self._gate.health.is_away
 
@@ -251,7 +306,23 @@ class Lives:
         if self._gate.health.is_away:
             life.since = None
             return True
-        return life.waiting(anyio.current_time()) <= self._terms.patience
+        now, deadline = anyio.current_time(), self._terms.deadline
+        if deadline is not None and now - life.began >= deadline:
+            return False
+        return life.waiting(now) <= self._terms.patience
+
+    def _wait_in_time(self, life: Life, decision: Decision) -> Decision:
+        """The decision, but nobody waits beyond his patience or his deadline (`Retry-After`)."""
+        if not isinstance(decision, Wait) or self._gate.health.is_away:
+            return decision
+        now = anyio.current_time()
+        left = self._terms.patience - life.waiting(now)
+        if self._terms.deadline is not None:
+            left = min(left, self._terms.deadline - (now - life.began))
+        return Wait(max(0.0, min(decision.delay, left)))
+
+    def _failed(self, life: Life, attempt: Attempt) -> Record:
+        return record_of(life.item.position, attempt, Finish(State.FAILED), self._clock())
 
     def _in_time(self, life: Life, decision: Decision) -> Decision:
         """The decision, unless the item's deadline comes before its next attempt."""
@@ -261,8 +332,15 @@ class Lives:
         return decision if spent < self._terms.deadline else Finish(State.FAILED)
 
 
+def _is_of_source(outcome: Outcome | Submitted) -> bool:
+    """Whether a file could not be read, which may be its source's fault."""
+    return isinstance(outcome, Failure) and outcome.shared and not outcome.sent
+
+
 def _gone(failure: Failure, seconds: float) -> str:
+    away = failure.kind is Kind.UNAVAILABLE
+    what = "The service has been away" if away else "No call was answered as it should be"
     return (
-        f"The service has been away for {seconds:.0f} s: {failure.message.rstrip('.')}. Everything "
-        "recorded is kept; continue when it is back."
+        f"{what} for {seconds:.0f} s: {failure.message.rstrip('.')}. Everything recorded is kept; "
+        f"continue when {'it is back' if away else 'that is mended'}."
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from batchinfer.domain import Item
 from batchinfer.engine.record import Recorder
 from batchinfer.flow import Change
 from batchinfer.ports import Clock, Observer
 from batchinfer.retry import RetryPolicy
+
+SourceAway: TypeAlias = Callable[[Item], Awaitable[str | None]]
+"""Looks at the source of an item whose file cannot be read: why it is away, None when it is there.
+"""
 
 SHARE_FROM = 20
 """Finished items from which on a share of failures means anything."""
@@ -23,6 +29,9 @@ class Terms:
     """How long a service that never answered (cold start) is waited for before the run ends."""
     give_up_after: float = 14_400.0
     """The same for a service that has answered before (an outage)."""
+    first_answer: float | None = None
+    """How long a service that accepts calls may be silent before it ever answered; None: for ever.
+    """
     deadline: float | None = None
     """How long an item may take with all its attempts: no retry begins later."""
     hedge: bool = True
@@ -61,3 +70,5 @@ class Tools:
     """Uniform in [0, 1): the only randomness."""
     adjusted: Callable[[Change | None], None]
     """Told of each limit that moved."""
+    source_away: SourceAway | None = None
+    """None: a source that is always there."""

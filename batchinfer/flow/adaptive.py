@@ -91,13 +91,20 @@ class Adaptive:
     """See the rules above.
 
     `lowest`, `highest`: the bounds it never leaves. `patient`: nobody on the way cuts off who
-    waits, as in async mode.
+    waits, as in async mode. `bound`: why it is not `highest` that was asked for, if so.
     """
 
     def __init__(
-        self, lowest: int = 1, highest: int = 512, start: int = START, *, patient: bool = False
+        self,
+        lowest: int = 1,
+        highest: int = 512,
+        start: int = START,
+        *,
+        patient: bool = False,
+        bound: str = "",
     ) -> None:
         self._lowest, self._highest, self._start = lowest, highest, start
+        self._bound = bound
         self._patient = patient
         self.value = self._within(start)
         self.serving: float | None = None
@@ -233,6 +240,8 @@ class Adaptive:
             self._census.raised(now)
         was, self.value = self._told, self._within(wanted)
         self._told = self.value
+        if self._bound and wanted > self._highest:
+            reason = f"{reason}; {self._bound}"
         return Change(now, was, self.value, reason) if self.value != was else None
 
     def _within(self, wanted: float) -> int:

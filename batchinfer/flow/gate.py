@@ -11,20 +11,27 @@ import anyio
 
 from batchinfer.flow.health import Health
 from batchinfer.flow.limit import Change, Limit
+from batchinfer.flow.own_limit import OwnLimit
 from batchinfer.flow.pace import Pace
 
 
 class Gate:
-    """Lets at most `limit.value` attempts be in flight, started at most as fast as `pace`.
+    """Lets at most `bound` attempts be in flight, started at most as fast as `pace`.
 
     Whoever is let in (`enter`) may make attempt after attempt (`go_on`), until one of the rules is
-    against it: then it leaves. `health` None: a service nobody has heard of yet.
+    against it: then it leaves. `health` None: a service nobody has heard of yet. `own`: what this
+    machine bears; None: anything.
     """
 
     def __init__(
-        self, limit: Limit, pace: Pace | None = None, health: Health | None = None
+        self,
+        limit: Limit,
+        pace: Pace | None = None,
+        health: Health | None = None,
+        own: OwnLimit | None = None,
     ) -> None:
         self.limit = limit
+        self.own = own or OwnLimit()
         self.pace = pace
         self.health = health or Health()
         self.paused = False
@@ -34,9 +41,15 @@ class Gate:
         """Told when the limit begins anew."""
 
     @property
+    def bound(self) -> int:
+        """Attempts allowed in flight now: by the limit, and by what this machine bears."""
+        own = self.own.value
+        return self.limit.value if own is None else min(self.limit.value, own)
+
+    @property
     def is_full(self) -> bool:
         """Whether the limit is reached."""
-        return self.in_flight >= self.limit.value
+        return self.in_flight >= self.bound
 
     @property
     def opens_at(self) -> float | None:
@@ -55,7 +68,7 @@ class Gate:
 
     def go_on(self) -> bool:
         """Begin another attempt on a slot held already; whether that was allowed."""
-        return self.in_flight <= self.limit.value and self._begin()
+        return self.in_flight <= self.bound and self._begin()
 
     def leave(self) -> None:
         """Give a slot back."""

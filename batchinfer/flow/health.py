@@ -166,6 +166,14 @@ class Health:
         self._next = now + max(rest, retry_after or 0.0)
         return False
 
+    def refused(self, since: float, now: float) -> None:
+        """Everybody has been refused since then: it counts as away (`circuit`)."""
+        if self.is_away:
+            return
+        self.condition, self._since, self._closed_at, self._row = Condition.COLD, since, now, None
+        self._sign, self._sign_since = Sign.AWAY, since
+        self._next = now + SHORTEST
+
     def heard_nothing(self, began: float, now: float) -> None:
         """An attempt that began at `began` has ended unsent: it was no probe, nor was it let in."""
         if self._row is not None:

@@ -4,13 +4,17 @@
 outcome               sign
 ====================  ==========================================================================
 reply, submitted      ANSWERED
+refused, and perhaps  REFUSED: a 403, say: of this item or of everybody (`circuit`)
+everybody is
 failure of the model  ANSWERED: the service works, this item does not
 `http_429`,           FULL: more calls than the service takes (contract section 1); nothing was
 `http_503`            computed
 `timeout`             SLOW: the call was given up; its container may be busy for longer still
 unavailable           AWAY: cold, or no connection
 transient, otherwise  BROKEN: a 5xx, a connection that broke
-not sent              None: nothing was heard of the service
+not sent, for want of LOCAL: this machine is short of files, threads or memory (`machine`)
+files or memory here
+not sent, otherwise   None: nothing was heard of the service
 ====================  ==========================================================================
 """
 
@@ -31,6 +35,8 @@ class Sign(StrEnum):
     SLOW = "slow"
     AWAY = "away"
     BROKEN = "broken"
+    REFUSED = "refused"
+    LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,9 @@ def sign_of(outcome: Outcome | Submitted) -> Sign | None:
     if not isinstance(outcome, Failure):
         return Sign.ANSWERED
     if not outcome.sent:
-        return None
+        return Sign.LOCAL if outcome.kind is Kind.UNAVAILABLE else None
+    if outcome.shared:
+        return Sign.REFUSED
     match outcome.kind:
         case Kind.UNAVAILABLE:
             return Sign.AWAY

@@ -47,6 +47,8 @@ class Rule:
     """Only if the call took as long as one of the `CUTS`."""
     last_line: bool = False
     """Quote the body's last line: that is where a traceback says what was wrong."""
+    shared: bool = False
+    """It may hold for all items: see `Failure.shared`."""
 
 
 def _is(status: int) -> range:
@@ -151,12 +153,32 @@ RULES: tuple[Rule, ...] = (
         "too many calls at once (429): with --concurrency auto there will be fewer; a fixed "
         "--concurrency has to be lowered{said}",
     ),
+    *(
+        Rule(
+            _is(status),
+            _ANY,
+            Kind.PERMANENT,
+            "http_{status}",
+            "the service refused what was sent ({status}){said}",
+        )
+        for status in (400, 414, 415, 422)
+    ),
+    Rule(
+        _is(407),
+        _ANY,
+        Kind.PERMANENT,
+        "http_407",
+        "the proxy wants a user name and a password (407): give them in HTTPS_PROXY or HTTP_PROXY, "
+        "as http://user:password@host:port{said}",
+        shared=True,
+    ),
     Rule(
         range(400, 500),
         _ANY,
         Kind.PERMANENT,
         "http_{status}",
-        "the service refused the request ({status}){said}",
+        "the service, or something before it, refused the request ({status}){said}",
+        shared=True,
     ),
     Rule(
         _is(500),
@@ -259,6 +281,7 @@ def judge(
         message=message,
         kind=rule.then,
         retry_after=seconds_to_wait(retry_after, now),
+        shared=rule.shared,
         log=body[:LOG].decode("utf-8", "replace"),
     )
 

@@ -165,6 +165,14 @@ class RunReader:
         """Those of `positions` whose items have a final outcome."""
         return frozenset(row[0] for row in self._rows(sql.FINAL_AT, (encode(list(positions)),)))
 
+    def some_files(self, few: int, steps: int = 64) -> Sequence[InputFile]:
+        """Files of some items, spread over the run: of pending ones, if there are `few` of them."""
+        asked = {"steps": steps, "parts": encode(list(range(steps + 1)))}
+        found = {row[0] for row in self._rows(sql.PENDING_SPREAD, asked)}
+        if len(found) < few:
+            found = {row[0] for row in self._rows(sql.SPREAD, asked)}
+        return [file for files in found for file in decode_files(files)]
+
     def item(self, key: str) -> Detail | None:
         """Everything about one item; None when there is no such key."""
         found = self._rows(sql.ITEM_OF, (key,))

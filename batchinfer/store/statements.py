@@ -199,6 +199,26 @@ OLDER: Final[Mapping[str, tuple[int, str]]] = {
     ),
 }
 """What stands in place of tables in a run of a version before this one."""
+SPREAD = """
+SELECT files FROM items
+JOIN (SELECT coalesce(max(position), 0) AS last FROM items) AS span
+WHERE items.position IN (SELECT 1 + value * (last - 1) / :steps FROM json_each(:parts))
+"""
+PENDING_SPREAD = """
+SELECT (
+    SELECT files FROM items INDEXED BY items_pending
+    WHERE state = 'pending' AND position >= first + part.value * (last - first) / :steps
+    ORDER BY position LIMIT 1
+)
+FROM json_each(:parts) AS part, (
+    SELECT min(position) AS first, max(position) AS last FROM items INDEXED BY items_pending
+    WHERE state = 'pending'
+)
+WHERE first IS NOT NULL
+"""
+FILES_OF = """
+SELECT position, files FROM items WHERE position > ? ORDER BY position LIMIT ?
+"""
 KEYS_WITH = """
 SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key
 ORDER BY path = :key DESC, abs(length(key) - length(:key)), position LIMIT 3

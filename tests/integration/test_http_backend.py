@@ -20,6 +20,7 @@ from batchinfer.backends.http import HttpBackend, http_backend
 from batchinfer.backends.redact import Redactor
 from batchinfer.domain import Failure, InputFile, Item, Kind, Outcome, Reply
 from batchinfer.errors import ConfigError, FatalError
+from batchinfer.oscar.status import LOG
 
 TOKEN = "0123456789abcdef" * 4
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -169,12 +170,19 @@ async def test_a_large_or_compressed_body_is_read_too():
     assert plain == unpacked
 
 
-@pytest.mark.parametrize("status", [200, 500])
-async def test_a_body_beyond_the_limit_is_not_read(status: int):
-    bomb = Answer(status, gzip.compress(bytes(5_000_000)), {"Content-Encoding": "gzip"})
-    failure = await failure_of(bomb, reply_limit=1_000_000)
+async def test_a_body_beyond_the_limit_is_not_read():
+    bomb = Answer(200, gzip.compress(bytes(5_000_000)), {"Content-Encoding": "gzip"})
+    failure = await failure_of(bomb, max_reply=1_000_000)
     assert (failure.code, failure.kind) == ("reply_too_large", PERMANENT)
     assert "1,000,000 bytes" in failure.message
+    assert "--max-reply" in failure.message
+
+
+async def test_of_a_refusal_no_more_than_its_beginning_is_read():
+    bomb = Answer(500, gzip.compress(b"why: " * 1_000_000), {"Content-Encoding": "gzip"})
+    failure = await failure_of(bomb, max_reply=1_000_000)
+    assert (failure.code, failure.kind) == ("http_500", TRANSIENT)
+    assert len(failure.log) == LOG
 
 
 async def test_secrets_are_nowhere_in_what_comes_back(caplog: pytest.LogCaptureFixture):
@@ -306,16 +314,36 @@ async def test_no_connection_in_time():
         Answer(cut=0),
         Answer(body=OK, cut=10),
         Answer(body=OK, cut=100),
-        Answer(body=OK, headers={"Transfer-Encoding": "chunked"}, cut=100),
-        Answer(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
-        Answer(body=OK, headers={"Content-Length": "nonsense"}),
+        Answer(body=OK, cut=200),
     ],
-    ids=["nothing", "half a head", "half a body", "half a chunk", "no gzip", "no HTTP"],
+    ids=["nothing", "half a head", "a head", "half a body"],
 )
 async def test_an_answer_that_breaks_off(answer: Answer):
     failure = await failure_of(answer)
     assert (failure.code, failure.kind) == ("connection_lost", TRANSIENT)
     assert "may still be running on the service" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Answer(body=b"no gzip", headers={"Content-Encoding": "gzip"}), "Content-Encoding"),
+        (Answer(body=b"unknown", headers={"Content-Encoding": "br"}), "Content-Encoding"),
+        (Answer(body=OK, headers={"X-Cookie": "y" * 90_000}), "a header"),
+        (Answer(body=OK, headers={"Content-Length": "nonsense"}), "is no HTTP"),
+        (Answer(body=OK, headers={"Transfer-Encoding": "chunked"}), "is no HTTP"),
+    ],
+    ids=["no gzip", "unknown", "long header", "no length", "two lengths"],
+)
+async def test_an_answer_that_cannot_be_read_is_called_that(answer: Answer, says: str):
+    failure = await failure_of(answer)
+    assert (failure.code, failure.kind) == ("bad_response", TRANSIENT)
+    assert says in failure.message
+
+
+async def test_a_header_of_20_kb_is_no_trouble():
+    outcome, _ = await outcome_of(Answer(body=OK, headers={"X-Cookie": "y" * 20_000}))
+    assert isinstance(outcome, Reply)
 
 
 async def test_an_answer_before_everything_was_sent_is_heard(tmp_path: Path):

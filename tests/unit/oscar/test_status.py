@@ -80,6 +80,12 @@ CASES = [
     Case(404, b"404 page not found\n", "no_serverless", None, "--mode async"),
     Case(404, nginx(b"404 Not Found"), "not_found", None, "compare the endpoint"),
     Case(405, b"", "http_405", PERMANENT, "refused the request (405)"),
+    Case(407, b"", "http_407", PERMANENT, "user:password@host"),
+    Case(410, b"", "http_410", PERMANENT, "or something before it"),
+    Case(414, b"", "http_414", PERMANENT, "refused what was sent (414)"),
+    Case(415, b"", "http_415", PERMANENT, "refused what was sent (415)"),
+    Case(422, b"bad size", "http_422", PERMANENT, "refused what was sent (422): bad size"),
+    Case(451, b"", "http_451", PERMANENT, "or something before it"),
     Case(408, b"Killed process.", "timeout", TRANSIENT, "after 42 s", 42.0),
     Case(413, nginx(b"413 Too Large"), "payload_too_large", PERMANENT, "--mode async"),
     Case(429, b"Concurrent request limit exceeded", "http_429", TRANSIENT, "a fixed --concurrency"),
@@ -135,6 +141,17 @@ def test_a_status_and_its_body_mean_what_the_contract_says(case: Case):
     assert "pw" not in message
     assert "abc" not in message
     assert "{" not in message
+
+
+@pytest.mark.parametrize(
+    ("status", "shared"),
+    [(s, True) for s in (402, 403, 405, 406, 407, 409, 410, 418, 421, 425, 426, 428, 431, 451)]
+    + [(s, False) for s in (400, 413, 414, 415, 422, 429, 500, 502, 503)],
+)
+def test_a_refusal_that_is_not_about_what_was_sent_may_hold_for_all(status: int, shared: bool):
+    judged = judge(status, b"x", elapsed=1.0, now=NOW)
+    assert isinstance(judged, Failure)
+    assert judged.shared is shared
 
 
 def test_every_row_of_the_table_is_the_answer_to_some_case():
