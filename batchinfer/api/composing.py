@@ -189,7 +189,7 @@ async def _carriers(
                         grace=min(GRACE, resolved.timeout / 4),
                         clean=clean,
                     )
-                    loader = Loader(resolved.params, Mode.ASYNC)
+                    loader = Loader(resolved.params, Mode.ASYNC, redact=redact)
                     yield BucketBackend(bucket, loader, run_id, resolved.memory), watcher
     except FatalError as error:  # an address that cannot even be called
         raise RunAborted(error.code, str(error)) from None

@@ -21,6 +21,7 @@ from typing import BinaryIO, Final
 
 from batchinfer.api.preparing import items_of
 from batchinfer.backends.files import Loader
+from batchinfer.backends.redact import Redactor
 from batchinfer.config import Config, Contents, load, resolve_contents
 from batchinfer.domain import Failure, Item, Json
 from batchinfer.errors import ConfigError
@@ -97,7 +98,8 @@ def file_name(number: int, key: str) -> str:
 async def _write_all(
     items: Iterator[Item], contents: Contents, to: Path, refused: Callable[[Item, Failure], None]
 ) -> Prepared:
-    loader = Loader(contents.params, contents.mode)
+    redact = Redactor(contents.secrets)
+    loader = Loader(contents.params, contents.mode, redact=redact)
     failures: dict[str, int] = {}
     written = size = 0
     with _whole(to / INDEX) as file:

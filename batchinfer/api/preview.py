@@ -2,7 +2,8 @@
 to a temporary file.
 
 Every item is looked at as a backend would look at it: can its parameters be sent, is its file there
-and not empty? Files are not read, but the first bytes of the first one.
+and not empty? Small files are read, for they must not hold a secret; of others only the first bytes
+of the first one.
 """  # noqa: D205 - one thought, one sentence
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from batchinfer.api.curl import curl
 from batchinfer.api.job import Job
 from batchinfer.api.preparing import checked, items_of, known, source_of
 from batchinfer.api.validating import rechecked
-from batchinfer.backends.files import LIMIT, read_files
+from batchinfer.backends.files import LIMIT, SMALL, read_files
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, Config, Resolved, ServiceAccess
 from batchinfer.domain import Failure, Item, Json, Mode
@@ -100,6 +101,7 @@ def preview(job: Job) -> Preview:
 class _Tally:
     def __init__(self, resolved: Resolved) -> None:
         self._resolved = resolved
+        self._redact = Redactor(resolved.secrets)
         self.items = self._bytes = 0
         self._refused: dict[str, Refused] = {}
         self._first: Item | None = None
@@ -147,9 +149,10 @@ class _Tally:
         left = LIMIT
         for file in item.files:
             left -= file.size or 0
-            # Only what is bad in one of these ways is opened, and then not read.
-            if not file.size or left < 0 or not os.access(file.path, os.R_OK):
-                found = read_files((file,), left)
+            # A large one is opened only if it is bad in one of these ways, and then not read.
+            size = file.size or 0
+            if size <= SMALL or left < 0 or not os.access(file.path, os.R_OK):
+                found = read_files((file,), left, self._redact)
                 if isinstance(found, Failure):
                     return found
         return None
@@ -167,7 +170,7 @@ class _Tally:
             (file.param, payload.file_format(file.path, _head(file.path)), file.size or 0)
             for file in item.files
         ]
-        return Redactor(self._resolved.secrets).text(payload.preview(spelled, files))
+        return self._redact.text(payload.preview(spelled, files))
 
 
 def _head(path: str) -> bytes:

@@ -82,6 +82,7 @@ class Contents:
     file_param: str
     glob: str | None
     params: Mapping[str, Json] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 def resolve_contents(config: Config, env: Mapping[str, str]) -> Contents:
@@ -92,7 +93,7 @@ def resolve_contents(config: Config, env: Mapping[str, str]) -> Contents:
     params = desk.params()
     if desk.problems:
         raise ConfigError(desk.message())
-    return Contents(config.mode, file_param, glob, params)
+    return Contents(config.mode, file_param, glob, params, _secrets(config, env))
 
 
 def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
