@@ -53,9 +53,9 @@ async def opened(
     if job.clean and resolved.mode is Mode.SYNC:
         raise ConfigError("--clean is for async mode: in sync mode there is nothing in a bucket.")
     with held(job.run):
-        source, read = await _elsewhere(source_of, job, resolved, job.run), None
+        source, read = await _elsewhere(source_of, job, config, resolved, job.run), None
         if source is not None:
-            items = await _elsewhere(items_of, source, job.run)
+            items = await _elsewhere(items_of, source)
             read = _pages(items, source, observer)
         help_ = await validated(job, config, resolved, source, observer)
         if info is None:

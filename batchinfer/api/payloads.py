@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final
 
-from batchinfer.api.preparing import items_of
+from batchinfer.api.preparing import items_of, own_of
 from batchinfer.backends.files import Loader
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import Config, Contents, load, resolve_contents
@@ -81,8 +81,8 @@ async def prepare(order: Order, refused: Callable[[Item, Failure], None]) -> Pre
         config = load(config, order.env, order.flags)
     contents = resolve_contents(config, order.env)
     with TemporaryDirectory(prefix="batchinfer-") as spool:
-        source = _source(order, contents, Path(spool))
-        items = items_of(source, order.to)
+        source = _source(order, config, contents, Path(spool))
+        items = items_of(source)
         with _writing(order.to):
             _make(order.to, force=order.force)
             return await _write_all(items, contents, order.to, refused)
@@ -122,11 +122,12 @@ async def _write_all(
     return Prepared(str(to), written, size, failures)
 
 
-def _source(order: Order, contents: Contents, spool: Path) -> Sources:
+def _source(order: Order, config: Config, contents: Contents, spool: Path) -> Sources:
     source = open_source(
         order.sources,
         file_param=contents.file_param,
-        glob=contents.glob,
+        selection=contents.selection,
+        own=own_of(order.to, config),
         spool=spool / "stdin.manifest",
         stdin=order.stdin,
     )

@@ -51,6 +51,10 @@ class Preview:
     """All items of the source."""
     bytes: int = 0
     """Of all their files."""
+    taken: int = 0
+    """Files that were taken from folders, by patterns, or because they were named."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Files and folders that were not, by kind (`.xmp`, `Thumbs.db`, `@eaDir/`)."""
     refused: Mapping[str, Refused] = field(default_factory=dict)
     """Items that could not be sent, by the code they would fail with."""
     key: str | None = None
@@ -69,6 +73,8 @@ class Preview:
             "destination": self.destination,
             "items": self.items,
             "bytes": self.bytes,
+            "taken": self.taken,
+            "skipped": dict(self.skipped),
             "refused": {code: asdict(each) for code, each in self.refused.items()},
             "key": self.key,
             "payload": None if self.payload is None else json.loads(self.payload),
@@ -84,15 +90,18 @@ def preview(job: Job) -> Preview:
     """
     config, resolved = checked(job, known(job.run))
     with TemporaryDirectory(prefix="batchinfer-") as folder:
-        source = source_of(job, resolved, job.run if job.stdin is None else Path(folder))
+        source = source_of(job, config, resolved, job.run if job.stdin is None else Path(folder))
         if source is None:
             raise SourceError("There is nothing left to read: name a source to look at.")
         told = rechecked(job, config, resolved, source)
         tally = _Tally(resolved)
-        for item in items_of(source, job.run):
+        for item in items_of(source):
             tally.note(item)
+        taken, skipped = source.skipped
         return replace(
             tally.preview(),
+            taken=taken,
+            skipped=skipped,
             curl=tally.curl(config, job.env),
             notices=(*resolved.notices, *told, *source.notices),
         )

@@ -144,7 +144,7 @@ def read_files(
         if isinstance(data, Failure):
             return data
         if redact is not None and len(data) <= SMALL and redact.is_in(data):
-            return _failure("file_holds_secret", file, _SECRET, _KEEP_OUT)
+            return _failure("file_holds_secret", file, _HELD, _KEEP_OUT)
         limit -= len(data)
         contents.append((file, data))
     return contents
@@ -277,10 +277,10 @@ _SETTLE = (
     "`batchinfer retry RUN --code file_changed` takes it as it is then; results of other files are "
     "kept"
 )
-_SECRET = "it holds a secret of the configuration (not shown), and was not sent"
+_HELD = "it holds a secret of the configuration (not shown), and was not sent"
 _KEEP_OUT = (
-    "Move it out of the source, or leave it out with --exclude; if it was ever sent or shared, have "
-    "the secret renewed"
+    "Move it out of the source, or leave it out with --exclude; if it was ever shared, have the "
+    "secret renewed"
 )
 _REMOVE = "Repair it and `batchinfer retry RUN`, or leave it out"
 

@@ -52,7 +52,6 @@ class Redactor:
                 data = data.replace(spelling, MASK.encode())
         return data
 
-
     def is_in(self, data: bytes) -> bool:
         """Whether the bytes of a file hold a secret: as it is, URL-quoted, in base64 or in UTF-16.
 

@@ -1,12 +1,13 @@
 """Lists of paths (`--files-from`): a line is a file, and its path as written is the key.
 
-As `find`, `ls` and editors write them: LF, CRLF or CR, BOM, empty lines are fine. Where a NUL byte is
-in the list, NUL ends each path and nothing else does (`find -print0`). Paths are bytes: any name that
-a file can have. There are no comments, quotes or patterns.
+As `find`, `ls` and editors write them: LF, CRLF or CR, BOM, empty lines are fine. Where a NUL byte
+is in the list, NUL ends each path and nothing else does (`find -print0`). Paths are bytes: any name
+that a file can have. There are no comments, quotes or patterns.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -26,7 +27,7 @@ def entries(stream: BinaryIO, file_param: str, report: Report) -> Iterator[Entry
 
 
 def _paths(stream: BinaryIO, report: Report) -> Iterator[tuple[int, bytes]]:
-    if b"\0" in stream.peek(_BLOCK)[:_BLOCK]:  # type: ignore[attr-defined] - buffered, as opened
+    if isinstance(stream, io.BufferedReader) and b"\0" in stream.peek(_BLOCK):
         yield from _ended_by_nul(stream, report)
         return
     for number, line in enumerate(lines(stream, report), 1):

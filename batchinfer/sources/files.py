@@ -33,8 +33,8 @@ def spelled_on_disk(path: str, base: str = "") -> str:
     r"""`path` as it is spelled on the disk, where it is there under another spelling only.
 
     macOS and what copies from it write `é` as two characters, people and other systems as one; and
-    `\xNN` stands for a byte that is no UTF-8 (`printable`). Part by part the spelling as typed wins.
-    `base` is a folder that is there as it is.
+    `\xNN` stands for a byte that is no UTF-8 (`printable`). Part by part the spelling as typed
+    wins. `base` is a folder that is there as it is.
     """
     full = os.path.join(base, path)  # noqa: PTH118 - paths are plain strings in this package
     if (path.isascii() and "\\x" not in path) or os.path.lexists(full):
@@ -95,8 +95,15 @@ class SingleFile:
         path = os.path.abspath(full)  # noqa: PTH100 - not resolve(): links are kept as typed
         return cls(full, path, printable(tidy(typed if mark else full)), file_param)
 
+    def seen(self) -> os.stat_result | None:
+        """What is there; None: nothing that can be seen."""
+        try:
+            return os.stat(self.path)  # noqa: PTH116
+        except (OSError, ValueError):
+            return None
+
     def __iter__(self) -> Iterator[Item]:
-        """The one item."""
+        """The one item; one that is batchinfer's own has been refused before."""
         yield Item(self.key, (look(self.file_param, self.path),))
 
 

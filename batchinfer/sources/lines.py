@@ -1,4 +1,4 @@
-"""The lines of a manifest as bytes: plain or gzip, UTF-8 or UTF-16, any line length up to a bound."""
+"""The lines of a manifest as bytes: plain or gzip, UTF-8 or UTF-16, no line beyond a bound."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import gzip
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batchinfer.sources.entry import Report
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 LONGEST = 1 << 24
 """Bytes of a line: beyond it the file is no manifest, and memory stays flat."""
@@ -26,7 +29,8 @@ def opened(path: str) -> Iterator[BinaryIO]:
     Reading it raises UnicodeError where UTF-16 is broken.
     """  # noqa: D205 - one thought
     with ExitStack() as stack:
-        file = stack.enter_context(io.BufferedReader(io.FileIO(path), _BUFFER))
+        raw: io.RawIOBase = io.FileIO(path)
+        file: io.BufferedReader[Any] = stack.enter_context(io.BufferedReader(raw, _BUFFER))
         if file.peek(2).startswith(_GZIP):
             packed = stack.enter_context(gzip.GzipFile(fileobj=file))
             file = stack.enter_context(io.BufferedReader(packed, _BUFFER))
@@ -47,12 +51,13 @@ class _Recoded(io.RawIOBase):
         """It is."""
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] - what io calls it with
+    def readinto(self, buffer: Buffer) -> int:
         """Some of it; 0 at its end."""
         if not self._left:
             self._left = self._text.read(_BUFFER).encode()
-        part, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
-        buffer[: len(part)] = part
+        room = memoryview(buffer)
+        part, self._left = self._left[: len(room)], self._left[len(room) :]
+        room[: len(part)] = part
         return len(part)
 
 
@@ -105,6 +110,6 @@ def not_utf8(error: UnicodeDecodeError) -> str:
     """The message for it."""
     byte = error.object[error.start]
     return (
-        f"not UTF-8 (byte 0x{byte:02x} at byte {error.start + 1}); save the manifest as UTF-8 (in Excel:"
-        " CSV UTF-8)"
+        f"not UTF-8 (byte 0x{byte:02x} at byte {error.start + 1}); save the manifest as UTF-8 (in"
+        " Excel: CSV UTF-8)"
     )

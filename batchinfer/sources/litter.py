@@ -1,7 +1,8 @@
 """What operating systems, file managers and storage boxes leave in folders of photographs. Pure.
 
-Only what is surely nobody's data is listed: names that a system reserves, and streams that it spells
-out beside a file. Names are compared without regard to case, for these systems do not heed it.
+Only what is surely nobody's data is listed: names that a system reserves, and streams that it
+spells out beside a file. Names are compared without regard to case, for these systems do not heed
+it.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ _FOLDERS = (
 )
 _SHAPES = (
     # Streams of NTFS, spelled out by systems that have none; U+F03A is the colon of WSL and Samba.
-    (r".+[:\uf03a](zone\.identifier|encryptable|smartscreen|afp_(afpinfo|resource)"
-     r"|com\.(apple|dropbox)\..+)", "Zone.Identifier"),
+    (r".+[:\uf03a](zone\.identifier|smartscreen|afp_(afpinfo|resource))", "Zone.Identifier"),
+    (r".+[:\uf03a](encryptable|com\.(apple|dropbox)\..+)", "Zone.Identifier"),
     (r".+@syno(eastream|resource)", "@SynoEAStream"),
     (r"~\$.+\.(doc|dot|xls|xlt|ppt|pot)[a-z]?", "~$ (Office)"),
     (r".+\.crdownload", ".crdownload"),

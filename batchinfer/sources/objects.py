@@ -2,8 +2,8 @@ r"""JSONL manifests: every line is an item.
 
 ``{"key": ..., "path": ..., "files": {"<param>": "<path>"}, "params": {...}}``; `path` is short for
 the default file parameter's file; all but one file (or parameter) is optional. A line that is only
-a string is a path. LF, CRLF or CR, BOM, empty lines are fine; other keys are mistakes. So is a first
-line that is only the name of a column: the file is CSV, and on standard input it is read as that.
+a string is a path. LF, CRLF or CR, BOM, empty lines are fine; other keys are mistakes. So is a
+first line that is only the name of a column: that is CSV, and on standard input it is read as such.
 """
 
 from __future__ import annotations
@@ -31,12 +31,7 @@ def entries(stream: BinaryIO, file_param: str, report: Report) -> Iterator[Entry
     for number, line in enumerate(lines(stream, report), 1):
         try:
             value = orjson.loads(line)
-            if first and is_header(value):
-                raise Mistake(
-                    f"{value!r} is the first row of a CSV manifest: name the file .csv; a file of that"
-                    f' name is written {{"path": "{value}"}}'
-                )
-            entry = _entry(number, value, line, file_param)
+            entry = _entry(number, value, line, file_param, first=first)
         except orjson.JSONDecodeError as error:
             if line.strip():
                 report(number, _not_json(line, error))
@@ -52,7 +47,12 @@ def is_header(value: object) -> bool:
     return isinstance(value, str) and is_column(value)
 
 
-def _entry(number: int, value: Any, line: bytes, file_param: str) -> Entry:
+def _entry(number: int, value: Any, line: bytes, file_param: str, *, first: bool) -> Entry:
+    if first and is_header(value):
+        raise Mistake(
+            f"{value!r} is the first row of a CSV manifest: name the file .csv (a file that has"
+            f' this name is written {{"path": "{value}"}})'
+        )
     value = _object(value)
     path = value.get("path")
     files: tuple[tuple[str, str], ...] = () if path is None else ((file_param, path),)

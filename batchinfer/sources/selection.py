@@ -31,7 +31,7 @@ KINDS: Final = {
     ),
 }
 """What `--only` takes, by the ending of the name, in any case. Images are what models read as such:
-pictures, and volumes of medical imaging; no raw files of cameras, whose pictures lie beside them."""
+pictures, and volumes of medical imaging; not the raw files of cameras."""
 
 
 @dataclass(frozen=True, slots=True)

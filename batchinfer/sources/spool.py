@@ -25,8 +25,8 @@ def open_stdin(
 ) -> Manifest:
     """Copy `stdin` to `spool`, or without `stdin` read again what was copied then.
 
-    `read`: its format; None: JSONL if its first line is (an object, a list, or a string that names no
-    column of a CSV), else CSV. Raises SourceError.
+    `read`: its format; None: JSONL if its first line is (an object, a list, or a string that names
+    no column of a CSV), else CSV. Raises SourceError.
     """
     if spool is None:
         raise SourceError("A manifest on standard input needs a place where it can be kept.")

@@ -5,10 +5,10 @@ Columns: `path` (the default file parameter's file), `files.<param>` (further fi
 is the exact spelling of a number (`42`, `-1.5`, `1e-05`) becomes that number, everything else stays
 text as it stands (`007`, `1.50`, `true`), so what arrives at the model is what the cell says.
 
-Columns are separated by commas, semicolons or tabs: what the first row is divided by, or what a line
-`sep=;` before it says. `"` quotes, quoted cells may span lines; LF, CRLF or CR, BOM, empty lines are
-fine. What spreadsheets leave behind is nothing: rows whose cells are all blank, and columns without
-a name and without content.
+Columns are separated by commas, semicolons or tabs: what the first row is divided by, or what a
+line `sep=;` before it says. `"` quotes, quoted cells may span lines; LF, CRLF or CR, BOM, empty
+lines are fine. What spreadsheets leave behind is nothing: rows whose cells are all blank, and
+columns without a name and without content.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class _Columns:
             row = self._fitted(row)
         for at in self.nameless:
             if row[at] and not row[at].isspace():
-                raise Mistake(f"column {at + 1} has no name in the first row, and holds {row[at]!r}")
+                raise Mistake(
+                    f"column {at + 1} has no name in the first row, and holds {row[at]!r}"
+                )
         files = tuple([(param, row[at]) for param, at in self.files if row[at]])
         params: dict[str, Json] = {}
         for name, at in self.params:

@@ -24,7 +24,7 @@ def read(entries, data, file_param="files"):
 def refusal(tmp_path, data, name="m.csv"):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(SourceError) as told:
-        open_source([str(tmp_path / name)]).check()
+        open_source([str(tmp_path / name)]).check(may_be_missing=True)
     return str(told.value)
 
 
@@ -44,7 +44,7 @@ def test_bom_crlf_blank_lines_and_gzip_change_nothing(tmp_path, text, pack):
     for name, one in zip(("m.csv", "m.jsonl"), text, strict=True):
         (tmp_path / name).write_bytes(pack(one.encode()))
         source = open_source([str(tmp_path / name)])
-        source.check()
+        source.check(may_be_missing=True)
         assert [item.key for item in source] == ["a", "b"]
         assert [item.files[0].path for item in source] == [f"{tmp_path}/a", f"{tmp_path}/b"]
 
@@ -88,7 +88,7 @@ def test_paths_begin_at_the_manifest_and_may_be_absolute(tmp_path, monkeypatch):
     (tmp_path / "lists" / "m.csv").write_text(f"path\n../a.jpg\n{tmp_path}/a.jpg\n")
     monkeypatch.chdir("/")
     source = open_source([f"{tmp_path}/lists/m.csv"])
-    source.check()
+    source.check(may_be_missing=True)
     assert [(item.key, item.files[0].size) for item in source] == [
         ("../a.jpg", 5),
         (f"{tmp_path}/a.jpg", 5),
@@ -98,7 +98,7 @@ def test_paths_begin_at_the_manifest_and_may_be_absolute(tmp_path, monkeypatch):
 def test_a_missing_file_is_an_item_of_unknown_size_and_no_mistake(tmp_path):
     (tmp_path / "m.csv").write_text("path\nmissing.jpg\n.\n")
     source = open_source([str(tmp_path / "m.csv")])
-    source.check()
+    source.check(may_be_missing=True)
     assert [(item.key, item.files[0].size) for item in source] == [
         ("missing.jpg", None),
         (".", None),
@@ -203,7 +203,7 @@ def test_mistakes_of_all_manifests_are_told_at_once(tmp_path):
     (tmp_path / "one.csv").write_text("path\na,b\n")
     (tmp_path / "two.jsonl").write_text("{\n")
     with pytest.raises(SourceError, match=r"(?s)2 mistakes.*one.csv:2: .*two.jsonl:1: "):
-        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check()
+        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check(may_be_missing=True)
 
 
 @pytest.mark.parametrize("cut", [1, 12])
@@ -211,7 +211,7 @@ def test_a_gzip_file_that_is_cut_off_is_refused(tmp_path, cut):
     packed = gzip.compress(b"path\n" + b"".join(b"%d.jpg\n" % n for n in range(1000)))
     (tmp_path / "m.csv.gz").write_bytes(packed[:-cut])
     with pytest.raises(SourceError, match=r"m\.csv\.gz: cannot be read to its end"):
-        open_source([str(tmp_path / "m.csv.gz")]).check()
+        open_source([str(tmp_path / "m.csv.gz")]).check(may_be_missing=True)
 
 
 def test_damaged_gzip_is_refused(tmp_path):
@@ -219,14 +219,14 @@ def test_damaged_gzip_is_refused(tmp_path):
     packed[100:200] = bytes(100)
     (tmp_path / "m.jsonl.gz").write_bytes(packed)
     with pytest.raises(SourceError):
-        open_source([str(tmp_path / "m.jsonl.gz")]).check()
+        open_source([str(tmp_path / "m.jsonl.gz")]).check(may_be_missing=True)
 
 
 def test_a_manifest_that_vanished_or_broke_after_its_check_ends_the_reading(tmp_path):
     manifest = tmp_path / "m.csv"
     manifest.write_text("path\na\n")
     source = open_source([str(manifest)])
-    source.check()
+    source.check(may_be_missing=True)
     manifest.write_text("path\na\nb,c\n")
     items = iter(source)
     assert next(items).key == "a"
@@ -242,7 +242,7 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
         file.write(b'"a"\n')
         file.truncate(lines.LONGEST * 3)
     with pytest.raises(SourceError, match=r"m\.jsonl:2: longer than"):
-        open_source([str(tmp_path / "m.jsonl")]).check()
+        open_source([str(tmp_path / "m.jsonl")]).check(may_be_missing=True)
 
 
 # Equal keys -----------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def test_an_equal_key_is_found_across_manifests(tmp_path):
     (tmp_path / "one.csv").write_text("path\na\nb\n")
     (tmp_path / "two.jsonl").write_text('"c"\n"b"\n')
     with pytest.raises(SourceError, match=r"two\.jsonl:2: the key 'b' .*one\.csv:3"):
-        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check()
+        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check(may_be_missing=True)
 
 
 def test_more_equal_keys_than_are_followed_up_are_not_counted_as_if_they_were_all(tmp_path):
@@ -395,7 +395,7 @@ def test_standard_input_is_kept_and_read_again_without_it(tmp_path, monkeypatch)
     (tmp_path / "a.jpg").write_bytes(b"123")
     monkeypatch.chdir(tmp_path)
     source = open_source(["-"], spool=spool, stdin=io.BytesIO(b"path\na.jpg\n"))
-    source.check()
+    source.check(may_be_missing=True)
     assert source.specs == ("-",)
     assert [item.files[0].size for item in source] == [3]
     monkeypatch.chdir("/")
@@ -413,20 +413,20 @@ def test_standard_input_is_kept_and_read_again_without_it(tmp_path, monkeypatch)
 )
 def test_the_format_of_standard_input_is_seen_by_its_first_byte(tmp_path, data, keys):
     source = open_source(["-"], spool=tmp_path / "spool", stdin=io.BytesIO(data))
-    source.check()
+    source.check(may_be_missing=True)
     assert [item.key for item in source] == keys
 
 
 def test_mistakes_of_standard_input_name_it(tmp_path):
     source = open_source(["-"], spool=tmp_path / "spool", stdin=io.BytesIO(b"path\na,b\n"))
     with pytest.raises(SourceError, match="standard input:2: "):
-        source.check()
+        source.check(may_be_missing=True)
 
 
 def test_empty_standard_input_is_refused(tmp_path):
     source = open_source(["-"], spool=tmp_path / "spool", stdin=io.BytesIO())
     with pytest.raises(SourceError, match="standard input: there is no item"):
-        source.check()
+        source.check(may_be_missing=True)
 
 
 def test_standard_input_that_breaks_off_leaves_what_was_kept_before(tmp_path):
