@@ -36,6 +36,7 @@ file_param = "files"            # the model's parameter that takes the file
                                 # hidden, nor left behind by a system (Thumbs.db, @eaDir ...)
 # exclude = ["thumbs/", "*_mask.png"]
 # only = "images"               # or "audio", "video"
+# glob = "*.jpg"                # the older name of include
 
 [params]                        # the model's parameters, the same for every item
 # imgsz = 640
