@@ -33,7 +33,7 @@ from batchinfer.api.job import Half, Job
 from batchinfer.api.preparing import must_be_known
 from batchinfer.api.preview import Preview, preview
 from batchinfer.api.querying import Answer, query, views
-from batchinfer.api.reading import Extrapolated, Status, extrapolated, left, show, status
+from batchinfer.api.reading import Extrapolated, Status, extrapolated, find_key, left, show, status
 from batchinfer.api.settings import Settings, flags_of
 from batchinfer.api.tables import Results, results
 from batchinfer.config import Config
@@ -240,18 +240,20 @@ async def stream(
             raise causes[0]
 
 
-def requeue(run: Path_, *, code: str | None = None, key: str | None = None) -> int:
+def requeue(run: Path_, *, code: str | None = None, key: str | bytes | None = None) -> int:
     """Put failed items back to pending (all; those of one code; the one of a key); how many.
 
     They have a fresh budget of attempts, and their files are taken as they are now. Raises
-    RunLocked while another process works on the run, StoreError when there is none.
+    ConfigError when there is no such key, RunLocked while another process works on the run,
+    StoreError when there is none.
     """
 
     async def work() -> int:
         async with SqliteStore.open(Path(run)) as store:
-            return await store.requeue(code=code, key=key)
+            return await store.requeue(code=code, key=found)
 
     must_be_known(Path(run))
+    found = None if key is None else find_key(run, key)
     with RunLock(Path(run)):
         return wait_for(work)
 

@@ -61,9 +61,9 @@ async def opened(
     raise_open_files()
     with held(job.run):
         try:
-            source, read = await _elsewhere(source_of, job, resolved, job.run), None
+            source, read = await _elsewhere(source_of, job, config, resolved, job.run), None
             if source is not None:
-                items = await _elsewhere(items_of, source, job.run)
+                items = await _elsewhere(items_of, source)
                 read = _pages(items, source, observer, job.run)
         except SourceError as error:
             raise as_outage(job.run, error) if is_gone(job, info) else error from None
@@ -231,7 +231,7 @@ async def _carriers(
                         grace=min(GRACE, resolved.timeout / 4),
                         clean=clean,
                     )
-                    loader = Loader(resolved.params, Mode.ASYNC)
+                    loader = Loader(resolved.params, Mode.ASYNC, redact=redact)
                     yield BucketBackend(bucket, loader, run_id, resolved.memory), watcher
     except FatalError as error:  # an address that cannot even be called
         raise RunAborted(error.code, str(error)) from None

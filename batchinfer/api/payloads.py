@@ -19,11 +19,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final
 
-from batchinfer.api.preparing import items_of
+from batchinfer.api.preparing import items_of, own_of
 from batchinfer.backends.files import Loader
+from batchinfer.backends.redact import Redactor
 from batchinfer.config import Config, Contents, load, resolve_contents
 from batchinfer.domain import Failure, Item, Json
 from batchinfer.errors import ConfigError
+from batchinfer.marks import Mark, set_mark
 from batchinfer.sources import Sources, open_source
 
 INDEX: Final = "index.csv"
@@ -79,8 +81,8 @@ async def prepare(order: Order, refused: Callable[[Item, Failure], None]) -> Pre
         config = load(config, order.env, order.flags)
     contents = resolve_contents(config, order.env)
     with TemporaryDirectory(prefix="batchinfer-") as spool:
-        source = _source(order, contents, Path(spool))
-        items = items_of(source, order.to)
+        source = _source(order, config, contents, Path(spool))
+        items = items_of(source)
         with _writing(order.to):
             _make(order.to, force=order.force)
             return await _write_all(items, contents, order.to, refused)
@@ -97,7 +99,8 @@ def file_name(number: int, key: str) -> str:
 async def _write_all(
     items: Iterator[Item], contents: Contents, to: Path, refused: Callable[[Item, Failure], None]
 ) -> Prepared:
-    loader = Loader(contents.params, contents.mode)
+    redact = Redactor(contents.secrets)
+    loader = Loader(contents.params, contents.mode, redact=redact)
     failures: dict[str, int] = {}
     written = size = 0
     with _whole(to / INDEX) as file:
@@ -119,11 +122,12 @@ async def _write_all(
     return Prepared(str(to), written, size, failures)
 
 
-def _source(order: Order, contents: Contents, spool: Path) -> Sources:
+def _source(order: Order, config: Config, contents: Contents, spool: Path) -> Sources:
     source = open_source(
         order.sources,
         file_param=contents.file_param,
-        glob=contents.glob,
+        selection=contents.selection,
+        own=own_of(order.to, config),
         spool=spool / "stdin.manifest",
         stdin=order.stdin,
     )
@@ -149,6 +153,7 @@ def _whole(path: Path) -> Iterator[TextIOWrapper]:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
+        set_mark(part, Mark.PAYLOAD)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -5,11 +5,11 @@ Everything that can be refused is refused here; nothing is left of a run that ne
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from batchinfer.api.job import Half, Job
@@ -17,13 +17,18 @@ from batchinfer.backends.proxies import proxy_before
 from batchinfer.config import Config, Resolved, differences, from_stored, load, resolve
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.errors import ConfigError, RunMismatch, SourceError, StoreError
-from batchinfer.sources import Sources, open_source
+from batchinfer.sources import Own, Sources, open_source
+from batchinfer.sources.files import printable
+from batchinfer.sources.skipped import sentence
 from batchinfer.store.database import DATABASE
 from batchinfer.store.lock import LOCK, RunLock
 from batchinfer.store.reader import RunReader
 
 STDIN_MANIFEST = "stdin.manifest"
 """Where a run keeps what it read from standard input; its companions' names begin the same."""
+
+AHEAD_ITEMS, AHEAD_SECONDS = 5_000, 1.0
+"""So much of a folder is read before the first item is sent, at most."""
 
 
 def known(run: Path) -> RunInfo | None:
@@ -91,13 +96,13 @@ def checked(job: Job, info: RunInfo | None) -> tuple[Config, Resolved]:
     return config, resolved
 
 
-def source_of(job: Job, resolved: Resolved, home: Path) -> Sources | None:
+def source_of(job: Job, config: Config, resolved: Resolved, home: Path) -> Sources | None:
     """What is to be read, checked; None when there is nothing (more) to read. Raises SourceError.
 
     `home`: the directory that keeps what comes from standard input.
     """
-    specs = job.sources
-    if not specs and known(job.run) is not None:
+    specs, has_begun = job.sources, known(job.run) is not None
+    if not specs and has_begun:
         with RunReader(job.run) as reader:
             specs = () if reader.source_is_read else reader.info.sources
     if not specs:
@@ -105,11 +110,13 @@ def source_of(job: Job, resolved: Resolved, home: Path) -> Sources | None:
     source = open_source(
         specs,
         file_param=resolved.file_param,
-        glob=resolved.glob,
+        selection=resolved.selection,
+        own=own_of(job.run, config),
         spool=home / STDIN_MANIFEST,
         stdin=job.stdin,
+        is_known=not job.sources,
     )
-    source.check()
+    source.check(may_be_missing=has_begun)
     return source
 
 
@@ -121,20 +128,44 @@ def is_gone(job: Job, info: RunInfo | None) -> bool:
     return here <= set(info.sources)
 
 
-def items_of(source: Sources, run: Path) -> Iterator[Item]:
-    """The items of a source, without what lies in the run directory itself.
+def own_of(directory: Path, config: Config) -> Own:
+    """What of batchinfer's is known by its place: the directory it writes to, and the configuration
+    with its secrets. All else is known by what it is.
+    """  # noqa: D205 - one thought
+    paths = [directory]
+    if (file := config.file) is not None:
+        paths += [file, file.with_suffix(".env"), file.with_name(f".{file.stem}.env")]
+    return Own.of(map(str, paths))
+
+
+def items_of(source: Sources) -> Iterator[Item]:
+    """The items of a source. Of folders some are read in advance, as long as it takes no time to
+    speak of: if those are all, it can be said before anything is sent what is taken and skipped.
 
     Raises SourceError when there is none.
-    """
-    own = str(run.absolute()) + os.sep
-    items = (item for item in source if not any(file.path.startswith(own) for file in item.files))
-    first = next(items, None)
-    if first is None:
-        raise SourceError(
-            f"There is nothing to send in {', '.join(source.specs)}: no file was found (hidden "
-            "ones are skipped). Check the path, and --glob if you use it."
-        )
-    return chain([first], items)
+    """  # noqa: D205 - one thought
+    items = iter(source)
+    ahead = list(islice(items, 1))
+    if not ahead:
+        raise SourceError(_nothing(source))
+    if source.has_folders:
+        until = time.monotonic() + AHEAD_SECONDS
+        while len(ahead) < AHEAD_ITEMS and time.monotonic() < until:
+            if not (more := list(islice(items, 50))):
+                break
+            ahead += more
+    return chain(ahead, items)
+
+
+def _nothing(source: Sources) -> str:
+    taken, counts = source.skipped
+    where = ", ".join(printable(spec) for spec in source.specs)
+    if not counts:
+        return f"There is nothing to send in {where}: no file was found. Check the path."
+    return (
+        f"There is nothing to send in {where}. {sentence(taken, counts)} Check the path, and "
+        "--include, --exclude and --only if you use them."
+    )
 
 
 def _is_ours(entry: Path) -> bool:

@@ -2,7 +2,8 @@
 to a temporary file.
 
 Every item is looked at as a backend would look at it: can its parameters be sent, is its file there
-and not empty? Files are not read, but the first bytes of the first one.
+and not empty? Small files are read, for they must not hold a secret; of others only the first bytes
+of the first one.
 """  # noqa: D205 - one thought, one sentence
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from batchinfer.api.curl import curl
 from batchinfer.api.job import Job
 from batchinfer.api.preparing import checked, items_of, known, source_of
 from batchinfer.api.validating import rechecked
-from batchinfer.backends.files import LIMIT, read_files
+from batchinfer.backends.files import LIMIT, SMALL, read_files
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, Config, Resolved, ServiceAccess
 from batchinfer.domain import Failure, Item, Json, Mode
@@ -50,6 +51,10 @@ class Preview:
     """All items of the source."""
     bytes: int = 0
     """Of all their files."""
+    taken: int = 0
+    """Files that were taken from folders, by patterns, or because they were named."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Files and folders that were not, by kind (`.xmp`, `Thumbs.db`, `@eaDir/`)."""
     refused: Mapping[str, Refused] = field(default_factory=dict)
     """Items that could not be sent, by the code they would fail with."""
     key: str | None = None
@@ -68,6 +73,8 @@ class Preview:
             "destination": self.destination,
             "items": self.items,
             "bytes": self.bytes,
+            "taken": self.taken,
+            "skipped": dict(self.skipped),
             "refused": {code: asdict(each) for code, each in self.refused.items()},
             "key": self.key,
             "payload": None if self.payload is None else json.loads(self.payload),
@@ -83,15 +90,18 @@ def preview(job: Job) -> Preview:
     """
     config, resolved = checked(job, known(job.run))
     with TemporaryDirectory(prefix="batchinfer-") as folder:
-        source = source_of(job, resolved, job.run if job.stdin is None else Path(folder))
+        source = source_of(job, config, resolved, job.run if job.stdin is None else Path(folder))
         if source is None:
             raise SourceError("There is nothing left to read: name a source to look at.")
         told = rechecked(job, config, resolved, source)
         tally = _Tally(resolved)
-        for item in items_of(source, job.run):
+        for item in items_of(source):
             tally.note(item)
+        taken, skipped = source.skipped
         return replace(
             tally.preview(),
+            taken=taken,
+            skipped=skipped,
             curl=tally.curl(config, job.env),
             notices=(*resolved.notices, *told, *source.notices),
         )
@@ -100,6 +110,7 @@ def preview(job: Job) -> Preview:
 class _Tally:
     def __init__(self, resolved: Resolved) -> None:
         self._resolved = resolved
+        self._redact = Redactor(resolved.secrets)
         self.items = self._bytes = 0
         self._refused: dict[str, Refused] = {}
         self._first: Item | None = None
@@ -147,9 +158,10 @@ class _Tally:
         left = LIMIT
         for file in item.files:
             left -= file.size or 0
-            # Only what is bad in one of these ways is opened, and then not read.
-            if not file.size or left < 0 or not os.access(file.path, os.R_OK):
-                found = read_files((file,), left)
+            # A large one is opened only if it is bad in one of these ways, and then not read.
+            size = file.size or 0
+            if size <= SMALL or left < 0 or not os.access(file.path, os.R_OK):
+                found = read_files((file,), left, self._redact)
                 if isinstance(found, Failure):
                     return found
         return None
@@ -167,7 +179,7 @@ class _Tally:
             (file.param, payload.file_format(file.path, _head(file.path)), file.size or 0)
             for file in item.files
         ]
-        return Redactor(self._resolved.secrets).text(payload.preview(spelled, files))
+        return self._redact.text(payload.preview(spelled, files))
 
 
 def _head(path: str) -> bytes:

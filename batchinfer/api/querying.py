@@ -14,6 +14,7 @@ from batchinfer.api.exporting import options_of
 from batchinfer.api.preparing import must_be_known
 from batchinfer.meaning import Classes, Detections, Fields, read
 from batchinfer.sinks.flat import classified, detected
+from batchinfer.sources.files import printable
 from batchinfer.store.codec import decode
 from batchinfer.store.codec import printable as without_nul
 from batchinfer.store.querying import Inquiry
@@ -71,7 +72,7 @@ def query(
     """
     inquiry = _inquiry(run, map)
     try:
-        columns, rows = inquiry.ask(sql, parameters)
+        columns, rows = inquiry.ask(printable(sql), _printable(parameters))
     except BaseException:
         inquiry.close()
         raise
@@ -102,6 +103,17 @@ def _classes(fields: Fields | None, prediction: str, media_type: str) -> str:
     meaning = read(decode(prediction), media_type, fields)
     found = meaning.found if isinstance(meaning, Classes) else ()
     return _texts([classified(each) for each in found])
+
+
+def _printable(parameters: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
+    """With keys as they are recorded: no text with bytes that are no UTF-8 can be compared."""
+    if isinstance(parameters, Mapping):
+        return {name: _as_text(value) for name, value in parameters.items()}
+    return [_as_text(value) for value in parameters]
+
+
+def _as_text(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
 
 
 def _texts(rows: Sequence[tuple[Any, ...]]) -> str:

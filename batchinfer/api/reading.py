@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.ports import Adjusted, Progress
 from batchinfer.progress.estimate import Estimate, Pulse, estimate
 from batchinfer.progress.tally import LONG, SLICES
+from batchinfer.sources.files import printable
 from batchinfer.store.reader import Detail, FailureGroup, RunReader
 
 RECENT = 60.0
@@ -141,14 +143,40 @@ def _estimate(reader: RunReader, until: float, *since: float) -> Estimate | None
     return estimate(counts.pending + counts.submitted, *pulses)
 
 
-def show(run: str | Path, key: str) -> Detail:
-    """Everything about one item. Raises ConfigError, naming the nearest keys, if there is none."""
+def show(run: str | Path, key: str | bytes) -> Detail:
+    """Everything about the item of this key: as it is recorded, or as its file is called.
+
+    Raises ConfigError, naming the nearest keys, if there is none.
+    """
     with _reader(run) as reader:
-        if (detail := reader.item(key)) is not None:
-            return detail
-        near = reader.closest(key)
+        detail = reader.item(_found(reader, run, key))
+    if detail is None:
+        raise ConfigError(f"There is no item {key!r} in {run}.")
+    return detail
+
+
+def find_key(run: str | Path, key: str | bytes) -> str:
+    """The key as it is recorded. Raises as `show`."""
+    with _reader(run) as reader:
+        return _found(reader, run, key)
+
+
+def _found(reader: RunReader, run: str | Path, key: str | bytes) -> str:
+    """The key that was meant: itself, or the one in another normal form of Unicode."""
+    typed = printable(os.fsdecode(key))
+    if reader.item(typed) is not None:
+        return typed
+    alike = reader.spelled_alike(typed)
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise ConfigError(
+            f"{typed!r} may mean several items of {run}, whose keys look the same: "
+            f"{' or '.join(map(ascii, alike))}. From Python, `batchinfer.show` takes each."
+        )
+    near = reader.closest(typed)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ConfigError(f"There is no item {key!r} in {run}.{hint}")
+    raise ConfigError(f"There is no item {typed!r} in {run}.{hint}")
 
 
 def _reader(run: str | Path) -> RunReader:

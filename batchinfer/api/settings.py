@@ -23,7 +23,10 @@ class Settings(TypedDict, total=False):
     hedge: bool
     max_attempts: int
     max_failures: int | str
-    glob: str
+    include: str | list[str]
+    exclude: str | list[str]
+    only: str | list[str]
+    glob: str | list[str]
     file_param: str
     params: dict[str, Json]
 
@@ -35,7 +38,7 @@ def flags_of(settings: Settings) -> dict[str, object]:
         match name, value:
             case "params", dict():
                 flags |= {f"params.{param}": each for param, each in value.items()}
-            case "glob" | "file_param", _:
+            case "include" | "exclude" | "only" | "glob" | "file_param", _:
                 flags[f"input.{name}"] = value
             case _:
                 flags[f"run.{name}"] = value

@@ -14,6 +14,7 @@ file_unreadable  no permission, a read error, or not a regular file
 file_empty       it has no bytes: a model can only fail on it
 file_changed     it is not the one that was added (size or time differ), or changed while read
 file_too_large   the item's files are larger together than `LIMIT`
+file_holds_secret  a small file holds a secret of the configuration: it is never sent
 ===============  ================================================================================
 """
 
@@ -30,6 +31,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
+from batchinfer.backends.redact import Redactor
 from batchinfer.backends.threads import PATIENCE, Threads
 from batchinfer.domain import Digest, Failure, InputFile, Item, Json, Kind, Mode
 from batchinfer.flow.cargo import Room
@@ -42,6 +44,8 @@ THREADS: Final = 32
 """Items being read at once, at most: so many can hang before the others cannot be read."""
 LARGE: Final = 1 << 20
 """Bytes of an item's files from which on they are encoded as they are read."""
+SMALL: Final = 1 << 16
+"""Bytes of a file up to which it is searched for secrets: what holds them on purpose is small."""
 CHUNK: Final = 3 << 16
 """Bytes that are encoded at a time; a multiple of 3, so that the parts fit together."""
 
@@ -64,8 +68,9 @@ class Loaded:
 class Loader:
     """Makes the payloads of a run's items (contract, section 3).
 
-    `params`: the run's own; an item's win over them. `limit`: bytes of all files of one item.
-    `patience`: seconds after which a file that is being read is left to itself.
+    `params`: the run's own; an item's win over them. `redact`: knows the secrets that no small file
+    may hold. `limit`: bytes of all files of one item. `patience`: seconds after which a file that
+    is being read is left to itself.
     """
 
     def __init__(
@@ -73,9 +78,11 @@ class Loader:
         params: Mapping[str, Json],
         mode: Mode,
         *,
+        redact: Redactor | None = None,
         limit: int = LIMIT,
         patience: float = PATIENCE,
     ) -> None:
+        self._redact = redact
         self._params = params
         self._mode = mode
         self._limit = limit
@@ -103,7 +110,7 @@ class Loader:
             if room is not None:
                 await room.take(await self._height(item.files))
             loaded: Loaded | Failure = await self._threads.run(
-                lambda: _load(item.files, params, self._limit), self._patience
+                lambda: _load(item.files, params, self._limit, self._redact), self._patience
             )
         except TimeoutError:
             return _hung(item.files[0], self._patience)
@@ -134,7 +141,7 @@ class Loader:
 
 
 def read_files(
-    files: Sequence[InputFile], limit: int = LIMIT
+    files: Sequence[InputFile], limit: int = LIMIT, redact: Redactor | None = None
 ) -> Sequence[tuple[InputFile, bytes]] | Failure:
     """The bytes of each file, or what is wrong with the first bad one. Blocks: for a thread."""
     contents: list[tuple[InputFile, bytes]] = []
@@ -142,18 +149,26 @@ def read_files(
         data = _read(file, limit, _drain)
         if isinstance(data, Failure):
             return data
+        if redact is not None and len(data) <= SMALL and redact.is_in(data):
+            return _failure("file_holds_secret", file, _HELD, _KEEP_OUT)
         limit -= len(data)
         contents.append((file, data))
     return contents
 
 
 def _load(
-    files: Sequence[InputFile], params: Mapping[str, Sendable], limit: int
+    files: Sequence[InputFile],
+    params: Mapping[str, Sendable],
+    limit: int,
+    redact: Redactor | None = None,
 ) -> Loaded | Failure:
     sized = _sized(files)
     if sum(file.size or 0 for file in sized) > LARGE:
-        return _poured(sized, params, limit)
-    contents = read_files(files, limit)
+        # Small ones beside a large one are read twice: seldom, and cheap.
+        small = [file for file in sized if (file.size or 0) <= SMALL]
+        found = read_files(small, limit, redact) if redact is not None else ()
+        return found if isinstance(found, Failure) else _poured(sized, params, limit)
+    contents = read_files(files, limit, redact)
     if isinstance(contents, Failure):
         return contents
     body = build(
@@ -267,6 +282,11 @@ def _unfit(file: InputFile, now: os.stat_result, limit: int) -> Failure | None:
 _SETTLE = (
     "`batchinfer retry RUN --code file_changed` takes it as it is then; results of other files are "
     "kept"
+)
+_HELD = "it holds a secret of the configuration (not shown), and was not sent"
+_KEEP_OUT = (
+    "Move it out of the source, or leave it out with --exclude; if it was ever shared, have the "
+    "secret renewed"
 )
 _REMOVE = "Repair it and `batchinfer retry RUN`, or leave it out"
 

@@ -95,7 +95,7 @@ async def http_backend(
         yield HttpBackend(
             session=session,
             url=url,
-            loader=Loader(params, Mode.SYNC),
+            loader=Loader(params, Mode.SYNC, redact=redact),
             timeouts=Timeouts(timeout, connect_timeout, send_timeout, first_byte_timeout),
             cargo=Cargo(memory),
             bandwidth=Bandwidth(bandwidth) if bandwidth else None,

@@ -17,14 +17,23 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 SHORTEST = 4
 """Characters; a shorter secret is left alone, it would tear holes into ordinary text."""
+SHORTEST_IN_FILES = 8
+"""Characters of a secret that is looked for in files: a shorter one turns up by chance."""
+SURE_IN_FILES = 16
+"""Characters from which on it may be of letters only, or of digits only: no common word is that
+long."""
 
 
 class Redactor:
     """Replaces each secret, in every spelling it may turn up in, by `***`."""
 
-    __slots__ = ("_data", "_text")
+    __slots__ = ("_data", "_in_files", "_text")
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        secrets = tuple(secrets)
+        self._in_files = tuple(
+            {s: None for secret in secrets if _is_telling(secret) for s in _in_file(secret)}
+        )
         spellings = {s for secret in secrets if len(secret) >= SHORTEST for s in _spellings(secret)}
         # Longest first: no spelling may be broken up by a shorter one inside it.
         self._text = sorted(spellings, key=lambda s: (-len(s), s))
@@ -42,6 +51,27 @@ class Redactor:
             if spelling in data:
                 data = data.replace(spelling, MASK.encode())
         return data
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether the bytes of a file hold a secret: as it is, URL-quoted, in base64 or in UTF-16.
+
+        Secrets that innocent files could hold are not looked for: see `SHORTEST_IN_FILES`.
+        """
+        return any(spelling in data for spelling in self._in_files)
+
+
+def _is_telling(secret: str) -> bool:
+    """Whether a file that holds it does so because it is the secret, and not by chance."""
+    if len(secret) < SHORTEST_IN_FILES:
+        return False
+    return len(secret) >= SURE_IN_FILES or not (secret.isalpha() or secret.isdigit())
+
+
+def _in_file(secret: str) -> Iterator[bytes]:
+    for spelling in _spellings(secret):
+        yield spelling.encode("utf-8", "surrogateescape")
+    yield secret.encode("utf-16-le", "surrogatepass")
+    yield secret.encode("utf-16-be", "surrogatepass")
 
 
 def _spellings(secret: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from importlib import import_module
 import click
 
 from batchinfer._version import __version__
+from batchinfer.cli.texts import PATHS, TEXT
 from batchinfer.errors import BatchInferError
 from batchinfer.machine import raise_open_files
 
@@ -75,6 +76,9 @@ class Commands(click.Group):
             ctx.fail(f"There is no command {cmd_name!r}.{hint}")
         module = import_module(f"batchinfer.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        for param in command.params:
+            if param.type is click.STRING and param.name not in PATHS:
+                param.type = TEXT
         return command
 
     def invoke(self, ctx: click.Context) -> object:

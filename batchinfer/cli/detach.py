@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from batchinfer.api.control import SOCKET
+from batchinfer.cli.options import reads_standard_input
 from batchinfer.cli.talk import command, moment, say, tell
 from batchinfer.errors import BatchInferError, ConfigError, StoreError
 
@@ -39,7 +40,7 @@ def detached(sources: Sequence[str] = (), *, quiet: bool = False) -> int | None:
         return None
     if sys.platform == "win32":
         raise ConfigError("--detach needs a system with Unix processes.")
-    if "-" in sources:
+    if reads_standard_input(sources):
         raise ConfigError(
             "--detach cannot read standard input, which ends with this terminal. Write the "
             "manifest to a file, and name that."

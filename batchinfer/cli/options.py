@@ -6,16 +6,19 @@ come from, and its messages name the flag.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
 from batchinfer.config import DEFAULT_FILE, parse_param
 from batchinfer.progress.text import printable
+from batchinfer.sources.lists import AS_FILE, FILES_FROM
 from batchinfer.sources.patterns import has_magic
+from batchinfer.sources.selection import KINDS
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -68,7 +71,41 @@ item_options = together(
     click.option(
         "--file-param", metavar="NAME", help="The parameter that takes the file. Default: files."
     ),
-    click.option("--glob", metavar="PATTERN", help="Which files of a folder, as '**/*.jpg'."),
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Which files of a folder, as '*.jpg' or 'train/**/*.png', in any case (repeatable).",
+    ),
+    click.option("--glob", multiple=True, metavar="PATTERN", help="The same as --include."),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Which files, or folders with all in them, are left out, as '*_mask.png' or 'thumbs/' "
+        "(repeatable).",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        type=click.Choice(list(KINDS), case_sensitive=False),
+        help="Only files of this kind, by their endings (repeatable).",
+    ),
+)
+
+source_options = together(
+    click.option(
+        "--files-from",
+        multiple=True,
+        metavar="FILE|-",
+        help="Send the files that FILE lists, a path a line, relative to FILE's folder (- is "
+        "standard input, relative to this one). Repeatable.",
+    ),
+    click.option(
+        "--as-file",
+        is_flag=True,
+        help="SOURCE is a file to be sent itself, though it looks like a list (.csv, .txt, .json).",
+    ),
 )
 
 pace_options = together(
@@ -171,13 +208,37 @@ FORMULAS = click.option(
     help="Leave cells of a CSV as they are that a spreadsheet would take for formulas.",
 )
 
-_INPUT = frozenset({"glob", "file_param"})
+_INPUT = frozenset({"include", "exclude", "only", "glob", "file_param"})
 
 
 def flags(given: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
     """What was given on the command line as `config.load` names it. Raises ConfigError."""
     named = {f"{'input' if name in _INPUT else 'run'}.{name}": each for name, each in given.items()}
     return named | {f"params.{name}": value for name, value in map(parse_param, params)}
+
+
+def sources(source: Sequence[str], files_from: Sequence[str], *, as_file: bool) -> tuple[str, ...]:
+    """All sources that were given, as `batchinfer.sources` names them."""
+    named = [f"{AS_FILE}{each}" if as_file and each != "-" else each for each in source]
+    return (*named, *(f"{FILES_FROM}{each}" for each in files_from))
+
+
+def must_be_given(source: Sequence[str]) -> None:
+    """Raises UsageError when there is no source at all."""
+    if not source:
+        raise click.UsageError(
+            "Missing argument 'SOURCE...': name a folder, files, a manifest, or -."
+        )
+
+
+def standard_input(source: Sequence[str]) -> BinaryIO | None:
+    """What a source is read from that is standard input; None: there is none."""
+    return sys.stdin.buffer if reads_standard_input(source) else None
+
+
+def reads_standard_input(source: Sequence[str]) -> bool:
+    """Whether one of the sources is standard input."""
+    return any(each.removeprefix(FILES_FROM) == "-" for each in source)
 
 
 def again(config: Path | None, *, clean: bool) -> list[str | Path]:
@@ -187,6 +248,7 @@ def again(config: Path | None, *, clean: bool) -> list[str | Path]:
 
 def default_run(source: str) -> Path:
     """The run directory of a source when none was named: here, after the source."""
+    source = source.removeprefix(FILES_FROM).removeprefix(AS_FILE)
     if source == "-":
         return Path("stdin-run")
     path = Path(source).absolute()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -28,7 +27,8 @@ EXIT_FAILED = 1
         'curl -H "Authorization: Bearer $OSCAR_TOKEN" --data-binary @payloads/FILE ENDPOINT',
     )
 )
-@click.argument("source", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("source", metavar="SOURCE...", nargs=-1)
+@options.source_options
 @options.config_option
 @click.option(
     "-o",
@@ -44,18 +44,22 @@ EXIT_FAILED = 1
 def prepare(
     *,
     source: tuple[str, ...],
+    files_from: tuple[str, ...],
+    as_file: bool,
     config: Path | None,
     output: Path,
     params: tuple[str, ...],
     force: bool,
     as_json: bool,
-    **settings: str | None,
+    **settings: object,
 ) -> None:
     """Write what would be sent for each item of SOURCE as a JSON file into DIR. Nothing is sent.
 
     Each can be given to the OSCAR web UI (Invoke), or to curl. index.csv says which file is which.
     No endpoint, token or bucket is needed.
     """
+    source = options.sources(source, files_from, as_file=as_file)
+    options.must_be_given(source)
     if config is None and Path(DEFAULT_FILE).exists():
         config = Path(DEFAULT_FILE)
     order = Order(
@@ -64,7 +68,7 @@ def prepare(
         config=config,
         flags=options.flags(settings, params),
         force=force,
-        stdin=sys.stdin.buffer if "-" in source else None,
+        stdin=options.standard_input(source),
     )
     done = wait_for(lambda: prepare_all(order, _refused))
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,20 +15,22 @@ from batchinfer.cli.detach import detached
 from batchinfer.cli.going import exit_with, go, ready, results_of
 from batchinfer.cli.options import Voice
 from batchinfer.cli.talk import command, number, say, size, spelled, tell
+from batchinfer.sources.skipped import sentence
 
 
 @click.command(
     epilog=options.examples(
         "batchinfer run photos -o my-run",
-        "batchinfer run photos --glob '*.jpg' --param imgsz=640 -n 16",
+        "batchinfer run photos --include '*.jpg' --exclude thumbs/ --param imgsz=640 -n 16",
         "batchinfer run items.csv -c sync.toml --dry-run",
         "batchinfer run photos --dry-run --curl | bash",
         "batchinfer run photos --estimate 50",
         "batchinfer run photos -o my-run --detach",
-        "find photos -name '*.png' -newer last | (echo path; cat) | batchinfer run - -o new",
+        "find photos -name '*.png' -newer last -print0 | batchinfer run --files-from - -o new",
     )
 )
-@click.argument("source", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("source", metavar="SOURCE...", nargs=-1)
+@options.source_options
 @options.config_option
 @click.option(
     "-o", "--run", "run_", metavar="RUN", type=click.Path(path_type=Path), help="Run directory."
@@ -54,6 +55,8 @@ from batchinfer.cli.talk import command, number, say, size, spelled, tell
 def run(
     *,
     source: tuple[str, ...],
+    files_from: tuple[str, ...],
+    as_file: bool,
     config: Path | None,
     run_: Path | None,
     params: tuple[str, ...],
@@ -68,14 +71,19 @@ def run(
     as_json: bool,
     quiet: bool,
     verbose: bool,
-    **settings: str | None,
+    **settings: object,
 ) -> None:
     """Send every item of SOURCE through the service and record what comes back.
 
-    SOURCE is a folder, a pattern, a file, a manifest (.csv, .jsonl, also .gz), or - for a manifest
-    on standard input. RUN is the run directory (default: the source's name and -run); if it holds
-    this run already, it is continued. Ctrl-C stops it, the same line goes on.
+    SOURCE is a folder, a pattern, a file, a manifest (.csv, .tsv, .jsonl, also .gz), or - for a
+    manifest on standard input. What is hidden, left behind by a system (Thumbs.db, @eaDir) or
+    written by batchinfer is skipped.
+
+    RUN is the run directory (default: the source's name and -run); if it holds this run already, it
+    is continued. Ctrl-C stops it, the same line goes on.
     """
+    source = options.sources(source, files_from, as_file=as_file)
+    options.must_be_given(source)
     voice = Voice(as_json, quiet, verbose)
     if curl and not dry_run:
         raise click.UsageError("--curl goes with --dry-run: it shows, and sends nothing.")
@@ -94,7 +102,7 @@ def run(
         force=force,
         clean=clean,
         validate=validate,
-        stdin=sys.stdin.buffer if "-" in source else None,
+        stdin=options.standard_input(source),
     )
     if dry_run:
         found = preview(ready(job, voice)[0])
@@ -117,7 +125,11 @@ def _named(source: str, voice: Voice) -> Path:
 def _lines(found: Preview) -> Iterator[str]:
     yield f"Dry run: {number(found.items, 'item')}, {size(found.bytes)}; nothing is sent."
     yield f"They would go to {spelled(found.destination)} ({found.mode} mode)."
+    if found.taken or found.skipped:
+        yield sentence(found.taken, found.skipped)
     for notice in found.notices:
+        if notice.code == "skipped":  # said above
+            continue
         yield f"note: {spelled(notice.message)}"
     for code, refused in found.refused.items():
         yield f"{number(refused.count, 'item')} would fail unsent: {code}; the first:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +29,7 @@ OBJECTS = 1_000
     )
 )
 @click.argument("source", metavar="[SOURCE]...", nargs=-1)
+@options.source_options
 @options.config_option
 @click.option(
     "-o", "--run", "run_", metavar="RUN", type=click.Path(path_type=Path), help="Run directory."
@@ -42,6 +42,8 @@ OBJECTS = 1_000
 def submit(
     *,
     source: tuple[str, ...],
+    files_from: tuple[str, ...],
+    as_file: bool,
     config: Path | None,
     run_: Path | None,
     params: tuple[str, ...],
@@ -52,13 +54,14 @@ def submit(
     as_json: bool,
     quiet: bool,
     verbose: bool,
-    **settings: str | None,
+    **settings: object,
 ) -> None:
     """Put the items of SOURCE into the bucket and leave; collect them later, or elsewhere.
 
     As many as -n allows (default: 1000 submitted and not yet collected); the rest waits for the
     next submit. Without SOURCE it goes on with the run that -o names.
     """
+    source = options.sources(source, files_from, as_file=as_file)
     voice = Voice(as_json, quiet, verbose)
     if not source:
         if run_ is None:
@@ -78,7 +81,7 @@ def submit(
         limit=limit,
         force=force,
         validate=validate,
-        stdin=sys.stdin.buffer if "-" in source else None,
+        stdin=options.standard_input(source),
     )
     again = command("submit", "-o", run, *(("-c", config) if config else ()))
     exit_with(go(_bounded(in_async_mode(job), voice), voice, again, _advice))

@@ -30,7 +30,7 @@ def load(path: Path | None, env: Mapping[str, str], flags: Mapping[str, object])
     `flags` are named `section.key` ("run.timeout", "params.imgsz"); None means not given. Raises
     ConfigError.
     """
-    return _build([*_from_file(path), *_from_env(env), *_from_flags(flags)])
+    return _build([_from_file(path), _from_env(env), _from_flags(flags)], path)
 
 
 def from_stored(
@@ -43,7 +43,7 @@ def from_stored(
     first, and the others overrule it as in `load`. Raises ConfigError.
     """  # noqa: D205 - one thought, one sentence
     kept = _from_tables(stored, "run directory", Path())
-    return _build([*kept, *_from_file(path), *_from_env(env), *_from_flags(flags)])
+    return _build([kept, _from_file(path), _from_env(env), _from_flags(flags)], path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,19 @@ class _Setting:
     """What a relative path is relative to."""
 
 
-def _build(settings: Iterable[_Setting]) -> Config:
+def _build(places: Iterable[Iterable[_Setting]], file: Path | None) -> Config:
     read: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, PARAMS)}
     origins: dict[str, str] = {}
-    for setting in settings:
-        read[setting.section][setting.key] = _read(setting)
-        origins[f"{setting.section}.{setting.key}"] = setting.where
+    for place in places:
+        settings = list(place)
+        if any((each.section, each.key) in _INCLUDES for each in settings):
+            for section, key in _INCLUDES:  # one place overrules another in both names
+                read[section].pop(key, None)
+        for setting in settings:
+            read[setting.section][setting.key] = _read(setting)
+            origins[f"{setting.section}.{setting.key}"] = setting.where
     return Config(
+        file=file,
         service=Service(**read["service"]),
         bucket=Bucket(**read["bucket"]),
         input=Input(**read["input"]),
@@ -70,6 +76,9 @@ def _build(settings: Iterable[_Setting]) -> Config:
         run=Run(**read["run"]),
         origins=origins,
     )
+
+
+_INCLUDES = (("input", "include"), ("input", "glob"))
 
 
 def _read(setting: _Setting) -> object:
@@ -148,7 +157,7 @@ def _from_flags(flags: Mapping[str, object]) -> Iterator[_Setting]:
         if section not in SECTIONS:
             raise ConfigError(f"flags: {_unknown_section(section, {})}")
         _check_key(section, key, "flags")
-        if value is not None:
+        if value is not None and value != ():  # a flag that may be repeated, and was not given
             yield _Setting(section, key, value, f"--{key.replace('_', '-')}", Path())
 
 

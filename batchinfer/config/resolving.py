@@ -6,7 +6,7 @@ places to find things are those of the Dashboard (contract, section 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,8 +17,10 @@ from batchinfer.config.references import expand, expand_text, names, reference
 from batchinfer.config.sections import SECTIONS, Config
 from batchinfer.config.values import Concurrency, MaxFailures, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ConfigError, SourceError
 from batchinfer.ports import Notice
+from batchinfer.sources.files import printable
+from batchinfer.sources.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Resolved:
     access: ServiceAccess | BucketAccess
     """The one of `mode`."""
     file_param: str
-    glob: str | None
+    selection: Selection
+    """Which files of a source are sent."""
     params: Mapping[str, Json] = field(repr=False)
     concurrency: Concurrency
     rate: float | None
@@ -81,19 +84,20 @@ class Contents:
 
     mode: Mode
     file_param: str
-    glob: str | None
+    selection: Selection
     params: Mapping[str, Json] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 def resolve_contents(config: Config, env: Mapping[str, str]) -> Contents:
     """As `resolve`, without asking where anything is sent to. Raises ConfigError."""
     desk = _Desk(config, env)
     file_param = desk.text("input", "file_param")
-    glob = desk.text("input", "glob") if config.input.glob else None
+    selection = desk.selection()
     params = desk.params()
     if desk.problems:
         raise ConfigError(desk.message())
-    return Contents(config.mode, file_param, glob, params)
+    return Contents(config.mode, file_param, selection, params, _secrets(config, env))
 
 
 def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
@@ -105,7 +109,7 @@ def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
     sync = config.mode is Mode.SYNC
     access = _service(desk) if sync else _bucket(desk)
     file_param = desk.text("input", "file_param")
-    glob = desk.text("input", "glob") if config.input.glob else None
+    selection = desk.selection()
     params = desk.params()
     if desk.problems:
         raise ConfigError(desk.message())
@@ -114,7 +118,7 @@ def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
         mode=config.mode,
         access=access,
         file_param=file_param,
-        glob=glob,
+        selection=selection,
         params=params,
         concurrency=run.concurrency,
         rate=run.rate,
@@ -174,6 +178,21 @@ class _Desk:
         if _PLACEHOLDER in found and (section, key) in _LABELS:
             self.problem(section, key, "is not filled in yet")
         return found
+
+    def selection(self) -> Selection:
+        """Which files are sent. A pattern without sense is laid down as a problem."""
+        given = self.config.input
+        include = [*self._texts("include", given.include), *self._texts("glob", given.glob)]
+        exclude = self._texts("exclude", given.exclude)
+        for key, found in (("include", include), ("exclude", exclude)):
+            try:
+                Selection.of(include=found)
+            except SourceError as error:
+                self.problem("input", key, f"cannot be understood: {error}")
+        return Selection() if self.problems else Selection.of(include, exclude, given.only)
+
+    def _texts(self, key: str, given: Sequence[str]) -> list[str]:
+        return [printable(expand_text(each, self._lookup("input", key)).strip()) for each in given]
 
     def params(self) -> Mapping[str, Json]:
         """The parameters, expanded."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TypeAlias
 
 from batchinfer.config import values
@@ -50,8 +51,14 @@ class Input:
     """What of the source is sent, and as what."""
 
     file_param: str = field(default=FILE_PARAM, metadata={"read": values.text})
-    glob: str | None = field(default=None, metadata={"read": values.text})
-    """Which files of a directory; None: all that are not hidden."""
+    include: tuple[str, ...] = field(default=(), metadata={"read": values.texts})
+    """Patterns: which files of a folder; none: all that are not hidden, nor left by a system."""
+    exclude: tuple[str, ...] = field(default=(), metadata={"read": values.texts})
+    """Patterns: which files, and whole folders, are left out."""
+    only: tuple[str, ...] = field(default=(), metadata={"read": values.kinds})
+    """Kinds of files: images, audio, video; none: of any kind."""
+    glob: tuple[str, ...] = field(default=(), metadata={"read": values.texts})
+    """As `include`, to which it adds; the name of older versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +121,8 @@ class Config:
     input: Input = field(default_factory=Input)
     params: Mapping[str, Json] = field(default_factory=dict)
     run: Run = field(default_factory=Run)
+    file: Path | None = field(default=None, repr=False, compare=False)
+    """Where it was read from, if from a file: which is then no input of the run."""
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value comes from, for messages: `section.key` -> "sync.toml: [section] key"."""
 
@@ -154,6 +163,8 @@ def _given(section: Section) -> dict[str, Json]:
                 table[each.name] = text
             case Percent() | Concurrency():
                 table[each.name] = str(value)
+            case tuple():
+                table[each.name] = value[0] if len(value) == 1 else list(value)
             case _:
                 table[each.name] = value
     return table

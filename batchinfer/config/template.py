@@ -32,7 +32,11 @@ secret_key = "${MINIO_SECRET_KEY}"                                  # "MINIO sec
 
 [input]
 file_param = "files"            # the model's parameter that takes the file
-# glob = "**/*.jpg"             # which files of a folder; all that are not hidden without it
+# include = ["*.jpg", "*.png"]  # which files of a folder, in any case; without it all that are not
+                                # hidden, nor left behind by a system (Thumbs.db, @eaDir ...)
+# exclude = ["thumbs/", "*_mask.png"]
+# only = "images"               # or "audio", "video"
+# glob = "*.jpg"                # the older name of include
 
 [params]                        # the model's parameters, the same for every item
 # imgsz = 640

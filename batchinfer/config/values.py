@@ -16,6 +16,7 @@ from typing import TypeAlias
 from batchinfer.config.references import check, reference
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
+from batchinfer.sources.selection import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,31 @@ def text(value: object) -> str:
         raise ValueError("a text in quotes")
     check(value)
     return value.strip()
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """One text or several; each may hold `${NAME}`."""
+    match value:
+        case str() if value.strip():
+            return (text(value),)
+        case list() | tuple() if all(isinstance(each, str) and each.strip() for each in value):
+            return tuple([text(each) for each in value])
+        case _:
+            raise ValueError('a text in quotes, or a list of texts, as ["*.jpg", "*.png"]')
+
+
+def kinds(value: object) -> tuple[str, ...]:
+    """One kind of files or several."""
+    match value:
+        case str():
+            found = [each.strip().lower() for each in value.split(",")]
+        case list() | tuple():
+            found = [str(each).strip().lower() for each in value]
+        case _:
+            found = [""]
+    if not set(found) <= KINDS.keys():
+        raise ValueError(f"one or several of {', '.join(KINDS)}")
+    return tuple(found)
 
 
 def secret(value: object) -> Secret:

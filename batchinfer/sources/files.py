@@ -6,12 +6,14 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from batchinfer.domain import InputFile, Item
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 _KEY_BEGINS = "/./"
 
 
@@ -20,6 +22,40 @@ def printable(name: str) -> str:
     if name.isascii():
         return name
     return _SURROGATE.sub(_escape, name)
+
+
+def composed(text: str) -> str:
+    """`text` in Unicode's normal form NFC, in which names are compared that a person typed."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def spelled_on_disk(path: str, base: str = "") -> str:
+    r"""`path` as it is spelled on the disk, where it is there under another spelling only.
+
+    macOS and what copies from it write `é` as two characters, people and other systems as one; and
+    `\xNN` stands for a byte that is no UTF-8 (`printable`). Part by part the spelling as typed
+    wins. `base` is a folder that is there as it is.
+    """
+    full = os.path.join(base, path)  # noqa: PTH118 - paths are plain strings in this package
+    if (path.isascii() and "\\x" not in path) or os.path.lexists(full):
+        return full
+    found = "/" if path.startswith("/") else base
+    for part in filter(None, path.split("/")):
+        here = os.path.join(found, part)  # noqa: PTH118
+        others = (os.path.join(found, spell(part)) for spell in _SPELLINGS)  # noqa: PTH118
+        found = here if os.path.lexists(here) else next(filter(os.path.lexists, others), here)
+    return found
+
+
+def _raw(name: str) -> str:
+    return _BYTE.sub(lambda code: chr(0xDC00 + int(code[1], 16)), name)
+
+
+_SPELLINGS: tuple[Callable[[str], str], ...] = (
+    composed,
+    lambda name: unicodedata.normalize("NFD", name),
+    _raw,
+)
 
 
 def tidy(path: str) -> str:
@@ -53,13 +89,21 @@ class SingleFile:
     def of_spec(cls, spec: str, file_param: str) -> SingleFile:
         """The file named by `spec`; see the package's docstring for `/./`."""
         here = os.getcwd()  # noqa: PTH109 - a string is wanted
+        spec = spelled_on_disk(spec)
         full = spec if spec.startswith("/") else here.rstrip("/") + _KEY_BEGINS + spec
         _, mark, typed = full.partition(_KEY_BEGINS)
         path = os.path.abspath(full)  # noqa: PTH100 - not resolve(): links are kept as typed
         return cls(full, path, printable(tidy(typed if mark else full)), file_param)
 
+    def seen(self) -> os.stat_result | None:
+        """What is there; None: nothing that can be seen."""
+        try:
+            return os.stat(self.path)  # noqa: PTH116
+        except (OSError, ValueError):
+            return None
+
     def __iter__(self) -> Iterator[Item]:
-        """The one item."""
+        """The one item; one that is batchinfer's own has been refused before."""
         yield Item(self.key, (look(self.file_param, self.path),))
 
 

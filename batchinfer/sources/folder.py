@@ -6,7 +6,8 @@ wholly sorted, a bigger one chunk by chunk in the file system's own order, which
 has not changed is always the same.
 
 Links are followed, to files and to folders; a link back to a folder that it lies in is not entered
-again. Hidden files and folders (a leading dot) are skipped.
+again. Hidden files and folders, what systems leave behind (`litter`), and what batchinfer itself
+wrote (`own`) are skipped, and counted (`skipped`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from itertools import islice
 from batchinfer.domain import InputFile, Item
 from batchinfer.errors import SourceError
 from batchinfer.ports import Notice
-from batchinfer.sources.files import printable
+from batchinfer.sources.files import composed, printable
+from batchinfer.sources.litter import litter, litter_folder
+from batchinfer.sources.own import Own, refusal
+from batchinfer.sources.selection import Selection
+from batchinfer.sources.skipped import OWN, Skipped, ending
 
 CHUNK = 20_000
 """Entries that are read, and held, at a time: some 5 MB, some 20 ms."""
@@ -45,13 +50,20 @@ class _Open:
 
 @dataclass(slots=True)
 class Folder:
-    """The files below `path`: those that `pattern` chooses, in at most `depth` folders below."""
+    """The files below `path`, in at most `depth` folders, that `pattern` and `selection` choose."""
 
     path: str
     """Absolute."""
     file_param: str
+    selection: Selection = field(default_factory=Selection)
+    own: Own = field(default_factory=Own)
     pattern: re.Pattern[str] | None = None
+    """Of a source that is itself a pattern: what it takes counts as included."""
     depth: int | None = None
+    skipped: Skipped = field(default_factory=Skipped)
+    """What the latest iteration took and skipped."""
+    is_read: bool = False
+    """Whether the latest iteration came to its end."""
     _kept: list[Notice] = field(default_factory=list)
     _more: int = 0
 
@@ -64,13 +76,17 @@ class Folder:
         return (*self._kept, Notice("left_out", more))
 
     def check(self) -> None:
-        """Raises SourceError when the folder itself cannot be read."""
+        """Raises SourceError when the folder itself cannot be read, or is batchinfer's own."""
         self._open(self.path, "").close()
+        if what := self.own.folder(self.path):
+            raise SourceError(f"{refusal(printable(self.path), what)}.")
 
     def __iter__(self) -> Iterator[Item]:
         """Items as they are found. Raises SourceError when the folder itself cannot be read."""
         self._kept.clear()
         self._more = 0
+        self.skipped.clear()
+        self.is_read = False
         way = [self._open(self.path, "")]
         try:
             while way:
@@ -83,6 +99,7 @@ class Folder:
                         here.folders.clear()
                 else:
                     way.pop()
+            self.is_read = True
         finally:
             for left in way:
                 left.close()
@@ -98,8 +115,12 @@ class Folder:
         return _Open(below, (seen.st_dev, seen.st_ino), entries, entries.close)
 
     def _enter(self, folder: os.DirEntry[str], way: list[_Open]) -> None:
+        below = f"{way[-1].below}{folder.name}"
+        if kind := self._kind_of_folder(folder, printable(below)):
+            self.skipped.add(kind)
+            return
         try:
-            opened = self._open(folder.path, f"{way[-1].below}{folder.name}/")
+            opened = self._open(folder.path, f"{below}/")
         except SourceError as error:
             self._notice("folder_unreadable", f"{error} Its files are not in this run.")
             return
@@ -124,23 +145,42 @@ class Folder:
     def _items(self, chunk: list[os.DirEntry[str]], here: _Open) -> Iterator[Item]:
         folders = []
         for entry in chunk:
-            if entry.name.startswith("."):
-                continue
             if _is_folder(entry):
                 folders.append(entry)
                 continue
-            below = here.below + entry.name
-            if self.pattern is None or self.pattern.fullmatch(below):
-                file = self._file(entry)
-                if file is not None:
-                    yield Item(printable(below), (file,))
+            key = printable(here.below + entry.name)
+            if self.pattern is not None and not self.pattern.fullmatch(composed(key)):
+                continue
+            if kind := self._kind_of_file(entry.name, key):
+                self.skipped.add(kind)
+            elif (file := self._file(entry)) is not None:
+                self.skipped.taken += 1
+                yield Item(key, (file,))
         here.folders = folders[::-1]
+
+    def _kind_of_file(self, name: str, key: str) -> str | None:
+        """As what a file is skipped; None: it is taken."""
+        if (kind := litter(name)) and composed(name).casefold() not in self.selection.names:
+            return kind
+        takes = self.selection.takes if self.pattern is None else self.selection.allows
+        return None if takes(key) else ending(name)
+
+    def _kind_of_folder(self, entry: os.DirEntry[str], key: str) -> str | None:
+        kind = litter_folder(entry.name)
+        if kind and composed(entry.name).casefold() not in self.selection.names:
+            return kind
+        if self.own.folder(entry.path, linked=entry.is_symlink()):
+            return OWN
+        return None if self.selection.enters(key) else f"{printable(entry.name)}/"
 
     def _file(self, entry: os.DirEntry[str]) -> InputFile | None:
         try:
             seen = entry.stat()
         except OSError:  # a broken link, say: told as a failed item, not lost
             return InputFile(self.file_param, entry.path)
+        if self.own.file(entry.path, seen, linked=entry.is_symlink()):
+            self.skipped.add(OWN)
+            return None
         if stat.S_ISREG(seen.st_mode):
             return InputFile(self.file_param, entry.path, seen.st_size, seen.st_mtime_ns)
         self._notice("not_a_file", f"{printable(entry.path)} is a device, pipe or socket: skipped.")

@@ -2,7 +2,8 @@ r"""JSONL manifests: every line is an item.
 
 ``{"key": ..., "path": ..., "files": {"<param>": "<path>"}, "params": {...}}``; `path` is short for
 the default file parameter's file; all but one file (or parameter) is optional. A line that is only
-a string is a path. LF or CRLF, BOM, empty lines are fine; other keys are mistakes.
+a string is a path. LF, CRLF or CR, BOM, empty lines are fine; other keys are mistakes. So is a
+first line that is only the name of a column: that is CSV, and on standard input it is read as such.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from batchinfer.domain import Json
 from batchinfer.sources.entry import Entry, Mistake, Report, nearest
 from batchinfer.sources.files import tidy
 from batchinfer.sources.lines import lines, not_utf8
+from batchinfer.sources.table import is_column
 
 _KNOWN = frozenset(("key", "path", "files", "params"))
 _BEYOND_64_BIT = re.compile(rb"[0-9]{19}")
@@ -25,10 +27,11 @@ _BEYOND_64_BIT = re.compile(rb"[0-9]{19}")
 
 def entries(stream: BinaryIO, file_param: str, report: Report) -> Iterator[Entry]:
     """Every good line; `report` is told of the others."""
+    first = True
     for number, line in enumerate(lines(stream, report), 1):
         try:
             value = orjson.loads(line)
-            entry = _entry(number, value, line, file_param)
+            entry = _entry(number, value, line, file_param, first=first)
         except orjson.JSONDecodeError as error:
             if line.strip():
                 report(number, _not_json(line, error))
@@ -36,9 +39,20 @@ def entries(stream: BinaryIO, file_param: str, report: Report) -> Iterator[Entry
             report(number, str(mistake))
         else:
             yield entry
+        first = first and not line.strip()
 
 
-def _entry(number: int, value: Any, line: bytes, file_param: str) -> Entry:
+def is_header(value: object) -> bool:
+    """Whether a line that is only this string may be the first row of a CSV manifest."""
+    return isinstance(value, str) and is_column(value)
+
+
+def _entry(number: int, value: Any, line: bytes, file_param: str, *, first: bool) -> Entry:
+    if first and is_header(value):
+        raise Mistake(
+            f"{value!r} is the first row of a CSV manifest: name the file .csv (a file that has"
+            f' this name is written {{"path": "{value}"}})'
+        )
     value = _object(value)
     path = value.get("path")
     files: tuple[tuple[str, str], ...] = () if path is None else ((file_param, path),)

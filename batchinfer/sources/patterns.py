@@ -1,7 +1,9 @@
 """Glob patterns over `/`-separated relative paths, compiled once to one regular expression each.
 
 `*` and `?` stay within a name, `[abc]` and `[!a-c]` stand for one character, `**` as a whole part
-spans any number of folders (also none); at the end it stands for every file below. Case counts.
+spans any number of folders (also none); at the end it stands for every file below. Case counts in
+the pattern of a source, as in a shell, and not where files of a source are chosen. Both sides are
+compared in Unicode's normal form NFC (`files.composed`).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import re
 from collections.abc import Iterator
 
 from batchinfer.errors import SourceError
+from batchinfer.sources.files import composed, printable
 
 _MAGIC = re.compile(r"[*?\[]")
 _TOKEN = re.compile(
@@ -36,13 +39,14 @@ def split(spec: str) -> tuple[str, str]:
 
 
 def chooser(pattern: str) -> re.Pattern[str]:
-    """The pattern of the `glob` option: without a `/` it means the name, in any folder."""
-    return compiled(pattern.removeprefix("./") if "/" in pattern else f"**/{pattern}")
+    """A pattern that chooses files of a source: without a `/` it means the name, in any folder."""
+    anchored = pattern.removeprefix("./").removeprefix("/")
+    return compiled(anchored if "/" in pattern else f"**/{pattern}", re.IGNORECASE)
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
     """To be used with `fullmatch` on a relative path. Raises SourceError for what has no sense."""
-    parts = pattern.split("/")
+    parts = composed(printable(pattern)).split("/")
     last = len(parts) - 1
     whole = "".join(
         (r".+" if at == last else r"(?:[^/]+/)*")
@@ -51,7 +55,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
         for at, part in enumerate(parts)
     )
     try:
-        return re.compile(whole, re.DOTALL)
+        return re.compile(whole, re.DOTALL | flags)
     except re.error as error:
         raise SourceError(f"The pattern {pattern!r} cannot be understood: {error.msg}.") from error
 

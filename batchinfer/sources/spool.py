@@ -11,6 +11,8 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
+import orjson
+
 from batchinfer.errors import SourceError
 from batchinfer.sources import objects, table
 from batchinfer.sources.files import printable
@@ -18,10 +20,13 @@ from batchinfer.sources.lines import lines, opened
 from batchinfer.sources.manifest import Format, Manifest
 
 
-def open_stdin(spool: Path | None, stdin: BinaryIO | None, file_param: str) -> Manifest:
+def open_stdin(
+    spool: Path | None, stdin: BinaryIO | None, file_param: str, read: Format | None = None
+) -> Manifest:
     """Copy `stdin` to `spool`, or without `stdin` read again what was copied then.
 
-    JSONL if its first byte that is not blank is `{`, else CSV. Raises SourceError.
+    `read`: its format; None: JSONL if its first line is (an object, a list, or a string that names
+    no column of a CSV), else CSV. Raises SourceError.
     """
     if spool is None:
         raise SourceError("A manifest on standard input needs a place where it can be kept.")
@@ -31,13 +36,13 @@ def open_stdin(spool: Path | None, stdin: BinaryIO | None, file_param: str) -> M
             folder.write_bytes(os.fsencode(Path.cwd()))
             _keep(stdin, spool)
         base = os.fsdecode(folder.read_bytes())
-        read = _format(spool)
+        read = read or _format(spool)
     except FileNotFoundError as error:
         raise SourceError(
             f"The manifest that came on standard input is not there any more:"
             f" {printable(str(error.filename))}. Give it again."
         ) from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise SourceError(f"Standard input could not be kept: {error}.") from error
     return Manifest("standard input", str(spool.absolute()), base, file_param, read)
 
@@ -58,9 +63,17 @@ def _keep(stdin: BinaryIO, spool: Path) -> None:
 def _format(spool: Path) -> Format:
     with opened(str(spool)) as stream:
         for line in lines(stream, _ignore):
-            if text := line.lstrip():
-                return objects.entries if text.startswith(b"{") else table.entries
+            if text := line.strip():
+                return objects.entries if _is_json(text) else table.entries
     return table.entries
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:  # what was meant as an object is told as a broken one
+        return line.startswith((b"{", b"[")) and not table.names_columns(line.decode("latin-1"))
+    return isinstance(value, dict | list | str) and not objects.is_header(value)
 
 
 def _ignore(_line: int, _message: str) -> None:

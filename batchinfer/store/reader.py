@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
+from unicodedata import normalize
 
 from batchinfer.domain import (
     Attempt,
@@ -185,6 +186,12 @@ class RunReader:
         inputs = [Digest(*row) for row in self._rows(sql.INPUTS_OF, {"position": item.position})]
         return Detail(item, result, attempts, retry_at, submitted_at, inputs)
 
+    def spelled_alike(self, key: str) -> Sequence[str]:
+        """At most three keys that look the same: equal to `key` in Unicode's normal form NFC."""
+        with translated(self._path):
+            self._db.create_function("composed", 1, _composed, deterministic=True)
+        return [found for (found,) in self._rows(sql.KEYS_COMPOSED, (_composed(key),))]
+
     def closest(self, key: str) -> Sequence[str]:
         """At most three keys that `key` may have been meant for, best first."""
         within = [found for (found,) in self._rows(sql.KEYS_WITH, {"key": key})]
@@ -239,6 +246,10 @@ class RunReader:
         except BaseException:
             self._db.close()
             raise
+
+
+def _composed(key: str) -> str:
+    return key if key.isascii() else normalize("NFC", key)
 
 
 def _result(row: Sequence[Any]) -> Result:

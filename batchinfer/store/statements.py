@@ -223,6 +223,7 @@ KEYS_WITH = """
 SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key
 ORDER BY path = :key DESC, abs(length(key) - length(:key)), position LIMIT 3
 """
+KEYS_COMPOSED = "SELECT key FROM items WHERE composed(key) = ? ORDER BY position LIMIT 3"
 KEYS_ABOUT = "SELECT key FROM items ORDER BY abs(length(key) - ?), position LIMIT ?"
 FINISHED_IN = """
 SELECT min(CAST((finished_at - :since) / :length AS INTEGER), :slices - 1), count(*)

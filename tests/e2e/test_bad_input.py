@@ -83,10 +83,14 @@ def test_a_manifest_whose_files_are_gone(mode: str, service: Running, tmp_path: 
     toml = config(tmp_path / "c.toml", service, f'mode = "{mode}"')
     run = tmp_path / "run"
     done = batchinfer("run", tmp_path / "list.csv", "-c", toml, "-o", run, code=2)
+    assert "list.csv:3" in done.stderr  # a file that is not there
     assert "list.csv:4" in done.stderr  # an item without file and key has no name
     assert not run.exists()
 
     (tmp_path / "list.csv").write_text("path,note\nhere.png,x\ngone.png,y\n")
+    (tmp_path / "gone.png").write_bytes(png(2))
+    batchinfer("run", tmp_path / "list.csv", "-c", toml, "-o", run, "--limit", 1)
+    (tmp_path / "gone.png").unlink()  # once the run has begun it is that item's failure alone
     batchinfer("run", tmp_path / "list.csv", "-c", toml, "-o", run, code=1)
     rows = batchinfer("export", run, "-o", "-", "--format", "jsonl").stdout.splitlines()
     assert [(row["key"], row["code"]) for row in map(json.loads, rows)] == [

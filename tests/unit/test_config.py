@@ -103,7 +103,7 @@ def test_every_key_of_the_file_is_read(write):
             region="eu-1",
             ca_file="/etc/cluster.pem",
         ),
-        input=Input(file_param="image", glob="**/*.jpg"),
+        input=Input(file_param="image", glob=("**/*.jpg",)),
         params={
             "imgsz": 640,
             "conf": 0.25,
@@ -141,7 +141,8 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"concurrency": "4", "max_attempts": "2", "max_failures": "9", "cold_start": "1m"}
     sample |= {"bandwidth": "1MB/s", "memory": "2MB", "connect_timeout": "1s", "hedge": "no"}
     sample |= {"send_timeout": "2s", "first_byte_timeout": "3s"}
-    sample |= {"give_up_after": "4s", "deadline": "5s", "max_reply": "3MB"}
+    sample |= {"give_up_after": "4s", "deadline": "5s"}
+    sample |= {"only": "audio, video", "max_reply": "3MB"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import folder as room
-from batchinfer.sources import open_source, patterns
+from batchinfer.sources import Selection, open_source, patterns
 from batchinfer.sources.files import printable, tidy
 
 
@@ -273,22 +273,24 @@ def test_the_file_parameter_is_the_callers(tmp_path):
 @pytest.mark.parametrize(
     ("glob", "chosen"),
     [
-        ("*.jpg", ["a.jpg", "s/b.jpg", "s/t/c.jpg"]),
-        ("./*.jpg", ["a.jpg"]),
-        ("**/*.jpg", ["a.jpg", "s/b.jpg", "s/t/c.jpg"]),
+        ("*.jpg", ["A.JPG", "a.jpg", "s/b.jpg", "s/t/c.jpg"]),
+        ("./*.jpg", ["A.JPG", "a.jpg"]),
+        ("/*.jpg", ["A.JPG", "a.jpg"]),
+        ("**/*.jpg", ["A.JPG", "a.jpg", "s/b.jpg", "s/t/c.jpg"]),
         ("s/*.jpg", ["s/b.jpg"]),
         ("s/**/*.jpg", ["s/b.jpg", "s/t/c.jpg"]),
         ("s/**", ["s/b.jpg", "s/t/c.jpg"]),
         ("**/t/*", ["s/t/c.jpg"]),
-        ("*.JPG", ["A.JPG"]),
+        ("s/", ["s/b.jpg", "s/t/c.jpg"]),
+        ("*.JPG", ["A.JPG", "a.jpg", "s/b.jpg", "s/t/c.jpg"]),
         ("[!a]*.[jp]*", ["p.png", "s/b.jpg", "s/t/c.jpg"]),
         ("?.png", ["p.png"]),
         ("*.tif", []),
     ],
 )
-def test_glob_chooses_below_a_folder(tmp_path, glob, chosen):
+def test_an_include_chooses_below_a_folder_in_any_case(tmp_path, glob, chosen):
     plant(tmp_path, "a.jpg", "A.JPG", "p.png", "s/b.jpg", "s/t/c.jpg")
-    assert keys(tmp_path, glob=glob) == chosen
+    assert keys(tmp_path, selection=Selection.of([glob])) == chosen
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Which files of a source are sent: included, excluded, or only those of one kind.
+
+Patterns are relative to the source and know no case; a name is the same in either Unicode normal
+form. Without a `/` a pattern means the name, in any folder. An exclude that matches a folder leaves
+out all that is in it; an include that ends in `/` takes all that is in that folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from batchinfer.sources import patterns
+from batchinfer.sources.files import composed
+
+KINDS: Final = {
+    "images": (
+        *("jpg", "jpeg", "jpe", "jfif", "jp2", "j2k", "jpx", "jxl", "png", "webp", "avif", "heic"),
+        *("heif", "tif", "tiff", "bmp", "dib", "gif", "pbm", "pgm", "ppm", "pnm", "tga", "exr"),
+        *("hdr", "dcm", "nii", "nii.gz", "nrrd", "mha", "mhd"),
+    ),
+    "audio": (
+        *("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "aac", "aif", "aiff", "wma", "amr"),
+        *("au", "w64", "caf"),
+    ),
+    "video": (
+        *("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "wmv", "flv", "mts", "m2ts"),
+        *("3gp", "ogv"),
+    ),
+}
+"""What `--only` takes, by the ending of the name, in any case. Images are what models read as such:
+pictures, and volumes of medical imaging; not the raw files of cameras."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is taken. The default takes everything."""
+
+    included: tuple[re.Pattern[str], ...] = ()
+    excluded: tuple[re.Pattern[str], ...] = ()
+    endings: tuple[str, ...] = ()
+    """With their dots; empty: of any kind."""
+    names: frozenset[str] = frozenset()
+    """Names that an include spells out: they are taken though they look like litter."""
+
+    @classmethod
+    def of(
+        cls, include: Iterable[str] = (), exclude: Iterable[str] = (), only: Iterable[str] = ()
+    ) -> Selection:
+        """From patterns and kinds as typed. Raises SourceError for a pattern without sense."""
+        include = [f"{each}**" if each.endswith("/") else each for each in include]
+        return cls(
+            tuple([patterns.chooser(each) for each in include]),
+            tuple([patterns.chooser(each.rstrip("/") or "/") for each in exclude]),
+            tuple([f".{ending}" for kind in only for ending in KINDS[kind]]),
+            spelled_out(include),
+        )
+
+    def takes(self, below: str) -> bool:
+        """Whether the file at this path below the source is taken."""
+        path = composed(below)
+        if self.included and not any(each.fullmatch(path) for each in self.included):
+            return False
+        return self.allows(path)
+
+    def allows(self, below: str) -> bool:
+        """The same for what was named: whether it is neither excluded nor of another kind."""
+        path = composed(below)
+        if self.endings and not path.lower().endswith(self.endings):
+            return False
+        return not any(each.fullmatch(path) for each in self.excluded)
+
+    def enters(self, below: str) -> bool:
+        """Whether the folder at this path is read at all."""
+        path = composed(below)
+        return not any(each.fullmatch(path) for each in self.excluded)
+
+
+def spelled_out(given: Sequence[str]) -> frozenset[str]:
+    """The names in patterns that hold no wildcard."""
+    parts = (part for pattern in given for part in pattern.split("/"))
+    return frozenset(composed(part).casefold() for part in parts if not patterns.has_magic(part))
