@@ -1,4 +1,4 @@
-"""The verbs of `objects.Bucket` carried to a real bucket. The only file that knows aiobotocore.
+"""The verbs of `objects.Bucket` carried to a real bucket, by aiobotocore (see `s3_session.py`).
 
 Rules of the room: creating or deleting any service restarts the store that all share (contract,
 section 2), so what may pass is tried again, for `patience` seconds; botocore's own retries are off.
@@ -9,7 +9,6 @@ is. aiobotocore is untyped; its `Any` stays in here.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +20,6 @@ import aiohttp
 import anyio
 import botocore.exceptions as boto
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
@@ -30,9 +28,10 @@ from batchinfer.backends.files import Body
 from batchinfer.backends.objects import BucketUnreachable, Entry, Page
 from batchinfer.backends.proxies import proxy_for
 from batchinfer.backends.redact import Redactor
+from batchinfer.backends.s3_session import USER_AGENT, IsolatedSession
 from batchinfer.backends.sending import Sending
 from batchinfer.domain import Failure
-from batchinfer.errors import FatalError
+from batchinfer.errors import ConfigError, FatalError
 from batchinfer.flow.pace import Bandwidth
 from batchinfer.oscar.status import place
 
@@ -50,11 +49,6 @@ _UNREACHED: Final = (
     aiohttp.ClientError,  # while a body is read
     OSError,
 )
-_NOTHING_FROM_OUTSIDE: Final = {
-    "profile": (None, None, None, None),
-    "config_file": (None, None, os.devnull, None),
-    "credentials_file": (None, None, os.devnull, None),
-}
 
 
 @asynccontextmanager
@@ -78,10 +72,10 @@ async def s3_bucket(
     `patience`: seconds that a store which does not answer is waited for. `send_timeout`: seconds
     without movement after which an upload is tried again. `bandwidth`: bytes that are sent per
     second, at most. `concurrency`: how many connections. Raises FatalError (`bad_endpoint`) and
-    ConfigError (`ca_file`); sends nothing yet.
+    ConfigError (`ca_file`, `region`); sends nothing yet.
     """
     tls.context(ca_file, verify=verify)  # aiobotocore would find out late, and say less
-    making = AioSession(session_vars=_NOTHING_FROM_OUTSIDE).create_client(
+    making = IsolatedSession().create_client(
         "s3",
         endpoint_url=endpoint,
         region_name=region,
@@ -98,11 +92,22 @@ async def s3_bucket(
             proxies=_proxies(endpoint),
             connect_timeout=10,
             read_timeout=60,
+            user_agent=USER_AGENT,
         ),
     )
     async with AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(making)
+        except boto.InvalidRegionError:
+            raise ConfigError(
+                f"region {region!r} is no name of a region: leave it out (us-east-1 is the default "
+                "of most stores), or ask who runs the store"
+            ) from None
+        except boto.BotoCoreError as error:
+            raise ConfigError(
+                f"the connection to the store at {place(endpoint)!r} cannot be set up "
+                f"({type(error).__name__}): check endpoint, region and keys of the bucket"
+            ) from None
         except ValueError:
             raise FatalError(
                 "bad_endpoint",
