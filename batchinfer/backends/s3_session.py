@@ -10,6 +10,7 @@ Proxies are not botocore's business either: see `proxies.py`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from aiobotocore.session import AioSession
@@ -26,7 +27,7 @@ USER_AGENT = f"batchinfer/{__version__}"
 """Said to the store in place of botocore's, which holds `AWS_EXECUTION_ENV`."""
 
 
-class IsolatedSession(AioSession):  # type: ignore[misc] - untyped
+class IsolatedSession(AioSession):  # type: ignore[misc]  # untyped
     """An `AioSession` whose settings are botocore's defaults and the caller's, nothing else."""
 
     def _register_config_store(self) -> None:
@@ -40,10 +41,7 @@ class IsolatedSession(AioSession):  # type: ignore[misc] - untyped
         self._components.register_component("config_store", ConfigValueStore(mapping=constants))
 
     def _register_data_loader(self) -> None:
-        loader = Loader(
-            extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
-        )
-        self._components.register_component("data_loader", loader)
+        self._components.register_component("data_loader", _loader())
 
     def _add_configured_endpoint_provider(self, client_name: str, config_store: Any) -> None:
         """Add none: the endpoint is always told."""
@@ -66,3 +64,9 @@ class IsolatedSession(AioSession):  # type: ignore[misc] - untyped
     def user_agent(self) -> str:
         """See `USER_AGENT`."""
         return USER_AGENT
+
+
+@cache
+def _loader() -> Loader:
+    """Loads botocore's own models, and none of `~/.aws/models`; keeps what it has loaded."""
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
