@@ -22,6 +22,7 @@ from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine, ReadPage, Terms
 from batchinfer.errors import ConfigError, FatalError, RunAborted, StoreError
 from batchinfer.flow import Adaptive, Fixed, Gate, Limit, Pace
+from batchinfer.flow.cargo import Cargo
 from batchinfer.oscar.names import new_run_id
 from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
 from batchinfer.retry import RetryPolicy
@@ -184,14 +185,18 @@ async def _carriers(
                     send_timeout=resolved.send_timeout,
                     bandwidth=resolved.bandwidth,
                 ) as bucket:
+                    loader, cargo = Loader(resolved.params, Mode.ASYNC), Cargo(resolved.memory)
+                    carrier = BucketBackend(bucket, loader, run_id, cargo)
                     watcher = BucketWatcher(
                         bucket,
                         run_id=run_id,
                         redact=redact,
                         grace=min(GRACE, resolved.timeout / 4),
                         clean=clean,
+                        memory=cargo,
+                        max_reply=resolved.max_reply,
+                        holds=carrier.holds,
                     )
-                    loader = Loader(resolved.params, Mode.ASYNC)
-                    yield BucketBackend(bucket, loader, run_id, resolved.memory), watcher
+                    yield carrier, watcher
     except FatalError as error:  # an address that cannot even be called
         raise RunAborted(error.code, str(error)) from None

@@ -26,6 +26,7 @@ from batchinfer.domain import (
     Item,
     Json,
     Kind,
+    Open,
     Outcome,
     Reply,
     Result,
@@ -161,9 +162,10 @@ class RunReader:
         found = {row[0]: row for row in self._rows(sql.RESULTS_AT, (encode(list(positions)),))}
         return [_result(found[position]) for position in positions if position in found]
 
-    def final(self, positions: Collection[int]) -> frozenset[int]:
-        """Those of `positions` whose items have a final outcome."""
-        return frozenset(row[0] for row in self._rows(sql.FINAL_AT, (encode(list(positions)),)))
+    def submissions(self, positions: Collection[int]) -> Mapping[int, Open]:
+        """What items of `positions`, finished ones too, have in the bucket, as it is recorded."""
+        with translated(self._path):
+            return verbs.submissions(self._db, positions)
 
     def item(self, key: str) -> Detail | None:
         """Everything about one item; None when there is no such key."""
