@@ -23,6 +23,7 @@ from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine, ReadPage, Terms
 from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError, StoreError
 from batchinfer.flow import Adaptive, Fixed, Gate, Limit, OwnLimit, Pace
+from batchinfer.flow.cargo import Cargo
 from batchinfer.machine import OPEN_FILES, calls_at_once, open_files, raise_open_files
 from batchinfer.oscar.names import new_run_id
 from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
@@ -224,14 +225,18 @@ async def _carriers(
                     send_timeout=resolved.send_timeout,
                     bandwidth=resolved.bandwidth,
                 ) as bucket:
+                    loader, cargo = Loader(resolved.params, Mode.ASYNC, redact=redact), Cargo(resolved.memory)
+                    carrier = BucketBackend(bucket, loader, run_id, cargo)
                     watcher = BucketWatcher(
                         bucket,
                         run_id=run_id,
                         redact=redact,
                         grace=min(GRACE, resolved.timeout / 4),
                         clean=clean,
+                        memory=cargo,
+                        max_reply=resolved.max_reply,
+                        holds=carrier.holds,
                     )
-                    loader = Loader(resolved.params, Mode.ASYNC, redact=redact)
-                    yield BucketBackend(bucket, loader, run_id, resolved.memory), watcher
+                    yield carrier, watcher
     except FatalError as error:  # an address that cannot even be called
         raise RunAborted(error.code, str(error)) from None

@@ -30,6 +30,9 @@ from batchinfer.ports import Arrival, Back, Placed, Store, Waiting, Watcher
 from batchinfer.retry import Absence, Retry, Wait, decide
 
 PAGE = 500
+LARGE = 1 << 20
+"""Bytes of an arrival from which on it is durable before the next one is taken: what waits to be
+written counts against no budget."""
 TIDY = 10.0
 """Seconds that a stop waits at most for the tidying."""
 
@@ -69,7 +72,7 @@ class Collector:
         async def adopt(placed: Sequence[Placed]) -> None:
             await self._store.adopt(placed, self._clock())
 
-        while not await self._answered(self._watcher.placed(adopt)):  # noqa: ASYNC110 - no event
+        while not await self._answered(self._watcher.placed(self._store, adopt)):  # noqa: ASYNC110
             await anyio.sleep(self._rhythm.longest)
         await self._recorder.recount()
 
@@ -127,6 +130,8 @@ class Collector:
             self._newest = max(self._newest, item.submitted_at)
             self._tell(arrival.outcome, self._clock() - item.submitted_at)
         await self._record(item, arrival.attempt, arrival.outcome)
+        if arrival.size >= LARGE:
+            await self._recorder.settle()
 
     def _tell(self, outcome: Outcome, seconds: float) -> None:
         if (sign := sign_of(outcome)) is not None:

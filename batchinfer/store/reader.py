@@ -27,6 +27,7 @@ from batchinfer.domain import (
     Item,
     Json,
     Kind,
+    Open,
     Outcome,
     Reply,
     Result,
@@ -162,9 +163,10 @@ class RunReader:
         found = {row[0]: row for row in self._rows(sql.RESULTS_AT, (encode(list(positions)),))}
         return [_result(found[position]) for position in positions if position in found]
 
-    def final(self, positions: Collection[int]) -> frozenset[int]:
-        """Those of `positions` whose items have a final outcome."""
-        return frozenset(row[0] for row in self._rows(sql.FINAL_AT, (encode(list(positions)),)))
+    def submissions(self, positions: Collection[int]) -> Mapping[int, Open]:
+        """What items of `positions`, finished ones too, have in the bucket, as it is recorded."""
+        with translated(self._path):
+            return verbs.submissions(self._db, positions)
 
     def some_files(self, few: int, steps: int = 64) -> Sequence[InputFile]:
         """Files of some items, spread over the run: of pending ones, if there are `few` of them."""

@@ -171,9 +171,9 @@ DOSSIERS: Final[Mapping[State | None, str]] = {
     **{state: _DOSSIERS.format(f"AND state = '{state}'") for state in State},
 }
 RESULTS_AT = "SELECT * FROM results WHERE position IN (SELECT value FROM json_each(?))"
-FINAL_AT = """
-SELECT items.position FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
-WHERE items.state IN ('succeeded', 'failed')
+SUBMITTED_AT = f"""
+SELECT json_group_array({OPEN})
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 """
 ITEM_OF = f"SELECT {ITEM}, retry_at, submitted_at FROM items WHERE key = ?"
 ATTEMPTS_OF = """
@@ -192,6 +192,10 @@ OLDER: Final[Mapping[str, tuple[int, str]]] = {
     "inputs": (
         INPUTS_SINCE,
         "SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0",
+    ),
+    "submissions": (
+        SESSIONS_SINCE,
+        "SELECT 0 AS position, 0 AS number, '' AS object, NULL AS session, NULL AS params WHERE 0",
     ),
     "attempts": (
         SESSIONS_SINCE,

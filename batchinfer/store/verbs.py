@@ -284,6 +284,12 @@ def unfinished(db: sqlite3.Connection, positions: Collection[int]) -> Mapping[in
     return {row[0]: _open(row) for row in found}
 
 
+def submissions(db: sqlite3.Connection, positions: Collection[int]) -> Mapping[int, Open]:
+    """The same of all of `positions`, whatever their state."""
+    found = _page(db, sql.SUBMITTED_AT, (encode(list(set(positions))),))
+    return {row[0]: _open(row) for row in found}
+
+
 def lowest_unfinished(db: sqlite3.Connection) -> int | None:
     """Where outputs may still turn up, at the lowest."""
     position: int | None = db.execute(sql.LOWEST_UNFINISHED).fetchone()[0]
