@@ -155,10 +155,12 @@ MAP = click.option(
 )
 BOXES = click.option(
     "--boxes",
-    type=click.Choice(["upright", "stored"]),
     default="upright",
+    metavar="WORD[,WORD]",
     help="Of photographs that are stored turned: the model turned them upright first, or saw them "
-    "as stored. Default: upright.",
+    "stored (as stored). Also the order of four numbers (xyxy: corners; xywh: left, top, width, "
+    "height; cxcywh: centre, width, height) and their unit (pixels, relative). Default: upright, and "
+    "the order and unit that all predictions of the run agree about.",
 )
 FORMULAS = click.option(
     "--formulas",

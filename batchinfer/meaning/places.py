@@ -174,6 +174,8 @@ def _outlined(thing: Mapping[str, Json], relative: bool | None) -> Place | None:
         said = isinstance(inner, Mapping) and "normalizedvertices" in spelled(inner)
         unit = True if said else relative
         if found := polygons(inner):
+            if name == "boundingpoly" and len(found) == 1 and _is_upright(found[0]):
+                return Place(corners=found[0], scale=scale_of(unit))
             return Place(outlines=found, scale=scale_of(unit))
         if isinstance(inner, Mapping) and (spanned := pointed(vertices(spelled(inner)), unit)):
             return spanned
@@ -199,6 +201,12 @@ def _drawn(thing: Mapping[str, Json], points: Json, relative: bool | None) -> Pl
     if len(found) == 2:  # noqa: PLR2004 - the corners of a rectangle
         return Place(corners=found, scale=scale)
     return None
+
+
+def _is_upright(outline: Outline) -> bool:
+    """Whether it says no more than the box around it."""
+    xs, ys = ({point[axis] for point in outline} for axis in (0, 1))
+    return len(outline) == 4 and len(set(outline)) == 4 and len(xs) == len(ys) == 2  # noqa: PLR2004
 
 
 def _are_dicts(value: Json) -> bool:
@@ -235,8 +243,8 @@ def _sides(names: Mapping[str, Json], *, within: bool) -> tuple[Four, Form] | No
     if not within and not given & {"left", "top", "xmin", "ymin"}:
         return None
     for keys, form in SIDES:
-        # Names of another order would be taken for what is left out.
-        if given <= set(keys) and given >= {keys[2], keys[3]}:
+        # Names of another order would be taken for what is left out; x1 and y1 begin another one.
+        if given <= set(keys) and given >= {keys[2], keys[3]} and keys[2] != "x1":
             four = _four(names, keys)
             if four is not None:
                 return four, form

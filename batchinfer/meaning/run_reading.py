@@ -83,15 +83,20 @@ class Reading:
         answer = self.answers.get(question)
         return _DEFAULTS[question] if answer is None else answer.value
 
-    def said(self, order: str | None, relative: bool | None, unit: str | None = None) -> Reading:
-        """The same, with the order and the unit that the user says."""
+    def said(
+        self, order: str | None, relative: bool | None, numbers: str | None = None
+    ) -> Reading:
+        """The same, with what the user says."""
         answers = dict(self.answers)
         if order is not None:
-            answers.update({question: Answer(order, "said") for question in CANDIDATES})
+            for question, orders in CANDIDATES.items():
+                if question == "list" or order in orders:  # names of sides are no corners
+                    answers[question] = Answer(order, "said")
         if relative is not None:
             unit = "relative" if relative else "pixels"
-        if unit is not None:
             answers.update({question: Answer(unit, "said") for question in UNITS})
+        if numbers is not None:
+            answers[PROBABILITIES] = Answer("yes" if numbers == "classes" else "no", "said")
         return replace(self, answers=answers)
 
     @property

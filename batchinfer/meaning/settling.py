@@ -35,14 +35,13 @@ def settled(found: Detection, place: Place | None, reading: Reading) -> Detectio
         if not _same_unit(chain.from_iterable((one.x, one.y) for one in keypoints), relative, parts):
             unread += ["keypoint"] * len(keypoints)
             keypoints = ()
-    if sides is None and place.four is not None:
-        unread.append("box")
     if parts != 1:
         outlines = tuple(tuple((x / parts, y / parts) for x, y in each) for each in outlines)
         keypoints = tuple(Keypoint(p.x / parts, p.y / parts, p.score) for p in keypoints)
     box = None
     if sides is not None:
-        box = Box(*(side / parts for side in sides), relative=relative)
+        left, top, right, bottom = (side / parts for side in sides)
+        box = Box(left, top, right, bottom, relative)
     elif place.mask is not None and (around := extent(place.mask)) is not None:
         box = Box(*around)
     return replace(
