@@ -24,6 +24,7 @@ from batchinfer.backends.files import Loader
 from batchinfer.config import Config, Contents, load, resolve_contents
 from batchinfer.domain import Failure, Item, Json
 from batchinfer.errors import ConfigError
+from batchinfer.marks import Mark, set_mark
 from batchinfer.sources import Sources, open_source
 
 INDEX: Final = "index.csv"
@@ -149,6 +150,7 @@ def _whole(path: Path) -> Iterator[TextIOWrapper]:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
+        set_mark(part, Mark.PAYLOAD)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from batchinfer.domain import Attempt, Dossier, Json
 from batchinfer.errors import ConfigError
 from batchinfer.extras import bring
 from batchinfer.images import Facts, Unseen, facts
+from batchinfer.marks import Mark
 from batchinfer.meaning import Meaning, Output
 from batchinfer.report.cards import card
 from batchinfer.report.choosing import Choosing
@@ -118,7 +119,7 @@ def publish(
             f"The report of {printable(str(book.directory))} does not fit into {size(most)}: it"
             f" takes {size(written)}. Allow more with --size."
         )
-    with whole_file(target) as file:
+    with whole_file(target, Mark.REPORT) as file:
         file.writelines(data)
     return Reported(target, told.items, len(texts.cards), written)
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, cast
 
 from batchinfer.errors import ConfigError
+from batchinfer.marks import mark_folder
 from batchinfer.sinks.book import Book, Options
 from batchinfer.sinks.cells import printable
 from batchinfer.sinks.whole import whole_file, whole_folder
@@ -81,7 +82,10 @@ def _to_folder(book: Book, target: Path | BinaryIO, format: str) -> int:
     if not isinstance(target, Path):
         raise ConfigError(f"The format {format} is a folder: name one with -o.")
     with whole_folder(target) as folder:
-        return FORMATS[format].write(book, folder)
+        count = FORMATS[format].write(book, folder)
+        if format != "ro-crate":  # which lists all that is in it, and says what made it
+            mark_folder(folder, format, book.info.id)
+        return count
 
 
 def format_of(path: Path | str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final, TypeGuard
 
 from batchinfer.domain import Dossier, Json, State
 from batchinfer.images import Facts, Unseen
+from batchinfer.marks import GENERATOR
 from batchinfer.meaning import Class, Classes, Detection, Detections, Features, Meaning, Words
 from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import json_text, printable
@@ -38,7 +39,7 @@ _DEEPEST: Final = 8
 def write(book: Book, file: BinaryIO) -> int:
     """One FeatureCollection; how many features."""
     left_out, written = LeftOut(), 0
-    file.write(b'{"type":"FeatureCollection","features":[')
+    file.write(b'{"type":"FeatureCollection","generator":"%s","features":[' % GENERATOR.encode())
     for dossier, seen in items(book):
         for feature in _features(book, dossier, seen, left_out):
             text = json_text(feature)

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchinfer.errors import ConfigError
+from batchinfer.marks import PART_PREFIX, PART_SUFFIX, Mark, set_mark
 from batchinfer.sinks.cells import printable
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[BinaryIO]:
+def whole_file(target: Path, mark: Mark = Mark.EXPORT) -> Iterator[BinaryIO]:
     """A file beside `target` that takes its place if all goes well, and vanishes if not.
 
-    Raises ConfigError when it cannot be written.
+    It bears `mark`, so that it is never taken for an input. Raises ConfigError when it cannot be
+    written.
     """
     place = target.resolve()  # a link stays a link
     if place.exists() and not place.is_file():
@@ -32,6 +34,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            set_mark(part, mark)
             if place.exists():
                 shutil.copymode(place, part)
             part.replace(place)
@@ -66,7 +69,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _beside(place: Path) -> Path:
-    return place.with_name(f".batchinfer-{secrets.token_hex(4)}.part")
+    return place.with_name(f"{PART_PREFIX}{secrets.token_hex(4)}{PART_SUFFIX}")
 
 
 @contextmanager

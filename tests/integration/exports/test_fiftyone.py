@@ -102,7 +102,9 @@ def samples(folder):
 
 
 def test_the_folder_holds_what_the_older_form_has_and_says_no_version(folder, hung):
-    assert sorted(path.name for path in folder.iterdir()) == ["metadata.json", "samples.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *(".batchinfer-export", "metadata.json", "samples.json")
+    ]
     metadata = json.loads((folder / "metadata.json").read_bytes())
     assert metadata == {"media_type": "image", "info": {"run": "abc", "sources": ["/data"]}}
 

@@ -25,7 +25,7 @@ def files(folder):
     return {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != "index.csv"
+        if path.is_file() and path.name not in {"index.csv", ".batchinfer-export"}
     }
 
 

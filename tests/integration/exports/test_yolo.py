@@ -92,7 +92,7 @@ def test_a_hostile_label_is_one_yaml_text_and_nothing_else(folder, names):
 
 def test_hostile_keys_stay_in_the_folder(folder, index):
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("data.yaml", "images", "index.csv", "labels", "scores")
+        *(".batchinfer-export", "data.yaml", "images", "index.csv", "labels", "scores")
     ]
     places = [index[key]["labels"] for key in (*HOSTILE, ODD)]
     assert len({place.casefold() for place in places}) == len(places)
