@@ -44,11 +44,12 @@ def export(
 ) -> int:
     """Write the run's results to a file or folder (whole, then renamed) or a stream.
 
-    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes` and
-    `found_only` are the command line's `--map`, `--formulas`, `--boxes` and `--found-only`; `notice`
-    is told, in sentences, what the format had no place for, and how predictions were read. Returns how many rows (or images, annotations: what the format
-    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
-    StoreError when there is no run.
+    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`
+    and `found_only` are the command line's `--map`, `--formulas`, `--boxes` and `--found-only`;
+    `notice` is told, in sentences, what the format had no place for, and how predictions were read.
+    Returns how many rows (or images, annotations: what the format counts) it wrote. Raises
+    ConfigError for an unknown format or one whose library is missing, StoreError when there is no
+    run.
     """
     if format is None and not isinstance(to, (str, Path)):
         raise ConfigError("a stream has no extension to tell its format: name one")
@@ -87,7 +88,7 @@ def options_of(
     boxes: Boxes = "upright",
     found_only: bool = False,
 ) -> sinks.Options:
-    """What the user has chosen. Raises ConfigError for a `map` or `boxes` that nobody understands."""
+    """What the user has chosen. Raises ConfigError for a `map` or `boxes` that is none."""
     texts = [map] if isinstance(map, str) else list(map or ())
     words = [word.strip() for word in boxes.split(",") if word.strip()]
     turns = [word for word in words if word in _TURNS]

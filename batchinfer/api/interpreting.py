@@ -1,8 +1,8 @@
 """How a run's predictions are read: decided once, from many of them, and kept in the run.
 
-A reading is kept only when the predictions decide all of it, and enough of them are there: what is a
-default stays open until there is evidence. Where nothing can be kept (a run on a read-only disk, or
-of an older version) it is decided again, from the same predictions, with the same result.
+A reading is kept only when the predictions decide all of it, and enough of them are there: what is
+a default stays open until there is evidence. Where nothing can be kept (a run on a read-only disk,
+or of an older version) it is decided again, from the same predictions, with the same result.
 """
 
 from __future__ import annotations

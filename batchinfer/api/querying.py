@@ -78,8 +78,8 @@ def query(
     """What one `select` says of the run (its views: docs/run-format.md), row by row.
 
     `parameters` take the places of `?` or `:name`; `map` and `boxes`: as the command line's `--map`
-    and `--boxes` (of which the order and the unit count here). Raises ConfigError, with SQLite's words, for what is no question (also while the rows are read),
-    StoreError when there is no run.
+    and `--boxes` (of which the order and the unit count here). Raises ConfigError, with SQLite's
+    words, for what is no question (also while the rows are read), StoreError when there is no run.
     """
     inquiry, reader = _inquiry(run, options_of(map, boxes=boxes))
     try:

@@ -158,9 +158,9 @@ BOXES = click.option(
     default="upright",
     metavar="WORD[,WORD]",
     help="Of photographs that are stored turned: the model turned them upright first, or saw them "
-    "stored (as stored). Also the order of four numbers (xyxy: corners; xywh: left, top, width, "
-    "height; cxcywh: centre, width, height) and their unit (pixels, relative). Default: upright, and "
-    "the order and unit that all predictions of the run agree about.",
+    "stored. Also the order of four numbers (xyxy: corners; xywh: left, top, width, height; "
+    "cxcywh: centre, width, height) and their unit (pixels, relative). Default: upright, and what the "
+    "predictions of the run show.",
 )
 FORMULAS = click.option(
     "--formulas",

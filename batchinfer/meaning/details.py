@@ -83,7 +83,9 @@ def times(thing: Mapping[str, Json]) -> tuple[float, float] | None:
     """From when to when, in seconds, a thing was heard (its names as `spelled`)."""
     if thing.keys() & _TEXTS:
         return None
-    start = next((found for name in _STARTS if (found := number(thing.get(name))) is not None), None)
+    start = next(
+        (found for name in _STARTS if (found := number(thing.get(name))) is not None), None
+    )
     end = next((found for name in _ENDS if (found := number(thing.get(name))) is not None), None)
     return None if start is None or end is None or end < start else (start, end)
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from batchinfer.meaning.places import Place
-from batchinfer.meaning.run_reading import KIND, PROBABILITIES, Reading
+from batchinfer.meaning.run_reading import DEGREES, KIND, PROBABILITIES, Reading
 from batchinfer.meaning.settling import settled
-from batchinfer.meaning.words import (
-    Classes,
-    Data,
-    Detection,
-    Detections,
-    Features,
-    Output,
-    Words,
-)
+from batchinfer.meaning.words import Classes, Data, Detection, Detections, Features, Output, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ Draft: TypeAlias = (
 NOTHING: Final = Things()
 
 
-def settle(
+def settle(  # noqa: PLR0911 - one for each kind
     draft: Draft, reading: Reading
 ) -> Detections | Classes | Features | Words | Output | Data | None:
     """What a draft means; None: it is data."""
@@ -71,5 +63,7 @@ def settle(
             return classes
         case Numbers(classes=classes):
             return classes if reading.of(PROBABILITIES) == "yes" else None
+        case Features() if reading.of(DEGREES) == "no":
+            return replace(draft, in_degrees=False)
         case _:
             return draft

@@ -15,17 +15,13 @@ from typing import Final, TypeAlias, cast
 
 from batchinfer.domain import Json
 from batchinfer.meaning.drafts import NOTHING, Draft, Labels, Numbers, Things
+from batchinfer.meaning.geography import is_beyond
 from batchinfer.meaning.orders import CANDIDATES, Four, Order
 from batchinfer.meaning.places import Place
-from batchinfer.meaning.run_reading import KIND, PROBABILITIES, UNITS, Answer, Reading
-from batchinfer.meaning.settling import (
-    are_fractions,
-    coordinates,
-    corners,
-    is_box,
-)
+from batchinfer.meaning.run_reading import DEGREES, KIND, PROBABILITIES, UNITS, Answer, Reading
+from batchinfer.meaning.settling import are_fractions, coordinates, corners, is_box
 from batchinfer.meaning.signatures import SIGNATURES, recognised
-from batchinfer.meaning.words import Classes
+from batchinfer.meaning.words import Classes, Features
 
 Size: TypeAlias = Callable[[], tuple[float, float] | None]
 """Width and height, in pixels, of the picture that a prediction is of; None: not known."""
@@ -224,6 +220,10 @@ def _kinds(samples: Sequence[Sample]) -> Iterator[tuple[str, Answer]]:
         value = "yes" if yes / len(shares) >= _MOSTLY else "no"
         against = {"yes": len(shares) - yes, "no": yes}
         yield PROBABILITIES, Answer(value, "evidence", against, len(shares))
+    maps = [draft for draft in drafts if isinstance(draft, Features)]
+    if beyond := sum(map(is_beyond, maps)):
+        value = "no" if beyond / len(maps) > _FEW else "yes"
+        yield DEGREES, Answer(value, "evidence", {"yes": beyond}, len(maps))
     placed = sum(isinstance(draft, Things) for draft in drafts)
     listed = sum(isinstance(draft, Labels) for draft in drafts)
     classed = sum(isinstance(draft, Labels | Classes) for draft in drafts)

@@ -9,14 +9,7 @@ from typing import Final
 from batchinfer.domain import Json
 from batchinfer.meaning.drafts import Labels, Numbers
 from batchinfer.meaning.orders import EVERY_SIDE
-from batchinfer.meaning.things import (
-    LABELS,
-    MANY_LABELS,
-    MANY_SCORES,
-    SCORES,
-    class_of,
-    column_of,
-)
+from batchinfer.meaning.things import LABELS, MANY_LABELS, MANY_SCORES, SCORES, class_of, column_of
 from batchinfer.meaning.values import is_list, label, number, spelled
 from batchinfer.meaning.words import Class, Classes
 

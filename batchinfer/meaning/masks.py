@@ -29,7 +29,7 @@ def mask(value: Json) -> Mask | None:
     if not isinstance(value, Mapping):
         return None
     match value.get("size"):
-        case [int(height), int(width)] if 0 < height and 0 < width and height * width < _LARGEST:
+        case [int(height), int(width)] if height > 0 and width > 0 and height * width < _LARGEST:
             pass
         case _:
             return None

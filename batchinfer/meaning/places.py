@@ -15,24 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from batchinfer.domain import Json
-from batchinfer.meaning.orders import (
-    BOXES,
-    EVERY_SIDE,
-    PLURAL,
-    SIDES,
-    VAGUE,
-    Form,
-    Four,
-    base,
-)
-from batchinfer.meaning.outlines import (
-    OUTLINES,
-    finite,
-    numbered,
-    pairs,
-    polygons,
-    vertices,
-)
+from batchinfer.meaning.orders import BOXES, EVERY_SIDE, PLURAL, SIDES, VAGUE, Form, Four, base
+from batchinfer.meaning.outlines import OUTLINES, finite, numbered, pairs, polygons, vertices
 from batchinfer.meaning.values import is_list, number, numbers, spelled
 from batchinfer.meaning.words import Keypoint, Mask, Outline, Point
 
@@ -78,7 +62,9 @@ def scale_of(relative: bool | None) -> Scale:
     return "?unit" if relative is None else "relative" if relative else "pixels"
 
 
-def place(thing: Mapping[str, Json], relative: bool | None = None) -> Place | None:
+def place(  # noqa: C901 - one rule after the other
+    thing: Mapping[str, Json], relative: bool | None = None
+) -> Place | None:
     """Where the box or outline of a thing is (its names as `spelled`); None: it speaks of none.
 
     A place that is spoken of, but cannot be read, is an empty one.
@@ -149,7 +135,9 @@ def unnamed(thing: Mapping[str, Json], relative: bool | None = None) -> Place | 
         elif is_list(inner) and inner:
             four = numbers(inner) if all(map(_is_number, inner)) else None
             if four is not None and len(four) == 4 and not _is_spread(four):  # noqa: PLR2004
-                return Place((four[0], four[1], four[2], four[3]), "?list", scale=scale_of(relative))
+                return Place(
+                    (four[0], four[1], four[2], four[3]), "?list", scale=scale_of(relative)
+                )
             if all(map(is_list, inner)) and (found := pointed(finite(pairs(inner)), relative)):
                 return found
     return None
@@ -233,7 +221,7 @@ def _named(names: Mapping[str, Json], relative: bool | None, depth: int) -> Plac
 
 
 def _sides(names: Mapping[str, Json], *, within: bool) -> tuple[Four, Form] | None:
-    """The box whose sides a dict names; `within`: it names nothing else, and may leave out zeros."""
+    """The box whose sides a dict names; `within`: the dict is one of a box, and of nothing else."""
     for keys, form in SIDES:
         if all(key in names for key in keys):
             four = _four(names, keys)

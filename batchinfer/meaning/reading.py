@@ -173,14 +173,13 @@ def _rank(found: Draft) -> int:
 def _is_sure(found: Draft) -> bool:
     """Whether it can be nothing else, under whatever key it stands."""
     return isinstance(found, Things) and any(
-        thing.place is not None and (thing.place.four or thing.place.corners or thing.place.outlines)
+        thing.place is not None
+        and (thing.place.four or thing.place.corners or thing.place.outlines)
         for thing in found.found
     )
 
 
-def _of_list(
-    value: Sequence[Json], relative: bool | None, depth: int, under: str
-) -> Draft | None:
+def _of_list(value: Sequence[Json], relative: bool | None, depth: int, under: str) -> Draft | None:
     if not value:
         return NOTHING
     found: Draft | None = rows(value) or class_rows(value)
@@ -213,7 +212,9 @@ def _merged(parts: Sequence[Draft | None]) -> Draft | None:
     if not parts:
         return None
     if all(isinstance(part, Things) for part in parts):
-        return Things(tuple(one for part in parts if isinstance(part, Things) for one in part.found))
+        return Things(
+            tuple(one for part in parts if isinstance(part, Things) for one in part.found)
+        )
     if all(isinstance(part, Numbers) for part in parts):
         return together([part for part in parts if isinstance(part, Numbers)])
     alone = [part.classes if isinstance(part, Labels) else part for part in parts]

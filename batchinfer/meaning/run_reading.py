@@ -32,11 +32,14 @@ PROBABILITIES: Final = "probabilities"
 KIND: Final = "kind"
 """The question what a list of labels is, where some predictions say no place: `detections`,
 `classes`."""
+DEGREES: Final = "degrees"
+"""The question whether positions of GeoJSON can be degrees: `yes` or `no`."""
 _DEFAULTS: Final[Mapping[str, str]] = {
     **{question: orders[0] for question, orders in CANDIDATES.items()},
     **{question: units[0] for question, units in UNITS.items()},
     PROBABILITIES: "no",
     KIND: "",
+    DEGREES: "yes",
 }
 _VERSION: Final = 1
 _IN_UNITS: Final[Mapping[str, str]] = {
@@ -83,9 +86,7 @@ class Reading:
         answer = self.answers.get(question)
         return _DEFAULTS[question] if answer is None else answer.value
 
-    def said(
-        self, order: str | None, relative: bool | None, numbers: str | None = None
-    ) -> Reading:
+    def said(self, order: str | None, relative: bool | None, numbers: str | None = None) -> Reading:
         """The same, with what the user says."""
         answers = dict(self.answers)
         if order is not None:
@@ -140,6 +141,11 @@ class Reading:
             yield f"Boxes are read as {', '.join(dict.fromkeys(said))}{self._why(orders + units)}."
         elif self.format is not None:
             yield f"Predictions are read as {self.format} writes them."
+        if (beyond := self.answers.get(DEGREES)) is not None and beyond.value == "no":
+            count = _count(beyond.against.get("yes", 0), "prediction")
+            yield (
+                f"GeoJSON: positions of {count} lie beyond 180 and 90 degrees: it is not in WGS 84."
+            )
         if (shares := self.answers.get(PROBABILITIES)) is not None:
             what = "classes: they add up to 1" if shares.value == "yes" else "data, not as classes"
             if shares.how == "said":
@@ -182,7 +188,7 @@ def reading_of(kept: Json) -> Reading | None:
     """The reading that a run keeps; None: it keeps none that this version understands."""
     if not isinstance(kept, Mapping) or kept.get("version") != _VERSION:
         return None
-    told, format, predictions = (kept.get(name) for name in ("answers", "format", "predictions"))
+    told, known, predictions = (kept.get(name) for name in ("answers", "format", "predictions"))
     if not isinstance(told, Mapping) or not isinstance(predictions, int):
         return None
     answers = {name: _answer(name, each) for name, each in told.items() if name in _DEFAULTS}
@@ -190,7 +196,7 @@ def reading_of(kept: Json) -> Reading | None:
         return None
     return Reading(
         cast("Mapping[str, Answer]", answers),
-        format if isinstance(format, str) and format in SIGNATURES else None,
+        known if isinstance(known, str) and known in SIGNATURES else None,
         predictions,
     )
 
@@ -217,7 +223,7 @@ def _possible(question: str) -> Sequence[str]:
         return get_args(Order)
     if question in UNITS:
         return get_args(Unit)
-    return ("yes", "no") if question == PROBABILITIES else ("detections", "classes", "")
+    return ("yes", "no") if question in {PROBABILITIES, DEGREES} else ("detections", "classes", "")
 
 
 def _count(count: int, what: str) -> str:

@@ -12,7 +12,7 @@ from batchinfer.meaning.masks import extent
 from batchinfer.meaning.orders import Four, Order
 from batchinfer.meaning.places import Place, Scale
 from batchinfer.meaning.run_reading import Reading, Unit
-from batchinfer.meaning.words import Box, Detection, Keypoint, Outline, Point
+from batchinfer.meaning.words import Box, Detection, Keypoint, Point
 
 BEYOND: Final = 0.1
 """How far outside 0 to 1 fractions of the picture may reach."""
@@ -32,7 +32,9 @@ def settled(found: Detection, place: Place | None, reading: Reading) -> Detectio
         if not _same_unit(chain.from_iterable(chain.from_iterable(outlines)), relative, parts):
             unread += ["outline"] * len(outlines)
             outlines = ()
-        if not _same_unit(chain.from_iterable((one.x, one.y) for one in keypoints), relative, parts):
+        if not _same_unit(
+            chain.from_iterable((one.x, one.y) for one in keypoints), relative, parts
+        ):
             unread += ["keypoint"] * len(keypoints)
             keypoints = ()
     if parts != 1:

@@ -17,7 +17,7 @@ from batchinfer.meaning.values import is_list, number, numbers, spelled
 _LOOKED_AT: Final = 200
 """Dicts of one prediction that are looked at."""
 _DEEPEST: Final = 7
-_SLIGHTLY: Final = 1.1
+_FRACTIONS: Final = (-0.1, 1.1)
 """Fractions of the picture may reach so far."""
 
 Names = Mapping[str, Json]
@@ -41,12 +41,16 @@ class Signature:
     """Whether it can be nothing else. Otherwise evidence against it decides."""
 
 
+def _are_fractions(values: Sequence[float]) -> bool:
+    return all(_FRACTIONS[0] <= each <= _FRACTIONS[1] for each in values)
+
+
 def _fractions_in(name: str) -> Callable[[Names], bool]:
     def fits(names: Names) -> bool:
         value = names.get(name)
         values = list(value.values()) if isinstance(value, Mapping) else value
         found = numbers(values if is_list(values) else None)
-        return found is not None and all(-0.1 <= each <= _SLIGHTLY for each in found)
+        return found is not None and _are_fractions(found)
 
     return fits
 
@@ -66,7 +70,7 @@ def _boxes_in(name: str, *, fractions: bool = False) -> Callable[[Names], bool]:
         found = [row for row in rows if row is not None and len(row) == 4]  # noqa: PLR2004
         if not found or len(found) != len(rows):
             return False
-        return not fractions or all(each <= _SLIGHTLY for row in found for each in row)
+        return not fractions or all(map(_are_fractions, found))
 
     return fits
 

@@ -33,7 +33,16 @@ SCORES: Final = (
 )
 _WITH_PLACE: Final = ("text", "tag", "type", "object", "description")
 """These name a class only of what has a place."""
-_NESTED: Final = ("categories", "category", "class", "label", "labels", "classes", "tags", "concepts")
+_NESTED: Final = (
+    "categories",
+    "category",
+    "class",
+    "label",
+    "labels",
+    "classes",
+    "tags",
+    "concepts",
+)
 """These may hold dicts with label and score instead."""
 MANY_BOXES: Final = (
     *("boxes", "bboxes", "xyxy", "xyxyn", "xywh", "xywhn", "boundingboxes", "detectionboxes"),

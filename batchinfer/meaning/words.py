@@ -137,9 +137,9 @@ class Features:
     """GeoJSON, as a FeatureCollection."""
 
     collection: Mapping[str, Json]
-    system: str | None = None
-    """The coordinate system, when it cannot be WGS 84, for people; None: nothing speaks against
-    WGS 84."""
+    in_degrees: bool = True
+    """Whether its positions can be degrees (WGS 84), as those of its whole run; False: some lie
+    beyond 180 and 90."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,7 @@ _BYTES: Final = 8 * 2**20
 """Rows, and characters of their long texts, after which a batch ends."""
 
 _INTEGERS: Final = frozenset(("attempts", "number"))
-_NUMBERS: Final = frozenset(
-    ("score", "left", "top", "right", "bottom", "seconds", "start", "end")
-)
+_NUMBERS: Final = frozenset(("score", "left", "top", "right", "bottom", "seconds", "start", "end"))
 _MOMENTS: Final = frozenset(("started_at", "finished_at"))
 _LONG: Final = frozenset(
     (
