@@ -40,6 +40,11 @@ from batchinfer.progress import printable
 @options.MAP
 @options.BOXES
 @options.FORMULAS
+@click.option(
+    "--found-only",
+    is_flag=True,
+    help="csv-flat, parquet, arrow: leave out items without a detection or class.",
+)
 def export(
     *,
     run: Path,
@@ -49,6 +54,7 @@ def export(
     mapped: tuple[str, ...],
     boxes: str,
     formulas: bool,
+    found_only: bool,
 ) -> None:
     """Write the items of RUN to PATH, in input order: a table, or labels for another program.
 
@@ -63,7 +69,8 @@ def export(
         which=cast("api.Which", state),
         map=mapped,
         formulas=formulas,
-        boxes=cast("api.Boxes", boxes),
+        boxes=boxes,
+        found_only=found_only,
         notice=lambda sentence: say(printable(sentence)),
     )
     unit = sinks.FORMATS[chosen].unit

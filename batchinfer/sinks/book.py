@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from batchinfer.domain import Dossier, Result, RunInfo
-from batchinfer.meaning import Fields, Meaning, read
+from batchinfer.meaning import Fields, Meaning, Reading, read
 
 _OUTPUTS: Final = "outputs"
 """Where in a run directory predictions lie that are bytes (docs/run-format.md)."""
@@ -25,6 +25,8 @@ class Options:
     boxes: Literal["upright", "stored"] = "upright"
     """What the model saw of a photograph that is stored turned (EXIF): it turned it upright, as
     OpenCV and YOLO do, or it took the pixels as they are stored, as Pillow does."""
+    found_only: bool = False
+    """Of flat rows only those of detections and classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class Book:
     """The model's help as the service answered it."""
     options: Options = field(default_factory=Options)
     notice: Callable[[str], None] = lambda _: None
-    """Is told, in a sentence, what an export had no place for."""
+    """Is told, in a sentence, what an export had no place for, and how predictions were read."""
+    interpret: Callable[[], Reading] | None = None
+    """Gives the run's reading, always the same; None: each prediction is read for itself."""
 
     def output(self, name: str) -> Path | None:
         """The file of a prediction that is bytes, if it is there.
@@ -57,4 +61,9 @@ class Book:
 
     def meaning(self, result: Result) -> Meaning:
         """What its prediction means."""
-        return read(result.prediction, result.media_type, self.options.fields)
+        return read(result.prediction, result.media_type, self.options.fields, self.reading)
+
+    @property
+    def reading(self) -> Reading | None:
+        """How all its predictions are read."""
+        return None if self.interpret is None else self.interpret()

@@ -18,7 +18,15 @@ from batchinfer.meaning import Classes, Detections, Words
 from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import json_text, printable
 from batchinfer.sinks.left_out import LeftOut
-from batchinfer.sinks.pictures import Picture, Placed, absolute, in_fractions, is_unicode, pictures
+from batchinfer.sinks.pictures import (
+    Picture,
+    Placed,
+    absolute,
+    in_fractions,
+    is_unicode,
+    leave_out,
+    pictures,
+)
 
 SAMPLES: Final = "samples.json"
 METADATA: Final = "metadata.json"
@@ -76,7 +84,8 @@ def _said(picture: Picture, book: Book, left_out: LeftOut) -> dict[str, Json]:
     match picture.meaning:
         case Detections():
             placed = in_fractions(picture, book, left_out)
-            outlined = [one for one in placed if one.outline]
+            leave_out(placed, picture, left_out)
+            outlined = [one for one in placed if one.outlines]
             fields = {"detections": _list("Detections", "detections", list(map(_box, placed)))}
             if outlined:
                 lines = list(map(_outline, outlined))
@@ -104,8 +113,10 @@ def _box(placed: Placed) -> Json:
 
 
 def _outline(placed: Placed) -> Json:
-    points = [[round(x, _DIGITS), round(y, _DIGITS)] for x, y in placed.outline]
-    place: dict[str, Json] = {"points": [points], "closed": True, "filled": False}
+    points: list[Json] = [
+        [[round(x, _DIGITS), round(y, _DIGITS)] for x, y in outline] for outline in placed.outlines
+    ]
+    place: dict[str, Json] = {"points": points, "closed": True, "filled": False}
     return _labelled("Polyline", placed.label, placed.score, place)
 
 

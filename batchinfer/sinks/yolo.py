@@ -26,7 +26,7 @@ from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import harmless, printable
 from batchinfer.sinks.left_out import LeftOut
 from batchinfer.sinks.names import Names, below
-from batchinfer.sinks.pictures import Picture, Placed, absolute, detected, inside
+from batchinfer.sinks.pictures import Picture, Placed, absolute, detected, inside, leave_out
 from batchinfer.sinks.rows import Utf8
 
 INDEX: Final = "index.csv"
@@ -48,6 +48,7 @@ def write(book: Book, folder: Path) -> int:
             name = names.place(stem, ("", ending, ".txt"))
             _link(picture.path, below(folder / "images", name + ending))
             placed = inside(picture, book, left_out)
+            leave_out(placed, picture, left_out, outlines=False)
             for placed_one in placed:
                 classes.setdefault(placed_one.label, len(classes))
             _write(folder / "labels", name, _lines(placed, classes))

@@ -51,6 +51,9 @@ _PAGE: Final = 500
 _PAGE_SIZE: Final = 16 * 2**20
 """Characters after which a page ends early."""
 _CANDIDATES: Final = 5_000
+_SPREAD_SIZE: Final = 64 * 2**20
+"""Characters of predictions after which a sample of the run is large enough."""
+_STRIDE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,23 @@ class RunReader:
         asked = {"steps": steps, "parts": encode(list(range(steps + 1)))}
         found = {row[0] for row in self._rows(sql.PENDING_SPREAD, asked)}
         if len(found) < few:
-            found = {row[0] for row in self._rows(sql.SPREAD, asked)}
+            found = {row[0] for row in self._rows(sql.FILES_SPREAD, asked)}
         return [file for files in found for file in decode_files(files)]
+    def spread(self, limit: int) -> Iterator[Result]:
+        """Results whose predictions are data, at most so many, evenly spread over the run.
+
+        Ends earlier when they are large; what came till then is spread evenly, too.
+        """
+        ((count,),) = self._rows(sql.JSON_PREDICTIONS)
+        positions = [row[0] for row in self._rows(sql.SPREAD, (-(-count // limit) or 1,))]
+        left = _SPREAD_SIZE
+        for first in range(_STRIDE):
+            for position in positions[first::_STRIDE]:
+                for row in self._rows(sql.RESULTS_AT, (encode([position]),)):
+                    left -= len(row[3] or "")
+                    yield _result(row)
+                if left < 0:
+                    return
 
     def item(self, key: str) -> Detail | None:
         """Everything about one item; None when there is no such key."""

@@ -171,6 +171,13 @@ DOSSIERS: Final[Mapping[State | None, str]] = {
     **{state: _DOSSIERS.format(f"AND state = '{state}'") for state in State},
 }
 RESULTS_AT = "SELECT * FROM results WHERE position IN (SELECT value FROM json_each(?))"
+JSON_PREDICTIONS = "SELECT count(*) FROM predictions WHERE media_type = 'application/json'"
+SPREAD = """
+SELECT position FROM (
+    SELECT position, row_number() OVER (ORDER BY position) - 1 AS place
+    FROM predictions WHERE media_type = 'application/json'
+) WHERE place % ? = 0
+"""
 SUBMITTED_AT = f"""
 SELECT json_group_array({OPEN})
 FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
@@ -203,7 +210,7 @@ OLDER: Final[Mapping[str, tuple[int, str]]] = {
     ),
 }
 """What stands in place of tables in a run of a version before this one."""
-SPREAD = """
+FILES_SPREAD = """
 SELECT files FROM items
 JOIN (SELECT coalesce(max(position), 0) AS last FROM items) AS span
 WHERE items.position IN (SELECT 1 + value * (last - 1) / :steps FROM json_each(:parts))
