@@ -1,4 +1,4 @@
-"""EXIF: which way up, where, when. What is not well formed is as good as not there."""
+"""EXIF: where and when; `orientation` says which way up. What is broken is as good as not there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from batchinfer.extras import bring
 
-_ORIENTATION: Final = 0x0112
 _EXIF, _GPS = 0x8769, 0x8825
 _TAKEN: Final = ((0x9003, 0x9011), (0x9004, 0x9012))
 """When the picture was taken, when it was digitized: the time, and its offset from UTC."""
@@ -20,15 +19,6 @@ _LATITUDE: Final = (1, 2, {"N": 1, "S": -1}, 90.0)
 _LONGITUDE: Final = (3, 4, {"E": 1, "W": -1}, 180.0)
 """Tags of the hemisphere and of the angle, the signs, and the greatest angle."""
 _PARTS: Final = 3
-
-
-def orientation(picture: Any) -> int:
-    """1 to 8; 1 when it is not said, or not so that it makes sense."""
-    with suppress(Exception):
-        value = _exif(picture).get(_ORIENTATION)
-        if isinstance(value, int) and 1 <= value <= 8:  # noqa: PLR2004 - EXIF
-            return value
-    return 1
 
 
 def position(picture: Any) -> tuple[float, float] | tuple[None, None]:

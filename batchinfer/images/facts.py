@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchinfer.extras import bring
-from batchinfer.images.exif import orientation, position, taken_at
+from batchinfer.images.exif import position, taken_at
 from batchinfer.images.opening import UnreadableError, opened, quietly
+from batchinfer.images.orientation import orientation
 
 _WIDTH, _HEIGHT = 256, 257
 """Tags of a TIFF."""
@@ -20,11 +21,11 @@ class Facts:
     """What is known of a picture without looking at its pixels."""
 
     width: int
-    """Pixels, upright: as the orientation says it is to be looked at."""
+    """Pixels, upright: as OpenCV and browsers turn it (`orientation`)."""
     height: int
     """Pixels, upright."""
     orientation: int = 1
-    """How the pixels are stored, as EXIF numbers it, 1 to 8; 1: upright."""
+    """How the pixels are stored, as EXIF numbers it, 1 to 8; 1: upright, or nobody turns them."""
     latitude: float | None = None
     """Degrees north (WGS84) of where it was taken."""
     longitude: float | None = None

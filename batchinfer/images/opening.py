@@ -73,7 +73,10 @@ def _picture(file: BinaryIO, path: str) -> Any:
             accepted = accept is not None and accept(prefix)
             if accepted and not isinstance(accepted, str):  # a text is why it cannot be read
                 file.seek(0)
-                return factory(file, path)
+                picture = factory(file, path)
+                # By it Pillow would turn a TIFF, which nobody else does.
+                picture.info.pop("xmp", None)
+                return picture
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # Pillow's way to say that it is another format
     raise UnreadableError("it is no picture in a format that is known here")
