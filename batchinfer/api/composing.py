@@ -67,6 +67,7 @@ async def opened(
             opening as store,
             _carriers(resolved, store.info.id, clean=job.clean) as (backend, watcher),
         ):
+            await store.begin(config.params)
             if help_ is not None:
                 await store.keep_help(help_)
             for notice in resolved.notices:

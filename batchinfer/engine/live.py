@@ -147,7 +147,7 @@ class Lives:
         outcome = await self._flights.attempt(life, began)
         now = anyio.current_time()
         sign = self._learn(life, outcome, began, now)
-        attempt = Attempt(life.number, at, round(now - began, 3), outcome)
+        attempt = Attempt(life.number, at, round(now - began, 3), outcome, life.item.params)
         decision = self._decide(life, attempt, sign)
         if isinstance(decision, Wait):
             life.waits += 1
