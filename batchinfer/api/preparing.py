@@ -65,9 +65,9 @@ def configured(job: Job, info: RunInfo | None) -> Config:
         case Config():
             return job.config
         case None if info is not None:
-            return from_stored(info.config, job.env, job.flags)
+            return from_stored(info.config, job.env, job.flags, run=job.run)
         case path if info is not None and not job.sources:
-            return from_stored(info.config, job.env, job.flags, path)
+            return from_stored(info.config, job.env, job.flags, path, job.run)
         case path:
             config = load(path, job.env, job.flags)
     if info is not None and config.run.mode is None:

@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first one stops, the second one cancels. Both leave a resumable run.
+"""Ctrl-C, SIGTERM, SIGHUP: the first one stops, the second one cancels. Both leave a resumable run.
 
-A terminal that closes sends SIGHUP, often twice (by the shell and by the kernel), so SIGHUP only ever
-counts as the first one. Where it is ignored (`nohup`), it stays ignored.
+A terminal that closes sends SIGHUP, often twice (by the shell and by the kernel), so SIGHUP only
+ever counts as the first one. Where it is ignored (`nohup`), it stays ignored.
 """
 
 from __future__ import annotations

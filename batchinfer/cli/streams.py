@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import Final, TextIO
+from typing import IO, Final
 
 _MODES: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -45,8 +45,6 @@ def _open_null(descriptor: int) -> None:
         os.set_inheritable(descriptor, True)
 
 
-def _stream(descriptor: int, mode: str) -> TextIO:
+def _stream(descriptor: int, mode: str) -> IO[str]:
     # Never closed: the descriptor belongs to the process, not to this object.
-    return open(  # noqa: PTH123, SIM115 - a descriptor, no path
-        descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False
-    )
+    return open(descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False)
