@@ -186,7 +186,7 @@ def _made(run: Path, config: Config, mode: Mode, source: Sources | None) -> RunI
         id=new_run_id(secrets.token_bytes(16)),
         created_at=time.time(),
         mode=mode,
-        config=config.unexpanded(),
+        config=config.stored(),
         sources=source.specs,
     )
 

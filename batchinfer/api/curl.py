@@ -33,14 +33,22 @@ def curl(
     files: Sequence[tuple[str, str, str]],
 ) -> str:
     """The command for a payload; `files` as (param, file_format, path)."""
-    secret = {env.get(name, "").strip(): name for name in names(config.params)}
+    known = config.environment(env)
+    secret = {known.get(name, "").strip(): name for name in names(config.params)}
     document = _document(params, files, {value: name for value, name in secret.items() if value})
     access = resolved.access
     if isinstance(access, ServiceAccess):
         lines = _call(config, access, resolved.timeout)
     else:
         lines = _put(config, access)
-    return "\n".join([*lines, "  --data-binary @- <<JSON", document, "JSON"])
+    return "\n".join([*_load(config, env), *lines, "  --data-binary @- <<JSON", document, "JSON"])
+
+
+def _load(config: Config, env: Mapping[str, str]) -> Iterator[str]:
+    """Lines that load the files whose variables the environment lacks."""
+    for file in reversed(config.env_files):
+        if any(not env.get(name) for name in file.variables):
+            yield f"set -a; . {_quoted(str(file.path))}; set +a"
 
 
 def _call(config: Config, access: ServiceAccess, seconds: float) -> Iterator[str]:

@@ -127,7 +127,7 @@ def _source(order: Order, config: Config, contents: Contents, spool: Path) -> So
         order.sources,
         file_param=contents.file_param,
         selection=contents.selection,
-        own=own_of(order.to, config),
+        own=own_of(order.to, config, order.config),
         spool=spool / "stdin.manifest",
         stdin=order.stdin,
     )

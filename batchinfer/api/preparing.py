@@ -71,9 +71,9 @@ def configured(job: Job, info: RunInfo | None) -> Config:
         case Config():
             return job.config
         case None if info is not None:
-            return from_stored(info.config, job.env, job.flags)
+            return from_stored(info.config, job.env, job.flags, run=job.run)
         case path if info is not None and not job.sources:
-            return from_stored(info.config, job.env, job.flags, path)
+            return from_stored(info.config, job.env, job.flags, path, job.run)
         case path:
             config = load(path, job.env, job.flags)
     if info is not None and config.run.mode is None:
@@ -111,7 +111,7 @@ def source_of(job: Job, config: Config, resolved: Resolved, home: Path) -> Sourc
         specs,
         file_param=resolved.file_param,
         selection=resolved.selection,
-        own=own_of(job.run, config),
+        own=own_of(job.run, config, job.config),
         spool=home / STDIN_MANIFEST,
         stdin=job.stdin,
         is_known=not job.sources,
@@ -128,13 +128,12 @@ def is_gone(job: Job, info: RunInfo | None) -> bool:
     return here <= set(info.sources)
 
 
-def own_of(directory: Path, config: Config) -> Own:
+def own_of(directory: Path, config: Config, given: Path | Config | None) -> Own:
     """What of batchinfer's is known by its place: the directory it writes to, and the configuration
     with its secrets. All else is known by what it is.
     """  # noqa: D205 - one thought
-    paths = [directory]
-    if (file := config.file) is not None:
-        paths += [file, file.with_suffix(".env"), file.with_name(f".{file.stem}.env")]
+    configs = [each for each in (config.file, given) if isinstance(each, Path)]
+    paths = [directory, *configs, *(each.path for each in config.env_files)]
     return Own.of(map(str, paths))
 
 

@@ -21,6 +21,7 @@ from importlib import import_module
 import click
 
 from batchinfer._version import __version__
+from batchinfer.cli.streams import open_standard_streams
 from batchinfer.cli.texts import PATHS, TEXT
 from batchinfer.errors import BatchInferError
 from batchinfer.machine import raise_open_files
@@ -81,6 +82,13 @@ class Commands(click.Group):
                 param.type = TEXT
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the line; --help and --version are printed here."""
+        try:
+            return super().parse_args(ctx, args)
+        except BrokenPipeError:
+            return ctx.exit(0)
+
     def invoke(self, ctx: click.Context) -> object:
         """Do the command. A reader of ours that has had enough is no failure of ours."""
         try:
@@ -114,8 +122,12 @@ def batchinfer(context: click.Context) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit code (`docs/scripting.md`)."""
+    open_standard_streams()
     # As Ctrl-C, wherever no command heeds it better: what is half done is tidied up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # nohup ignores it
+        signal.signal(hangup, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign is no reason to fail
             stream.reconfigure(errors="backslashreplace")

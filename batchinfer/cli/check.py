@@ -54,7 +54,9 @@ _LINES = 40
     "--wait", default="30s", metavar="DURATION", help="How long for a cold service. Default: 30s."
 )
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def check(*, config: Path | None, probe: Path | None, wait: str, as_json: bool) -> None:
+def check(
+    *, config: Path | None, env_file: Path | None, probe: Path | None, wait: str, as_json: bool
+) -> None:
     """Check configuration, token, endpoint, DEEPaaS, bucket, rights and clocks.
 
     Every mode that is configured. Sends no prediction without --probe; asks the model for its help,
@@ -66,6 +68,7 @@ def check(*, config: Path | None, probe: Path | None, wait: str, as_json: bool) 
     order = Order(
         config=config or (default if default.exists() else None),
         env=os.environ,
+        env_file=env_file,
         wait=_seconds(wait),
         probe=probe,
         known=frozenset(_known_runs()),

@@ -14,6 +14,7 @@ from batchinfer.cli import options
 from batchinfer.cli.going import must_be_run, ready
 from batchinfer.cli.options import Voice
 from batchinfer.cli.talk import command, number, say, size, tell
+from batchinfer.config import ENV_FILE
 
 
 @click.command(
@@ -26,7 +27,9 @@ from batchinfer.cli.talk import command, number, say, size, tell
 @options.config_option
 @click.option("--dry-run", is_flag=True, help="Count what would be deleted; delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def clean(*, run: Path, config: Path | None, dry_run: bool, as_json: bool) -> None:
+def clean(
+    *, run: Path, config: Path | None, env_file: Path | None, dry_run: bool, as_json: bool
+) -> None:
     """Delete from the bucket the inputs and outputs of RUN whose results are on record.
 
     Only objects that this run made, of items that have succeeded or failed for good; nothing else
@@ -34,7 +37,9 @@ def clean(*, run: Path, config: Path | None, dry_run: bool, as_json: bool) -> No
     """
     must_be_run(run)
     info = known(run)
-    flags = {"run.mode": info.mode.value} if info else {}
+    flags: dict[str, object] = {ENV_FILE: env_file}
+    if info is not None:
+        flags["run.mode"] = info.mode.value
     job, _ = ready(api.Job(run=run, config=config, flags=flags), Voice(as_json))
     found = wait_for(lambda: api.clean(job, dry_run=dry_run))
     if as_json:
@@ -51,4 +56,4 @@ def clean(*, run: Path, config: Path | None, dry_run: bool, as_json: bool) -> No
             "may need them): kept."
         )
     if dry_run and found.objects:
-        say(f"Delete them: {command('clean', run, *options.again(config, clean=False))}")
+        say(f"Delete them: {command('clean', run, *options.again(config, env_file, clean=False))}")

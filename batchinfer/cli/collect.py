@@ -54,7 +54,7 @@ def collect(
         half=api.Half.COLLECT,
         clean=clean,
     )
-    again = command("collect", run, *options.again(config, clean=clean))
+    again = command("collect", run, *options.again(config, settings["env_file"], clean=clean))
     exit_with(go(in_async_mode(job), Voice(as_json, quiet, verbose), again, _advice))
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 
@@ -22,7 +22,7 @@ from batchinfer.cli import options
 from batchinfer.cli.going import must_be_run, ready
 from batchinfer.cli.options import Voice
 from batchinfer.cli.talk import say, tell
-from batchinfer.config import DEFAULT_FILE, Config, load
+from batchinfer.config import DEFAULT_FILE, ENV_FILE, Config, load
 from batchinfer.domain import Failure, Mode
 from batchinfer.oscar.payload import sendable
 from batchinfer.oscar.schema import Parameter, Schema
@@ -57,6 +57,7 @@ def describe(
     *,
     run: Path | None,
     config: Path | None,
+    env_file: Path | None,
     mode: str | None,
     again: bool,
     as_json: bool,
@@ -70,7 +71,7 @@ def describe(
     if run is not None:
         must_be_run(run)
     kept = None if run is None or again else kept_help(run)
-    found = kept or _asked(run, config, mode, quiet=quiet)
+    found = kept or _asked(run, config, env_file, mode, quiet=quiet)
     if as_json:
         tell(json.dumps(found.as_json()))
     else:
@@ -78,19 +79,21 @@ def describe(
 
 
 def _asked(
-    run: Path | None, config: Path | None, mode: str | None, *, quiet: bool
+    run: Path | None, config: Path | None, env_file: Path | None, mode: str | None, *, quiet: bool
 ) -> api.Description:
     display = Quiet() if quiet else Lines(sys.stderr, clock=time.monotonic)
-    settings = _configured(run, config, mode, quiet=quiet)
+    flags = {"run.mode": mode, ENV_FILE: env_file}
+    settings = _configured(run, config, flags, quiet=quiet)
     if not quiet:
         say("Asking the service; if it is cold, this takes minutes.")
     chosen = None if mode is None else Mode(mode)
     return wait_for(lambda: ask(settings, os.environ, display, run=run, mode=chosen, again=True))
 
 
-def _configured(run: Path | None, config: Path | None, mode: str | None, *, quiet: bool) -> Config:
+def _configured(
+    run: Path | None, config: Path | None, flags: Mapping[str, object], *, quiet: bool
+) -> Config:
     """The configuration to ask with; of the run, if there is one. Raises ConfigError."""
-    flags = {"run.mode": mode}
     if run is None:
         default = Path(DEFAULT_FILE)
         return load(config or (default if default.exists() else None), os.environ, flags)

@@ -21,8 +21,8 @@ from batchinfer.api.preparing import configured, known
 from batchinfer.cli.detach import pipe
 from batchinfer.cli.options import Voice
 from batchinfer.cli.signals import Attendant, attended, leave
-from batchinfer.cli.talk import command, number, say
-from batchinfer.config import DEFAULT_FILE, Resolved, resolve
+from batchinfer.cli.talk import command, number, say, spelled
+from batchinfer.config import DEFAULT_FILE, Resolved, resolve, stored_file
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import BatchInferError, ConfigError, RunAborted, StoreError
 from batchinfer.progress import Display, KeyOf, between, choose, duration
@@ -83,22 +83,25 @@ def go(job: api.Job, voice: Voice, again: str, advice: Advice, *, estimating: bo
 def ready(job: api.Job, voice: Voice) -> tuple[api.Job, Resolved]:
     """The job with its configuration read and checked. Raises ConfigError.
 
-    Without -c a new run takes ./batchinfer.toml; so does one that goes on, if what it keeps is not
-    enough: secrets that stand in the file itself are never stored.
+    Without -c a new run takes ./batchinfer.toml. A run that goes on and lacks a secret (those that
+    stand in a config itself are never kept) takes the config it was started with, else
+    ./batchinfer.toml.
     """
-    default = Path(DEFAULT_FILE)
-    if job.config is None and default.exists():
-        if known(job.run) is None:
-            job = replace(job, config=default)
-        elif not _suffices(job):
-            job = replace(job, config=default)
-            if not voice.quiet:
-                say(f"The run directory does not keep all that is needed: reading {DEFAULT_FILE}.")
-    config = configured(job, known(job.run))
+    info = known(job.run)
+    if job.config is None and info is None and Path(DEFAULT_FILE).exists():
+        job = replace(job, config=Path(DEFAULT_FILE))
+    elif job.config is None and info is not None and not _suffices(job):
+        for file in filter(None, (stored_file(info.config), Path(DEFAULT_FILE))):
+            if file.is_file() and _suffices(replace(job, config=file)):
+                job = replace(job, config=file)
+                if not voice.quiet:
+                    say(f"Secrets are taken from {spelled(str(file))}.")
+                break
+    config = configured(job, info)
     try:
         return replace(job, config=config), resolve(config, job.env)
     except ConfigError as error:
-        if job.config is None and known(job.run) is not None:
+        if job.config is None and info is not None:
             raise ConfigError(
                 f"{error}\nA secret that stands in a config file itself is not kept with the run: "
                 "name the file with -c."

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import click
 
 from batchinfer.cli import options
 from batchinfer.cli.talk import command, say, spelled
-from batchinfer.config import DEFAULT_FILE, TEMPLATE
+from batchinfer.config import DEFAULT_FILE, ENV_TEMPLATE, TEMPLATE, env_file_of
 from batchinfer.config.dashboard import LONGEST, read_dashboard
 from batchinfer.errors import ConfigError
 
@@ -39,36 +39,44 @@ from batchinfer.errors import ConfigError
 def init(*, file: Path, source: str | None, env_only: bool) -> None:
     """Write a commented configuration to FILE (default: batchinfer.toml), to be filled in.
 
-    Secrets need not stand in it: it refers to environment variables. With --from they are put into
-    a second file (batchinfer.env), to be loaded by a shell. Only you can read either. An existing
-    file is never overwritten.
+    Secrets do not stand in it. They stand in a second file beside it (.batchinfer.env), which
+    every command reads by itself, and which only you can read. An existing file is never
+    overwritten.
     """
+    if file.suffix.lower() not in {"", ".toml"}:
+        name = file.with_suffix(".toml").name
+        raise ConfigError(f"{file}: only TOML is written. Name the file {spelled(name)}.")
     if source is not None:
         _init_from(file, source, env_only=env_only)
         return
     if env_only:
         raise click.UsageError("--env-only goes with --from.")
-    _write_private({file: TEMPLATE})
+    env = env_file_of(file)
+    is_new = not env.exists()
+    _write_private({file: TEMPLATE} | ({env: ENV_TEMPLATE} if is_new else {}), [])
+    secrets = f"write the secrets into {env}," if is_new else f"keep the secrets in {env},"
     say(
-        f"{file} is written. Replace every value that holds ... with what the Dashboard shows,",
-        "export the variables that it names, then see what would be sent:",
-        f"  {command('run', 'SOURCE', *_named(file), '--dry-run')}",
+        spelled(
+            f"{file} is written. Replace every value that holds ... with what the Dashboard shows,"
+        ),
+        spelled(f"{secrets} then see whether all is well:"),
+        f"  {command('check', *_named(file))}",
     )
 
 
 def _init_from(file: Path, source: str, *, env_only: bool) -> None:
     found = read_dashboard(_read(source))
-    env = file.with_suffix(".env")
-    if env == file:
-        raise ConfigError(f"{file} would be the name of the secrets' file: name another one.")
-    _write_private({file: found.to_toml()} | ({} if env_only else {env: found.to_env()}))
+    env = env_file_of(file)
+    texts = {file: found.to_toml()} | ({} if env_only else {env: found.to_env()})
+    _write_private(texts, ["--from", source, *(["--env-only"] if env_only else [])])
     modes = " and ".join(mode.value for mode in found.modes)
-    say(spelled(f"{file} is written, for {modes} mode. It takes its secrets from the environment:"))
+    say(spelled(f"{file} is written, for {modes} mode."))
     if env_only:
-        say(*(f"  export {name}=..." for name in found.secrets))
+        say("It takes its secrets from the environment, or from a file beside it:")
+        say(*(spelled(f"  {name}=... in {env}") for name in found.secrets))
     else:
-        say(f"  . {_shell_path(env)}")
-    say("Then see whether all is well:", f"  {command('check', *_named(file))}")
+        say(spelled(f"Its secrets are in {env}, which only you can read. Commands read it too."))
+    say("Next, see whether all is well:", f"  {command('check', *_named(file))}")
     if not found.verify and "bucket" in found.tables():
         say("note: it says verify = false for the bucket: its certificate is not checked.")
 
@@ -91,14 +99,11 @@ def _named(file: Path) -> tuple[str | Path, ...]:
     return () if file == Path(DEFAULT_FILE) else ("-c", file)
 
 
-def _shell_path(path: Path) -> str:
-    """A path that `.` does not look for in PATH."""
-    text = str(path)
-    return spelled(shlex.quote(text if "/" in text else f"./{text}"))
+def _write_private(texts: Mapping[Path, str], options: Sequence[str]) -> None:
+    """Write new files that only their owner can read, from their first byte on: all, or none.
 
-
-def _write_private(texts: Mapping[Path, str]) -> None:
-    """Write new files that only their owner can read, from their first byte on: all, or none."""
+    `options`: those of this command, for the line that is proposed when a file is there already.
+    """
     with ExitStack() as undo:
         for path, text in texts.items():
             try:
@@ -107,14 +112,22 @@ def _write_private(texts: Mapping[Path, str]) -> None:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                     file.write(text)
             except OSError as error:
-                raise _refused(path, error) from None
+                raise _refused(path, error, next(iter(texts)), options) from None
         undo.pop_all()
 
 
-def _refused(path: Path, error: OSError) -> ConfigError:
+def _refused(path: Path, error: OSError, file: Path, options: Sequence[str]) -> ConfigError:
     if isinstance(error, FileExistsError):
         return ConfigError(
             f"{path} exists already and is left as it is. Name another file: "
-            f"{command('init', 'other.toml')}"
+            f"{command('init', _free(file), *options)}"
         )
+    if isinstance(error, FileNotFoundError):
+        return ConfigError(f"The folder {path.parent} does not exist: create it first.")
     return ConfigError(f"{path} cannot be written: {error.strerror}.")
+
+
+def _free(file: Path) -> Path:
+    """A name like that of `file` which is not taken, and whose secrets' file is not either."""
+    names = (file.with_name(f"{file.stem}-{number}{file.suffix}") for number in count(2))
+    return next(name for name in names if not name.exists() and not env_file_of(name).exists())

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from batchinfer.config import DEFAULT_FILE, parse_param
+from batchinfer.config import DEFAULT_FILE, ENV_FILE, parse_param
 from batchinfer.progress.text import printable
 from batchinfer.sources.lists import AS_FILE, FILES_FROM
 from batchinfer.sources.patterns import has_magic
@@ -52,12 +52,21 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-config_option = click.option(
-    "-c",
-    "--config",
-    type=_PATH,
-    metavar="CONFIG",
-    help=f"Configuration (TOML). Default for a new run: ./{DEFAULT_FILE}, if it is there.",
+config_option = together(
+    click.option(
+        "-c",
+        "--config",
+        type=_PATH,
+        metavar="CONFIG",
+        help=f"Configuration (TOML). Default for a new run: ./{DEFAULT_FILE}, if it is there.",
+    ),
+    click.option(
+        "--env-file",
+        type=_PATH,
+        metavar="FILE",
+        help="File of environment variables with the secrets. Default: .batchinfer.env beside the"
+        " config.",
+    ),
 )
 
 item_options = together(
@@ -216,6 +225,7 @@ _INPUT = frozenset({"include", "exclude", "only", "glob", "file_param"})
 def flags(given: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
     """What was given on the command line as `config.load` names it. Raises ConfigError."""
     named = {f"{'input' if name in _INPUT else 'run'}.{name}": each for name, each in given.items()}
+    named[ENV_FILE] = named.pop("run.env_file", None)
     return named | {f"params.{name}": value for name, value in map(parse_param, params)}
 
 
@@ -243,9 +253,11 @@ def reads_standard_input(source: Sequence[str]) -> bool:
     return any(each.removeprefix(FILES_FROM) == "-" for each in source)
 
 
-def again(config: Path | None, *, clean: bool) -> list[str | Path]:
+def again(config: Path | None, env_file: object = None, *, clean: bool) -> list[str | Path]:
     """What the command line that goes on with a run must repeat."""
-    return [*(("-c", config) if config else ()), *(("--clean",) if clean else ())]
+    files = (("-c", config), ("--env-file", env_file))
+    named = [str(word) for option, file in files if file for word in (option, file)]
+    return [*named, *(("--clean",) if clean else ())]
 
 
 def default_run(source: str) -> Path:

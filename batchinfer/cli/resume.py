@@ -55,5 +55,5 @@ def resume(
         force=force,
         clean=clean,
     )
-    again = command("resume", run, *options.again(config, clean=clean))
+    again = command("resume", run, *options.again(config, settings["env_file"], clean=clean))
     exit_with(go(job, Voice(as_json, quiet, verbose), again, results_of))

@@ -111,7 +111,7 @@ def run(
             return
         tell(*([json.dumps(found.as_json())] if as_json else _lines(found)))
         return
-    again = command("resume", job.run, *options.again(config, clean=clean))
+    again = command("resume", job.run, *options.again(config, settings["env_file"], clean=clean))
     exit_with(go(job, voice, again, results_of, estimating=estimate is not None))
 
 

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM: the first one stops, the second one cancels. Both leave a resumable run."""
+"""Ctrl-C, SIGTERM, SIGHUP: the first one stops, the second one cancels. Both leave a resumable run.
+
+A terminal that closes sends SIGHUP, often twice (by the shell and by the kernel), so SIGHUP only
+ever counts as the first one. Where it is ignored (`nohup`), it stays ignored.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from batchinfer.engine import Engine
 from batchinfer.ports import Notice, Observer, Progress
 from batchinfer.progress import duration
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class Attendant:
@@ -53,8 +57,10 @@ class Attendant:
         """Whether the engine was there: before, nothing was shown and nothing sent."""
         return self._engine is not None
 
-    def signalled(self) -> None:
+    def signalled(self, number: int = signal.SIGINT) -> None:
         """A signal has come."""
+        if number == _HANGUP and self._count:
+            return
         self._count += 1
         match self._engine, self._count:
             case None, 1:
@@ -114,25 +120,33 @@ def _stopping(in_flight: int, patience: float | None) -> str:
     return f"Stopping: {what} being finished{limit}; press Ctrl-C again to cancel {them}."
 
 
+def _signals() -> tuple[signal.Signals, ...]:
+    """The signals that stop a run in this process."""
+    both = (signal.SIGINT, signal.SIGTERM)
+    if _HANGUP is None or signal.getsignal(_HANGUP) is signal.SIG_IGN:
+        return both
+    return (*both, _HANGUP)
+
+
 async def _heed(
-    signalled: Callable[[], None], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    signalled: Callable[[int], None], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
     try:
-        with anyio.open_signal_receiver(*SIGNALS) as received:
+        with anyio.open_signal_receiver(*_signals()) as received:
             task_status.started()
-            async for _ in received:
-                signalled()
+            async for number in received:
+                signalled(number)
     except NotImplementedError:  # Windows
         await _heed_by_handler(signalled, task_status)
 
 
-async def _heed_by_handler(signalled: Callable[[], None], task_status: TaskStatus[None]) -> None:
+async def _heed_by_handler(signalled: Callable[[int], None], task_status: TaskStatus[None]) -> None:
     loop = asyncio.get_running_loop()
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(signalled)
+    def handle(number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(signalled, number)
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    before = {number: signal.signal(number, handle) for number in _signals()}
     try:
         task_status.started()
         await anyio.sleep_forever()

@@ -83,7 +83,8 @@ def submit(
         validate=validate,
         stdin=options.standard_input(source),
     )
-    again = command("submit", "-o", run, *(("-c", config) if config else ()))
+    repeated = options.again(config, settings["env_file"], clean=False)
+    again = command("submit", "-o", run, *repeated)
     exit_with(go(_bounded(in_async_mode(job), voice), voice, again, _advice))
 
 

@@ -2,7 +2,8 @@
 
 Rules of the room:
 
-* flag > `BATCHINFER_<SECTION>_<KEY>` > file > what the run directory keeps > default.
+* flag > `BATCHINFER_<SECTION>_<KEY>` > the same in `.batchinfer.env` > file > what the run
+  directory keeps > default.
 * What is not known is an error that names the nearest that is, and where it stood.
 * `${NAME}` stays unexpanded until `resolve`; `$$` is a dollar sign. A secret is exactly `${NAME}`,
   or the secret itself. No secret is stored, shown by a `repr`, or part of a message.
@@ -14,7 +15,8 @@ Rules of the room:
 """
 
 from batchinfer.config.comparing import differences
-from batchinfer.config.loading import from_stored, load
+from batchinfer.config.env_files import env_file_of, merge_env, read_env_file
+from batchinfer.config.loading import ENV_FILE, from_stored, load, stored_file
 from batchinfer.config.resolving import (
     BucketAccess,
     Contents,
@@ -24,11 +26,13 @@ from batchinfer.config.resolving import (
     resolve_contents,
 )
 from batchinfer.config.sections import FILE_PARAM, Bucket, Config, Input, Run, Service
-from batchinfer.config.template import DEFAULT_FILE, TEMPLATE
+from batchinfer.config.template import DEFAULT_FILE, ENV_TEMPLATE, TEMPLATE
 from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret, parse_param
 
 __all__ = [
     "DEFAULT_FILE",
+    "ENV_FILE",
+    "ENV_TEMPLATE",
     "FILE_PARAM",
     "TEMPLATE",
     "Bucket",
@@ -45,9 +49,13 @@ __all__ = [
     "Service",
     "ServiceAccess",
     "differences",
+    "env_file_of",
     "from_stored",
     "load",
+    "merge_env",
     "parse_param",
+    "read_env_file",
     "resolve",
     "resolve_contents",
+    "stored_file",
 ]

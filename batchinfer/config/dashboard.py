@@ -86,7 +86,9 @@ class Dashboard:
     def to_env(self) -> str:
         """Lines for a POSIX shell that export every secret."""
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.secrets.items()]
-        return "# Secrets: for your eyes only.\n" + "".join(lines)
+        return "# Secrets: for your eyes only. batchinfer reads this file by itself.\n" + "".join(
+            lines
+        )
 
     def tables(self) -> dict[str, dict[str, Json]]:
         """The configuration as sections."""

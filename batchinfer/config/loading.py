@@ -1,8 +1,9 @@
 """From file, environment and flags to one `Config`.
 
 Each place is read as a list of settings; later settings win: default < run directory < file <
-environment < flag. Every setting is checked, also one that another overrules. Messages name the
-place, what was expected and what was found, but never show a secret.
+file of variables (`env_files`) < environment < flag. Every setting is checked, also one that
+another overrules. Messages name the place, what was expected and what was found, but never show a
+secret.
 """
 
 from __future__ import annotations
@@ -10,27 +11,33 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from batchinfer.config import values
-from batchinfer.config.sections import PARAMS, SECTIONS, Bucket, Config, Input, Run, Service
+from batchinfer.config.env_files import EnvFile, merge_env, read_env_file, read_env_files
+from batchinfer.config.sections import ORIGIN, PARAMS, SECTIONS, Bucket, Config, Input, Run, Service
+from batchinfer.config.template import DEFAULT_FILE
 from batchinfer.domain import Json
 from batchinfer.errors import ConfigError
 
 PREFIX = "BATCHINFER_"
 LOCAL = "BATCHINFER_LOCAL_"
 """Settings of `batchinfer local`, which is not configured here."""
+ENV_FILE = f"{ORIGIN}.env_file"
+"""The flag that names a file of environment variables: it is no setting."""
 
 
 def load(path: Path | None, env: Mapping[str, str], flags: Mapping[str, object]) -> Config:
     """Read the configuration of a new run.
 
-    `flags` are named `section.key` ("run.timeout", "params.imgsz"); None means not given. Raises
-    ConfigError.
+    `flags` are named `section.key` ("run.timeout", "params.imgsz"), or `ENV_FILE`; None means not
+    given. Raises ConfigError.
     """
-    return _build([_from_file(path), _from_env(env), _from_flags(flags)], path)
+    found = [*_named_env_file(flags), *read_env_files([path or Path(DEFAULT_FILE)])]
+    settings = [_from_file(path), _from_env(merge_env(env, found)), _from_flags(flags)]
+    return replace(_build(settings), file=path and path.absolute(), env_files=tuple(found))
 
 
 def from_stored(
@@ -38,12 +45,34 @@ def from_stored(
     env: Mapping[str, str],
     flags: Mapping[str, object],
     path: Path | None = None,
+    run: Path | None = None,
 ) -> Config:
-    """Read the configuration of a run that goes on: what it keeps (`Config.unexpanded`) comes
-    first, and the others overrule it as in `load`. Raises ConfigError.
+    """Read the configuration of a run that goes on: what it keeps (`Config.stored`) comes
+    first, and the others overrule it as in `load`. Files of variables are looked for beside `path`,
+    the config that the run was started with, here, and beside `run`. Raises ConfigError.
     """  # noqa: D205 - one thought, one sentence
-    kept = _from_tables(stored, "run directory", Path())
-    return _build([kept, _from_file(path), _from_env(env), _from_flags(flags)], path)
+    tables = {name: table for name, table in stored.items() if name != ORIGIN}
+    kept = _from_tables(tables, "run directory", Path())
+    first = stored_file(stored)
+    here = [Path(DEFAULT_FILE), *([run.absolute().with_name(DEFAULT_FILE)] if run else [])]
+    configs = [each for each in (path, first, *here) if each]
+    named = stored_file(stored, "env_file")
+    found = [*_named_env_file(flags), *read_env_files(configs, [named] if named else [])]
+    variables = merge_env(env, found)
+    settings = [kept, _from_file(path), _from_env(variables), _from_flags(flags)]
+    return replace(_build(settings), file=first, env_files=tuple(found))
+
+
+def stored_file(stored: Mapping[str, Json], which: str = "file") -> Path | None:
+    """The config (or `env_file`) that a run was started with, as it keeps it; it may be gone."""
+    table = stored.get(ORIGIN)
+    name = table.get(which) if isinstance(table, Mapping) else None
+    return Path(name) if isinstance(name, str) else None
+
+
+def _named_env_file(flags: Mapping[str, object]) -> list[EnvFile]:
+    path = flags.get(ENV_FILE)
+    return [] if path is None else [read_env_file(Path(str(path)))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +85,7 @@ class _Setting:
     """What a relative path is relative to."""
 
 
-def _build(places: Iterable[Iterable[_Setting]], file: Path | None) -> Config:
+def _build(places: Iterable[Iterable[_Setting]]) -> Config:
     read: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, PARAMS)}
     origins: dict[str, str] = {}
     for place in places:
@@ -68,7 +97,6 @@ def _build(places: Iterable[Iterable[_Setting]], file: Path | None) -> Config:
             read[setting.section][setting.key] = _read(setting)
             origins[f"{setting.section}.{setting.key}"] = setting.where
     return Config(
-        file=file,
         service=Service(**read["service"]),
         bucket=Bucket(**read["bucket"]),
         input=Input(**read["input"]),
@@ -150,6 +178,8 @@ def _from_env(env: Mapping[str, str]) -> Iterator[_Setting]:
 
 def _from_flags(flags: Mapping[str, object]) -> Iterator[_Setting]:
     for name, value in flags.items():
+        if name == ENV_FILE:
+            continue
         section, _, key = name.partition(".")
         if section == PARAMS and key:
             yield _Setting(section, key, value, f"--param {key}", Path())

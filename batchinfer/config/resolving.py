@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from batchinfer.config.env_files import env_file_of
 from batchinfer.config.loading import PREFIX
 from batchinfer.config.noticing import notices_of
 from batchinfer.config.references import expand, expand_text, names, reference
 from batchinfer.config.sections import SECTIONS, Config
+from batchinfer.config.template import DEFAULT_FILE
 from batchinfer.config.values import Concurrency, MaxFailures, Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError, SourceError
@@ -91,7 +93,7 @@ class Contents:
 
 def resolve_contents(config: Config, env: Mapping[str, str]) -> Contents:
     """As `resolve`, without asking where anything is sent to. Raises ConfigError."""
-    desk = _Desk(config, env)
+    desk = _Desk(config, config.environment(env))
     file_param = desk.text("input", "file_param")
     selection = desk.selection()
     params = desk.params()
@@ -105,6 +107,7 @@ def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
 
     No error message holds a secret, or any value that came from `${NAME}`.
     """
+    env = config.environment(env)
     desk = _Desk(config, env)
     sync = config.mode is Mode.SYNC
     access = _service(desk) if sync else _bucket(desk)
@@ -136,7 +139,10 @@ def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
         deadline=run.deadline,
         hedge=run.hedge,
         secrets=_secrets(config, env),
-        notices=tuple(notices_of(access.endpoint, verify=access.verify)),
+        notices=(
+            *(notice for file in config.env_files for notice in file.notices),
+            *notices_of(access.endpoint, verify=access.verify),
+        ),
     )
 
 
@@ -218,8 +224,10 @@ class _Desk:
             value = self.env.get(name, "").strip()
             if not value:
                 state = "empty" if name in self.env else "not set"
+                file = env_file_of(self.config.file or Path(DEFAULT_FILE))
                 what = (
-                    f'needs the environment variable {name}, which is {state}: export {name}="..."'
+                    f"needs the environment variable {name}, which is {state}: "
+                    f'export {name}="...", or write {name}="..." into {file}'
                 )
                 self.problem(section, key, what)
             return value

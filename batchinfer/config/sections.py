@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from batchinfer.config import values
+from batchinfer.config.env_files import EnvFile, merge_env
 from batchinfer.config.references import reference
 from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
@@ -110,6 +111,8 @@ SECTIONS: Mapping[str, type[Section]] = {
 """Every section of fixed keys; the other one is `params`, whose keys are the model's."""
 
 PARAMS = "params"
+ORIGIN = "origin"
+"""Not a section of a config, but of what a run directory keeps of it: where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,12 @@ class Config:
     input: Input = field(default_factory=Input)
     params: Mapping[str, Json] = field(default_factory=dict)
     run: Run = field(default_factory=Run)
-    file: Path | None = field(default=None, repr=False, compare=False)
-    """Where it was read from, if from a file: which is then no input of the run."""
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value comes from, for messages: `section.key` -> "sync.toml: [section] key"."""
+    file: Path | None = field(default=None, compare=False)
+    """The config file; of a run that goes on, the one it was started with."""
+    env_files: tuple[EnvFile, ...] = field(default=(), repr=False, compare=False)
+    """Files of environment variables that were found, those that win first."""
 
     @property
     def mode(self) -> Mode:
@@ -135,7 +140,7 @@ class Config:
         return Mode.ASYNC if only_bucket else Mode.SYNC
 
     def unexpanded(self) -> Mapping[str, Json]:
-        """What a run directory keeps: enough to resume, given the secrets.
+        """What was configured: enough to resume, given the secrets.
 
         Holds what differs from the defaults, and the mode. A secret that is not exactly `${NAME}`
         is left out.
@@ -148,6 +153,17 @@ class Config:
             "run": {**_given(self.run), "mode": self.mode.value},
         }
         return {name: table for name, table in given.items() if table}
+
+    def stored(self) -> Mapping[str, Json]:
+        """`unexpanded`, and the files it came from: what a run directory keeps."""
+        files: dict[str, Json] = {} if self.file is None else {"file": str(self.file)}
+        named = [str(each.path) for each in self.env_files if each.is_named]
+        files |= {"env_file": named[0]} if named else {}
+        return {**self.unexpanded(), **({ORIGIN: files} if files else {})}
+
+    def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """Where `${NAME}` is looked up: `env`, completed by the files of variables."""
+        return merge_env(env, self.env_files)
 
 
 def _given(section: Section) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-"""The commented configuration that `batchinfer init` writes."""
+"""The commented configuration that `batchinfer init` writes, and the file of its secrets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ TEMPLATE = """\
 # holds "...". The quoted names in the comments are the labels of that page.
 #
 # ${NAME} stands for the environment variable NAME: so no secret need be in this file, and none is
-# ever written into a run directory. Before a run:
-#
-#     export OSCAR_TOKEN=...  MINIO_ACCESS_KEY=...  MINIO_SECRET_KEY=...
+# ever written into a run directory. Secrets stand in .batchinfer.env beside this file (for another
+# NAME.toml: .NAME.env), which batchinfer reads by itself; exported variables win over it.
 
 [service]                       # for mode = "sync"; "Synchronous calls"
 endpoint = "https://inference.cloud.ai4eosc.eu/run/ai4papi-..."     # "Endpoint"
@@ -61,3 +60,11 @@ mode = "sync"                   # "sync": calls of seconds; "async": everything 
 # give_up_after = "4h"          # how long to wait for one that has answered before (an outage)
 # hedge = true                  # a second call for the last ones that take unusually long
 """
+
+ENV_TEMPLATE = """\
+# Secrets: for your eyes only. batchinfer reads this file by itself; a shell can read it, too.
+export OSCAR_TOKEN=             # "Token"
+export MINIO_ACCESS_KEY=        # "MINIO access key"
+export MINIO_SECRET_KEY=        # "MINIO secret key"
+"""
+"""The file of secrets that `batchinfer init` writes beside it."""

@@ -34,7 +34,7 @@ _NO_LIMIT = 2**40
 
 
 def serve(options: Options, announce: Callable[[Connection], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is called once calls and objects can come.
+    """Serve until SIGINT, SIGTERM or SIGHUP; `announce` is called once calls and objects can come.
 
     Raises ConfigError when it cannot start: no rclone, no such model, the port is taken.
     """
@@ -47,7 +47,9 @@ async def _until_signal(
     options: Options, directory: Path, announce: Callable[[Connection], None]
 ) -> None:
     serving = asyncio.create_task(_serve(options, directory, announce))
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN and number == signal.SIGHUP:
+            continue  # started by nohup
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
         await serving

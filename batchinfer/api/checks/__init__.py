@@ -16,7 +16,16 @@ from batchinfer.api.checks.findings import Finding, State, Tell
 from batchinfer.api.checks.probe import probe
 from batchinfer.api.checks.service import check_service, check_token
 from batchinfer.backends.redact import Redactor
-from batchinfer.config import Bucket, BucketAccess, Config, Resolved, ServiceAccess, load, resolve
+from batchinfer.config import (
+    ENV_FILE,
+    Bucket,
+    BucketAccess,
+    Config,
+    Resolved,
+    ServiceAccess,
+    load,
+    resolve,
+)
 from batchinfer.domain import Mode
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.ports import Observer
@@ -34,6 +43,8 @@ class Order:
 
     config: Path | None
     env: Mapping[str, str] = field(repr=False)
+    env_file: Path | None = None
+    """With more variables; others are found beside `config`."""
     wait: float = 30.0
     """Seconds that the service is waited for."""
     probe: Path | None = None
@@ -49,7 +60,7 @@ async def check(order: Order, tell: Tell, observer: Observer) -> int:
     """
     desk = _Desk(order, tell)
     try:
-        config = load(order.config, order.env, {})
+        config = load(order.config, order.env, {ENV_FILE: order.env_file})
     except ConfigError as error:
         desk.note(Finding("config", State.BAD, str(error)))
         return EXIT_CONFIG
