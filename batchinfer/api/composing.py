@@ -225,7 +225,10 @@ async def _carriers(
                     send_timeout=resolved.send_timeout,
                     bandwidth=resolved.bandwidth,
                 ) as bucket:
-                    loader, cargo = Loader(resolved.params, Mode.ASYNC, redact=redact), Cargo(resolved.memory)
+                    loader, cargo = (
+                        Loader(resolved.params, Mode.ASYNC, redact=redact),
+                        Cargo(resolved.memory),
+                    )
                     carrier = BucketBackend(bucket, loader, run_id, cargo)
                     watcher = BucketWatcher(
                         bucket,

@@ -5,6 +5,7 @@ Everything that can be refused is refused here; nothing is left of a run that ne
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -124,7 +125,7 @@ def is_gone(job: Job, info: RunInfo | None) -> bool:
     """Whether what cannot be read is what the run has begun with, so that it is away."""
     if info is None:
         return False
-    here = {spec if spec == "-" else os.path.abspath(spec) for spec in job.sources}  # noqa: PTH100
+    here = {spec if spec == "-" else os.path.abspath(spec) for spec in job.sources}
     return here <= set(info.sources)
 
 

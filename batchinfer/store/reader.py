@@ -178,6 +178,7 @@ class RunReader:
         if len(found) < few:
             found = {row[0] for row in self._rows(sql.FILES_SPREAD, asked)}
         return [file for files in found for file in decode_files(files)]
+
     def spread(self, limit: int) -> Iterator[Result]:
         """Results whose predictions are data, at most so many, evenly spread over the run.
 

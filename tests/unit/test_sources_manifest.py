@@ -202,7 +202,9 @@ def test_mistakes_of_all_manifests_are_told_at_once(tmp_path):
     (tmp_path / "one.csv").write_text("path\na,b\n")
     (tmp_path / "two.jsonl").write_text("{\n")
     with pytest.raises(SourceError, match=r"(?s)2 mistakes.*one.csv:2: .*two.jsonl:1: "):
-        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check(may_be_missing=True)
+        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check(
+            may_be_missing=True
+        )
 
 
 @pytest.mark.parametrize("cut", [1, 12])
@@ -259,7 +261,9 @@ def test_an_equal_key_is_found_across_manifests(tmp_path):
     (tmp_path / "one.csv").write_text("path\na\nb\n")
     (tmp_path / "two.jsonl").write_text('"c"\n"b"\n')
     with pytest.raises(SourceError, match=r"two\.jsonl:2: the key 'b' .*one\.csv:3"):
-        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check(may_be_missing=True)
+        open_source([str(tmp_path / "one.csv"), str(tmp_path / "two.jsonl")]).check(
+            may_be_missing=True
+        )
 
 
 def test_more_equal_keys_than_are_followed_up_are_not_counted_as_if_they_were_all(tmp_path):
