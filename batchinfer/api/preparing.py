@@ -125,7 +125,7 @@ def is_gone(job: Job, info: RunInfo | None) -> bool:
     """Whether what cannot be read is what the run has begun with, so that it is away."""
     if info is None:
         return False
-    here = {spec if spec == "-" else os.path.abspath(spec) for spec in job.sources}
+    here = {spec if spec == "-" else os.path.abspath(spec) for spec in job.sources}  # noqa: PTH100 - links stay as typed
     return here <= set(info.sources)
 
 
