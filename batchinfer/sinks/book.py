@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+from zlib import crc32
 
 from batchinfer.domain import Dossier, Result, RunInfo
 from batchinfer.meaning import Fields, Meaning, read
@@ -42,19 +43,35 @@ class Book:
     options: Options = field(default_factory=Options)
     notice: Callable[[str], None] = lambda _: None
     """Is told, in a sentence, what an export had no place for."""
+    damaged: Callable[[str], None] = lambda _: None
+    """Is told the name of an output whose bytes are not those that were recorded."""
 
-    def output(self, name: str) -> Path | None:
-        """The file of a prediction that is bytes, if it is there.
+    def output(self, name: str, checksum: int | None = None) -> Path | None:
+        """The file of a prediction that is bytes, if it is there, and whole.
 
-        A database that was tampered with can name no file outside the run.
+        `checksum`: of the dossier; None: not known. A database that was tampered with can name no
+        file outside the run.
         """
         try:
             path = (self.directory / name).resolve(strict=True)
         except (OSError, ValueError):
             return None
         inside = path.is_relative_to((self.directory / _OUTPUTS).resolve())
-        return path if inside and path.is_file() else None
+        if not inside or not path.is_file():
+            return None
+        if checksum is not None and _checksum_of(path) != checksum:
+            self.damaged(name)
+            return None
+        return path
 
     def meaning(self, result: Result) -> Meaning:
         """What its prediction means."""
         return read(result.prediction, result.media_type, self.options.fields)
+
+
+def _checksum_of(path: Path) -> int:
+    found = 0
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            found = crc32(chunk, found)
+    return found
