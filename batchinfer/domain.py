@@ -317,3 +317,7 @@ class Dossier:
     server_seconds: float | None
     sha256: Mapping[str, str] = field(default_factory=dict)
     """Of the bytes that attempt sent, in hexadecimal, by the parameter of the file."""
+    session: int | None = None
+    """Number of the session that sent it; None: not known."""
+    file_checksum: int | None = None
+    """CRC-32 of the file that `result.prediction` names; None: no file, or not known."""

@@ -8,7 +8,8 @@
     ├─ StoreError         the run directory cannot be used                   exit 3
     │  ├─ RunLocked       another process works on it
     │  ├─ RunMismatch     it was made for another service, mode or params
-    │  └─ RunCorrupt      it is no run, or of a newer version
+    │  ├─ RunCorrupt      it is no run, or of a newer version
+    │  └─ RunDamaged      some of it is not what was written; the rest was read
     ├─ RunAborted(code)   a fatal error ended the run; recorded work is kept exit 3
     └─ FatalError(code)   raised only inside a backend; leaves as RunAborted
 
@@ -51,6 +52,10 @@ class RunMismatch(StoreError):  # noqa: N818 - reads as a fact
 
 class RunCorrupt(StoreError):  # noqa: N818 - reads as a fact
     """The directory holds no run that this version can read."""
+
+
+class RunDamaged(StoreError):  # noqa: N818 - reads as a fact
+    """Some of the run is not what was written; all else was read, or exported."""
 
 
 class RunAborted(BatchInferError):  # noqa: N818 - reads as a fact

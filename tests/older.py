@@ -15,10 +15,13 @@ _BACK = {
 DROP VIEW results; DROP VIEW submitted;
 DROP TABLE submissions;
 ALTER TABLE run DROP COLUMN reading;
+ALTER TABLE run DROP COLUMN checksum;
 ALTER TABLE items DROP COLUMN checksum;
 ALTER TABLE attempts DROP COLUMN session;
 ALTER TABLE attempts DROP COLUMN params;
 ALTER TABLE attempts DROP COLUMN checksum;
+ALTER TABLE attempts DROP COLUMN log_checksum;
+ALTER TABLE inputs DROP COLUMN checksum;
 ALTER TABLE predictions DROP COLUMN file_checksum;
 DROP TABLE sessions; {_VIEWS}
 """,

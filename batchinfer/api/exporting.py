@@ -16,6 +16,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.meaning import Fields
 from batchinfer.meaning.fields import ORDERS, UNITS
 from batchinfer.sinks.cells import printable
+from batchinfer.store.checking import Damages
 from batchinfer.store.reader import RunReader
 
 Which = Literal["succeeded", "failed", "all"]
@@ -49,7 +50,7 @@ def export(
     `notice` is told, in sentences, what the format had no place for, and how predictions were read.
     Returns how many rows (or images, annotations: what the format counts) it wrote. Raises
     ConfigError for an unknown format or one whose library is missing, StoreError when there is no
-    run.
+    run; RunDamaged, once all else is written, when some of the run is not what was recorded.
     """
     if format is None and not isinstance(to, (str, Path)):
         raise ConfigError("a stream has no extension to tell its format: name one")
@@ -58,14 +59,25 @@ def export(
     folder = chosen in sinks.FORMATS and sinks.FORMATS[chosen].folder
     if folder and isinstance(target, Path) and target.suffix == ".gz":
         raise ConfigError(f"{to}: the format {chosen} is a folder: name it without .gz.")
-    book = book_of(run, which, options_of(map, formulas, boxes, found_only))
-    return sinks.export(book if notice is None else replace(book, notice=notice), target, chosen)
+    damages = Damages()
+    book = book_of(run, which, options_of(map, formulas, boxes, found_only), damages)
+    book = book if notice is None else replace(book, notice=notice)
+    written = sinks.export(book, target, chosen)
+    damages.tell()
+    return written
 
 
 def book_of(
-    run: str | Path, which: Which = "all", options: sinks.Options | None = None
+    run: str | Path,
+    which: Which = "all",
+    options: sinks.Options | None = None,
+    damages: Damages | None = None,
 ) -> sinks.Book:
-    """The run as a sink reads it. Raises StoreError when there is none."""
+    """The run as a sink reads it; what is damaged is noted in `damages`, and left out.
+
+    Raises StoreError when there is no run.
+    """
+    found = Damages() if damages is None else damages
     must_be_known(directory := Path(run))
     state = state_of(which)
     options = options or sinks.Options()
@@ -74,8 +86,9 @@ def book_of(
     return sinks.Book(
         directory=directory,
         info=info,
-        results=partial(_each, directory, lambda reader: reader.results(state)),
-        dossiers=partial(_each, directory, lambda reader: reader.dossiers(state)),
+        results=partial(_each, directory, found, lambda reader: reader.results(state)),
+        dossiers=partial(_each, directory, found, lambda reader: reader.dossiers(state)),
+        damaged=lambda name: found.add(name, "its bytes are not those that were recorded"),
         help=told,
         options=options,
         interpret=cache(partial(interpret, directory, options.fields)),
@@ -117,6 +130,8 @@ def state_of(which: Which) -> State | None:
     raise ConfigError(f"There are no items {which!r}: choose succeeded, failed or all.")
 
 
-def _each(directory: Path, of: Callable[[RunReader], Iterator[_T]]) -> Iterator[_T]:
-    with RunReader(directory) as reader:
+def _each(
+    directory: Path, damages: Damages, of: Callable[[RunReader], Iterator[_T]]
+) -> Iterator[_T]:
+    with RunReader(directory, damages) as reader:
         yield from of(reader)

@@ -8,6 +8,7 @@ from pathlib import Path
 from batchinfer.api.control import at_work
 from batchinfer.api.exporting import Boxes, book_of, options_of
 from batchinfer.report import SIZE, Reported, publish
+from batchinfer.store.checking import Damages
 from batchinfer.store.reader import RunReader
 
 PAGE = "report.html"
@@ -28,12 +29,14 @@ def report(
     `to`: default `report.html` in the run directory. `title`: default the directory's name. `map`
     and `boxes` are the command line's `--map` and `--boxes`. Works also while the run goes on.
     Raises StoreError when there is no run; ConfigError when a library is missing, when the file
-    cannot be written, or when `size` is too little.
+    cannot be written, or when `size` is too little; RunDamaged, once it is written, when some of
+    the run is not what was recorded.
     """
     directory = Path(run)
-    book = book_of(directory, "all", options_of(map, boxes=boxes))
-    with RunReader(directory) as reader:
-        return publish(
+    damages = Damages()
+    book = book_of(directory, "all", options_of(map, boxes=boxes), damages)
+    with RunReader(directory, damages) as reader:
+        reported = publish(
             book,
             reader,
             directory / PAGE if to is None else Path(to),
@@ -41,3 +44,5 @@ def report(
             most=size,
             going=at_work(directory) is not None,
         )
+    damages.tell()
+    return reported

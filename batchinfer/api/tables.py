@@ -12,6 +12,7 @@ from batchinfer.domain import Result
 from batchinfer.errors import ConfigError
 from batchinfer.sinks import Book
 from batchinfer.sinks.arrow import table
+from batchinfer.store.checking import Damages
 
 
 class Results:
@@ -20,18 +21,23 @@ class Results:
     As a table they are all in memory: one row per item with the fields of `Result`, its prediction
     and params as JSON text; or, `flat`, one row per detection or class, as in `csv-flat`. Moments
     are UTC. Either way they are of the moment at which they are read. Raises ConfigError when the
-    library of a table is missing.
+    library of a table is missing; RunDamaged, at the end, when some of the run is not what was
+    recorded: that is left out.
     """
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, book: Book, damages: Damages) -> None:
+        """`damages`: where `book` notes what is damaged."""
+        self._book, self._damages = book, damages
 
     def __iter__(self) -> Iterator[Result]:
-        return self._book.results()
+        yield from self._book.results()
+        self._damages.tell()
 
     def to_arrow(self, *, flat: bool = False) -> Any:
         """A `pyarrow.Table`."""
-        return table(self._book, flat_rows=flat)
+        found = table(self._book, flat_rows=flat)
+        self._damages.tell()
+        return found
 
     def to_pandas(self, *, flat: bool = False) -> Any:
         """A `pandas.DataFrame`."""
@@ -50,7 +56,8 @@ def results(
 
     `map`: as the command line's `--map`.
     """
-    return Results(book_of(run, which, options_of(map)))
+    damages = Damages()
+    return Results(book_of(run, which, options_of(map), damages), damages)
 
 
 def _needed(library: str) -> Any:

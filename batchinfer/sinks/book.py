@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+from zlib import crc32
 
 from batchinfer.domain import Dossier, Result, RunInfo
 from batchinfer.meaning import Fields, Meaning, Reading, read
@@ -46,18 +47,26 @@ class Book:
     """Is told, in a sentence, what an export had no place for, and how predictions were read."""
     interpret: Callable[[], Reading] | None = None
     """Gives the run's reading, always the same; None: each prediction is read for itself."""
+    damaged: Callable[[str], None] = lambda _: None
+    """Is told the name of an output whose bytes are not those that were recorded."""
 
-    def output(self, name: str) -> Path | None:
-        """The file of a prediction that is bytes, if it is there.
+    def output(self, name: str, checksum: int | None = None) -> Path | None:
+        """The file of a prediction that is bytes, if it is there, and whole.
 
-        A database that was tampered with can name no file outside the run.
+        `checksum`: of the dossier; None: not known. A database that was tampered with can name no
+        file outside the run.
         """
         try:
             path = (self.directory / name).resolve(strict=True)
         except (OSError, ValueError):
             return None
         inside = path.is_relative_to((self.directory / _OUTPUTS).resolve())
-        return path if inside and path.is_file() else None
+        if not inside or not path.is_file():
+            return None
+        if checksum is not None and _checksum_of(path) != checksum:
+            self.damaged(name)
+            return None
+        return path
 
     def meaning(self, result: Result) -> Meaning:
         """What its prediction means."""
@@ -67,3 +76,11 @@ class Book:
     def reading(self) -> Reading | None:
         """How all its predictions are read."""
         return None if self.interpret is None else self.interpret()
+
+
+def _checksum_of(path: Path) -> int:
+    found = 0
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            found = crc32(chunk, found)
+    return found

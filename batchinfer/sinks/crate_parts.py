@@ -75,7 +75,7 @@ class Parts:
         name = result.prediction
         if not isinstance(name, str) or not _OUTPUT.fullmatch(name):
             return False
-        if (source := book.output(name)) is None:
+        if (source := book.output(name, dossier.file_checksum)) is None:
             return False
         shutil.copyfile(source, below(self._folder, name))
         origin = {"isBasedOn": references(inputs)} if inputs else {}

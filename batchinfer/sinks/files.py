@@ -57,7 +57,7 @@ def _parts(dossier: Dossier, book: Book, left_out: LeftOut) -> Iterator[Part]:
     result = dossier.result
     match result.state:
         case State.SUCCEEDED:
-            yield from _prediction(result, book, left_out)
+            yield from _prediction(dossier, book, left_out)
         case State.FAILED:
             yield "error", ".error.json", json_text(_error(result))
         case State.PENDING | State.SUBMITTED:
@@ -66,7 +66,8 @@ def _parts(dossier: Dossier, book: Book, left_out: LeftOut) -> Iterator[Part]:
         yield "log", ".log", printable(dossier.log).encode()
 
 
-def _prediction(result: Result, book: Book, left_out: LeftOut) -> Iterator[Part]:
+def _prediction(dossier: Dossier, book: Book, left_out: LeftOut) -> Iterator[Part]:
+    result = dossier.result
     prediction = result.prediction
     if result.media_type == JSON:
         yield "prediction", ".json", json_text(prediction)
@@ -74,7 +75,7 @@ def _prediction(result: Result, book: Book, left_out: LeftOut) -> Iterator[Part]
         left_out.add("prediction", "of no kind that is known", result.key)
     elif result.media_type == TEXT:
         yield "prediction", ".txt", printable(prediction).encode()
-    elif (output := book.output(prediction)) is None:
+    elif (output := book.output(prediction, dossier.file_checksum)) is None:
         left_out.add("prediction", "its file is not in the run directory", result.key)
     else:
         yield "prediction", _ending(output), output

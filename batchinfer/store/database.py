@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,14 @@ from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
 from batchinfer.ports import Adjusted
 from batchinfer.store import statements as sql
+from batchinfer.store.checksums import checksum
 from batchinfer.store.codec import decode, encode
 from batchinfer.store.outputs import sync_directory
 from batchinfer.store.schema import (
     ADJUSTMENTS_SINCE,
     APPLICATION_ID,
     HELP_SINCE,
+    INPUTS_SINCE,
     MIGRATIONS,
     READABLE,
     SESSIONS_SINCE,
@@ -72,6 +74,7 @@ def make(directory: Path, info: RunInfo) -> None:
                 " VALUES (1, ?, ?, ?, ?, ?)",
                 (info.id, info.created_at, info.mode, encode(info.config), encode(info.sources)),
             )
+            connection.execute(sql.SEAL_RUN, (checksum(*connection.execute(sql.RUN).fetchone()),))
         finally:
             connection.close()
         with new.open("rb+") as file:
@@ -105,15 +108,11 @@ def open_to_read(directory: Path) -> sqlite3.Connection:
             connection = _open(path, "ro&immutable=1")
         with closed_on_error(connection):
             check_version(path, version_of(connection), oldest=READABLE)
-            for name, select in older(connection).items():
-                connection.execute(f"CREATE TEMP VIEW {name} AS {select}")
+            if version_of(connection) < INPUTS_SINCE:
+                connection.execute(sql.NO_INPUTS)
+            if version_of(connection) < SESSIONS_SINCE:
+                connection.execute(sql.NO_SUBMISSIONS)
             return connection
-
-
-def older(connection: sqlite3.Connection) -> Mapping[str, str]:
-    """What stands in place of the tables that this run, of an older version, does not have."""
-    version = version_of(connection)
-    return {name: select for name, (since, select) in sql.OLDER.items() if version < since}
 
 
 def read_info(connection: sqlite3.Connection) -> tuple[RunInfo, bool]:

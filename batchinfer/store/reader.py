@@ -9,12 +9,13 @@ the run is.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 from unicodedata import normalize
 
 from batchinfer.domain import (
@@ -33,9 +34,20 @@ from batchinfer.domain import (
     Result,
     State,
 )
+from batchinfer.errors import RunCorrupt
 from batchinfer.ports import Adjusted
 from batchinfer.store import statements as sql
 from batchinfer.store import verbs
+from batchinfer.store.checking import (
+    MISSING,
+    Damages,
+    check_failure,
+    check_input,
+    check_row,
+    dossier_of,
+    result_of,
+)
+from batchinfer.store.checksums import checksum
 from batchinfer.store.codec import decode, decode_files, encode, rows
 from batchinfer.store.database import (
     DATABASE,
@@ -45,7 +57,11 @@ from batchinfer.store.database import (
     read_info,
     read_reading,
     translated,
+    version_of,
 )
+from batchinfer.store.schema import SESSIONS_SINCE
+
+_T = TypeVar("_T")
 
 _PAGE: Final = 500
 _PAGE_SIZE: Final = 16 * 2**20
@@ -100,12 +116,17 @@ class RunReader:
     fails.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, damages: Damages | None = None) -> None:
+        """`damages`: where what does not match its checksum is noted; such rows are left out."""
         self.directory = directory
+        self.damages = Damages() if damages is None else damages
         self._path = directory / DATABASE
         self._db = open_to_read(directory)
         with self._translated_or_closed():
             self.info, self.source_is_read = read_info(self._db)
+            self._version = version_of(self._db)
+            if self._version >= SESSIONS_SINCE:
+                self._check_run()
 
     def __enter__(self) -> Self:
         return self
@@ -146,25 +167,22 @@ class RunReader:
 
     def results(self, state: State | Literal["finished"] | None = None) -> Iterator[Result]:
         """Results in input order: of items in `state`, of all that are finished, or of all."""
-        chosen = sql.RESULTS[state]
-        after = 0
-        while page := self._page(chosen, after):
-            for row in page:
-                yield _result(row)
-            after = page[-1][0]
+        for row in self._all(sql.RESULTS[state], state):
+            if (found := self._sound(row, result_of)) is not None:
+                yield found
 
-    def dossiers(self, state: State | None = None) -> Iterator[Dossier]:
+    def dossiers(self, state: State | Literal["finished"] | None = None) -> Iterator[Dossier]:
         """As `results`, with everything else that is known of each item."""
-        after = 0
-        while page := self._page(sql.DOSSIERS[state], after):
-            for row in page:
-                yield _dossier(row)
-            after = page[-1][0]
+        for row in self._all(sql.DOSSIERS[state], state):
+            if (found := self._sound(row, dossier_of)) is not None:
+                yield found
 
     def results_at(self, positions: Collection[int]) -> Sequence[Result]:
         """Results of the items at `positions`, in that order; unknown ones are left out."""
-        found = {row[0]: row for row in self._rows(sql.RESULTS_AT, (encode(list(positions)),))}
-        return [_result(found[position]) for position in positions if position in found]
+        asked = (encode(list(positions)),)
+        found = {row[0]: row for row in self._rows(sql.RESULTS_AT, asked)}
+        results = [self._sound(found[place], result_of) for place in positions if place in found]
+        return [result for result in results if result is not None]
 
     def submissions(self, positions: Collection[int]) -> Mapping[int, Open]:
         """What items of `positions`, finished ones too, have in the bucket, as it is recorded."""
@@ -191,7 +209,8 @@ class RunReader:
             for position in positions[first::_STRIDE]:
                 for row in self._rows(sql.RESULTS_AT, (encode([position]),)):
                     left -= len(row[3] or "")
-                    yield _result(row)
+                    if (result := self._sound(row, result_of)) is not None:
+                        yield result
                 if left < 0:
                     return
 
@@ -201,10 +220,21 @@ class RunReader:
         if not found:
             return None
         ((row, retry_at, submitted_at),) = found
+        position: Any = rows(row)[0]
+        for row_of_it in self._rows(sql.DOSSIER_AT, (position,)):
+            self._sound(row_of_it, dossier_of)
+        self.damages.tell()
         item = verbs.as_item(rows(row))
-        attempts = [_attempt(row) for row in self._rows(sql.ATTEMPTS_OF, (item.position,))]
-        (result,) = self.results_at([item.position])
-        inputs = [Digest(*row) for row in self._rows(sql.INPUTS_OF, {"position": item.position})]
+        made = self._rows(sql.ATTEMPTS_OF, (position,))
+        sent = self._rows(sql.INPUTS_OF, {"position": position})
+        for number, *cells in made:
+            check_failure(self.damages, item.key, (position, number, *cells))
+        for cells in sent:
+            check_input(self.damages, item.key, (position, *cells))
+        self.damages.tell()
+        attempts = [_attempt(cells) for cells in made]
+        (result,) = self.results_at([position])
+        inputs = [Digest(*cells[1:4]) for cells in sent]
         return Detail(item, result, attempts, retry_at, submitted_at, inputs)
 
     def spelled_alike(self, key: str) -> Sequence[str]:
@@ -243,21 +273,82 @@ class RunReader:
 
     def _rows(self, statement: str, asked: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         with translated(self._path):
-            return self._db.execute(statement, asked).fetchall()
+            fitting = sql.of_version(statement, self._version)
+            return self._tolerantly(lambda: self._db.execute(fitting, asked).fetchall())
+
+    def _all(
+        self, statement: str, state: State | Literal["finished"] | None
+    ) -> Iterator[Sequence[Any]]:
+        """All rows; that none is missing in the middle is counted."""
+        statement = sql.of_version(statement, self._version)
+        before, seen, after = self._countable(state), 0, 0
+        while page := self._page(statement, after):
+            seen += len(page)
+            after = page[-1][0]
+            yield from page
+        if before is not None and seen < min(before, self._countable(state) or 0):
+            self.damages.add(*MISSING)
+
+    def _countable(self, state: State | Literal["finished"] | None) -> int | None:
+        """How many rows there must be at least, as the indexes know; None: that may fall."""
+        counts = self.counts()
+        match state:
+            case None:
+                ((count,),) = self._rows(sql.KEYS_OF_ITEMS)
+                return max(int(count), counts.total)
+            case "finished":
+                return counts.finished
+            case State.SUCCEEDED:
+                return counts.succeeded
+            case State.FAILED:
+                return counts.failed
+            case _:
+                return None
 
     def _page(self, statement: str, after: int) -> list[Any]:
         """A page of rows: few, if they are large."""
-        page: list[Any] = []
-        size = 0
+
+        def read() -> list[Any]:
+            page: list[Any] = []
+            size = 0
+            with closing(self._db.execute(statement, (after, _PAGE))) as cursor:
+                for row in cursor:
+                    page.append(row)
+                    size += sum([len(cell) for cell in row if isinstance(cell, str)])
+                    if size > _PAGE_SIZE:
+                        break
+            return page
+
         with translated(self._path):
-            cursor = self._db.execute(statement, (after, _PAGE))
-            for row in cursor:
-                page.append(row)
-                size += sum([len(cell) for cell in row if isinstance(cell, str)])
-                if size > _PAGE_SIZE:
-                    break
-            cursor.close()
-        return page
+            return self._tolerantly(read)
+
+    def _tolerantly(self, read: Callable[[], list[Any]]) -> list[Any]:
+        """The rows, also when a text in them is no UTF-8 any more: a checksum tells."""
+        try:
+            return read()
+        except sqlite3.OperationalError as error:
+            if "UTF-8" not in str(error):
+                raise
+            self._db.text_factory = lambda data: str(data, "utf-8", "surrogateescape")
+            return read()
+
+    def _sound(self, row: Sequence[Any], made: Callable[[Sequence[Any]], _T]) -> _T | None:
+        """What the row says; None when it is not what was written, which is noted."""
+        try:
+            if check_row(self.damages, row):
+                return made(row)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            self.damages.add(f"the item {row[1]!r}", f"it cannot be read ({error})")
+        return None
+
+    def _check_run(self) -> None:
+        """Raises RunCorrupt when what the run says of itself is not what was written."""
+        *cells, kept = self._db.execute(sql.RUN_SEALED).fetchone()
+        if kept is not None and checksum(*cells) != kept:
+            raise RunCorrupt(
+                f"{self._path} is damaged: what the run says of itself does not match its "
+                "checksum. Take it from a backup, or start a new run in another directory."
+            )
 
     @contextmanager
     def _translated_or_closed(self) -> Iterator[None]:
@@ -273,48 +364,10 @@ def _composed(key: str) -> str:
     return key if key.isascii() else normalize("NFC", key)
 
 
-def _result(row: Sequence[Any]) -> Result:
-    """A row of the view `results`, whose columns are a position and the fields of `Result`."""
-    _, key, state, prediction, media_type, code, message, attempts, seconds, *rest = row
-    started_at, finished_at, path, params = rest
-    return Result(
-        key=key,
-        state=State(state),
-        prediction=None if prediction is None else decode(prediction),
-        media_type=media_type,
-        code=code,
-        message=message,
-        attempts=attempts,
-        seconds=seconds,
-        started_at=started_at,
-        finished_at=finished_at,
-        path=path,
-        params=decode(params),
-    )
-
-
-def _dossier(row: Sequence[Any]) -> Dossier:
-    *result, files, attempt, log, server_seconds, inputs = row
-    sent = {digest.param: digest for digest in [Digest(*cells) for cells in rows(inputs)]}
-    return Dossier(
-        position=row[0],
-        result=_result(result),
-        files=tuple([_as_sent(file, sent.get(file.param)) for file in decode_files(files)]),
-        attempt=attempt,
-        log=log or "",
-        server_seconds=server_seconds,
-        sha256={param: digest.sha256 for param, digest in sent.items()},
-    )
-
-
-def _as_sent(file: InputFile, sent: Digest | None) -> InputFile:
-    """The file with the size that was sent: the source may not have known one."""
-    return file if sent is None or sent.size == file.size else replace(file, size=sent.size)
-
-
 def _attempt(row: Sequence[Any]) -> Attempt:
-    number, started_at, seconds, code, message, kind, retry_after, log, server_seconds, sent = row
+    number, started_at, seconds, code, message, kind, retry_after, log, server_seconds = row[:9]
     outcome: Outcome = Reply(log=log, server_seconds=server_seconds)
     if code is not None:
         outcome = Failure(code, message, Kind(kind), retry_after, log)
+    sent = row[10]
     return Attempt(number, started_at, seconds, outcome, None if sent is None else decode(sent))

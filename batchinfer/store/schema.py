@@ -142,7 +142,8 @@ CREATE TABLE sessions (
     version TEXT NOT NULL,
     started_at REAL NOT NULL,
     active_until REAL NOT NULL,
-    params TEXT NOT NULL
+    params TEXT NOT NULL,
+    checksum INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE submissions (
@@ -155,10 +156,13 @@ CREATE TABLE submissions (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE run ADD COLUMN reading TEXT;
+ALTER TABLE run ADD COLUMN checksum INTEGER;
 ALTER TABLE items ADD COLUMN checksum INTEGER;
 ALTER TABLE attempts ADD COLUMN session INTEGER REFERENCES sessions;
 ALTER TABLE attempts ADD COLUMN params TEXT;
 ALTER TABLE attempts ADD COLUMN checksum INTEGER;
+ALTER TABLE attempts ADD COLUMN log_checksum INTEGER;
+ALTER TABLE inputs ADD COLUMN checksum INTEGER;
 ALTER TABLE predictions ADD COLUMN file_checksum INTEGER;
 
 DROP VIEW results;

@@ -9,11 +9,12 @@ and fails loudly without it. `CROSS JOIN` keeps SQLite from walking the big tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
 from batchinfer.domain import State
-from batchinfer.store.schema import INPUTS_SINCE, SESSIONS_SINCE
+from batchinfer.store.schema import SESSIONS_SINCE
 
 ITEM = """json_array(items.position, items.key, items.files, items.params, items.attempts,
     items.spared, items.state)"""
@@ -38,13 +39,16 @@ KNOWN = f"""
 SELECT json_group_array({ITEM}), (SELECT coalesce(max(position), 0) FROM items)
 FROM json_each(?) AS asked CROSS JOIN items ON items.key = asked.value
 """
-INSERT = "INSERT INTO items (position, key, path, files, params) VALUES {rows}"
+INSERT = "INSERT INTO items (position, key, path, files, params, checksum) VALUES {rows}"
 RENEW = """
-UPDATE items SET path = column3, files = column4, params = column5
+UPDATE items SET path = column3, files = column4, params = column5, checksum = column6
 FROM (VALUES {rows}) AS asked WHERE items.position = column1
 """
 SOURCE_READ = "UPDATE run SET source_read = 1"
 KEEP_HELP = "UPDATE run SET help = ?"
+RUN = "SELECT id, created_at, mode, config, sources, help FROM run"
+RUN_SEALED = "SELECT id, created_at, mode, config, sources, help, checksum FROM run"
+SEAL_RUN = "UPDATE run SET checksum = ?"
 NOTE = "INSERT INTO adjustments VALUES {rows}"
 ADJUSTMENTS = """
 SELECT at, was, value, reason FROM (
@@ -65,12 +69,14 @@ FROM (VALUES {rows}) AS asked WHERE items.position = column1
 """
 ATTEMPT = """
 INSERT OR REPLACE INTO attempts (position, number, started_at, seconds, code, message, kind,
-    retry_after, log, server_seconds, session, params) VALUES {rows}
+    retry_after, log, server_seconds, session, params, checksum, log_checksum) VALUES {rows}
 """
 PREDICTION = """
-INSERT INTO predictions (position, attempt, media_type, prediction) VALUES {rows}
+INSERT INTO predictions (position, attempt, media_type, prediction, file_checksum) VALUES {rows}
 """
-SENT = "INSERT OR REPLACE INTO inputs VALUES {rows}"
+SENT = """
+INSERT OR REPLACE INTO inputs (position, number, param, size, sha256, checksum) VALUES {rows}
+"""
 SUBMISSION = """
 INSERT OR REPLACE INTO submissions (position, number, object, session, params) VALUES {rows}
 """
@@ -87,11 +93,13 @@ FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 # Sessions -----------------------------------------------------------------------------------------
 
 BEGIN = """
-INSERT INTO sessions (version, started_at, active_until, params)
-VALUES (:version, :at, :at, :params) RETURNING number
+INSERT INTO sessions (number, version, started_at, active_until, params, checksum)
+VALUES (:number, :version, :at, :at, :params, :checksum)
 """
 ACTIVE = "UPDATE sessions SET active_until = ? WHERE number = ?"
-SESSIONS = "SELECT number, version, started_at, active_until, params FROM sessions ORDER BY number"
+SESSIONS = """
+SELECT number, version, started_at, active_until, params, checksum FROM sessions ORDER BY number
+"""
 RUN_PARAMS = "SELECT json_extract(config, '$.params') FROM run"
 
 # Putting back -------------------------------------------------------------------------------------
@@ -146,31 +154,44 @@ FAILURES = """
 SELECT code, count(*), key, message, min(position) FROM failures
 GROUP BY code ORDER BY count(*) DESC, code
 """
-_RESULTS = "SELECT * FROM results WHERE position > ? {} ORDER BY position LIMIT ?"
-RESULTS: Final[Mapping[State | Literal["finished"] | None, str]] = {
-    None: _RESULTS.format(""),
-    "finished": _RESULTS.format("AND state IN ('succeeded', 'failed')"),
-    **{state: _RESULTS.format(f"AND state = '{state}'") for state in State},
-}
-_DOSSIERS = """
-SELECT results.*, items.files, coalesce(predictions.attempt, items.attempts),
-    attempts.log, attempts.server_seconds, (
-        SELECT json_group_array(json_array(param, size, sha256)) FROM inputs
-        WHERE inputs.position = items.position
-            AND number = coalesce(predictions.attempt, items.attempts)
-    )
-FROM (SELECT * FROM results WHERE position > ? {} ORDER BY position LIMIT ?) AS results
-JOIN items ON items.position = results.position
-LEFT JOIN predictions ON predictions.position = results.position
-LEFT JOIN attempts ON attempts.position = results.position
-    AND attempts.number = coalesce(predictions.attempt, items.attempts)
-ORDER BY results.position
+_NUMBER = "coalesce(predictions.attempt, items.attempts)"
+_SHOWN = f"""
+SELECT items.position, items.key, items.state, predictions.prediction, predictions.media_type,
+    attempts.code, attempts.message, items.attempts, attempts.seconds,
+    strftime('%Y-%m-%dT%H:%M:%fZ', attempts.started_at, 'unixepoch'),
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.finished_at, 'unixepoch'),
+    items.path, coalesce(attempts.params, items.params),
+    items.files, items.params, items.checksum, items.finished_at, {_NUMBER}, attempts.number,
+    attempts.started_at, attempts.kind, attempts.retry_after, attempts.server_seconds,
+    attempts.session, attempts.params, attempts.checksum, predictions.file_checksum {{}}
+FROM items
+LEFT JOIN predictions ON predictions.position = items.position
+LEFT JOIN attempts ON attempts.position = items.position AND attempts.number = {_NUMBER}
+WHERE {{}}
 """
-DOSSIERS: Final[Mapping[State | None, str]] = {
-    None: _DOSSIERS.format(""),
-    **{state: _DOSSIERS.format(f"AND state = '{state}'") for state in State},
+"""The columns of the view `results`, and what shows whether they are what was written."""
+_OF_DOSSIER = f""", attempts.log, attempts.log_checksum, (
+        SELECT json_group_array(json_array(param, size, sha256, inputs.checksum)) FROM inputs
+        WHERE inputs.position = items.position AND inputs.number = {_NUMBER}
+    )"""
+_CHOSEN: Final[Mapping[State | Literal["finished"] | None, str]] = {
+    None: "",
+    "finished": "AND items.state IN ('succeeded', 'failed')",
+    **{state: f"AND items.state = '{state}'" for state in State},
 }
-RESULTS_AT = "SELECT * FROM results WHERE position IN (SELECT value FROM json_each(?))"
+_PAGE = "items.position > ? {} ORDER BY items.position LIMIT ?"
+RESULTS: Final[Mapping[State | Literal["finished"] | None, str]] = {
+    state: _SHOWN.format("", _PAGE.format(chosen)) for state, chosen in _CHOSEN.items()
+}
+DOSSIERS: Final[Mapping[State | Literal["finished"] | None, str]] = {
+    state: _SHOWN.format(_OF_DOSSIER, _PAGE.format(chosen)) for state, chosen in _CHOSEN.items()
+}
+RESULTS_AT = _SHOWN.format(
+    "", "items.position IN (SELECT value FROM json_each(?)) ORDER BY items.position"
+)
+DOSSIER_AT = _SHOWN.format(_OF_DOSSIER, "items.position = ?")
+KEYS_OF_ITEMS = "SELECT count(*) FROM items INDEXED BY sqlite_autoindex_items_1"
+"""As many as there are positions, unless a page of the database is damaged."""
 JSON_PREDICTIONS = "SELECT count(*) FROM predictions WHERE media_type = 'application/json'"
 SPREAD = """
 SELECT position FROM (
@@ -184,32 +205,38 @@ FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 """
 ITEM_OF = f"SELECT {ITEM}, retry_at, submitted_at FROM items WHERE key = ?"
 ATTEMPTS_OF = """
-SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds, params
+SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds,
+    attempts.session, attempts.params, attempts.checksum, attempts.log_checksum
 FROM attempts WHERE position = ? ORDER BY number
 """
 INPUTS_OF = """
-SELECT param, size, sha256 FROM inputs WHERE position = :position AND number = (
+SELECT number, param, size, sha256, inputs.checksum FROM inputs
+WHERE position = :position AND number = (
     SELECT coalesce(
         (SELECT attempt FROM predictions WHERE position = :position),
         (SELECT max(number) FROM inputs WHERE position = :position)
     )
 )
 """
-OLDER: Final[Mapping[str, tuple[int, str]]] = {
-    "inputs": (
-        INPUTS_SINCE,
-        "SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0",
-    ),
-    "submissions": (
-        SESSIONS_SINCE,
-        "SELECT 0 AS position, 0 AS number, '' AS object, NULL AS session, NULL AS params WHERE 0",
-    ),
-    "attempts": (
-        SESSIONS_SINCE,
-        "SELECT *, NULL AS session, NULL AS params, NULL AS checksum FROM main.attempts",
-    ),
-}
-"""What stands in place of tables in a run of a version before this one."""
+NO_INPUTS = """
+CREATE TEMP VIEW inputs AS
+SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
+"""
+NO_SUBMISSIONS = """
+CREATE TEMP VIEW submissions AS
+SELECT 0 AS position, 0 AS number, '' AS object, NULL AS session, NULL AS params WHERE 0
+"""
+"""What runs of older versions keep of them."""
+_NEW: Final = re.compile(
+    r"\battempts\.(session|params|log_checksum)\b|\w+\.(file_)?checksum\b",
+)
+
+
+def of_version(statement: str, version: int) -> str:
+    """The statement for a run of this version: what it does not keep is NULL."""
+    return statement if version >= SESSIONS_SINCE else _NEW.sub("NULL", statement)
+
+
 FILES_SPREAD = """
 SELECT files FROM items
 JOIN (SELECT coalesce(max(position), 0) AS last FROM items) AS span
@@ -248,7 +275,7 @@ WHERE items.finished_at >= :since AND attempts.started_at >= :since
 """
 SPAN = """
 SELECT
-    (SELECT min(started_at) FROM (SELECT started_at FROM main.attempts ORDER BY rowid LIMIT 1000)),
+    (SELECT min(started_at) FROM (SELECT started_at FROM attempts ORDER BY rowid LIMIT 1000)),
     (SELECT max(finished_at) FROM items INDEXED BY items_finished WHERE finished_at IS NOT NULL),
     (SELECT count(*) FROM items INDEXED BY items_finished WHERE finished_at >= ?)
 """

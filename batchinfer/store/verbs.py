@@ -13,11 +13,13 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from zlib import crc32
 
 from batchinfer._version import __version__
 from batchinfer.domain import (
     Attempt,
     Counts,
+    Digest,
     Failure,
     Item,
     Json,
@@ -30,6 +32,7 @@ from batchinfer.domain import (
 from batchinfer.ports import Added, Adjusted, Placed
 from batchinfer.store import rules
 from batchinfer.store import statements as sql
+from batchinfer.store.checksums import checksum, checksum_of_text
 from batchinfer.store.codec import (
     decode,
     decode_files,
@@ -65,9 +68,9 @@ def add(
         known, last = db.execute(sql.KNOWN, (keys,)).fetchone()
         before = {row[1]: (as_item(row), State(row[6])) for row in rows(known)}
         settled = rules.settle(items, before, begun)
-        new = ((place, *_item_row(item)[1:]) for place, item in enumerate(settled.new, last + 1))
+        new = (_item_row(item, place) for place, item in enumerate(settled.new, last + 1))
         _write(db, sql.INSERT, new)
-        _write(db, sql.RENEW, map(_item_row, settled.renewed))
+        _write(db, sql.RENEW, (_item_row(item, item.position) for item in settled.renewed))
         _note_activity(db, session)
     positions = tuple(sorted(item.position for item, _ in before.values()))
     return Added(len(settled.new), settled.changed, settled.reset, positions)
@@ -83,6 +86,7 @@ def keep_help(db: sqlite3.Connection, text: str) -> None:
     """Keep the model's help with the run."""
     with transaction(db):
         db.execute(sql.KEEP_HELP, (text,))
+        db.execute(sql.SEAL_RUN, (checksum(*db.execute(sql.RUN).fetchone()),))
 
 
 def note(db: sqlite3.Connection, adjusted: Sequence[Adjusted]) -> None:
@@ -112,7 +116,7 @@ def record(
             if after:
                 lives[one.position] = after
                 counted.append(one)
-        _keep(db, directory, counted, session)
+        _keep(db, directory, counted, lives, session)
         _live_on(db, lives, {one.position for one in counted})
         _note_activity(db, session)
     return told
@@ -159,29 +163,32 @@ def _adopted(
 
 
 def _keep(
-    db: sqlite3.Connection, directory: Path, records: Sequence[Record], session: Session | None
+    db: sqlite3.Connection,
+    directory: Path,
+    records: Sequence[Record],
+    lives: Mapping[int, Life],
+    session: Session | None,
 ) -> None:
     """Write what attempts brought; bytes become files first."""
     attempts = {}
     submissions = []
-    predictions = []
+    predictions: dict[tuple[int, int], tuple[str, str, int | None]] = {}
     outputs = []
     sent = []
     for one in records:
         number, files = one.attempt.number, one.attempt.outcome.inputs
-        sent += [(one.position, number, file.param, file.size, file.sha256) for file in files]
+        sent += [_input_row(one.position, number, file) for file in files]
         match one.attempt.outcome:
             case Submitted(name):
                 submissions.append((one.position, number, name, *_sent(one.attempt, session)))
                 continue
             case Reply() as reply:
-                kept = reply.prediction
+                kept, of_file = reply.prediction, None
                 if reply.data is not None:
-                    kept = output_name(one.position, one.attempt.number, reply.media_type)
+                    kept = output_name(one.position, number, reply.media_type)
                     outputs.append((kept, reply.data))
-                predictions.append(
-                    (one.position, one.attempt.number, reply.media_type, encode(kept))
-                )
+                    of_file = crc32(reply.data)
+                predictions[one.position, number] = (reply.media_type, encode(kept), of_file)
             case Failure():
                 pass
         # A reply may follow the failure of the same attempt within one pile.
@@ -193,11 +200,17 @@ def _keep(
         db,
         sql.ATTEMPT,
         (
-            _attempt_row(key[0], made, sent_before.get(key) or _sent(made, session))
+            _attempt_row(
+                key[0],
+                made,
+                sent_before.get(key) or _sent(made, session),
+                predictions.get(key),
+                lives[key[0]].attempts,
+            )
             for key, made in attempts.items()
         ),
     )
-    _write(db, sql.PREDICTION, predictions)
+    _write(db, sql.PREDICTION, ((*key, *brought) for key, brought in predictions.items()))
     _write(db, sql.SENT, sent)
 
 
@@ -234,12 +247,12 @@ def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
     with transaction(db):
         (text,) = db.execute(sql.RUN_PARAMS).fetchone()
         run = {} if text is None else decode(text)
-        rows_before = db.execute(sql.SESSIONS).fetchall()
-        asked = {"version": __version__, "at": time.time(), "params": encode(params)}
-        (number,) = db.execute(sql.BEGIN, asked).fetchone()
-    earlier = None
-    if rows_before:
-        earlier = Session(rows_before[-1][0], changed(decode(rows_before[-1][4]), run))
+        before = db.execute(sql.SESSIONS).fetchall()
+        number, at, sent = (before[-1][0] if before else 0) + 1, time.time(), encode(params)
+        asked = {"number": number, "version": __version__, "at": at, "params": sent}
+        asked["checksum"] = checksum(number, __version__, at, sent)
+        db.execute(sql.BEGIN, asked)
+    earlier = Session(before[-1][0], changed(decode(before[-1][4]), run)) if before else None
     return Session(number, changed(params, run), earlier)
 
 
@@ -256,7 +269,7 @@ def requeue(db: sqlite3.Connection, code: str | None, key: str | None) -> int:
             if not found:
                 return count
             now = [replace(item, files=rules.as_now(item.files)) for item in found]
-            _write(db, sql.RENEW, map(_item_row, now))
+            _write(db, sql.RENEW, (_item_row(item, item.position) for item in now))
             positions = [item.position for item in found]
             lives = _lives(db, positions)
             _live_on(db, {place: rules.revive(life) for place, life in lives.items()}, positions)
@@ -327,9 +340,10 @@ def as_item(row: Sequence[Any]) -> Item:
     return Item(key, decode_files(files), decode(params), position, attempts, spared)
 
 
-def _item_row(item: Item) -> tuple[Any, ...]:
+def _item_row(item: Item, position: int) -> tuple[Any, ...]:
     path = printable(item.files[0].path) if item.files else None
-    return (item.position, item.key, path, encode_files(item.files), encode(item.params))
+    row = (position, item.key, path, encode_files(item.files), encode(item.params))
+    return (*row, checksum(*row))
 
 
 def _open(row: Sequence[Any]) -> Open:
@@ -351,13 +365,39 @@ def _life_row(position: int, life: Life) -> tuple[Any, ...]:
     )
 
 
-def _attempt_row(position: int, attempt: Attempt, sent: Sent) -> tuple[Any, ...]:
-    start = (position, attempt.number, attempt.started_at, attempt.seconds)
+def _input_row(position: int, number: int, sent: Digest) -> tuple[Any, ...]:
+    row = (position, number, sent.param, sent.size, sent.sha256)
+    return (*row, checksum(*row))
+
+
+def _attempt_row(
+    position: int,
+    attempt: Attempt,
+    sent: Sent,
+    brought: Sequence[Any] | None,
+    attempts: int,
+) -> tuple[Any, ...]:
+    """`brought`: what stands in `predictions`; `attempts`: the item's, now that this one counts."""
+    start = (position, attempt.number, float(attempt.started_at), float(attempt.seconds))
+    told: tuple[Any, ...]
+    count = attempt.number
     match attempt.outcome:
-        case Reply(log=log, server_seconds=server_seconds):
-            return (*start, None, None, None, None, printable(log), server_seconds, *sent)
+        case Reply(log=log, server_seconds=seconds):
+            told = (None, None, None, None, printable(log), _real(seconds))
+            count = attempts
         case Failure(code, message, kind, retry_after, log):
-            told = (code, printable(message), kind.value, retry_after, printable(log), None)
-            return (*start, *told, *sent)
+            told = (code, printable(message), kind.value, _real(retry_after), printable(log), None)
         case Submitted():
             raise AssertionError("a submission is no outcome")
+    sums = (of_attempt((*start, *told, *sent), brought, count), checksum_of_text(told[4]))
+    return (*start, *told, *sent, *sums)
+
+
+def of_attempt(row: Sequence[Any], brought: Sequence[Any] | None, attempts: int) -> int:
+    """The checksum of an attempt's row, its log left out; see `_attempt_row`."""
+    return checksum(*row[:8], *row[9:], *(brought or (None, None, None)), attempts)
+
+
+def _real(number: float | None) -> float | None:
+    """As SQLite keeps it."""
+    return None if number is None else float(number)

@@ -96,7 +96,7 @@ async def test_a_size_that_the_source_did_not_know_is_known_when_it_was_sent(sto
 async def test_no_program_can_write_a_sum_that_is_none(store):
     await store.record([sending(reply(1), SENT)])
     connection = sqlite3.connect(store.directory / DATABASE)
-    for row in ("(1, 1, 'x', 1, 'abc')", "(1, 0, 'x', 1, hex(zeroblob(32)))"):
+    for row in ("(1, 1, 'x', 1, 'abc', 0)", "(1, 0, 'x', 1, hex(zeroblob(32)), 0)"):
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute(f"INSERT INTO inputs VALUES {row}")
     connection.close()
