@@ -195,7 +195,7 @@ async def _carriers(
                         clean=clean,
                         memory=cargo,
                         max_reply=resolved.max_reply,
-                        holds=carrier.holds,
+                        sender=carrier,
                     )
                     yield carrier, watcher
     except FatalError as error:  # an address that cannot even be called

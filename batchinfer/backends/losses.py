@@ -37,6 +37,6 @@ def reply_too_large(pair: Pair, size: int, limit: int) -> Failure:
     return Failure(
         REPLY_TOO_LARGE,
         f"The output {pair.base} in the bucket has {size:,} bytes, more than the {limit:,} that "
-        "one reply may have; it was left there. Let the model return less, or raise --max-reply and "
-        "try again: batchinfer retry RUN --code reply_too_large",
+        "one reply may have; it was left there. Let the model return less, or raise --max-reply "
+        "and try again: batchinfer retry RUN --code reply_too_large",
     )
