@@ -45,7 +45,7 @@ class BucketBackend:
             digest = await _digest(loaded.body)
             name = object_name(self._run_id, item.position, number, self._epoch + digest)
             try:
-                for placed in self._unrecorded.pop((item.position, number), ()):
+                for placed in self._unrecorded.get((item.position, number), ()):
                     if await self._is(placed, loaded.body, digest):
                         return Submitted(placed.name, loaded.inputs)
                 refused = await self._put(name, loaded.body)

@@ -1,6 +1,6 @@
 """Copies of a run directory, and one restored from a backup, work on one bucket: every result is
 from its own item's file, and no prediction is started twice that need not be.
-"""  # noqa: D205 - one thought
+"""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_two_copies_that_go_on_with_other_files_do_not_take_each_others_outputs(
 def test_the_same_where_outputs_have_random_names(tmp_path: Path):
     """Such an output is there for one of two copies that submitted it together; the other tries
     again.
-    """  # noqa: D205 - one thought
+    """
     photos, one, other = images(tmp_path / "photos", FIRST), tmp_path / "one", tmp_path / "other"
     with running(Options(threads=True, containers=4, deepaas="2.6.0")) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "async"\ntimeout = "20s"')
