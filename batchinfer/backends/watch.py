@@ -30,7 +30,7 @@ from typing import TypeVar
 import anyio
 
 from batchinfer.backends.adopting import Sender, adopt_unrecorded
-from batchinfer.backends.losses import REPLY_TOO_LARGE, lost, reply_too_large, uncertain
+from batchinfer.backends.losses import REPLY_TOO_LARGE, cut_off, lost, reply_too_large, uncertain
 from batchinfer.backends.objects import Bucket, Entry, Listing, ObjectTooLarge, delete_all
 from batchinfer.backends.orphans import Doubt, Orphans
 from batchinfer.backends.pairs import Pair, is_recorded, pairs_of, without_stale
@@ -246,6 +246,8 @@ class BucketWatcher:
         data = await self._bucket.get(pair.json.key, limit=self._max_reply)
         if data is None:
             return None
+        if len(data) != pair.json.size:  # cut off on its way, or replaced since it was listed
+            return self._late(pair, cut_off(pair.json, len(data)))
         outcome = read_output(self._redact.data(data), (log or b"").decode(errors="replace"))
         if isinstance(outcome, Failure) and outcome.kind is Kind.TRANSIENT:
             return self._late(pair, outcome)  # it may be replaced by a whole one
