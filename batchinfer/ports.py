@@ -141,6 +141,13 @@ class Store(Unfinished, Protocol):
     async def overdue(self, submitted_before: float, limit: int) -> Sequence[Open]:
         """Submitted items whose submission is older than that, oldest first."""
 
+    async def forget_future(self, now: float) -> None:
+        """Bring what lies in the future back to `now`: this machine's clock was once ahead.
+
+        That is submissions, and retries of attempts that began in the future: without it they
+        would be waited for until the clock is there again.
+        """
+
     async def source_read(self) -> None:
         """Note that the source has been read to its end: resuming need not read it again."""
 

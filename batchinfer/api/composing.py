@@ -43,6 +43,8 @@ the cluster keeps for a month (contract section 2)."""
 USUAL = 64
 """Calls at once that a run may well come to need, if nothing else is said."""
 SHORT = "no more files may be open (ulimit -n)"
+STORE_PATIENCE = 60.0
+"""Seconds that one call to the object store is tried again; then it counts as away."""
 UPLOADS = 16
 """Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
 
@@ -118,6 +120,11 @@ def _terms(resolved: Resolved, limit: int | None) -> Terms:
         overdue_after=resolved.timeout,
         limit=limit,
     )
+
+
+def _store_patience(resolved: Resolved) -> float:
+    """Seconds that one call to the store may wait: a deaf one must not outlast the run's patience."""
+    return min(STORE_PATIENCE, resolved.cold_start / 4, resolved.give_up_after / 4)
 
 
 def _gate(resolved: Resolved, most: int | None) -> Gate:
@@ -219,9 +226,12 @@ async def _carriers(
                 ) as backend:
                     yield backend, None
             case BucketAccess() as access:
+                patience = _store_patience(resolved)
                 async with bucket_of(
                     access,
                     redact,
+                    patience=patience,
+                    read_timeout=max(patience, 1.0),
                     send_timeout=resolved.send_timeout,
                     bandwidth=resolved.bandwidth,
                 ) as bucket:
@@ -238,7 +248,7 @@ async def _carriers(
                         clean=clean,
                         memory=cargo,
                         max_reply=resolved.max_reply,
-                        holds=carrier.holds,
+                        sender=carrier,
                     )
                     yield carrier, watcher
     except FatalError as error:  # an address that cannot even be called

@@ -2,13 +2,14 @@
 
 Each of them has started a prediction, so its item is not sent again, if that is surely this item's:
 the object must hold what would be sent for the item now. Any other may be of another copy of this
-run directory, or of an item that changed since; it is left alone.
+run directory, or of an item that changed since; it is left alone. Where the item is not in the run
+yet (a backup was restored), the sender is told, and looks when its turn has come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol
 
 import anyio
 
@@ -18,8 +19,16 @@ from batchinfer.errors import BatchInferError
 from batchinfer.oscar.names import INPUTS, parse_input
 from batchinfer.ports import Placed, Store
 
-Holds: TypeAlias = Callable[[Placed, Item], Awaitable[bool]]
-"""Whether an input object holds what would be sent for an item now."""
+
+class Sender(Protocol):
+    """Who makes payloads: `bucket.BucketBackend`."""
+
+    async def holds(self, placed: Placed, item: Item) -> bool:
+        """Whether the input object `placed` is what would be sent for `item` now."""
+
+    def expect(self, placed: Placed) -> None:
+        """Note an input object that may be that of an item which is not in the run yet."""
+
 
 READS = 16
 """Payloads made again at a time."""
@@ -29,15 +38,18 @@ async def adopt_unrecorded(
     bucket: Bucket,
     run_id: str,
     store: Store,
-    holds: Holds,
+    sender: Sender,
     adopt: Callable[[Sequence[Placed]], Awaitable[None]],
 ) -> None:
     """Find the input objects that pending items can adopt. Raises as the bucket does."""
-    listing = Listing(bucket, f"{INPUTS}{run_id}-")
+    listing, known = Listing(bucket, f"{INPUTS}{run_id}-"), (await store.counts()).total
     while listing.has_more():
         placed = list(_placed(run_id, await listing.page()))
+        for one in placed:
+            if one.position > known:
+                sender.expect(one)
         open_items = await store.unfinished({one.position for one in placed})
-        await adopt(await _held(store, holds, list(_unrecorded(placed, open_items))))
+        await adopt(await _held(store, sender, list(_unrecorded(placed, open_items))))
 
 
 def _placed(run_id: str, entries: Sequence[Entry]) -> Iterator[Placed]:
@@ -54,7 +66,7 @@ def _unrecorded(placed: Sequence[Placed], open_items: Mapping[int, Open]) -> Ite
             yield one
 
 
-async def _held(store: Store, holds: Holds, placed: Sequence[Placed]) -> Sequence[Placed]:
+async def _held(store: Store, sender: Sender, placed: Sequence[Placed]) -> Sequence[Placed]:
     """Those that hold what their item is; the first error is raised, alone."""
     limiter, errors = anyio.CapacityLimiter(READS), list[Exception]()
     found: list[Placed] = []
@@ -67,7 +79,7 @@ async def _held(store: Store, holds: Holds, placed: Sequence[Placed]) -> Sequenc
                 page = await store.pending(one.position - 1, 1, float("inf"))
                 item = page[0] if page and page[0].position == one.position else None
                 if item is not None and item.attempts + 1 == one.attempt:
-                    found.extend([one] if await holds(one, item) else [])
+                    found.extend([one] if await sender.holds(one, item) else [])
             except (OSError, BatchInferError) as error:
                 errors.append(error)
 

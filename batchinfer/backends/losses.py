@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from batchinfer.backends.objects import Entry
 from batchinfer.backends.pairs import Pair
 from batchinfer.domain import Failure, Kind
 from batchinfer.oscar.reply import Saved
@@ -17,6 +18,16 @@ def lost(told: Saved) -> Failure:
         "output_lost",
         f"The log says the output was saved ({told.path}), but it did not arrive in the bucket. "
         "Look at the log for a model that returns what cannot be written as JSON.",
+        Kind.TRANSIENT,
+    )
+
+
+def cut_off(entry: Entry, size: int) -> Failure:
+    """An output of which other bytes came than the listing shows."""
+    return Failure(
+        "output_lost",
+        f"The bucket shows {entry.size:,} bytes of the output {entry.key}, and {size:,} came, more "
+        "than once. The item is tried again; if it stays so, ask who runs the store.",
         Kind.TRANSIENT,
     )
 

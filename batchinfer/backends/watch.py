@@ -29,8 +29,8 @@ from typing import TypeVar
 
 import anyio
 
-from batchinfer.backends.adopting import Holds, adopt_unrecorded
-from batchinfer.backends.losses import REPLY_TOO_LARGE, lost, reply_too_large, uncertain
+from batchinfer.backends.adopting import Sender, adopt_unrecorded
+from batchinfer.backends.losses import REPLY_TOO_LARGE, cut_off, lost, reply_too_large, uncertain
 from batchinfer.backends.objects import Bucket, Entry, Listing, ObjectTooLarge, delete_all
 from batchinfer.backends.orphans import Doubt, Orphans
 from batchinfer.backends.pairs import Pair, is_recorded, pairs_of, without_stale
@@ -75,17 +75,17 @@ class BucketWatcher:
         clean: bool = False,
         memory: int | Cargo = MEMORY,
         max_reply: int = MAX_REPLY,
-        holds: Holds | None = None,
+        sender: Sender | None = None,
     ) -> None:
         """`grace`: seconds a missing half is waited for. `clean`: delete what is on record.
 
         `memory`: bytes of outputs that are read at a time, or a budget shared with others.
-        `max_reply`: bytes of an output, or a log, at most. `holds`: says whether an input object is
-        an item's; without it nothing that was not recorded is adopted.
+        `max_reply`: bytes of an output, or a log, at most. `sender`: says whether an input object
+        is an item's; without it nothing that was not recorded is adopted.
         """
         self._bucket, self._run_id, self._redact, self._grace = bucket, run_id, redact, grace
         self._cargo = memory if isinstance(memory, Cargo) else Cargo(memory)
-        self._max_reply, self._holds = max_reply, holds
+        self._max_reply, self._sender = max_reply, sender
         self._half_since: dict[str, float] = {}
         self._moment, self._answered = 0.0, True
         """When the look began; or, as long as the store is away, the first in vain: time in which
@@ -122,8 +122,8 @@ class BucketWatcher:
         self, store: Store, adopt: Callable[[Sequence[Placed]], Awaitable[None]]
     ) -> None:
         """See ports.Watcher."""
-        if self._holds is not None:
-            await adopt_unrecorded(self._bucket, self._run_id, store, self._holds, adopt)
+        if self._sender is not None:
+            await adopt_unrecorded(self._bucket, self._run_id, store, self._sender, adopt)
 
     async def tidy(self, store: Unfinished) -> None:
         """See ports.Watcher."""
@@ -246,6 +246,8 @@ class BucketWatcher:
         data = await self._bucket.get(pair.json.key, limit=self._max_reply)
         if data is None:
             return None
+        if len(data) != pair.json.size:  # cut off on its way, or replaced since it was listed
+            return self._late(pair, cut_off(pair.json, len(data)))
         outcome = read_output(self._redact.data(data), (log or b"").decode(errors="replace"))
         if isinstance(outcome, Failure) and outcome.kind is Kind.TRANSIENT:
             return self._late(pair, outcome)  # it may be replaced by a whole one

@@ -106,9 +106,11 @@ class Collector:
 
     async def _answered(self, question: Awaitable[None]) -> bool:
         """Whether the bucket answered to the end; RunAborted when it has been away too long."""
+        began = anyio.current_time()
         try:
             await question
         except OSError as error:
+            self._absence.noticed(began)  # a store that is deaf has been away since then
             away = self._absence.noticed(anyio.current_time())
             if away > (patience := self._terms.patience_with(answered=self._has_answered)):
                 raise RunAborted("bucket_unreachable", str(error)) from error
@@ -140,8 +142,10 @@ class Collector:
             self._learn(Sample(sign, now, seconds, submitted, submitted))
 
     async def _give_up_overdue(self) -> None:
-        after = self._terms.overdue_after
-        horizon = max(self._newest, self._clock() if self._quiet >= after else 0.0)
+        after, now = self._terms.overdue_after, self._clock()
+        if self._quiet >= after:
+            await self._store.forget_future(now)  # the clock may have been set meanwhile
+        horizon = min(max(self._newest, now if self._quiet >= after else 0.0), now)
         while lost := await self._store.overdue(horizon - after, PAGE):
             for item in lost:
                 await self._record(item, item.attempt, _no_output(after))
@@ -150,7 +154,7 @@ class Collector:
 
     async def _record(self, item: Open, number: int, outcome: Outcome) -> None:
         now = self._clock()
-        started = now if item.submitted_at is None else item.submitted_at
+        started = now if item.submitted_at is None else min(item.submitted_at, now)
         attempt = Attempt(number, started, round(max(now - started, 0.0), 3), outcome)
         decision = decide(self._terms.policy, outcome, number - item.spared, self._chance())
         if isinstance(decision, Wait):

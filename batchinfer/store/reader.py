@@ -109,6 +109,18 @@ class Detail:
     any."""
 
 
+@dataclass(frozen=True, slots=True)
+class WaitedFor:
+    """What a run waits for."""
+
+    backing_off: int = 0
+    """Items whose next attempt is not due yet."""
+    due: float | None = None
+    """When the first of them is, seconds since the epoch."""
+    submitted_at: float | None = None
+    """Async mode: when the oldest input without an outcome was submitted."""
+
+
 class RunReader:
     """Reads the run in `directory`. A context manager; one thread at a time.
 
@@ -160,6 +172,11 @@ class RunReader:
         """Items by state."""
         with translated(self._path):
             return verbs.counts(self._db)
+
+    def waited_for(self, now: float) -> WaitedFor:
+        """What the run waits for, as it is recorded."""
+        ((backing_off, due, submitted_at),) = self._rows(sql.WAITED_FOR, {"now": now})
+        return WaitedFor(backing_off, due, submitted_at)
 
     def failures(self) -> Sequence[FailureGroup]:
         """Failed items by code, most frequent first."""

@@ -90,6 +90,18 @@ SELECT json_group_array(json_array(items.position, items.params))
 FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 """
 
+SUBMITTED_BY_NOW = """
+UPDATE items INDEXED BY items_submitted SET submitted_at = :now
+WHERE state = 'submitted' AND submitted_at > :now
+"""
+DUE_BY_NOW = """
+UPDATE items SET retry_at = :now WHERE position IN (
+    SELECT items.position FROM items INDEXED BY items_due
+    CROSS JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+    WHERE items.retry_at > :now AND attempts.started_at > :now
+)
+"""
+
 # Sessions -----------------------------------------------------------------------------------------
 
 BEGIN = """
@@ -122,6 +134,12 @@ SELECT json_group_array({ITEM}) FROM (
     WHERE state = 'pending' AND position > ? AND (retry_at IS NULL OR retry_at <= ?)
     ORDER BY position LIMIT ?
 ) AS items
+"""
+WAITED_FOR = """
+SELECT
+    (SELECT count(*) FROM items INDEXED BY items_due WHERE retry_at > :now),
+    (SELECT min(retry_at) FROM items INDEXED BY items_due WHERE retry_at > :now),
+    (SELECT min(submitted_at) FROM items INDEXED BY items_submitted WHERE state = 'submitted')
 """
 NEXT_DUE = "SELECT min(retry_at) FROM items INDEXED BY items_due WHERE retry_at > ?"
 UNFINISHED = f"""

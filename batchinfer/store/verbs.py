@@ -76,6 +76,13 @@ def add(
     return Added(len(settled.new), settled.changed, settled.reset, positions)
 
 
+def forget_future(db: sqlite3.Connection, now: float) -> None:
+    """Bring submissions and retries that lie in the future back to `now`."""
+    with transaction(db):
+        db.execute(sql.SUBMITTED_BY_NOW, {"now": now})
+        db.execute(sql.DUE_BY_NOW, {"now": now})
+
+
 def source_read(db: sqlite3.Connection) -> None:
     """Note that the source has been read to its end."""
     with transaction(db):
