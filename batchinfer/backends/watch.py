@@ -30,7 +30,7 @@ from batchinfer.backends.objects import Bucket, delete_all
 from batchinfer.backends.redact import Redactor
 from batchinfer.domain import Failure, Kind, Open, Outcome
 from batchinfer.errors import BatchInferError
-from batchinfer.oscar.faults import raise_if_hopeless
+from batchinfer.oscar.faults import CUT_OFF, raise_if_hopeless
 from batchinfer.oscar.names import (
     INPUTS,
     OUTPUTS,
@@ -177,19 +177,23 @@ class BucketWatcher:
         """What the pair says; None: too early to tell."""
         name = f"{OUTPUTS}{object_name(self._run_id, pair.position, pair.attempt)}"
         log = await self._bucket.get(f"{name}.log") if "log" in pair.extensions else None
-        log = None if log is None else self._redact.data(log)
         told = None if log is None else read_log(log)
         if isinstance(told, Failure):
-            return raise_if_hopeless(told)
+            return raise_if_hopeless(self._redact.outcome(told))
         patient = self._patient(pair)
         if log is None and patient:
             return None  # the json is there, its log may follow
         output = await self._output(pair, name, told, patient=patient)
         if output is not None:
-            return read_output(self._redact.data(output), (log or b"").decode(errors="replace"))
+            text = (log or b"").decode(errors="replace")
+            outcome = read_output(output, text, saved=isinstance(told, Saved))
+            if patient and isinstance(outcome, Failure) and outcome.code == CUT_OFF:
+                self._taken = [key for key in self._taken if key not in self._orphans(told)]
+                return None  # it may still be under way
+            return self._redact.outcome(outcome)
         if patient:
             return None
-        return killed(log or b"") if told is None else _lost(told)
+        return self._redact.outcome(killed(log or b"") if told is None else _lost(told))
 
     async def _output(
         self, pair: Pair, name: str, told: Saved | None, *, patient: bool
@@ -203,6 +207,10 @@ class BucketWatcher:
         if output is not None:
             self._taken.append(orphan)
         return output
+
+    @staticmethod
+    def _orphans(told: Saved | None) -> tuple[str, ...]:
+        return () if told is None else (f"{OUTPUTS}{orphan_of(told.path)}",)
 
     def _objects(self, pair: Pair) -> list[str]:
         name = object_name(self._run_id, pair.position, pair.attempt)

@@ -20,6 +20,7 @@ from batchinfer.config.resolving import (
     Contents,
     Resolved,
     ServiceAccess,
+    named_secrets,
     resolve,
     resolve_contents,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "differences",
     "from_stored",
     "load",
+    "named_secrets",
     "parse_param",
     "resolve",
     "resolve_contents",
