@@ -22,9 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import anyio
+import anyio.to_thread
 
 from batchinfer.backends.objects import Bucket, delete_all
 from batchinfer.backends.redact import Redactor
@@ -44,6 +46,9 @@ from batchinfer.ports import Arrival, Emit, Placed, Unfinished
 
 FETCHES = 16
 """Pairs fetched at a time."""
+QUICK = 1 << 16
+"""Bytes of an output that are read on the event loop; more would make others wait."""
+_apart = partial(anyio.to_thread.run_sync, abandon_on_cancel=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,8 @@ class BucketWatcher:
         output = await self._output(pair, name, told, patient=patient)
         if output is not None:
             text = (log or b"").decode(errors="replace")
-            outcome = read_output(output, text, saved=isinstance(told, Saved))
+            read = partial(read_output, output, text, saved=isinstance(told, Saved))
+            outcome = await _apart(read) if len(output) > QUICK else read()
             if patient and isinstance(outcome, Failure) and outcome.code == CUT_OFF:
                 self._taken = [key for key in self._taken if key not in self._orphans(told)]
                 return None  # it may still be under way

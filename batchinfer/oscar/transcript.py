@@ -161,7 +161,7 @@ def _marks(text: str) -> Iterator[re.Match[str]]:
     free = at = 0
     while (at := text.find(_RETURN_END, at)) >= 0:
         at += len(_RETURN_END)
-        free = max(free, text.rfind("\n", 0, at) + 1, at - _MARK_LENGTH)
+        free = max(free, text.rfind("\n", free, at) + 1, at - _MARK_LENGTH)
         if mark := _RETURN.search(text, free, min(at + 1, len(text))):
             yield mark
         free = at  # no mark holds another "]"

@@ -13,7 +13,7 @@ from batchinfer.oscar.literal import json_at, stored
 _WORD: Final = re.compile(r"-?[A-Za-z0-9][A-Za-z0-9.+-]*+\Z")
 _WORDS: Final = {"null": None, "true": True, "false": False}
 _NOT_FINITE: Final = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
-_TOKEN: Final = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\.)*+("?)|[\[\]{}]')
+_TOKEN: Final = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\.)*+("?)|[\[{]++|[\]}]++')
 _HALF_WORD: Final = re.compile(
     r"(?:tr?u?|fa?l?s?|nu?l?|Na?|-?In?f?i?n?i?t?|-|\.|[eE][+-]?)\Z"  # also of a number
 )
@@ -102,7 +102,7 @@ def _is_open(text: str) -> bool:
             if not token[1] and token.end() < len(text) - 1:
                 return False  # a sign that no JSON string holds
         else:
-            depth += 1 if token[0] in "[{" else -1
+            depth += len(token[0]) if token[0][0] in "[{" else -len(token[0])
             if depth <= 0:
                 return False
     return _is_json_so_far(text)
