@@ -5,7 +5,9 @@ outcome               decision
 ====================  ===========================================================================
 reply                 finish: succeeded
 permanent failure     finish: failed
-transient failure     retry after a while, until `max_attempts` are used up; then finish: failed
+transient failure     retry after a while, until `max_attempts` are used up; then finish: failed.
+                      A killed model (`KILLED`) is tried twice at most: it is mostly out of
+                      memory, and then it is killed again
 unavailable           wait: the service is not there, which says nothing about the item; not an
                       attempt, not recorded; bounded by `Absence`, not by `max_attempts`
 ====================  ===========================================================================
@@ -17,9 +19,12 @@ items spread out instead of knocking together. A server that says `Retry-After` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from batchinfer.domain import Failure, Kind, Outcome, Reply, State
+
+KILLED: Final = "model_killed"
+KILLED_ATTEMPTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,19 @@ def decide(policy: RetryPolicy, outcome: Outcome, tried: int, chance: float) -> 
     match outcome.kind:
         case Kind.PERMANENT:
             return Finish(State.FAILED)
-        case Kind.TRANSIENT if tried >= policy.max_attempts:
+        case Kind.TRANSIENT if tried >= _limit(policy, outcome):
             return Finish(State.FAILED)
         case Kind.TRANSIENT:
             return Retry(_delay(policy, outcome, tried, chance))
         case Kind.UNAVAILABLE:
             return Wait(_delay(policy, outcome, min(tried, 5), (1 + chance) / 2))
+
+
+def _limit(policy: RetryPolicy, failure: Failure) -> int:
+    """Attempts that an item has which ends like this, the first included."""
+    return min(
+        policy.max_attempts, KILLED_ATTEMPTS if failure.code == KILLED else policy.max_attempts
+    )
 
 
 def _delay(policy: RetryPolicy, failure: Failure, tried: int, chance: float) -> float:

@@ -123,7 +123,7 @@ def _terms(resolved: Resolved, limit: int | None) -> Terms:
 
 
 def _store_patience(resolved: Resolved) -> float:
-    """Seconds that one call to the store may wait: a deaf one must not outlast the run's patience."""
+    """Seconds that one call to the store may wait: a deaf one must not outlast the patience."""
     return min(STORE_PATIENCE, resolved.cold_start / 4, resolved.give_up_after / 4)
 
 

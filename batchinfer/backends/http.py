@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -132,7 +133,7 @@ class HttpBackend:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
-        self._unread: list[tuple[bytes, asyncio.Future[Outcome]]] = []
+        self._unread: list[tuple[bytes, bool, asyncio.Future[Outcome]]] = []
         self.ahead: float | None = None
         """Seconds that the server's clock was ahead of ours in its latest answer, if it told."""
 
@@ -206,23 +207,25 @@ class HttpBackend:
                 elapsed=self._now() - began,
                 now=self._clock(),
                 retry_after=response.headers.get("Retry-After"),
-                location=response.headers.get("Location"),
+                location=self._redact.text(response.headers.get("Location", "")),
             )
         )
 
     async def _understand(
         self, body: bytes, response: aiohttp.ClientResponse, inputs: tuple[Digest, ...]
     ) -> Outcome:
+        framed = _is_framed(response)
         if len(body) <= QUICK:
-            outcome = await self._in_turn(body)
+            outcome = await self._in_turn(body, framed=framed)
         else:
-            outcome = await anyio.to_thread.run_sync(self._outcome, body, abandon_on_cancel=True)
+            read = partial(self._outcome, body, framed=framed)
+            outcome = await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
         if isinstance(outcome, Reply):
             seconds = _seconds(response.headers.get("X-Duration-Seconds"))
             return replace(outcome, server_seconds=seconds, inputs=inputs)
         return outcome
 
-    async def _in_turn(self, body: bytes) -> Outcome:
+    async def _in_turn(self, body: bytes, *, framed: bool) -> Outcome:
         """Its outcome, read together with those of the other answers that are here by now.
 
         One after the other they take half the time: code and data are in the processor's cache.
@@ -230,21 +233,22 @@ class HttpBackend:
         future: asyncio.Future[Outcome] = self._loop.create_future()
         if not self._unread:
             self._loop.call_soon(self._read_all)
-        self._unread.append((body, future))
+        self._unread.append((body, framed, future))
         return await future
 
     def _read_all(self) -> None:
         unread, self._unread = self._unread, []
-        for body, future in unread:
+        for body, framed, future in unread:
             if future.done():  # cancelled
                 continue
             try:
-                future.set_result(self._outcome(body))
+                future.set_result(self._outcome(body, framed=framed))
             except Exception as error:  # noqa: BLE001 - whoever asked gets it
                 future.set_exception(error)
 
-    def _outcome(self, body: bytes) -> Outcome:
-        return raise_if_hopeless(reply.read_body(self._redact.data(body)))
+    def _outcome(self, body: bytes, *, framed: bool) -> Outcome:
+        """What a body says. It is read as it came: secrets are looked for in what was read."""
+        return raise_if_hopeless(self._redact.outcome(reply.read_body(body, framed=framed)))
 
     def _too_large(self, response: aiohttp.ClientResponse) -> Failure:
         most, size = self._replies.most, response.content_length
@@ -263,6 +267,14 @@ def _decide(outcome: Failure | FatalError | None) -> Failure:
     if outcome is None:
         raise AssertionError("a 200 is not judged by its status")
     raise outcome from None
+
+
+def _is_framed(response: aiohttp.ClientResponse) -> bool:
+    """Whether a body that is cut off is an error of the transport: its length, or its last chunk,
+    is told. Otherwise the body ends wherever the connection does.
+    """  # noqa: D205 - one thought
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    return chunked or "Content-Length" in response.headers
 
 
 def _url(endpoint: str) -> URL:

@@ -1,7 +1,11 @@
 """Keeps secrets out of whatever is stored or said: the platform echoes what it is sent. Pure.
 
 The log of a call repeats every parameter in clear (contract, section 1), gateways quote headers,
-libraries quote URLs. So everything that comes back goes through here before anybody reads it.
+libraries quote URLs. So logs and messages go through here before anybody sees them.
+
+What the model returned is another matter. It is read as it came, for a secret that is an ordinary
+word (`bear`) must not rewrite it. Only a secret that nothing else can be by chance (`is_strong`) is
+masked in predictions, too, after they were read; the item's log says so.
 """
 
 from __future__ import annotations
@@ -12,38 +16,87 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
+
+from batchinfer.domain import Failure, Json, Outcome
 
 MASK = "***"
 SHORTEST = 4
 """Characters; a shorter secret is left alone, it would tear holes into ordinary text."""
-SHORTEST_IN_FILES = 8
-"""Characters of a secret that is looked for in files: a shorter one turns up by chance."""
-SURE_IN_FILES = 16
-"""Characters from which on it may be of letters only, or of digits only: no common word is that
-long."""
+STRONG = 16
+"""Characters; a secret of so many, with digits in it, is nothing else by chance."""
+WEAK = 8
+"""Characters; a shorter secret may be a part of any text."""
+MASKED = "\n[batchinfer] A secret of the configuration stood in the prediction: it is masked (***)."
+
+T = TypeVar("T", bound=Outcome)
+
+
+def is_strong(secret: str) -> bool:
+    """Whether a secret cannot turn up in a prediction by chance. An email address can."""
+    digits = any(sign.isdigit() for sign in secret)
+    letters = any(sign.isalpha() for sign in secret)
+    return len(secret) >= STRONG and digits and letters and "@" not in secret
+
+
+def is_weak(secret: str) -> bool:
+    """Whether a secret is so short, or so plain a word, that ordinary texts hold it."""
+    return len(secret) < WEAK or secret.isalpha() or secret.isdecimal()
 
 
 class Redactor:
     """Replaces each secret, in every spelling it may turn up in, by `***`."""
 
-    __slots__ = ("_data", "_in_files", "_text")
+    __slots__ = ("_data", "_in_files", "_strong", "_text")
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        secrets = tuple(secrets)
-        self._in_files = tuple(
-            {s: None for secret in secrets if _is_telling(secret) for s in _in_file(secret)}
-        )
-        spellings = {s for secret in secrets if len(secret) >= SHORTEST for s in _spellings(secret)}
-        # Longest first: no spelling may be broken up by a shorter one inside it.
-        self._text = sorted(spellings, key=lambda s: (-len(s), s))
+        known = [secret for secret in secrets if len(secret) >= SHORTEST]
+        self._text = _all_spellings(known)
         self._data = [s.encode("utf-8", "surrogateescape") for s in self._text]
+        self._strong = _all_spellings(filter(is_strong, known))
+        telling = filter(_is_telling, known)
+        self._in_files = tuple({s: None for secret in telling for s in _in_file(secret)})
 
     def text(self, text: str) -> str:
         """The text without secrets."""
-        for spelling in self._text:
-            text = text.replace(spelling, MASK)
-        return text
+        return _masked(text, self._text)
+
+    def outcome(self, outcome: T) -> T:
+        """The outcome with no secret in its log and message, and no strong one in its prediction.
+
+        Lists and dicts of the prediction are changed in place.
+        """
+        if isinstance(outcome, Failure):
+            message = self.text(outcome.message)
+            return replace(outcome, message=message, log=self.text(outcome.log))
+        prediction, found = self._hidden(outcome.prediction)
+        data = outcome.data
+        for coded in (spelling.encode("utf-8", "surrogateescape") for spelling in self._strong):
+            if data is not None and coded in data:
+                data, found = data.replace(coded, MASK.encode()), True
+        log = self.text(outcome.log) + (MASKED if found else "")
+        return replace(outcome, prediction=prediction, data=data, log=log)
+
+    def _hidden(self, prediction: Json) -> tuple[Json, bool]:
+        """A prediction without strong secrets, and whether there were any."""
+        root: list[Any] = [prediction]
+        texts = "\0".join(_texts(root)) if self._strong else ""
+        if not any(spelling in texts for spelling in self._strong):
+            return prediction, False
+        for holder in _holders(root):
+            entries = list(holder.items() if isinstance(holder, dict) else enumerate(holder))
+            masked = [(self._mask(name), self._mask(entry)) for name, entry in entries]
+            if isinstance(holder, dict):
+                holder.clear()
+                holder.update(masked)
+            else:
+                holder[:] = [entry for _, entry in masked]
+        return root[0], True
+
+    def _mask(self, entry: Any) -> Any:
+        return _masked(entry, self._strong) if isinstance(entry, str) else entry
 
     def data(self, data: bytes) -> bytes:
         """The bytes without secrets; the same object when there were none."""
@@ -55,16 +108,14 @@ class Redactor:
     def is_in(self, data: bytes) -> bool:
         """Whether the bytes of a file hold a secret: as it is, URL-quoted, in base64 or in UTF-16.
 
-        Secrets that innocent files could hold are not looked for: see `SHORTEST_IN_FILES`.
+        Secrets that innocent files could hold are not looked for: see `is_weak`.
         """
         return any(spelling in data for spelling in self._in_files)
 
 
 def _is_telling(secret: str) -> bool:
     """Whether a file that holds it does so because it is the secret, and not by chance."""
-    if len(secret) < SHORTEST_IN_FILES:
-        return False
-    return len(secret) >= SURE_IN_FILES or not (secret.isalpha() or secret.isdigit())
+    return len(secret) >= STRONG or not is_weak(secret)
 
 
 def _in_file(secret: str) -> Iterator[bytes]:
@@ -72,6 +123,37 @@ def _in_file(secret: str) -> Iterator[bytes]:
         yield spelling.encode("utf-8", "surrogateescape")
     yield secret.encode("utf-16-le", "surrogatepass")
     yield secret.encode("utf-16-be", "surrogatepass")
+
+
+def _masked(text: str, spellings: Iterable[str]) -> str:
+    for spelling in spellings:
+        if spelling in text:
+            text = text.replace(spelling, MASK)
+    return text
+
+
+def _holders(root: list[Any]) -> list[Any]:
+    """`root` and every list and dict below it."""
+    found: list[Any] = [root]
+    for holder in found:  # which grows meanwhile
+        entries = holder.values() if isinstance(holder, dict) else holder
+        found += [entry for entry in entries if isinstance(entry, (list, dict))]
+    return found
+
+
+def _texts(root: list[Any]) -> Iterator[str]:
+    for holder in _holders(root):
+        if isinstance(holder, dict):
+            yield from holder
+            yield from (entry for entry in holder.values() if isinstance(entry, str))
+        else:
+            yield from (entry for entry in holder if isinstance(entry, str))
+
+
+def _all_spellings(secrets: Iterable[str]) -> list[str]:
+    """Longest first: no spelling may be broken up by a shorter one inside it."""
+    found = {spelling for secret in secrets for spelling in _spellings(secret)}
+    return sorted(found, key=lambda spelling: (-len(spelling), spelling))
 
 
 def _spellings(secret: str) -> Iterator[str]:

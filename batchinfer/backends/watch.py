@@ -25,9 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 
 from batchinfer.backends.adopting import Sender, adopt_unrecorded
 from batchinfer.backends.losses import REPLY_TOO_LARGE, cut_off, lost, reply_too_large, uncertain
@@ -47,6 +49,8 @@ T = TypeVar("T")
 
 FETCHES = 16
 """Pairs fetched at a time."""
+QUICK = 1 << 16
+"""Bytes of an output that are read on the event loop; more would make others wait."""
 COPIES = 4
 """How many times its size a reply takes in memory while it is read: bytes, text, data."""
 
@@ -205,7 +209,7 @@ class BucketWatcher:
         with self._cargo.room() as room:
             await room.take(self._weight(pair))
             try:
-                outcome = await self._output(pair, await self._log(pair))
+                outcome = await self._output(pair, await self._log(pair), stray.saved)
             except ObjectTooLarge as error:
                 outcome = reply_too_large(pair, error.size, self._max_reply)
             if outcome is not None:
@@ -220,6 +224,7 @@ class BucketWatcher:
         kept = isinstance(outcome, Failure) and outcome.code == REPLY_TOO_LARGE
         if self._clean and not kept:
             self._done.append(pair)
+        outcome = self._redact.outcome(outcome)
         await emit(Arrival(item, pair.name.attempt, outcome, sum(e.size for e in pair.entries)))
 
     async def _outcome(self, pair: Pair) -> Outcome | Saved | None:
@@ -229,15 +234,16 @@ class BucketWatcher:
         log = await self._log(pair)
         told = None if log is None else read_log(log)
         if isinstance(told, Failure):
-            return raise_if_hopeless(told)
+            return raise_if_hopeless(self._redact.outcome(told))
         if pair.json is not None:
-            # Without a log it may follow.
-            return None if log is None and self._is_patient(pair) else await self._output(pair, log)
+            if log is None and self._is_patient(pair):
+                return None  # the log may follow
+            return await self._output(pair, log, told)
         if told is not None and (told.stray or not self._is_patient(pair)):
             return told
         return self._late(pair, killed(log or b"")) if told is None else None
 
-    async def _output(self, pair: Pair, log: bytes | None) -> Outcome | None:
+    async def _output(self, pair: Pair, log: bytes | None, told: Saved | None) -> Outcome | None:
         """What the pair's json says; None: not yet whole, or gone."""
         if large := self._too_large(pair):
             return large
@@ -248,7 +254,12 @@ class BucketWatcher:
             return None
         if len(data) != pair.json.size:  # cut off on its way, or replaced since it was listed
             return self._late(pair, cut_off(pair.json, len(data)))
-        outcome = read_output(self._redact.data(data), (log or b"").decode(errors="replace"))
+        text = (log or b"").decode(errors="replace")
+        read = partial(read_output, data, text, saved=told is not None)
+        if len(data) <= QUICK:
+            outcome = read()
+        else:
+            outcome = await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
         if isinstance(outcome, Failure) and outcome.kind is Kind.TRANSIENT:
             return self._late(pair, outcome)  # it may be replaced by a whole one
         return outcome
@@ -256,8 +267,7 @@ class BucketWatcher:
     async def _log(self, pair: Pair) -> bytes | None:
         if pair.log is None:
             return None
-        log = await self._bucket.get(pair.log.key, limit=self._max_reply)
-        return None if log is None else self._redact.data(log)
+        return await self._bucket.get(pair.log.key, limit=self._max_reply)
 
     # What is not there, or too much ---------------------------------------------------------------
 

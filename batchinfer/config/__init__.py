@@ -22,6 +22,7 @@ from batchinfer.config.resolving import (
     Contents,
     Resolved,
     ServiceAccess,
+    named_secrets,
     resolve,
     resolve_contents,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "from_stored",
     "load",
     "merge_env",
+    "named_secrets",
     "parse_param",
     "read_env_file",
     "resolve",

@@ -6,10 +6,10 @@ places to find things are those of the Dashboard (contract, section 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from batchinfer.config.env_files import env_file_of
 from batchinfer.config.loading import PREFIX
@@ -298,13 +298,30 @@ def _ca_file(desk: _Desk, section: str) -> str | None:
 
 
 def _secrets(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
-    found = {env.get(name, "").strip() for name in names(config.params)}
+    found = {*named_secrets(config, env).values(), *_proxy_passwords(env)}
+    return tuple(sorted(found - {""}, key=lambda value: (-len(value), value)))
+
+
+def named_secrets(config: Config, env: Mapping[str, str]) -> Mapping[str, str]:
+    """The value of every secret of the configuration by its setting, or by its variable."""
+    found = {f"${{{name}}}": env.get(name, "").strip() for name in names(config.params)}
     for section in SECTIONS:
         for each in fields(SECTIONS[section]):
             match getattr(getattr(config, section), each.name):
                 case Secret(text):
                     name = reference(text)
-                    found.add(text if name is None else env.get(name, "").strip())
+                    value = text if name is None else env.get(name, "").strip()
+                    found[f"{section}.{each.name}"] = value
                 case _:
                     pass
-    return tuple(sorted(found - {""}, key=lambda value: (-len(value), value)))
+    return {name: value for name, value in found.items() if value}
+
+
+def _proxy_passwords(env: Mapping[str, str]) -> Iterator[str]:
+    """The passwords in the addresses of proxies, as written and as they are sent."""
+    for name, address in env.items():
+        if name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
+            user, at, _ = address.rpartition("@")
+            password = user.rpartition("//")[2].partition(":")[2]
+            if at and password:
+                yield from (password, unquote(password))

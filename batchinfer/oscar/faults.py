@@ -17,6 +17,7 @@ code               kind        what the service wrote
 `model_error`      permanent   any other traceback, `[ERROR]:`: the module cannot be loaded
                    (else:)
 `model_error`      permanent   `--- Logging error ---` of a `return:`: it cannot be printed
+`answer_cut_off`   transient   lines of the platform, but not to the end
 `model_killed`     transient   lines of the platform, and nothing else: killed, mostly for memory
 `unreadable`       transient   no line of the platform: somebody else answered
 =================  ==========  ====================================================================
@@ -37,6 +38,7 @@ from batchinfer.errors import FatalError
 from batchinfer.oscar.transcript import STAMP, is_bare, records
 
 TOO_OLD: Final = "deepaas_too_old"
+CUT_OFF: Final = "answer_cut_off"
 _LONGEST: Final = 1000
 """Characters of a message that are kept; the log has them all."""
 
@@ -102,10 +104,15 @@ def model_error(text: str, log: str) -> Failure | None:
     return _permanent("model_error", message, log)
 
 
-def fault(text: str, log: str) -> Failure:
-    """Why there is no result in `text`, which is without colours and the echo of the command."""
+def fault(text: str, log: str, *, whole: bool = True) -> Failure:
+    """Why there is no result in `text`, which is without colours and the echo of the command.
+
+    `whole`: whether the service's answer is known to be there to its end.
+    """
     if (failure := model_error(text, log)) is not None:
         return failure
+    if not whole and is_help(text):
+        return cut_off(log)
     if _CALLED.search(text) is None and (failure := _not_called(text, log)) is not None:
         return failure
     if (failure := _unprinted(text, log)) is not None:
@@ -119,7 +126,19 @@ def fault(text: str, log: str) -> Failure:
             Kind.TRANSIENT,
             log=log,
         )
-    return killed_model(log, _UNSEEN if is_bare(text) else "")
+    return killed_model(log, _UNSEEN if is_bare(text) else "") if whole else cut_off(log)
+
+
+def cut_off(log: str) -> Failure:
+    """The answer ends in the middle: what is there of it is not what the model returned."""
+    return Failure(
+        CUT_OFF,
+        "the answer was cut off before its end, by a connection or a proxy, or because it was still"
+        " being written: what is there of it is not the prediction. Another attempt may bring all"
+        " of it; if it happens again and again, use async mode",
+        Kind.TRANSIENT,
+        log=log,
+    )
 
 
 def raise_if_hopeless(outcome: Outcome) -> Outcome:

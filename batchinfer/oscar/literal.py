@@ -1,22 +1,23 @@
 """`str()` of a Python object, read back into data. Pure; nothing is ever evaluated.
 
 The platform prints a prediction as `str()` of whatever the model returned (contract section 1), and
-saves it as JSON with NaN in it (section 2). Both are read here, by one grammar:
+saves it as JSON with NaN in it (section 2). Read is only what one of the two can have written:
 
-* None, True, False, nan, inf; null, true, false, NaN, Infinity; whole and decimal numbers as `repr`
-  writes them ("007" and "+5" are text, not numbers);
-* strings in either quote with every escape of `repr` and JSON; bytes, as their text where they are
-  UTF-8, else as their repr. Half a surrogate pair, which nobody could store, stays an escape;
-* lists, tuples, sets and frozensets (all become lists), dicts. A key that is no string is spelled
-  as `json.dumps` would, so that both modes agree (1: "1", None: "null"); a tuple as its repr;
+* None, True, False, nan, inf and numbers, spelled as `repr` spells them. `1.10`, `12E4`, `-0` and
+  `null` are texts: no number is printed like that. A bare string has no quotes, so quotes are text;
+* lists, tuples, sets and frozensets (all become lists) and dicts, with strings and bytes in them.
+  Bytes become their text where they are UTF-8, else their repr. Half a surrogate pair, which nobody
+  could store, stays an escape. A key that is no string is spelled as `json.dumps` would, so that
+  both modes agree (1: "1", None: "null"); a tuple as its repr;
 * numpy: scalars (`np.float64(0.5)`), `array([...], dtype=...)`, `tensor(...)`; and what an array
-  prints, `[0.1 0.2]`: blanks for commas. One elided with `...` has lost its data: not read.
+  prints, `[0.1 0.2]`: blanks for commas. One elided with `...` has lost its data: not read;
+* JSON objects and arrays: models return them as texts.
 
 Whatever else (`OrderedDict(...)`, `<object at 0x...>`) is no literal: the caller keeps it as text.
 
-The text may be hostile. It is read from left to right with a stack of its own, at most `MAX_DEPTH`
-deep, `MAX_VALUES` values and `MAX_TEXT` characters long: beyond, it is not read. What is JSON goes
-through the C reader of the standard library (orjson makes floats of long whole numbers).
+The text may be hostile. Reading takes time in proportion to its length; what is longer than
+`MAX_TEXT` characters, has more than `MAX_VALUES` values, is deeper than `MAX_DEPTH`, or needs more
+than `MAX_WORDS` words of the slow reader, is not read: it stays a text.
 """
 
 from __future__ import annotations
@@ -24,14 +25,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from batchinfer.domain import Json
-from batchinfer.oscar.words import BAD, TOKEN, key_text, plain, scalar
+from batchinfer.oscar.reprs import MAX_DEPTH, read_quickly, read_slowly
+from batchinfer.oscar.words import BAD, exact_scalar, plain, without_halves
 
-MAX_DEPTH: Final = 100
-"""Levels of lists and dicts. orjson writes 254; JSON found in a string may double them."""
 MAX_VALUES: Final = 5_000_000
 MAX_TEXT: Final = 128 * 1024 * 1024
 """Characters."""
@@ -46,21 +46,54 @@ class Read:
     """Offset of the first character after it."""
     data: bytes | None = None
     """What it holds, if the whole of it is one bytes literal."""
+    is_json: bool = False
+    """Whether it was read as JSON: then blanks may stand around it."""
+    is_scalar: bool = False
+    """Whether it is a number or constant: it has no end mark of its own."""
 
 
 def read_literal(text: str) -> Read | None:
-    """The whole of `text`, blanks around it aside, as one value; None when it is no literal."""
-    found = read_at(text)
+    """The whole of `text`, blanks around it aside, as the `repr` of one value, or as JSON.
+
+    None when it is neither.
+    """
+    start = len(text) - len(text.lstrip())
+    found = _container_at(text, start, _line_end(text, start)) or _slow_at(text, start)
     return found if found is not None and not text[found.end :].strip() else None
 
 
-def read_at(text: str, start: int = 0) -> Read | None:
-    """The literal that begins at `start`, wherever it ends; None when none begins there."""
-    if len(text) - start > MAX_TEXT or text.count(",", start) > MAX_VALUES:
+def printed_at(text: str, start: int) -> Read | None:
+    """What begins at `start` and fills its line, if `str()` of a value can have printed it.
+
+    None where it may as well be a text. JSON may go on over several lines; behind it blanks may
+    follow. A literal that ends with the text is read, too.
+    """
+    found = _printed(text, start, _line_end(text, start))
+    if found is None:
         return None
-    # JSON has no single quotes: not even tried, for its reader is slow to say no.
-    json = None if _SINGLE_QUOTED.match(text, start) else _json_at(text, start)
-    return json or _plain_at(text, start) or _Reader(text, start).read()
+    rest = _REST_AFTER_JSON if found.is_json else _REST_OF_LINE
+    return found if rest.match(text, found.end) else None
+
+
+def read_printed(text: str) -> Read | None:
+    """The same, if it is the whole of `text`."""
+    found = _printed(text, 0, len(text))
+    if found is None or text[found.end :].strip(" \t\r\n" if found.is_json else ""):
+        return None
+    return found if found.is_json or found.end == len(text) else None
+
+
+def read_text(text: str) -> tuple[Json, bool]:
+    """A text that a model returned as JSON knows it, and whether it was read as data.
+
+    So that both modes agree: in sync mode a text that is, sign for sign, what `str()` prints of a
+    list, dict or the like cannot be told from that. Numbers, constants and bytes stay texts here,
+    where it is known that they are.
+    """
+    found = read_printed(text)
+    if found is None or found.is_scalar or found.data is not None:
+        return text, False
+    return found.value, True
 
 
 def unfold(value: Json) -> tuple[Json, bool]:
@@ -73,11 +106,94 @@ def unfold(value: Json) -> tuple[Json, bool]:
     found = False
     for holder, place in list(_json_like(root)):
         text = holder[place].rstrip(" \t\r\n")
-        inner = _json_at(text, 0)
+        inner = json_at(text, 0)
         if inner is not None and inner.end == len(text):
             holder[place] = inner.value
             found = True
     return root[0], found
+
+
+def json_at(text: str, start: int) -> Read | None:
+    """The JSON object or array that begins at `start`, if there is one within the limits."""
+    if (blanks := _JSON_BEGINS.match(text, start)) is None or not _is_bounded(text, start):
+        return None
+    try:
+        value, end = _DECODER.raw_decode(text, blanks.end())
+    except (ValueError, RecursionError):
+        return None
+    brackets = text.count("[", start, end) + text.count("{", start, end)
+    if brackets > MAX_DEPTH and not _is_shallow(value):
+        return None
+    if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
+        value = stored(value)
+    return Read(value, end, is_json=True)
+
+
+def stored(value: Any) -> Any:
+    """`value`, of limited depth, with half surrogate pairs in its strings as escapes."""
+    match value:
+        case str():
+            return without_halves(value)
+        case list():
+            return [stored(each) for each in value]
+        case dict():
+            return {stored(key): stored(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+# ------------------------------------------------------------------------------------------------
+
+_JSON_BEGINS: Final = re.compile(r"[ \t\r\n]*+(?=[{\[])")
+_SINGLE_QUOTED: Final = re.compile(r"[\s\[{(]*+'")
+_DECODER: Final = json.JSONDecoder()
+_REST_AFTER_JSON: Final = re.compile(r"[ \t\r]*(?:\x1b\[0*m)?[ \t\r]*(?:\n|\Z)")
+_REST_OF_LINE: Final = re.compile(r"(?:\x1b\[0*m)?(?:\n|\Z)")
+_PYTHON_BEGINS: Final = re.compile(r"[\[({]|(?:set|frozenset|tensor)\(|b['\"]")
+
+
+def _printed(text: str, start: int, line_end: int) -> Read | None:
+    if (scalar := exact_scalar(text, start)) is not None:
+        return Read(scalar[0], scalar[1], is_scalar=True)
+    found = _container_at(text, start, line_end)
+    if found is None and _PYTHON_BEGINS.match(text, start):
+        found = _slow_at(text, start)
+    return found
+
+
+def _container_at(text: str, start: int, line_end: int) -> Read | None:
+    """A list or dict at `start`, as JSON, or as a `repr` that goes to the end of its line."""
+    # JSON has no single quotes: not even tried, for its reader is slow to say no.
+    if not _SINGLE_QUOTED.match(text, start) and (found := json_at(text, start)) is not None:
+        return found
+    if not text.startswith(("[", "{"), start) or not _is_bounded(text, start):
+        return None
+    line = _RESET.sub("", text[start:line_end]).rstrip()
+    value = read_quickly(line)
+    brackets = line.count("[") + line.count("{")
+    if value is BAD or (brackets > MAX_DEPTH and not _is_shallow(value)):
+        return None
+    return Read(value, start + len(line))
+
+
+_RESET: Final = re.compile(r"\x1b\[0*m\Z")
+
+
+def _slow_at(text: str, start: int) -> Read | None:
+    found = read_slowly(text, start) if _is_bounded(text, start) else None
+    if found is None:
+        return None
+    data = found.value if isinstance(found.value, bytes) else None
+    return Read(plain(found.value), found.end, data)
+
+
+def _is_bounded(text: str, start: int) -> bool:
+    return len(text) - start <= MAX_TEXT and text.count(",", start) <= MAX_VALUES
+
+
+def _line_end(text: str, start: int) -> int:
+    newline = text.find("\n", start)
+    return len(text) if newline < 0 else newline
 
 
 def _json_like(root: list[Any]) -> Iterator[tuple[Any, Any]]:
@@ -92,50 +208,7 @@ def _json_like(root: list[Any]) -> Iterator[tuple[Any, Any]]:
                 yield holder, place
 
 
-_JSON_BEGINS: Final = re.compile(r"[ \t\r\n]*+(?=[{\[])")
-_SINGLE_QUOTED: Final = re.compile(r"[\s\[{(]*+'")
-_DECODER: Final = json.JSONDecoder()
-
-
-def _json_at(text: str, start: int) -> Read | None:
-    """The JSON object or array that begins at `start`, if there is one within the limits."""
-    if (blanks := _JSON_BEGINS.match(text, start)) is None:
-        return None
-    try:
-        value, end = _DECODER.raw_decode(text, blanks.end())
-    except (ValueError, RecursionError):
-        return None
-    if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
-        return _Reader(text, start).read()  # knows what to do with half a pair
-    brackets = text.count("[", start, end) + text.count("{", start, end)
-    return Read(value, end) if brackets <= MAX_DEPTH or _shallow(value) else None
-
-
-_PYTHON_WORD: Final = re.compile(r'"[^"]*+"|\b(?:None|True|False|nan)\b')
-_JSON_WORDS: Final = {"None": "null", "True": "true", "False": "false", "nan": "NaN"}
-
-
-def _plain_at(text: str, start: int) -> Read | None:
-    r"""What `_Reader` would read, sooner, where a `repr` is JSON but for its quotes and words.
-
-    Nothing changes its length, so offsets stay. Without `"` and `\` in it, every string stands
-    between single quotes.
-    """
-    if (blanks := _JSON_BEGINS.match(text, start)) is None:
-        return None
-    begin = blanks.end()
-    newline = text.find("\n", begin)
-    line = text[begin:] if newline < 0 else text[begin:newline]
-    if '"' in line or "\\" in line:
-        return None
-    line = line.replace("'", '"')
-    if any(word in line for word in _JSON_WORDS):
-        line = _PYTHON_WORD.sub(lambda word: _JSON_WORDS.get(word[0], word[0]), line)
-    found = _json_at(line, 0)
-    return found and Read(found.value, begin + found.end)
-
-
-def _shallow(value: Any) -> bool:
+def _is_shallow(value: Any) -> bool:
     """Whether `value` is at most `MAX_DEPTH` deep."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
@@ -148,149 +221,3 @@ def _shallow(value: Any) -> bool:
         if not level:
             return True
     return False
-
-
-_SETS: Final = {"set", "frozenset"}
-_ARRAYS: Final = {"array", "tensor"}
-_SCALAR: Final = re.compile(
-    r"(?:np|numpy)\.(?:u?int(?:8|16|32|64|c|p)?_?|u?longlong|float(?:16|32|64)?_?|bool_?|str_|bytes_)"
-)
-_CLOSES: Final = {"[": "]", "(": ")", "{": "}"}
-_MORE: Final = object()
-"""No value yet: read on."""
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A list, tuple, set, dict or call that has begun and not ended."""
-
-    closes: str
-    begin: int
-    spaced: bool
-    """Whether blanks stood before it."""
-    name: str = ""
-    """What is called, if it is a call."""
-    items: list[Any] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    last: str = "open"
-    """What came last: open, value, comma, colon."""
-    blanks: bool = False
-    """Whether its items are parted by blanks, as numpy prints them."""
-    item_begin: int = 0
-
-    def add(self, value: Any, begin: int, *, spaced: bool) -> bool:
-        """One more item; whether it may stand there."""
-        if self.last == "value":
-            if self.closes != "]" or not spaced or not (self.blanks or len(self.items) == 1):
-                return False
-            self.blanks = True
-        self.items.append(plain(value))
-        self.item_begin = begin
-        self.last = "value"
-        return True
-
-    def sign(self, sign: str, text: str, at: int) -> bool:
-        """A comma or colon at offset `at`; whether it may stand there."""
-        if self.last != "value" or self.blanks or self.name:
-            return False
-        if sign == ",":
-            self.last = "comma"
-            return not self.keys or len(self.items) == len(self.keys)
-        if self.closes != "}" or len(self.items) != len(self.keys) + 1:
-            return False
-        key = self.items.pop()
-        self.keys.append(key_text(key, text[self.item_begin : at].strip()))
-        self.last = "colon"
-        return True
-
-    def close(self, bracket: str) -> Any:
-        """The value that ends here, or `BAD`."""
-        tuple_of_one = self.closes == ")" and not self.name and len(self.items) == 1
-        if bracket != self.closes or self.last == "colon" or (self.last == "comma") != tuple_of_one:
-            return BAD
-        if self.name:
-            return _called(self.name, self.items)
-        if self.closes != "}" or (self.items and not self.keys):
-            return self.items
-        if len(self.keys) != len(self.items):
-            return BAD
-        return dict(zip(self.keys, self.items, strict=True))
-
-
-class _Reader:
-    """Reads one literal, word by word."""
-
-    def __init__(self, text: str, start: int) -> None:
-        self._text = text
-        self._pos = start
-        self._stack: list[_Frame] = []
-        self._left = MAX_VALUES
-
-    def read(self) -> Read | None:
-        while (token := TOKEN.match(self._text, self._pos)) is not None:
-            begin = token.end("blank")
-            spaced = begin > self._pos
-            self._pos = token.end()
-            if token.lastgroup == "close":
-                value, begin, spaced = self._close(token["close"])
-            else:
-                value = self._word(token, begin, spaced=spaced)
-            if value is _MORE:
-                continue
-            self._left -= 1
-            if value is BAD or self._left < 0:
-                return None
-            if not self._stack:
-                return Read(plain(value), self._pos, value if isinstance(value, bytes) else None)
-            if not self._stack[-1].add(value, begin, spaced=spaced):
-                return None
-        return None
-
-    def _word(self, token: re.Match[str], begin: int, *, spaced: bool) -> Any:
-        match token.lastgroup:
-            case "open" | "call":
-                return self._open(token[0][begin - token.start() :], begin, spaced=spaced)
-            case "flat":
-                return self._flat(token["flat"], begin, spaced=spaced)
-            case "sign" if self._stack:
-                return _MORE if self._stack[-1].sign(token["sign"], self._text, begin) else BAD
-            case "keyword" if self._stack and self._stack[-1].name:  # says nothing that data needs
-                return _MORE if self._stack[-1].last == "value" else BAD
-            case kind:
-                return scalar(kind, token[0][begin - token.start() :])
-
-    def _open(self, opener: str, begin: int, *, spaced: bool) -> Any:
-        if len(self._stack) == MAX_DEPTH:
-            return BAD
-        self._stack.append(_Frame(_CLOSES[opener[-1]], begin, spaced, opener[:-1]))
-        return _MORE
-
-    def _close(self, bracket: str) -> tuple[Any, int, bool]:
-        if not self._stack:
-            return BAD, 0, False
-        frame = self._stack.pop()
-        return frame.close(bracket), frame.begin, frame.spaced
-
-    def _flat(self, text: str, begin: int, *, spaced: bool) -> Any:
-        """A list of numbers and nothing else: mostly JSON, and then read at its speed."""
-        try:
-            numbers = json.loads(text)
-        except ValueError:
-            self._pos = begin + 1
-            return self._open("[", begin, spaced=spaced)
-        self._left -= len(numbers)
-        return numbers if len(self._stack) < MAX_DEPTH else BAD
-
-
-def _called(name: str, items: list[Any]) -> Any:
-    """What a call that `repr` writes stands for, or `BAD`."""
-    if name in _SETS and not items:
-        return []
-    if len(items) != 1:
-        return BAD
-    item = items[0]
-    if name in _SETS:
-        return item if isinstance(item, list) else BAD
-    if name in _ARRAYS:
-        return item if not isinstance(item, dict) else BAD
-    return item if _SCALAR.fullmatch(name) and not isinstance(item, (list, dict)) else BAD

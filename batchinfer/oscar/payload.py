@@ -67,6 +67,23 @@ EVENT_KEYS: Final = frozenset({"event", "event_type", "httpMethod", "Records"})
 
 _PLAIN_NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+")
 """What argparse accepts as a value although it starts with a dash."""
+_COMPRESSED: Final = frozenset(["gz", "bgz", "bz2", "xz", "zst", "lz4", "lzma"])
+"""Extensions that tell only how a file is compressed."""
+_INNER: Final = re.compile(r"[a-z]{1,8}|h5|hdf5|nc4|jp2|mp3|mp4|m4a")
+"""What stands before them as an extension: `nii`, `tar`, `fastq`; no date, number or version."""
+_PAIRS: Final = frozenset(
+    {
+        *(("ome", each) for each in ("tif", "tiff", "btf", "tf2", "tf8", "xml")),
+        *((each, "gii") for each in ("surf", "func", "label", "shape")),
+        *(
+            (f"{each}{kind}", "nii")
+            for each in "dp"
+            for kind in ("label", "tseries", "scalar", "conn")
+        ),
+        ("copc", "laz"),
+    }
+)
+"""Of OME, GIFTI and CIFTI, and of point clouds: readers go by both."""
 _FORMAT: Final = re.compile(r"[a-z0-9]{1,16}")
 _INT64: Final = 63
 _LONGEST_INT: Final = 4096
@@ -118,17 +135,26 @@ def build(params: Mapping[str, Sendable], files: Sequence[FileContent]) -> bytes
 def file_format(path: str, head: bytes) -> str:
     """The `file_format` of a file: its extension, else what its first bytes say, else "bin".
 
-    Never empty, lower-case ASCII letters and digits only. A number is no extension where the bytes
-    tell more (`scan.001`).
+    Never empty; lower-case ASCII letters and digits, and a dot where a format has two extensions
+    (`nii.gz`, `ome.tif`). A number is no extension where the bytes tell more (`scan.001`).
     """
-    named = os.path.splitext(path)[1].removeprefix(".").lower()  # noqa: PTH122 - a name, not a path of this machine
+    rest, dot, named = os.path.basename(path).lower().rpartition(".")  # noqa: PTH119 - a name, not a path of this machine
+    named = named if dot and rest.strip(".") else ""
     if _FORMAT.fullmatch(named) and not named.isdecimal():
-        return named
+        before = rest.rpartition(".")[2] if "." in rest.lstrip(".") else ""
+        return f"{before}.{named}" if _are_one(before, named) else named
     if media := sniff(head[:HEAD]):
         return extension(media)
     if looks_like_json(head[:HEAD]):
         return "json"
     return named if _FORMAT.fullmatch(named) else "bin"
+
+
+def _are_one(before: str, last: str) -> bool:
+    """Whether two extensions tell the format together: of what is compressed, or a known pair."""
+    if last in _COMPRESSED:
+        return _INNER.fullmatch(before) is not None
+    return (before, last) in _PAIRS
 
 
 def preview(params: Mapping[str, Sendable], files: Sequence[tuple[str, str, int]]) -> str:

@@ -9,6 +9,7 @@ sync: the body of a 200                is
 =====================================  ============================================================
 one base64 text                        a file (or a zip of several): read as an output is
 a returned value, no error behind it   a Reply: data, bytes, or, where it is no literal, text
+it ends in the middle of the value     Failure `answer_cut_off`, transient
 anything else                          a Failure, by the table of `faults`
 =====================================  ============================================================
 
@@ -26,12 +27,18 @@ async: what the output object holds    is
 JSON, also with NaN and Infinity       a Reply with data
 an image, a zip, other bytes           a Reply with bytes and their media type
 other text                             a Reply with text
+JSON that does not close               Failure `answer_cut_off`, transient
 nothing                                Failure `no_output`, transient
 =====================================  ============================================================
 
 In data, a string that is itself a JSON object or array is replaced by what it says, once; the text
 as it came stays in the log. An error behind a returned value wins over it: the last word of
 DEEPaaS counts. Each outcome's `log` is what the service wrote, without colours.
+
+**Both modes agree**: a returned text is a text in both (`text/plain`), unless it is what `str()`
+prints of a list, dict or the like, or a JSON object or array: then it is data in both. Where sync
+mode alone cannot tell a text from a value, the value wins there: the texts `5`, `0.5`, `None`,
+`True`, `nan`, `b'x'` and their like are values in sync mode, texts in async mode.
 """
 
 from __future__ import annotations
@@ -42,12 +49,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from batchinfer.domain import JSON, TEXT, Failure, Kind, Outcome, Reply
-from batchinfer.oscar.faults import fault, is_help, killed_model, model_error
-from batchinfer.oscar.literal import Read, read_literal, unfold
+from batchinfer.domain import JSON, TEXT, Failure, Json, Kind, Outcome, Reply
+from batchinfer.oscar.faults import cut_off, fault, is_help, killed_model, model_error
+from batchinfer.oscar.literal import Read, read_text, unfold
 from batchinfer.oscar.sniff import OCTETS, sniff
 from batchinfer.oscar.transcript import (
     STAMP,
+    End,
     Value,
     bare,
     decoded,
@@ -57,6 +65,7 @@ from batchinfer.oscar.transcript import (
     spoken,
     without_escapes,
 )
+from batchinfer.oscar.whole import is_whole_file, read_json
 
 __all__ = ["Saved", "is_help", "killed", "orphan_of", "read_body", "read_log", "read_output"]
 
@@ -64,6 +73,7 @@ _SAVED: Final = re.compile(
     rf"{STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] (?:return:|\[INFO, Output\])"
     r" Output is saved in (?P<path>.+)"
 )
+_COMMAND: Final = "\n[*] Final command: "
 _MOVED: Final = re.compile(r"^.*New output is.*$", re.MULTILINE)
 _BASE64: Final = re.compile(rb"\s*([A-Za-z0-9+/\r\n]++={0,2})\s*")
 _SURELY: Final = 24
@@ -81,19 +91,35 @@ class Saved:
     `outputs/` + `orphan_of(path)`: always with DEEPaaS 2.6.0 (contract section 2)."""
 
 
-def read_body(body: bytes) -> Outcome:
-    """The outcome of a sync call that was answered with HTTP 200."""
+def read_body(body: bytes, *, framed: bool = True) -> Outcome:
+    """The outcome of a sync call that was answered with HTTP 200.
+
+    `framed`: whether the transport would have shown that the body was cut off (Content-Length, or
+    chunks). Otherwise the body itself must show that it is whole.
+    """
     if (file := _base64(body)) is not None:
-        return read_output(file, "")
+        if framed or body.rstrip().endswith(b"=") or is_whole_file(file):
+            return read_output(file, "")
+        return cut_off("")
     text = decoded(body)
     log = without_escapes(text)
     own = spoken(text)
-    value = None if is_bare(own) else returned(own)
+    goes_on = len(own) < len(text)
+    value = None if is_bare(own) else returned(own, goes_on=goes_on)
     behind = without_escapes(own[value.end :] if value else own)
     if (error := model_error(behind, log)) is not None:
         return error
-    value = value or bare(own)
-    return fault(without_escapes(own), log) if value is None else _reply(value, log)
+    value = value or bare(own, goes_on=goes_on)
+    if value is None:
+        return fault(without_escapes(own), log, whole=_is_whole(text, framed=framed))
+    if value.shown is End.NOTHING or (value.shown is End.LINE and not framed):
+        return cut_off(log)
+    return _reply(value, log)
+
+
+def _is_whole(text: str, *, framed: bool) -> bool:
+    """Whether a body without a value shows that it is whole: the platform ends it with newlines."""
+    return text.endswith("\n") if framed else text.endswith("\n\n") and _COMMAND in text
 
 
 def read_log(log: bytes) -> Saved | Failure | None:
@@ -121,8 +147,12 @@ def orphan_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def read_output(data: bytes, log: str) -> Outcome:
-    """The outcome that an output object holds; `log` is the item's log, as far as it is known."""
+def read_output(data: bytes, log: str, *, saved: bool = True) -> Outcome:
+    """The outcome that an output object holds; `log` is the item's log, as far as it is known.
+
+    `saved`: whether the log says that the output was saved, which it does when all is written.
+    Otherwise only an output whose end can be seen is believed: of numbers and texts it cannot.
+    """
     if not data.strip():
         return Failure(
             "no_output",
@@ -136,11 +166,24 @@ def read_output(data: bytes, log: str) -> Outcome:
         text = data.decode()
     except UnicodeDecodeError:
         return Reply(OCTETS, data=data, log=log)
-    if (read := read_literal(text)) is not None:
-        prediction, changed = unfold(read.value)
-        raw = f"\n[batchinfer] The output as it came, JSON texts in it unread:\n{text}"
-        return Reply(JSON, prediction, log=log + raw if changed else log)
+    found = read_json(text)
+    if found is not None and (found.is_whole or (saved and not found.ends_early)):
+        return _saved(found.value, text, log)
+    if found is not None or not saved:
+        return cut_off(log)
     return Reply(OCTETS, data=data, log=log) if "\0" in text else Reply(TEXT, text, log=log)
+
+
+def _saved(value: Json, text: str, log: str) -> Reply:
+    """What a saved value is, read as the same value would be in sync mode."""
+    as_data = True
+    if isinstance(value, str):
+        value, as_data = read_text(value)
+        if not as_data:
+            return Reply(TEXT, value, log=log)
+    prediction, changed = unfold(value)
+    raw = f"\n[batchinfer] The output as it came, JSON texts in it unread:\n{text}"
+    return Reply(JSON, prediction, log=log + raw if changed or text[:1] == '"' else log)
 
 
 def _reply(value: Value, log: str) -> Reply:

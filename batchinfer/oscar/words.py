@@ -1,7 +1,9 @@
-"""The words of Python's `repr` and of JSON: numbers, strings, bytes, constants. Pure.
+"""The words of Python's `repr`: numbers, strings, bytes, constants. Pure.
 
-`literal` puts them together. Kept apart, because how one word is spelled and how words make a whole
+`reprs` puts them together. Kept apart, because how one word is spelled and how words make a whole
 are two things.
+
+A word is only what `repr` can have written: `1.10`, `0x10`, `"no quote in it"` and `null` are none.
 """
 
 from __future__ import annotations
@@ -13,22 +15,22 @@ from typing import Any, Final
 BAD: Final = object()
 """No literal after all."""
 
-_SINGLE: Final = r"'[^'\\\n]*+(?:\\.[^'\\\n]*+)*+'"
-_DOUBLE: Final = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
+SINGLE_QUOTED: Final = r"'[^'\\\n]*+(?:\\.[^'\\\n]*+)*+'"
+DOUBLE_QUOTED: Final = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
 TOKEN: Final = re.compile(
     rf"""
     (?P<blank>[ \t\r\n]*+)
     (?:
-      (?P<flat>\[[0-9.eE+\-,\ \t\r\n]*+\])
+      (?P<flat>\[[0-9.eE+\-,\ ]*+\])
     | (?P<number>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?(?![\w.]))
-    | (?P<string>{_SINGLE}|{_DOUBLE})
-    | (?P<bytes>b(?:{_SINGLE}|{_DOUBLE}))
+    | (?P<string>{SINGLE_QUOTED}|{DOUBLE_QUOTED})
+    | (?P<bytes>b(?:{SINGLE_QUOTED}|{DOUBLE_QUOTED}))
     | (?P<call>[A-Za-z_][\w.]*+\()
     | (?P<constant>-?[A-Za-z_][\w.]*+)
     | (?P<open>[\[({{])
     | (?P<close>[\])}}])
     | (?P<keyword>,\s*+(?:dtype|shape|size|device|requires_grad|grad_fn)=
-        (?:[\w.]++|{_SINGLE}|\([0-9,\ ]*+\)|<[\w.\ ]*+>|\[[^\[\]\n]*+\]))
+        (?:[\w.]++|{SINGLE_QUOTED}|\([0-9,\ ]*+\)|<[\w.\ ]*+>|\[[^\[\]\n]*+\]))
     | (?P<sign>[,:])
     )""",
     re.VERBOSE,
@@ -37,28 +39,54 @@ TOKEN: Final = re.compile(
 `keyword` what numpy adds behind an array. Possessive throughout: no text makes it go back."""
 
 _CONSTANTS: Final[dict[str, Any]] = {
-    **dict.fromkeys(("None", "null")),
-    **dict.fromkeys(("True", "true", "np.True_", "numpy.True_"), True),
-    **dict.fromkeys(("False", "false", "np.False_", "numpy.False_"), False),
-    **dict.fromkeys(("nan", "NaN", "-nan", "np.nan"), float("nan")),
-    **dict.fromkeys(("inf", "Infinity", "np.inf"), float("inf")),
-    **dict.fromkeys(("-inf", "-Infinity", "-np.inf"), float("-inf")),
+    "None": None,
+    **dict.fromkeys(("True", "np.True_", "numpy.True_"), True),
+    **dict.fromkeys(("False", "np.False_", "numpy.False_"), False),
+    **dict.fromkeys(("nan", "-nan", "np.nan"), float("nan")),
+    **dict.fromkeys(("inf", "np.inf"), float("inf")),
+    **dict.fromkeys(("-inf", "-np.inf"), float("-inf")),
 }
 _ESCAPE: Final = re.compile(
-    r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(.))"
+    r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL
 )
-_ESCAPED: Final = dict(zip("'\"\\/nrtabfv", "'\"\\/\n\r\t\a\b\f\v", strict=True))
+_ESCAPED: Final = dict(zip("'\\nrt", "'\\\n\r\t", strict=True))
+_EXACT: Final = re.compile(r"None|True|False|nan|-?inf|-?[0-9][0-9.e+-]*+")
+
+
+def exact_scalar(text: str, start: int) -> tuple[Any, int] | None:
+    """The number or constant at `start` that is spelled as `str` spells it, and where it ends.
+
+    So `0.5`, `1e+16` and `None` are read; `0.50`, `12E4`, `-0`, `+1` and `null` are not: they can
+    only be parts of a text.
+    """
+    found = _EXACT.match(text, start)
+    if found is None:
+        return None
+    value = _CONSTANTS.get(found[0], BAD) if found[0][-1].isalpha() else number(found[0])
+    return None if value is BAD else (value, found.end())
+
+
+def number(text: str) -> Any:
+    """The number that `repr` spells exactly like this; `BAD` when there is none."""
+    value = any_number(text)
+    return value if value is not BAD and repr(value) == text else BAD
+
+
+def any_number(text: str) -> Any:
+    """The same in any spelling: numpy prints `1.` and ` 1.e+00` in its arrays."""
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:  # more digits than Python converts
+        return BAD
 
 
 def scalar(kind: str | None, text: str) -> Any:
-    """The value of one number, string, bytes or constant; `BAD` when it is none."""
+    """The value of one string, bytes or constant; `BAD` when it is none."""
     match kind:
-        case "number":
-            return _number(text)
         case "string":
-            return _unescaped(text[1:-1])
+            return string(text)
         case "bytes":
-            return _bytes(text[2:-1])
+            return _bytes(text[1:])
         case _:
             return _CONSTANTS.get(text, BAD)
 
@@ -80,17 +108,28 @@ def key_text(key: Any, source: str) -> str:
     return source if isinstance(key, (list, dict)) else json.dumps(key)
 
 
-def _number(text: str) -> Any:
-    if not text.lstrip("-").isdecimal():
-        return float(text)
-    try:
-        return int(text)
-    except ValueError:  # more digits than Python converts
+def string(text: str) -> Any:
+    """What a string's quotes enclose; `BAD` when `repr` would have spelled it in another way."""
+    inner = text[1:-1]
+    if text[0] == '"':
+        if '"' in inner or "'" not in inner:
+            return BAD
+    elif "\\'" in inner and '"' not in inner:
         return BAD
+    return _unescaped(inner)
+
+
+def without_halves(text: str) -> str:
+    """`text` with each half of a surrogate pair, which has no UTF-8 form, as an escape.
+
+    Two halves side by side become the sign that they stand for.
+    """
+    paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return paired.encode("utf-8", "backslashreplace").decode()
 
 
 def _bytes(text: str) -> Any:
-    raw: Any = _unescaped(text) if text.isascii() else BAD
+    raw: Any = string(text) if text.isascii() else BAD
     try:
         return raw if raw is BAD else raw.encode("latin-1")
     except UnicodeEncodeError:
@@ -98,23 +137,16 @@ def _bytes(text: str) -> Any:
 
 
 def _unescaped(text: str) -> Any:
-    """What the quotes enclose; `BAD` when an escape is none that `repr` or JSON writes."""
+    """What the quotes enclose; `BAD` when an escape is none that `repr` writes."""
     if "\\" not in text:
         return text
     try:
         whole = _ESCAPE.sub(_character, text)
     except (KeyError, ValueError, OverflowError):  # ... or beyond Unicode
         return BAD
-    if "\\u" not in text:
-        return whole
-    # JSON spells what lies beyond 16 bits in two halves; a half alone has no UTF-8 form, and stays
-    # an escape.
-    paired = whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    return paired.encode("utf-8", "backslashreplace").decode()
+    return without_halves(whole) if "\\u" in text else whole
 
 
 def _character(escape: re.Match[str]) -> str:
-    short, unicode, long, octal, letter = escape.groups()
-    if letter is not None:
-        return _ESCAPED[letter]
-    return chr(int(octal, 8)) if octal is not None else chr(int(short or unicode or long, 16))
+    short, unicode, long, letter = escape.groups()
+    return _ESCAPED[letter] if letter is not None else chr(int(short or unicode or long, 16))

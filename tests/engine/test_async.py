@@ -79,7 +79,7 @@ async def test_failures_of_the_model_are_retried_or_final(world: World):
     def script(position: int, attempt: int):
         if position == 1:
             return permanent()
-        return transient("model_killed") if position == 2 and attempt < 3 else Reply()
+        return transient() if position == 2 and attempt < 3 else Reply()
 
     bucket = Bucket(script)
     progress = await run(world, bucket, source=items(4)).run()

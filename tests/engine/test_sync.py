@@ -54,7 +54,7 @@ async def test_attempts_are_bounded(world: World):
     model = Model(lambda item, n: transient())
     progress = await world.engine(model, source=items(5)).run()
     assert progress.counts == Counts(failed=5)
-    assert progress.codes == {"model_killed": 5}
+    assert progress.codes == {"no_output": 5}
     assert set(model.finished.values()) == {3}
 
 
@@ -281,9 +281,18 @@ async def test_back_off_of_an_earlier_process_is_respected(world: World):
     assert {number for _, number in second.began} == {2}
 
 
+@pytest.mark.parametrize(("attempts", "tried"), [(5, 2), (2, 2), (1, 1)])
+async def test_a_killed_model_is_tried_twice_at_most(world: World, attempts: int, tried: int):
+    model = Model(lambda item, n: transient("model_killed"))
+    policy = RetryPolicy(max_attempts=attempts, base=1, cap=8)
+    progress = await world.engine(model, source=items(3), policy=policy).run()
+    assert progress.codes == {"model_killed": 3}
+    assert set(model.finished.values()) == {tried}
+
+
 async def test_a_requeued_item_has_a_fresh_budget_and_new_attempt_numbers(world: World):
     await world.engine(Model(lambda item, n: transient()), source=items(1)).run()
-    assert await world.store.requeue(code="model_killed") == 1
+    assert await world.store.requeue(code="no_output") == 1
     model = Model(lambda item, n: transient() if n < 6 else succeed(item, n))
     progress = await world.engine(model).run()
     assert progress.counts == Counts(succeeded=1)

@@ -9,7 +9,7 @@ from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
 from batchinfer.backends.orphans import SETTLE
 from batchinfer.backends.redact import Redactor
 from batchinfer.backends.watch import BucketWatcher
-from batchinfer.domain import Attempt, Failure, Item, Record, Reply, State, Submitted
+from batchinfer.domain import Attempt, Failure, Item, Kind, Record, Reply, State, Submitted
 from batchinfer.errors import FatalError
 from batchinfer.oscar.names import object_name, payload_digest
 from batchinfer.ports import Arrival
@@ -38,7 +38,7 @@ class Desk:
     def __init__(self, page_size: int = 1000) -> None:
         self.bucket, self.store = MemoryBucket(page_size=page_size), MemoryStore()
         self.watcher = BucketWatcher(
-            self.bucket, run_id=RUN, redact=Redactor(["hidden-secret"]), grace=GRACE
+            self.bucket, run_id=RUN, redact=Redactor(["hidden-secret-0123", "bear"]), grace=GRACE
         )
         self.arrivals: list[Arrival] = []
 
@@ -259,11 +259,44 @@ async def test_a_bucket_that_does_not_answer_raises_one_plain_error(desk: Desk):
     assert (await desk.outcome()).prediction == VALUE
 
 
-async def test_secrets_are_redacted_from_log_and_output(desk: Desk):
-    desk.put("log", OK_LOG + b"\n[*] Final command: predict --key hidden-secret\n")
-    desk.put("json", b'{"echo": "hidden-secret"}')
+@pytest.mark.parametrize("half", [b'[{"sha": "0e', b'{"a": 1, "b', b'"a te'])
+async def test_a_half_written_output_is_waited_for_and_then_no_prediction(desk: Desk, half: bytes):
+    desk.put("log", OK_LOG)
+    desk.put("json", half)
+    assert await desk.look() == []
+    desk.put("json", OK_JSON)
+    assert (await desk.outcome()).prediction == VALUE
+
+
+async def test_an_output_that_stays_half_written_is_tried_again(desk: Desk):
+    desk.put("log", OK_LOG)
+    desk.put("json", OK_JSON[:-1])
+    await desk.look()
+    await anyio.sleep(GRACE)
+    outcome = await desk.outcome()
+    assert (outcome.code, outcome.kind) == ("answer_cut_off", Kind.TRANSIENT)
+
+
+async def test_a_number_is_believed_if_the_log_says_that_it_was_saved(desk: Desk):
+    desk.put("json", b"0.98")
+    await desk.look()
+    await anyio.sleep(GRACE)
+    assert (await desk.outcome()).code == "answer_cut_off"
+
+
+async def test_a_secret_that_is_a_word_does_not_rewrite_a_prediction(desk: Desk):
+    desk.put("log", OK_LOG + b"\n[*] Final command: predict --key bear\n")
+    desk.put("json", b'{"name": "bear", "b": [{"bear": "bear"}]}')
     reply = await desk.outcome()
-    assert "hidden-secret" not in reply.log + str(reply.prediction)
+    assert reply.prediction == {"name": "bear", "b": [{"bear": "bear"}]}
+    assert "bear" not in reply.log
+
+
+async def test_secrets_are_redacted_from_log_and_output(desk: Desk):
+    desk.put("log", OK_LOG + b"\n[*] Final command: predict --key hidden-secret-0123\n")
+    desk.put("json", b'{"echo": "hidden-secret-0123"}')
+    reply = await desk.outcome()
+    assert "hidden-secret-0123" not in reply.log + str(reply.prediction)
 
 
 async def test_a_deepaas_that_is_too_old_ends_the_run(desk: Desk):

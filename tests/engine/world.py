@@ -36,7 +36,7 @@ def reader(source: Iterable[Item], delay: float = 0.0) -> Callable[[int], object
     return read
 
 
-def transient(code: str = "model_killed", retry_after: float | None = None) -> Failure:
+def transient(code: str = "no_output", retry_after: float | None = None) -> Failure:
     return Failure(code, "again", Kind.TRANSIENT, retry_after)
 
 

@@ -15,7 +15,7 @@ from batchinfer.api.checks.bucket import check_bucket
 from batchinfer.api.checks.findings import Finding, State, Tell
 from batchinfer.api.checks.probe import probe
 from batchinfer.api.checks.service import check_service, check_token
-from batchinfer.backends.redact import Redactor
+from batchinfer.backends.redact import Redactor, is_weak
 from batchinfer.config import (
     ENV_FILE,
     Bucket,
@@ -24,6 +24,7 @@ from batchinfer.config import (
     Resolved,
     ServiceAccess,
     load,
+    named_secrets,
     resolve,
 )
 from batchinfer.domain import Mode
@@ -104,6 +105,9 @@ class _Desk:
             self.note(Finding("config", State.GOOD, "complete", mode))
             for notice in found.notices:
                 self.note(Finding("config", State.NOTE, notice.message, mode))
+            for name, secret in named_secrets(config, self._order.env).items():
+                if secret in found.secrets and is_weak(secret):
+                    self.note(Finding("config", State.NOTE, _WEAK.format(name=name), mode))
             yield found
 
     async def look(self, resolved: Resolved) -> None:
@@ -118,6 +122,12 @@ class _Desk:
         except BatchInferError as error:
             name = "config" if isinstance(error, ConfigError) else "other"
             self.note(Finding(name, State.BAD, str(error), resolved.mode))
+
+
+_WEAK = (
+    "the secret {name} is short or a plain word: in logs and messages *** replaces every text that"
+    " happens to hold it, and in predictions it is not masked. A long random one is better"
+)
 
 
 def _is_begun(config: Config, mode: Mode) -> bool:

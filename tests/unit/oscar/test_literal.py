@@ -4,12 +4,22 @@ import json
 import math
 
 import pytest
-from answers import values
+from answers import containers, values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.oscar import literal
-from batchinfer.oscar.literal import MAX_DEPTH, MAX_TEXT, Read, read_at, read_literal, unfold
+from batchinfer.oscar.literal import (
+    MAX_TEXT,
+    Read,
+    json_at,
+    printed_at,
+    read_literal,
+    read_printed,
+    read_text,
+    unfold,
+)
+from batchinfer.oscar.reprs import MAX_DEPTH, MAX_WORDS, read_quickly, read_slowly
+from batchinfer.oscar.words import BAD
 
 
 def plain(value):
@@ -35,27 +45,42 @@ def test_any_value_comes_back_from_its_repr(value):
     assert same(read.value, plain(value))
 
 
-@given(values)
+@given(values.filter(lambda value: not isinstance(value, str)))
+def test_any_value_comes_back_from_what_str_prints(value):
+    read = read_printed(str(value))
+    assert read is not None
+    assert same(read.value, plain(value))
+
+
+@given(containers)
 def test_any_value_comes_back_from_its_json(value):
-    read = read_literal(json.dumps(value))
+    read = json_at(json.dumps(value), 0)
     assert read is not None
     assert same(read.value, json.loads(json.dumps(value)))
 
 
-@given(values)
-def test_the_quick_ways_read_what_the_reader_reads(value):
-    for text in (repr(value), json.dumps(value), repr(value).replace("'", '"')):
-        slow = literal._Reader(text, 0).read()
-        for quick in (literal._json_at(text, 0), literal._plain_at(text, 0)):
-            assert quick is None or same(quick, slow)
+@given(containers)
+def test_the_quick_way_reads_what_the_slow_one_reads(value):
+    for text in (repr(value), repr(value).replace("'", '"'), repr(value).replace(", ", ",")):
+        quick, slow = read_quickly(text), read_slowly(text, 0)
+        if quick is not BAD:
+            assert slow is not None
+            assert same((quick, len(text)), (slow.value, slow.end))
 
 
-@given(values, st.sampled_from([" ", "\n", "\nmore", " more", "]", "\x1b[00m"]))
+@given(values.filter(lambda value: not isinstance(value, str)),
+       st.sampled_from(["", "\n", "\nmore", "\n[1]", "\x1b[00m", "\x1b[00m\n"]))  # fmt: skip
 def test_a_literal_ends_where_it_ends(value, rest):
-    text = repr(value)
-    read = read_at("return: " + text + rest, 8)
+    text = str(value)
+    read = printed_at("return: " + text + rest, 8)
     assert read is not None
     assert read.end == 8 + len(text)
+
+
+@given(values.filter(lambda value: not isinstance(value, str)),
+       st.sampled_from([" more", "]", ",", "x", ".", " 1"]))  # fmt: skip
+def test_what_does_not_fill_its_line_is_no_literal(value, rest):
+    assert printed_at(str(value) + rest, 0) is None
 
 
 @given(st.text(st.sampled_from("[](){},:'\"\\ \nb0123456789.eE+-_naifTruNoesxu")))
@@ -72,7 +97,6 @@ READ = [
     ("nan", math.nan),
     ("-0.0", -0.0),
     ("1e+16", 1e16),
-    ("1.", 1.0),
     (str(2**70), 2**70),
     ("()", []),
     ("(1,)", [1]),
@@ -87,11 +111,12 @@ READ = [
     (r"'\x00\x1b\u2028\U0001f600\t\r\\'", "\x00\x1b\u2028\U0001f600\t\r\\"),
     (r"'\ud800'", "\\ud800"),
     (r'["\ud83d\ude00", "\ud800", "\/\b\f"]', ["\U0001f600", "\\ud800", "/\b\f"]),
+    (r'{"\udc00": [1, "\u00e9"]}', {"\\udc00": [1, "é"]}),
     ("b'abc'", "abc"),
     (r"[b'\xff\x00']", ["b'\\xff\\x00'"]),
     (r"b'\xc3\xa9'", "é"),
-    ("{null: [true, false, NaN, Infinity, -Infinity]}",
-     {"null": [True, False, math.nan, math.inf, -math.inf]}),
+    ('{"a": [true, false, NaN, Infinity, -Infinity, null]}',
+     {"a": [True, False, math.nan, math.inf, -math.inf, None]}),
     ("np.float64(0.5)", 0.5),
     ("numpy.int32(-3)", -3),
     ("[np.float32(nan), np.True_, np.False_, np.str_('a'), np.bool_(True), np.uint8(7)]",
@@ -130,6 +155,10 @@ NOT_READ = [
     *("array([1, 2, ..., 8, 9])", "[0 1 ... 8 9]", "array([1], 2)", "(1+2j)", "dtype=float32"),
     *("<object at 0x7f>", "[<object at 0x7f>]", "OrderedDict({'a': 1})", "{'a': datetime(1)}"),
     *("defaultdict(<class 'int'>, {})", "np.float64([1])", "frozenset('a')", "array({'a': 1})"),
+    # What neither Python nor JSON writes: it can only be a part of a text.
+    *("12E4", "1.10", "0.50", "1E400", "-0", "1.", "true", "null", "NaN", "Infinity", '"A"', "1e5"),
+    *("{'a': true}", "[1.10, 'a']", "['a','b']", "(1,2)", "{1:2}", "[ 'a']", "['a', \"b\"]"),
+    *("{null: 1}", r"'\/'", r"'\101'", r"['\'']", "[1, 2.]", "['a',  'b']", "[1, True]x"),
     *("[, dtype=x]", ", dtype=x", "[1, dtype=x]", "1" * 5000, "[" + "1" * 5000 + "]"),
 ]  # fmt: skip
 
@@ -153,6 +182,7 @@ def test_what_is_nested_too_deeply_is_not_read(opener):
     [
         "[" + "1," * 6_000_000 + "1]",
         "[" + "1 " * 500_000 + "1-]",
+        "[" + "(1, 'a'), " * MAX_WORDS + "1]",
         "'" + "\\" * 10_000_001,
         "['a\\" * 3_000_000,
         "9" * 10_000_000,
@@ -165,6 +195,7 @@ def test_what_is_nested_too_deeply_is_not_read(opener):
     ids=[
         "values",
         "numpy",
+        "words",
         "escapes",
         "strings",
         "digits",
@@ -208,3 +239,53 @@ def test_json_in_strings_is_said_once(value, unfolded):
     after, changed = unfold(value)
     assert same(after, unfolded)
     assert changed == (before != repr(unfolded))
+
+
+EXACT = [("5", 5), ("-3", -3), ("0.5", 0.5), ("-1e-07", -1e-07), ("1e+16", 1e16), ("-0.0", -0.0),
+         ("None", None), ("True", True), ("False", False), ("nan", math.nan), ("inf", math.inf),
+         ("-inf", -math.inf), (str(10**30), 10**30)]  # fmt: skip
+TEXTS = [*("12E4", "1.10", "-0", "+1", "1_000", "0x10", "(1)", "true", "null", "NaN", "Infinity"),
+         *('"A"', "'A'", "007", " 5", "5 ", "5\n", "1E400", "1e400", "0.50", ".5", "5.", "1,5"),
+         *("np.float64(0.5)", "array([1])", "-nan", "٣", "1 2", "", "none", "nan ")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), EXACT)
+def test_a_number_or_constant_is_one_as_str_prints_it(text, value):
+    read = read_printed(text)
+    assert read is not None
+    assert same(read.value, value)
+    assert read_text(text) == (text, False)  # JSON says that it is a text
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_str_never_prints_of_a_value_stays_a_text(text):
+    assert read_printed(text) is None
+    assert read_text(text) == (text, False)
+
+
+@given(st.text(max_size=12) | st.from_regex(r"[-+]?[0-9._eExX]{1,8}", fullmatch=True))
+def test_a_scalar_is_read_only_if_it_is_spelled_like_its_repr(text):
+    read = read_printed(text)
+    if read is not None and read.is_scalar:
+        assert repr(read.value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[1, 'a']", [1, "a"]),
+        ("(1, 2)", [1, 2]),
+        ("{'a': None}", {"a": None}),
+        ("set()", []),
+        ("[0.1 0.2]", [0.1, 0.2]),
+        ("[1,2]", [1, 2]),
+        (' {"a":\n1}\n', {"a": 1}),
+    ],
+)
+def test_a_text_that_looks_like_a_container_is_data(text, value):
+    assert read_text(text) == (value, True)
+
+
+@pytest.mark.parametrize("text", ["['a','b']", " ['a']", "['a']\n", "b'x'", "array([1])", "[INFO]"])
+def test_a_text_that_only_resembles_one_stays_a_text(text):
+    assert read_text(text) == (text, False)

@@ -226,7 +226,25 @@ def test_a_parameter_takes_one_value(params, files, reason):
     [
         ("a/b.jpg", b"", "jpg"),
         ("a/b.JPEG", b"", "jpeg"),
-        ("b.tar.gz", b"", "gz"),
+        ("b.tar.gz", b"", "tar.gz"),
+        ("brain.NII.GZ", b"\x1f\x8b", "nii.gz"),
+        ("a/sub-01.T1w.nii.gz", b"", "nii.gz"),
+        *(
+            (f"b.{each}", b"", each)
+            for each in ("gii.gz", "tar.bz2", "tar.xz", "tar.zst", "csv.gz")
+        ),
+        *((f"b.{each}", b"", each) for each in ("fastq.gz", "h5.gz", "ome.tif", "ome.tiff")),
+        *((f"b.{each}", b"", each) for each in ("dscalar.nii", "surf.gii", "copc.laz")),
+        ("photo.2024.jpg", b"", "jpg"),
+        ("v1.2.png", b"", "png"),
+        ("scan.2024.gz", b"", "gz"),
+        ("model.v2.gz", b"", "gz"),
+        ("my.holiday.tif", b"", "tif"),
+        ("dir.tar/b.gz", b"", "gz"),
+        ("nii.gz", b"", "gz"),
+        (".nii.gz", b"", "gz"),
+        ("b.a very long one.gz", b"", "gz"),
+        ("b..gz", b"", "gz"),
         ("b.jpg", b"\x89PNG\r\n\x1a\n", "jpg"),
         ("dir.d/b", b"\x89PNG\r\n\x1a\n", "png"),
         (".jpg", b"RIFF....WAVE", "wav"),
@@ -250,7 +268,7 @@ def test_the_file_format(path, head, form):
 
 @given(st.text(), st.binary(max_size=600))
 def test_a_file_format_is_never_empty_and_always_plain(path, head):
-    assert re.fullmatch(r"[a-z0-9]{1,16}", file_format(path, head))
+    assert re.fullmatch(r"[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?", file_format(path, head))
 
 
 def test_a_preview_shows_everything_but_the_data():

@@ -135,7 +135,7 @@ def test_any_printed_value_is_read_from_a_body_without_marks(value, version, bef
     assert repr(summary(outcome)) == repr((JSON, data(value)))
 
 
-@given(values, noise)
+@given(values.filter(lambda value: not isinstance(value, str)), noise)
 def test_any_saved_value_is_read_from_an_output(value, lines):
     log = "\n".join(lines)
     outcome = read_output(json.dumps(value).encode(), log)
@@ -508,13 +508,16 @@ def test_a_log_that_says_nothing_in_the_end_is_a_killed_model():
     [
         (b"null", (JSON, None)),
         (b"[NaN, -Infinity]", (JSON, [math.nan, -math.inf])),
-        (b'"hello"', (JSON, "hello")),
+        (b'"hello"', (TEXT, "hello")),
+        (b'"12E4"', (TEXT, "12E4")),
+        (b"12E4", (TEXT, "12E4")),  # no JSON of Python's: a text that the model saved itself
         (b'{"a": 1}\n', (JSON, {"a": 1})),
         (b"a,b\n1,2\n", (TEXT, "a,b\n1,2\n")),
         (PNG, ("image/png", PNG)),
         (b"\x00\xff", ("application/octet-stream", b"\x00\xff")),
         (b"a\x00b", ("application/octet-stream", b"a\x00b")),
-        (b"[" * 5000, (TEXT, "[" * 5000)),
+        (b"[" * 5000, ("answer_cut_off", TRANSIENT)),
+        (b"[" * 5000 + b"]" * 5000, (TEXT, "[" * 5000 + "]" * 5000)),
         (b"", ("no_output", TRANSIENT)),
         (b" \n", ("no_output", TRANSIENT)),
     ],
@@ -530,6 +533,109 @@ def test_an_output_with_json_in_strings_keeps_them_in_the_log():
     assert outcome.prediction == [[1]]
     assert outcome.log.startswith("the log\n")
     assert '["[1]"]' in outcome.log
+
+
+@pytest.mark.parametrize(
+    ("content", "prediction"),
+    [(b'"[1, {}]"', [1, {}]), (b"\"{'a': (1, None)}\"", {"a": [1, None]})],
+)
+def test_an_output_that_is_a_text_of_data_is_data_and_stands_in_the_log(content, prediction):
+    outcome = read_output(content, "the log")
+    assert (outcome.media_type, outcome.prediction) == (JSON, prediction)
+    assert content.decode() in outcome.log
+
+
+HEAD = "[*] Using DEEPaaS version 2.5.2\n" + record("predict was called.", "2.5.2")
+CUT = [
+    # an answer that ends in the middle of the value
+    HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: 0.98",
+    HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: [{{'sha': '0e",
+    HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: Non",
+    HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: a te",
+    HEAD + f'{STAMP}INFO deepaas.cmd.cli [-] return: {{\n "a": 1',
+    HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return:",
+    HEAD + "a pri",
+    HEAD.replace("2.5.2", "2.6.0").replace("called.", f"called.{RESET}")
+    + f"{STAMP}INFO deepaas.cmd.cli [-] return: first line\nsecond line\n",
+    started("2.5.1") + "{'a': 0.9",
+    started("2.5.1") + "0.98",
+]
+OPEN_ENDED = [
+    # an answer of which only its transport can tell that it is whole
+    HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: first line\n",
+    HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: first line\n\n",
+    HEAD + "a print\n",
+    HEAD,
+    started("2.5.1") + "{'not': 'the answer'}\n",
+    started("2.5.1") + "0.5\n",
+]
+WHOLE = [
+    # an answer that shows by itself that the value is whole
+    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: 0.98\n", (JSON, 0.98)),
+    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: [0.98]", (JSON, [0.98])),
+    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: a [te\n{COMMAND}\n", (TEXT, "a [te")),
+    (sync_body("0.98", "2.5.1").decode(), (JSON, 0.98)),
+    (sync_body("[{'a", "2.5.2").decode(), (TEXT, "[{'a")),
+    (HEAD + COMMAND + "\n", ("model_killed", TRANSIENT)),
+]
+
+
+@pytest.mark.parametrize("body", CUT, ids=range(len(CUT)))
+@pytest.mark.parametrize("framed", [True, False])
+def test_an_answer_that_ends_in_the_middle_is_no_prediction(body, framed):
+    outcome = read_body(body.encode(), framed=framed)
+    assert summary(outcome) == ("answer_cut_off", TRANSIENT)
+    assert outcome.log
+
+
+@pytest.mark.parametrize("body", OPEN_ENDED, ids=range(len(OPEN_ENDED)))
+def test_an_answer_that_may_go_on_is_believed_only_if_its_transport_says_that_it_is_whole(body):
+    assert summary(read_body(body.encode(), framed=False)) == ("answer_cut_off", TRANSIENT)
+    assert summary(read_body(body.encode())) != ("answer_cut_off", TRANSIENT)
+
+
+@pytest.mark.parametrize(("body", "expected"), WHOLE, ids=range(len(WHOLE)))
+def test_an_answer_that_shows_its_end_needs_no_other_proof(body, expected):
+    assert summary(read_body(body.encode(), framed=False)) == expected
+
+
+@given(
+    values.filter(lambda value: not isinstance(value, str)), st.sampled_from(VERSIONS), st.data()
+)
+def test_no_cut_off_answer_is_another_value(value, version, draw):
+    if version in BARE and (value is None or isinstance(value, int)):
+        return
+    body = sync_body(str(value), version)
+    whole = summary(read_body(body))
+    cut = draw.draw(st.integers(0, len(body) - 1))
+    outcome = read_body(body[:cut], framed=False)
+    assert isinstance(outcome, Failure) or repr(summary(outcome)) == repr(whole)
+
+
+@given(values.filter(lambda value: not isinstance(value, (int, float, str))), st.data())
+def test_no_half_written_output_is_another_value(value, draw):
+    output = json.dumps(value).encode()
+    cut = draw.draw(st.integers(0, len(output) - 1))
+    assert isinstance(read_output(output[:cut], "", saved=False), Failure)
+    if isinstance(value, (list, tuple, dict)):
+        assert isinstance(read_output(output[:cut], ""), Failure)
+
+
+@pytest.mark.parametrize("output", [b"0.98", b"5", b"-1e-07", b"a te", b"nul", b'"a te', b'"\\'])
+def test_an_output_without_an_end_is_believed_only_if_it_was_saved(output):
+    assert summary(read_output(output, "", saved=False)) == ("answer_cut_off", TRANSIENT)
+
+
+def test_an_output_with_an_end_is_believed():
+    for output in (b"[]", b'{"a": 1}', b'"a text"', b"true", b"null"):
+        assert isinstance(read_output(output, "", saved=False), Reply)
+
+
+def test_a_file_that_was_not_framed_must_show_its_end():
+    whole, padded = base64.b64encode(PNG + b"IEND\xaeB`\x82"), base64.b64encode(b"\xfe" * 40)
+    assert isinstance(read_body(whole, framed=False), Reply)
+    assert isinstance(read_body(padded, framed=False), Reply)
+    assert summary(read_body(base64.b64encode(PNG * 3), framed=False))[0] == "answer_cut_off"
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
