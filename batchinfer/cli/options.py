@@ -159,8 +159,8 @@ BOXES = click.option(
     metavar="WORD[,WORD]",
     help="Of photographs that are stored turned: the model turned them upright first, or saw them "
     "stored. Also the order of four numbers (xyxy: corners; xywh: left, top, width, height; "
-    "cxcywh: centre, width, height) and their unit (pixels, relative). Default: upright, and what the "
-    "predictions of the run show.",
+    "cxcywh: centre, width, height) and their unit (pixels, relative). Default: upright, and what "
+    "the predictions of the run show.",
 )
 FORMULAS = click.option(
     "--formulas",
