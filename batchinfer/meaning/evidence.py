@@ -30,7 +30,7 @@ MOST_BOXES: Final = 200
 """Boxes of one prediction that count."""
 _FEW: Final = 0.02
 """Share of the boxes that may contradict what is true: models have flaws."""
-_OUTSIDE: Final = 0.1
+_OUTSIDE: Final = 0.05
 """Share of a picture's side that a box may reach beyond it."""
 _THOUSAND: Final = 1000
 _MOSTLY: Final = 0.95
