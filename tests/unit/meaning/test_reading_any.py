@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batchinfer.domain import JSON, Json
 from batchinfer.meaning import Box, Classes, Detection, Detections, Fields, Meaning, read
-from batchinfer.meaning.outlines import OUTLINES
 from batchinfer.meaning.orders import BOXES
+from batchinfer.meaning.outlines import OUTLINES
 from batchinfer.meaning.reading import WRAPPERS
 from batchinfer.meaning.things import LABELS, SCORES
 

@@ -1,4 +1,4 @@
-"""Formats documented in public: each row of the table with a sample made after its documentation."""
+"""Formats documented in public: for each row of the table a sample made after its source."""
 
 from __future__ import annotations
 
