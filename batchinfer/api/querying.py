@@ -61,7 +61,7 @@ class Answer:
 
     def read_as(self) -> Sequence[str]:
         """How predictions were read, in sentences; empty while no row needed it."""
-        return () if self._reader.reading is None else self._reader.reading.sentences()
+        return () if self._reader.reading is None else self._reader.reading.notices()
 
     def close(self) -> None:
         """Let go of the run."""

@@ -75,7 +75,7 @@ def keypoints(thing: Mapping[str, Json]) -> tuple[tuple[Keypoint, ...], tuple[st
         scores = numbers(thing.get("keypointscores"))
         if scores is not None and len(scores) == len(found):
             found = [Keypoint(p.x, p.y, s) for p, s in zip(found, scores, strict=True)]
-        return tuple(found), () if found else ("keypoints",)
+        return tuple(found), () if found else ("keypoint",)
     return (), ()
 
 

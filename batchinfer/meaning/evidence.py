@@ -30,7 +30,7 @@ MOST_BOXES: Final = 200
 """Boxes of one prediction that count."""
 _FEW: Final = 0.02
 """Share of the boxes that may contradict what is true: models have flaws."""
-_OUTSIDE: Final = 0.1
+_OUTSIDE: Final = 0.05
 """Share of a picture's side that a box may reach beyond it."""
 _THOUSAND: Final = 1000
 _MOSTLY: Final = 0.95
@@ -118,7 +118,11 @@ def _boxes(samples: Sequence[Sample]) -> Iterator[_Box]:
 
 def _unit(question: str, boxes: Sequence[_Box], seen: _Evidence) -> Answer:
     beyond = sum(not are_fractions(coordinates(place)) for place, _ in boxes)
-    against = {"relative": beyond}
+    tiny = sum(
+        are_fractions(coordinates(place)) and any(each % 1 for each in coordinates(place))
+        for place, _ in boxes
+    )
+    against = {"relative": beyond, "pixels": tiny}
     if beyond / len(boxes) <= _FEW:
         return Answer("relative", "evidence", against, len(boxes))
     if question == "unit":
@@ -130,7 +134,7 @@ def _unit(question: str, boxes: Sequence[_Box], seen: _Evidence) -> Answer:
     if question == "box_2d":
         return Answer("thousandths", "evidence", against, len(boxes))
     outside = sum(_is_outside(place, seen.size(at)) for place, at in boxes)
-    against["pixels"] = outside
+    against["pixels"] = outside + tiny
     if outside / len(boxes) > _FEW:
         return Answer("thousandths", "evidence", against, len(boxes))
     return Answer("pixels", "default", against, len(boxes), ("thousandths",))

@@ -201,8 +201,7 @@ def _of_list(value: Sequence[Json], relative: bool | None, depth: int, under: st
 
 def _is_many(value: Mapping[str, Json]) -> bool:
     """Whether a dict holds the parallel lists of a whole picture, not one thing in it."""
-    found = columns(spelled(value)) if any(map(is_list, value.values())) else None
-    return found is not None and len(found.found) != 1
+    return any(map(is_list, value.values())) and columns(spelled(value)) is not None
 
 
 def _merged(parts: Sequence[Draft | None]) -> Draft | None:

@@ -128,6 +128,14 @@ class Reading:
         """How the predictions are read, for people; empty when they say all of it themselves."""
         return [*self._told(), *self.doubts()]
 
+    def notices(self) -> list[str]:
+        """The same, as far as an export has to say it: not that pixels are pixels."""
+        plain = all(
+            question == "unit" and answer.value == "pixels" and answer.how != "said"
+            for question, answer in self.answers.items()
+        )
+        return self.doubts() if plain else self.sentences()
+
     def doubts(self) -> list[str]:
         """What cannot be told, and what speaks against what was decided, for people."""
         return [*self._open(), *self._contradicted()]
@@ -135,10 +143,11 @@ class Reading:
     def _told(self) -> Iterator[str]:
         orders = [self.answers[name] for name in CANDIDATES if name in self.answers]
         units = [self.answers[name] for name in UNITS if name in self.answers]
-        said = [SPELLED_OUT[answer.value] for answer in orders]
-        said += [_IN_UNITS[answer.value] for answer in units]
-        if said:
-            yield f"Boxes are read as {', '.join(dict.fromkeys(said))}{self._why(orders + units)}."
+        parts = [f"as {SPELLED_OUT[answer.value]}" for answer in orders]
+        parts += [_IN_UNITS[answer.value] for answer in units]
+        if parts:
+            said = ", ".join(dict.fromkeys(parts))
+            yield f"Boxes are read {said}{self._why(orders + units)}."
         elif self.format is not None:
             yield f"Predictions are read as {self.format} writes them."
         if (beyond := self.answers.get(DEGREES)) is not None and beyond.value == "no":

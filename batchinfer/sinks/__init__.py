@@ -60,7 +60,7 @@ def export(book: Book, target: Path | BinaryIO, format: str) -> int:
         raise ConfigError(f"Unknown export format {format!r}: choose {' or '.join(FORMATS)}.")
     count = _write(book, target, format)
     if FORMATS[format].means and book.reading is not None:
-        for sentence in book.reading.sentences():
+        for sentence in book.reading.notices():
             book.notice(sentence)
     return count
 
