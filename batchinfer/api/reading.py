@@ -14,7 +14,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.ports import Adjusted, Progress
 from batchinfer.progress.estimate import Estimate, Pulse, estimate
 from batchinfer.progress.tally import LONG, SLICES
-from batchinfer.sources.files import printable
+from batchinfer.sources.files import composed, printable
 from batchinfer.store.reader import Detail, FailureGroup, RunReader
 
 RECENT = 60.0
@@ -175,7 +175,10 @@ def _found(reader: RunReader, run: str | Path, key: str | bytes) -> str:
             f"{' or '.join(map(ascii, alike))}. From Python, `batchinfer.show` takes each."
         )
     near = reader.closest(typed)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    looks = {composed(each) for each in (*near, typed)}
+    # Keys that look the same are shown by their code points.
+    shown = map(repr if len(looks) > len(near) else ascii, near)
+    hint = f" Did you mean {' or '.join(shown)}?" if near else ""
     raise ConfigError(f"There is no item {typed!r} in {run}.{hint}")
 
 

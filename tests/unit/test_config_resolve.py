@@ -47,7 +47,12 @@ def test_a_sync_run_gets_the_service_and_the_defaults_of_sync():
     assert (run.memory, run.bandwidth, run.deadline, run.hedge) == (256_000_000, None, None, True)
     assert run.give_up_after == 14_400.0
     assert (run.rate, run.max_failures, run.cold_start) == (None, None, 900.0)
-    assert (run.file_param, run.selection, run.params, run.notices) == ("files", Selection(), {}, ())
+    assert (run.file_param, run.selection, run.params, run.notices) == (
+        "files",
+        Selection(),
+        {},
+        (),
+    )
 
 
 def test_an_async_run_gets_the_bucket_and_the_defaults_of_async():

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
-from batchinfer.sources import folder as room
 from batchinfer.sources import Selection, open_source, patterns
+from batchinfer.sources import folder as room
 from batchinfer.sources.files import printable, tidy
 
 

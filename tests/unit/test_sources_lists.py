@@ -49,9 +49,7 @@ PATHS = b"p/a.jpg\np/b b.jpg\n"
 def test_a_list_of_paths_as_programs_write_them(tmp_path, data):
     Path("list").write_bytes(data)
     assert keys(open_source(["files-from:list"])) == ["p/a.jpg", "p/b b.jpg"]
-    spooled = open_source(
-        ["files-from:-"], spool=tmp_path / "spool", stdin=io.BytesIO(data)
-    )
+    spooled = open_source(["files-from:-"], spool=tmp_path / "spool", stdin=io.BytesIO(data))
     assert keys(spooled) == ["p/a.jpg", "p/b b.jpg"]
 
 
@@ -94,7 +92,9 @@ def test_standard_input_is_read_once(tmp_path):
 
 
 NAME = st.binary(min_size=1, max_size=20).filter(
-    lambda name: not {0, 10, 13, 47} & set(name) and name.strip() and name[:1] not in b"\xef\xff\xfe"
+    lambda name: (
+        not {0, 10, 13, 47} & set(name) and name.strip() and name[:1] not in b"\xef\xff\xfe"
+    )
 )
 
 

@@ -159,9 +159,7 @@ def test_excludes_and_kinds_hold_for_patterns_and_for_named_files_too(tmp_path, 
     monkeypatch.chdir(tmp_path)
     selection = Selection.of(include=["*.png"], exclude=["c.*"], only=["images"])
     assert [item.key for item in open_source(["p/*"], selection=selection)] == ["a.jpg"]
-    named = open_source(
-        ["p/Thumbs.db", "p/a.jpg", "p/b.txt", "p/c.jpg"], selection=selection
-    )
+    named = open_source(["p/Thumbs.db", "p/a.jpg", "p/b.txt", "p/c.jpg"], selection=selection)
     assert [item.key for item in named] == ["p/a.jpg"]
     assert named.skipped == (1, {".jpg": 1, ".txt": 1, "Thumbs.db": 1})
     plant(tmp_path, "p/desktop.ini")
