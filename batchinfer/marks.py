@@ -128,6 +128,13 @@ def mark_of(path: str | os.PathLike[str]) -> Mark | None:
     return Mark.RUN if _is_beside_database(text) else None  # a socket
 
 
+def may_be_ours(name: str) -> bool:
+    """Whether a file of this name has to be looked at: no picture, sound or video has."""
+    return name.rpartition(".")[2].lower() not in _MEDIA or name.startswith(
+        ("batchinfer.", ".batchinfer")
+    )
+
+
 def set_mark(path: Path, mark: Mark) -> None:
     """Note on a file what it is, where the file system can: tables of queries show it no other way.
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from batchinfer.config import Config, Contents, load, resolve_contents
 from batchinfer.domain import Failure, Item, Json
 from batchinfer.errors import ConfigError
 from batchinfer.marks import Mark, set_mark
+from batchinfer.ports import Notice
 from batchinfer.sources import Sources, open_source
 
 INDEX: Final = "index.csv"
@@ -60,6 +61,8 @@ class Prepared:
     bytes: int
     failures: Mapping[str, int]
     """Items that could not be prepared, by code."""
+    notices: Sequence[Notice] = ()
+    """What was skipped, and what could not be read."""
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer prepare --json` prints (docs/scripting.md)."""
@@ -68,6 +71,7 @@ class Prepared:
             "written": self.written,
             "bytes": self.bytes,
             "failures": dict(self.failures),
+            "notices": [asdict(notice) for notice in self.notices],
         }
 
 
@@ -85,7 +89,8 @@ async def prepare(order: Order, refused: Callable[[Item, Failure], None]) -> Pre
         items = items_of(source)
         with _writing(order.to):
             _make(order.to, force=order.force)
-            return await _write_all(items, contents, order.to, refused)
+            done = await _write_all(items, contents, order.to, refused)
+            return replace(done, notices=source.notices)
 
 
 def file_name(number: int, key: str) -> str:

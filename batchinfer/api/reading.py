@@ -14,7 +14,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.ports import Adjusted, Progress
 from batchinfer.progress.estimate import Estimate, Pulse, estimate
 from batchinfer.progress.tally import LONG, SLICES
-from batchinfer.sources.files import printable
+from batchinfer.sources.files import composed, key_of, printable
 from batchinfer.store.reader import Detail, FailureGroup, RunReader, WaitedFor
 
 RECENT = 60.0
@@ -166,8 +166,9 @@ def find_key(run: str | Path, key: str | bytes) -> str:
 def _found(reader: RunReader, run: str | Path, key: str | bytes) -> str:
     """The key that was meant: itself, or the one in another normal form of Unicode."""
     typed = printable(os.fsdecode(key))
-    if reader.item(typed) is not None:
-        return typed
+    for each in (typed, key_of(typed)):
+        if reader.item(each) is not None:
+            return each
     alike = reader.spelled_alike(typed)
     if len(alike) == 1:
         return alike[0]
@@ -177,7 +178,10 @@ def _found(reader: RunReader, run: str | Path, key: str | bytes) -> str:
             f"{' or '.join(map(ascii, alike))}. From Python, `batchinfer.show` takes each."
         )
     near = reader.closest(typed)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    looks = {composed(each) for each in (*near, typed)}
+    # Keys that look the same are shown by their code points.
+    shown = map(repr if len(looks) > len(near) else ascii, near)
+    hint = f" Did you mean {' or '.join(shown)}?" if near else ""
     raise ConfigError(f"There is no item {typed!r} in {run}.{hint}")
 
 

@@ -73,6 +73,8 @@ def prepare(
     done = wait_for(lambda: prepare_all(order, _refused))
     if as_json:
         tell(json.dumps(done.as_json()))
+    for notice in done.notices:
+        say(f"note: {spelled(notice.message)}")
     files = number(done.written, "payload")
     say(f"{files} ({size(done.bytes)}) written to {spelled(done.directory)}; see {INDEX} in it.")
     if failed := sum(done.failures.values()):

@@ -11,7 +11,9 @@ import click
 
 from batchinfer.sources.files import printable
 
-PATHS: Final = frozenset({"source", "files_from", "output", "config", "run", "run_"})
+PATHS: Final = frozenset(
+    {"source", "files_from", "output", "config", "run", "run_", "model", "command"}
+)
 """Names of parameters that may be paths, though they are texts to click."""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from batchinfer.sources.entry import Entry, Report
-from batchinfer.sources.files import printable, tidy
+from batchinfer.sources.files import key_of, tidy
 from batchinfer.sources.lines import LONGEST, lines
 
 _BLOCK = 1 << 18
@@ -23,7 +23,7 @@ def entries(stream: BinaryIO, file_param: str, report: Report) -> Iterator[Entry
     """Every path; `report` is told of what can be none."""
     for number, line in _paths(stream, report):
         path = os.fsdecode(line)
-        yield Entry(number, printable(tidy(path)), ((file_param, path),), {})
+        yield Entry(number, key_of(tidy(path)), ((file_param, path),), {})
 
 
 def _paths(stream: BinaryIO, report: Report) -> Iterator[tuple[int, bytes]]:

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from batchinfer.domain import InputFile, Item
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
+_SPELLED = r"x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2}"
+"""What `printable` writes behind a backslash."""
+_MISLEADING = re.compile(rf"\\+(?={_SPELLED}|[\ud800-\udfff])")
+_ESCAPED = re.compile(rf"(\\+)({_SPELLED})")
 _KEY_BEGINS = "/./"
 
 
@@ -22,6 +25,17 @@ def printable(name: str) -> str:
     if name.isascii():
         return name
     return _SURROGATE.sub(_escape, name)
+
+
+def key_of(name: str) -> str:
+    r"""The key of a file: its name as `printable` spells it.
+
+    Different names have different keys: where a name itself holds what a byte is spelled as
+    (`\xff`), its backslashes are doubled.
+    """
+    if "\\" in name:
+        name = _MISLEADING.sub(lambda found: found[0] * 2, name)
+    return printable(name)
 
 
 def composed(text: str) -> str:
@@ -47,14 +61,23 @@ def spelled_on_disk(path: str, base: str = "") -> str:
     return found
 
 
-def _raw(name: str) -> str:
-    return _BYTE.sub(lambda code: chr(0xDC00 + int(code[1], 16)), name)
+def name_of(key: str) -> str:
+    """The name whose key it is: the inverse of `key_of`."""
+    return _ESCAPED.sub(_unescape, key)
+
+
+def _unescape(found: re.Match[str]) -> str:
+    backslashes, code = found[1], found[2]
+    half = "\\" * (len(backslashes) // 2)
+    if len(backslashes) % 2 == 0:
+        return half + code
+    return half + chr(int(code[1:], 16) + (0xDC00 if code[0] == "x" else 0))
 
 
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
     composed,
     lambda name: unicodedata.normalize("NFD", name),
-    _raw,
+    name_of,
 )
 
 
@@ -93,7 +116,7 @@ class SingleFile:
         full = spec if spec.startswith("/") else here.rstrip("/") + _KEY_BEGINS + spec
         _, mark, typed = full.partition(_KEY_BEGINS)
         path = os.path.abspath(full)  # noqa: PTH100 - not resolve(): links are kept as typed
-        return cls(full, path, printable(tidy(typed if mark else full)), file_param)
+        return cls(full, path, key_of(tidy(typed if mark else full)), file_param)
 
     def seen(self) -> os.stat_result | None:
         """What is there; None: nothing that can be seen."""

@@ -22,9 +22,9 @@ from itertools import islice
 from batchinfer.domain import InputFile, Item
 from batchinfer.errors import SourceError
 from batchinfer.ports import Notice
-from batchinfer.sources.files import composed, printable
+from batchinfer.sources.files import composed, key_of, printable
 from batchinfer.sources.litter import litter, litter_folder
-from batchinfer.sources.own import Own, refusal
+from batchinfer.sources.own import Own, identity, refusal
 from batchinfer.sources.selection import Selection
 from batchinfer.sources.skipped import OWN, Skipped, ending
 
@@ -116,6 +116,8 @@ class Folder:
 
     def _enter(self, folder: os.DirEntry[str], way: list[_Open]) -> None:
         below = f"{way[-1].below}{folder.name}"
+        if identity(folder.path) in self.own.identities:
+            return  # this run's own directory: nobody would take it for a source
         if kind := self._kind_of_folder(folder, printable(below)):
             self.skipped.add(kind)
             return
@@ -148,7 +150,7 @@ class Folder:
             if _is_folder(entry):
                 folders.append(entry)
                 continue
-            key = printable(here.below + entry.name)
+            key = key_of(here.below + entry.name)
             if self.pattern is not None and not self.pattern.fullmatch(composed(key)):
                 continue
             if kind := self._kind_of_file(entry.name, key):

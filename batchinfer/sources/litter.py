@@ -55,6 +55,7 @@ _FOLDER_SHAPES = ((r"found\.\d{3}", "found.000"),)
 _NAMES = {name.casefold(): name for name in _FILES}
 _FOLDER_NAMES = {name.casefold(): name for name in _FOLDERS}
 _PATTERNS = [(re.compile(shape, re.IGNORECASE), name) for shape, name in _SHAPES]
+_ANY_SHAPE = re.compile("|".join(f"(?:{shape})" for shape, _ in _SHAPES), re.IGNORECASE)
 _FOLDER_PATTERNS = [(re.compile(shape, re.IGNORECASE), name) for shape, name in _FOLDER_SHAPES]
 
 HIDDEN = "hidden"
@@ -65,9 +66,8 @@ def litter(name: str) -> str | None:
     """What kind of dropping a file of this name is, for people; None: none."""
     if found := _NAMES.get(name.casefold()):
         return found
-    for pattern, kind in _PATTERNS:
-        if pattern.fullmatch(name):
-            return kind
+    if _ANY_SHAPE.fullmatch(name):  # one look, for most names have none
+        return next(kind for pattern, kind in _PATTERNS if pattern.fullmatch(name))
     return HIDDEN if name.startswith(".") else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from batchinfer.marks import mark_of
+from batchinfer.marks import mark_of, may_be_ours
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode."""
@@ -41,9 +41,16 @@ class Own:
         """
         if seen is not None and (seen.st_dev, seen.st_ino) in self.identities:
             return "a file of batchinfer's that is in use"
-        if mark := mark_of(path):
+        folder, name = os.path.split(path)
+        if may_be_ours(name) and (mark := mark_of(path)):
             return f"a {mark} of batchinfer's"
-        return self._around(os.path.dirname(os.path.realpath(path))) if linked else None  # noqa: PTH120
+        if not linked:
+            return None
+        if os.path.islink(path):  # noqa: PTH114 - paths are plain strings in this package
+            real = os.path.realpath(path)
+            if real != path and (found := self.file(real, seen, linked=True)):
+                return found
+        return self._around_typed(folder)
 
     def folder(self, path: str, *, linked: bool = True) -> str | None:
         """The same for a folder with all that is in it."""
@@ -54,6 +61,13 @@ class Own:
             return "the directory that is written to now"
         mark = mark_of(path)
         return f"a {mark} of batchinfer's" if mark else None
+
+    def _around_typed(self, folder: str) -> str | None:
+        """The same as `_around` for a path that may lead through links; remembered, too."""
+        spelled = f"{folder}/"  # unlike any real path
+        if spelled not in (known := self._known):
+            known[spelled] = self._around(os.path.realpath(folder))
+        return known[spelled]
 
     def _around(self, folder: str) -> str | None:
         """What the folder lies in, or is. Also called by several threads at once."""

@@ -118,7 +118,7 @@ def test_every_option_says_what_it_does(name):
 
 
 def test_every_command_has_a_file_and_every_file_a_room():
-    rooms = {"__init__", "detach", "going", "options", "signals", "streams", "talk"}
+    rooms = {"__init__", "detach", "going", "options", "signals", "streams", "talk", "texts"}
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
 
     assert files - rooms == set(cli.COMMANDS)

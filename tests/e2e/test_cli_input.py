@@ -138,7 +138,7 @@ def test_a_mistake_in_a_manifest_is_told_with_its_line_and_nothing_is_made(desk,
 
 
 def test_a_broken_manifest_on_standard_input_is_told_with_its_line(desk):
-    says = told(desk, "run", "-", "--dry-run", stdin="path\nphotos/a.jpg\n\n,\n")
+    says = told(desk, "run", "-", "--dry-run", stdin="path\nphotos/a.jpg\n\nx,y\n")
 
     assert "standard input:" in says
     assert not (desk / "stdin-run").exists()

@@ -691,3 +691,41 @@ def test_what_the_template_shows_as_default_is_the_default(write):
         live = live.replace(f"# {key} =", f"{key} =")
 
     assert of(write, "[run]" + live).run == Run(mode=Mode.SYNC, timeout=600.0)
+
+
+# What of a source is sent ------------------------------------------------------------------------
+
+
+def test_patterns_are_a_text_or_a_list_and_kinds_are_names(write):
+    text = '[input]\ninclude = "*.jpg"\nexclude = ["a*", "b/"]\nonly = ["Images", "audio"]\n'
+    assert of(write, text).input == Input(
+        include=("*.jpg",), exclude=("a*", "b/"), only=("images", "audio")
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("include = 3", "a list of texts"),
+        ('include = ["*.jpg", 3]', "a list of texts"),
+        ('exclude = ""', "a list of texts"),
+        ('only = "pictures"', "one or several of images, audio, video"),
+        ("only = 3", "one or several of images, audio, video"),
+    ],
+)
+def test_what_chooses_nothing_is_refused_with_its_place(write, line, expected):
+    with pytest.raises(ConfigError, match=rf"\[input\] .*{expected}"):
+        of(write, f"[input]\n{line}\n")
+
+
+def test_a_later_place_replaces_include_and_its_older_name_together(write):
+    path = write('[input]\ninclude = "*.a"\nglob = "*.b"\nexclude = "*.c"\n')
+    assert load(path, {}, {}).input == Input(include=("*.a",), glob=("*.b",), exclude=("*.c",))
+    by_flag = load(path, {}, {"input.glob": ("*.d", "*.e"), "input.include": ()}).input
+    assert by_flag == Input(glob=("*.d", "*.e"), exclude=("*.c",))
+    by_variable = load(path, {"BATCHINFER_INPUT_INCLUDE": "*.f"}, {}).input
+    assert by_variable == Input(include=("*.f",), exclude=("*.c",))
+
+
+def test_a_run_of_an_older_version_kept_one_pattern_as_a_text():
+    assert from_stored({"input": {"glob": "*.jpg"}}, {}, {}).input == Input(glob=("*.jpg",))

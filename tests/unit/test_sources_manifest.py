@@ -246,6 +246,183 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
         open_source([str(tmp_path / "m.jsonl")]).check(may_be_missing=True)
 
 
+# What spreadsheets write ----------------------------------------------------------------------
+
+
+def told_items(tmp_path, data, name="m.csv"):
+    """Keys and parameters of a manifest that is right."""
+    (tmp_path / name).write_bytes(data)
+    source = open_source([str(tmp_path / name)])
+    source.check(may_be_missing=True)
+    return [(item.key, dict(item.params)) for item in source]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"path,label\na,cat;dog\nb,\n",
+        b"path;label\na;cat\nb;\n",
+        b'"path";"label"\r\n"a";"cat"\r\n"b";\r\n',
+        b"path\tlabel\na\tcat\nb\t\n",
+        b"sep=;\r\npath;label\r\na;cat\r\nb;\r\n",
+        b"SEP=,\npath,label\na,cat\nb,\n",
+        b"sep=\t\npath\tlabel\na\tcat\nb\t\n",
+        b"path,label\ra,cat\rb,\r",
+        b"path,label,\na,cat,\nb,,\n",
+        b"path,label,,,\na,cat,,,\n,,,,\nb,,,,\n , ,\t,,\n",
+        b"path,label,,\na,cat\nb,\n",
+        b"path,label\na,cat,,\nb,,,\n",
+        b",,\n\npath,,label\na,,cat\n,,\nb,,\n",
+        b";;;\r\npath;label;;\r\na;cat;;\r\nb;;;\r\n",
+        "path\tlabel\r\na\tcat\r\nb\t\r\n".encode("utf-16"),
+        b"\xfe\xff" + "path;label\na;cat\nb;\n".encode("utf-16-be"),
+        b"\xef\xbb\xbfsep=;\npath;label\na;cat\nb;\n",
+        b"path;label\ra;cat\r\nb;\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["m.csv", "M.CSV", "m.tsv", "m.Csv.GZ"])
+def test_what_spreadsheets_write_means_the_same(tmp_path, data, name):
+    found = told_items(tmp_path, gzip.compress(data) if name.endswith("GZ") else data, name)
+    label = "cat;dog" if b";dog" in data else "cat"
+    assert found == [("a", {"label": label}), ("b", {})]
+
+
+def test_a_separator_inside_quotes_separates_nothing(tmp_path):
+    assert told_items(tmp_path, b'path,"a;b;c;d"\nx,1\n') == [("x", {"a;b;c;d": 1})]
+    assert told_items(tmp_path, b'path\n"a;b"\n"c,d"\n') == [("a;b", {}), ("c,d", {})]
+
+
+def test_lines_keep_their_numbers_whatever_ends_them(tmp_path):
+    for data in (
+        b"sep=;\npath;x\na;1\n;;;9\n",
+        b"path;x\ra;1\r\r;;;9\r",
+        b"path;x\n;\na;1\n;;;9\n",
+    ):
+        message = refusal(tmp_path, data)
+        assert "m.csv:4: 4 cells, but the header names 2 columns" in message
+        assert message.startswith("1 mistake in")
+
+
+def test_carriage_returns_inside_quotes_stay(tmp_path):
+    assert told_items(tmp_path, b'path,note\ra,"x\ry\r\nz"\r') == [("a", {"note": "x\ry\r\nz"})]
+
+
+def test_a_long_manifest_of_a_macintosh_does_not_fill_the_memory(tmp_path):
+    rows = b"".join(b"%d.jpg,%s\r" % (n, b"x" * 100) for n in range(200_000))
+    assert len(rows) > lines.LONGEST
+    (tmp_path / "m.csv").write_bytes(b"path,note\r" + rows)
+    keys = [entry.key for entry in open_source([str(tmp_path / "m.csv")]).parts[0].entries(print)]
+    assert keys == [f"{n}.jpg" for n in range(200_000)]
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfep\0a\0t\0h\0\n\0a\0\xd8", b"\xff\xfe\x00\xd8\x00\xd8"])
+def test_broken_utf16_is_refused(tmp_path, data):
+    (tmp_path / "m.csv").write_bytes(data)
+    with pytest.raises(SourceError, match="UTF-16"):
+        open_source([str(tmp_path / "m.csv")]).check()
+
+
+def test_windows_1252_is_told_with_what_to_do(tmp_path):
+    message = refusal(tmp_path, "path\nMüller.jpg\n".encode("cp1252"))
+    assert "m.csv:2: not UTF-8 (byte 0xfc at byte 2); save the manifest as UTF-8" in message
+
+
+# Missing files --------------------------------------------------------------------------------
+
+
+def test_missing_files_are_mistakes_among_the_others_in_the_order_of_lines(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "m.csv").write_text("path,files.mask\nx.jpg,a.jpg\na,b,c\na.jpg,y.png\nd,a.jpg\n")
+    with pytest.raises(SourceError) as told:
+        open_source([str(tmp_path / "m.csv")]).check()
+    first, *rest = str(told.value).splitlines()
+    assert first.startswith("4 mistakes")
+    assert [line.split(": ")[0].rpartition(":")[2] for line in rest] == ["2", "3", "4", "5"]
+    assert rest[0].endswith(f"{tmp_path}/x.jpg: there is no such file")
+    assert rest[3].endswith(f"{tmp_path}/d is a folder, not a file")
+
+
+def test_many_missing_files_are_counted_and_the_first_ones_listed(tmp_path):
+    (tmp_path / "m.csv").write_text("path\n" + "".join(f"{n}.jpg\n" for n in range(5_000)))
+    with pytest.raises(SourceError) as told:
+        open_source([str(tmp_path / "m.csv")]).check()
+    message = str(told.value)
+    assert message.startswith("5,000 mistakes in")
+    assert message.count("m.csv:") == LISTED
+    assert "m.csv:21: " in message
+    assert "m.csv:22: " not in message
+
+
+# Two doors to the same format -----------------------------------------------------------------
+
+
+def through(open_it):
+    """What comes of a door: items, or None when it is refused."""
+    try:
+        source = open_it()
+        source.check(may_be_missing=True)
+        return [(item.key, dict(item.params)) for item in source]
+    except SourceError:
+        return None
+
+
+DOORS = st.lists(
+    st.sampled_from(
+        [
+            *('"a"', '"path"', '"key"', "path", "key", '"p,q"', "7", "[]", "{", "null", ""),
+            *('{"path": "b"}', '{"path": "b", "key": "c"}', '{"key": "d", "params": {"x": 1}}'),
+            *("path,x", "path;x", "path\tx", "e,1", "f;1", "g\t1", ",", "sep=;", '"path";"x"'),
+            *('"path","x"', '{"a,path,b": 1}', "{x},path", "[x],key", '"h', '"files.m"', " "),
+        ]
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(DOORS | st.text(max_size=30).map(str.splitlines), st.sampled_from(["\n", "\r\n", "\r"]))
+def test_a_file_and_standard_input_never_read_one_content_in_two_ways(tmp_path_factory, rows, end):
+    data = end.join(rows).encode("utf-8", "surrogatepass")
+    folder = tmp_path_factory.mktemp("doors", numbered=True)
+    piped = through(lambda: open_source(["-"], spool=folder / "spool", stdin=io.BytesIO(data)))
+    doors = []
+    for name in ("m.csv", "m.jsonl"):
+        (folder / name).write_bytes(data)
+        doors.append(through(lambda name=name: open_source([str(folder / name)])))
+    taken = [each for each in doors if each is not None]
+    assert len(taken) <= 1 or taken[0] == taken[1]
+    if piped is not None:
+        assert piped in taken
+    elif taken:  # refused is never wrong; but what is clear is taken
+        assert data.lstrip()[:1] in b'{["'
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        (b'"p/a.png"\n', ["p/a.png"]),
+        (b'\n"p/a.png"\r"b"\r', ["p/a.png", "b"]),
+        (b'{"path": "a"}\n"b"\n', ["a", "b"]),
+        (b"path;x\na;1\n", ["a"]),
+        (b"sep=;\npath;x\na;1\n", ["a"]),
+        ('"a"\n"b"\n'.encode("utf-16"), ["a", "b"]),
+        ("path\tx\na\t1\n".encode("utf-16"), ["a"]),
+    ],
+)
+def test_standard_input_is_read_as_a_file_of_its_format_is(tmp_path, data, keys):
+    source = open_source(["-"], spool=tmp_path / "spool", stdin=io.BytesIO(data))
+    source.check(may_be_missing=True)
+    assert [item.key for item in source] == keys
+
+
+def test_the_first_row_of_a_csv_is_no_line_of_jsonl(tmp_path):
+    message = refusal(tmp_path, b'"path"\n"a"\n', "m.jsonl")
+    assert "m.jsonl:1: 'path' is the first row of a CSV manifest" in message
+    found = told_items(tmp_path, b'{"path": "path"}\n"key"\n', "m.jsonl")
+    assert [key for key, _ in found] == ["path", "key"]
+
+
 # Equal keys -----------------------------------------------------------------------------------
 
 

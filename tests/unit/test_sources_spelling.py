@@ -5,10 +5,12 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import open_source
-from batchinfer.sources.files import spelled_on_disk
+from batchinfer.sources.files import key_of, name_of, printable, spelled_on_disk
 
 NAME = "Müller_é.png"
 NFC, NFD = unicodedata.normalize("NFC", NAME), unicodedata.normalize("NFD", NAME)
@@ -92,3 +94,35 @@ def test_what_is_there_under_no_form_is_missing():
     with pytest.raises(SourceError, match="no such file"):
         open_source([NFC])
     assert spelled_on_disk(f"/nowhere/{NFC}") == f"/nowhere/{NFC}"
+
+
+def test_a_byte_and_the_text_that_spells_it_are_two_keys(tmp_path):
+    top = tmp_path / "p"
+    top.mkdir()
+    names = [b"\xff.png", b"\\xff.png", b"\\\\xff.png", b"\\\xff.png", b"\\x41.png", b"\\a.png"]
+    for at, name in enumerate(names, 1):
+        try:
+            Path(os.fsdecode(os.fsencode(top) + b"/" + name)).write_bytes(bytes(at))
+        except OSError:
+            pytest.skip("this file system refuses such names")
+    sizes = {item.key: item.files[0].size for item in open_source(["p"])}
+    assert sizes == {
+        r"\xff.png": 1,
+        r"\\xff.png": 2,
+        r"\\\\xff.png": 3,
+        r"\\\xff.png": 4,
+        r"\x41.png": 5,
+        r"\a.png": 6,
+    }
+
+
+@given(st.binary(), st.binary())
+def test_every_name_has_a_key_of_its_own_that_can_be_written(one, other):
+    def text(raw: bytes) -> str:
+        return raw.replace(b"a", b"\\").replace(b"b", b"\\xff").decode("utf-8", "surrogateescape")
+
+    names = {text(one), text(other)}
+    keys = {key_of(name) for name in names}
+    assert len(keys) == len(names)
+    assert {name_of(key) for key in keys} == names
+    assert all(printable(key) == key for key in keys)

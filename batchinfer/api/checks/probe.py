@@ -22,6 +22,7 @@ from batchinfer.config import Config, Resolved
 from batchinfer.domain import JSON, TEXT, Mode, Result
 from batchinfer.errors import BatchInferError
 from batchinfer.ports import Observer
+from batchinfer.sources.lists import AS_FILE
 from batchinfer.store.reader import RunReader
 
 TIDY: Final = 20.0
@@ -36,7 +37,8 @@ async def probe(
     once = replace(config.run, mode=mode, max_attempts=1, max_failures=None, rate=None)
     with TemporaryDirectory(prefix="batchinfer-") as folder:
         run = Path(folder) / "probe"
-        job = Job(run=run, sources=(str(file),), config=replace(config, run=once), env=env, limit=1)
+        once_config, source = replace(config, run=once), f"{AS_FILE}{file}"
+        job = Job(run=run, sources=(source,), config=once_config, env=env, limit=1)
         began = anyio.current_time()
         try:
             async with opened(job, observer) as engine:
