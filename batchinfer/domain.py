@@ -158,7 +158,7 @@ class Submitted:
     """Async mode: the input object is in the bucket; its outcome will turn up in `outputs/`."""
 
     name: str
-    """Object name without folder and `.json`: `<run>-<position>-<attempt>`."""
+    """Object name without folder and `.json`."""
     inputs: tuple[Digest, ...] = ()
     """The files that were sent."""
 
@@ -174,6 +174,9 @@ class Attempt:
     seconds: float
     """How long it took. In async mode from submission to the look that found the output."""
     outcome: Outcome | Submitted
+    params: Mapping[str, Json] | None = None
+    """The item's own parameters, as this attempt sent them. None: not known here; those of an
+    attempt in async mode stand with its submission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,9 @@ class Open:
     """When that attempt was submitted, seconds since the epoch."""
     spared: int = 0
     """As in `Item`."""
+    objects: Mapping[int, str] = field(default_factory=dict)
+    """Object names (without folder and `.json`) of its submissions, by number of the attempt. Those
+    of runs of a format before version 5 are missing."""
 
 
 @dataclass(frozen=True, slots=True)

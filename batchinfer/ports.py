@@ -76,6 +76,8 @@ class Placed:
 
     position: int
     attempt: int
+    name: str
+    """Object name without folder and `.json`."""
 
 
 class Unfinished(Protocol):

@@ -44,6 +44,7 @@ class MemoryStore:
         self._lives: dict[int, Life] = {}
         self._positions: dict[str, int] = {}
         self._outcomes: dict[int, dict[int, Outcome]] = {}
+        self._objects: dict[int, dict[int, str]] = {}
 
     def results(self) -> dict[str, Outcome]:
         """Final outcomes by key, in input order."""
@@ -104,6 +105,7 @@ class MemoryStore:
             adopted = adopt(life, one.attempt, at) if life else None
             if adopted:
                 self._lives[one.position] = adopted
+                self._objects.setdefault(one.position, {})[one.attempt] = one.name
                 count += 1
         return count
 
@@ -183,7 +185,9 @@ class MemoryStore:
         self.records.append(record)
         self._lives[record.position] = after
         attempt = record.attempt
-        if not isinstance(attempt.outcome, Submitted):
+        if isinstance(attempt.outcome, Submitted):
+            self._objects.setdefault(record.position, {})[attempt.number] = attempt.outcome.name
+        else:
             self._outcomes.setdefault(record.position, {})[attempt.number] = attempt.outcome
         return before.state
 
@@ -203,4 +207,5 @@ class MemoryStore:
 
     def _open(self, position: int) -> Open:
         life = self._lives[position]
-        return Open(position, life.state, life.in_bucket, life.submitted_at, life.spared)
+        objects = dict(self._objects.get(position, {}))
+        return Open(position, life.state, life.in_bucket, life.submitted_at, life.spared, objects)

@@ -77,6 +77,7 @@ async def opened(
             opening as store,
             _carriers(resolved, store.info.id, job.run, clean=job.clean) as (backend, watcher),
         ):
+            await store.begin(config.params)
             if help_ is not None:
                 await store.keep_help(help_)
             most = calls_at_once()

@@ -115,9 +115,10 @@ class BucketWatcher:
         token = None
         while True:
             page = await self._bucket.page(f"{INPUTS}{self._run_id}-", token=token)
-            names = (entry.key.removeprefix(INPUTS) for entry in page.entries)
-            parsed = (parse_name(self._run_id, name.removesuffix(".json")) for name in names)
-            await adopt([Placed(*name) for name in parsed if name is not None])
+            keys = (entry.key.removeprefix(INPUTS) for entry in page.entries)
+            names = [key.removesuffix(".json") for key in keys]
+            parsed = [(parse_name(self._run_id, name), name) for name in names]
+            await adopt([Placed(*found, name) for found, name in parsed if found is not None])
             if page.token is None:
                 return
             token = page.token

@@ -163,7 +163,7 @@ class Lives:
         outcome = await self._flights.attempt(life, began)
         now = anyio.current_time()
         sign = self._learn(life, outcome, began, now)
-        attempt = Attempt(life.number, at, round(now - began, 3), outcome)
+        attempt = Attempt(life.number, at, round(now - began, 3), outcome, life.item.params)
         if sign is Sign.REFUSED:
             self._suspicion.hold(life, attempt)
             self._recorder.news.tell()

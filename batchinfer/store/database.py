@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from batchinfer.domain import Mode, RunInfo
+from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
 from batchinfer.ports import Adjusted
 from batchinfer.store import statements as sql
@@ -23,9 +23,9 @@ from batchinfer.store.schema import (
     ADJUSTMENTS_SINCE,
     APPLICATION_ID,
     HELP_SINCE,
-    INPUTS_SINCE,
     MIGRATIONS,
     READABLE,
+    SESSIONS_SINCE,
     VERSION,
 )
 
@@ -34,6 +34,8 @@ DATABASE: Final = "run.db"
 _OLDEST_SQLITE = (3, 37)
 _PATIENCE = 30.0
 """Seconds to wait for another program's lock on the database."""
+_POLITE: Final = 1_000
+"""Milliseconds to wait for it when it does not matter much."""
 _TUNING = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -103,9 +105,15 @@ def open_to_read(directory: Path) -> sqlite3.Connection:
             connection = _open(path, "ro&immutable=1")
         with closed_on_error(connection):
             check_version(path, version_of(connection), oldest=READABLE)
-            if version_of(connection) < INPUTS_SINCE:
-                connection.execute(sql.NO_INPUTS)
+            for name, select in older(connection).items():
+                connection.execute(f"CREATE TEMP VIEW {name} AS {select}")
             return connection
+
+
+def older(connection: sqlite3.Connection) -> Mapping[str, str]:
+    """What stands in place of the tables that this run, of an older version, does not have."""
+    version = version_of(connection)
+    return {name: select for name, (since, select) in sql.OLDER.items() if version < since}
 
 
 def read_info(connection: sqlite3.Connection) -> tuple[RunInfo, bool]:
@@ -131,6 +139,35 @@ def read_adjustments(connection: sqlite3.Connection, limit: int) -> Sequence[Adj
     if version_of(connection) < ADJUSTMENTS_SINCE:
         return ()
     return [Adjusted(*row) for row in connection.execute(sql.ADJUSTMENTS, (limit,))]
+
+
+def read_reading(connection: sqlite3.Connection) -> Json:
+    """How the run's predictions are read, as it was kept; None: that is not decided."""
+    if version_of(connection) < SESSIONS_SINCE:
+        return None
+    (text,) = connection.execute("SELECT reading FROM run").fetchone()
+    return None if text is None else decode(text)
+
+
+def keep_reading(directory: Path, reading: Json) -> bool:
+    """Keep how the run's predictions are read; whether that could be done.
+
+    Needs no lock. A run that may not be written, or of an older version, stays as it is. Raises
+    RunCorrupt when there is no run.
+    """
+    path = directory / DATABASE
+    try:
+        with translated(path), closing(_open(path, "rw")) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {_POLITE}")
+            if version_of(connection) < SESSIONS_SINCE:
+                return False
+            with transaction(connection):
+                connection.execute("UPDATE run SET reading = ?", (encode(reading),))
+            return True
+    except RunCorrupt:
+        raise
+    except StoreError:
+        return False
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -20,14 +20,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from batchinfer.errors import ConfigError
-from batchinfer.store.database import (
-    DATABASE,
-    closed_on_error,
-    open_to_read,
-    translated,
-    version_of,
-)
-from batchinfer.store.schema import INPUTS_SINCE
+from batchinfer.store.database import DATABASE, closed_on_error, older, open_to_read, translated
 
 Spread: TypeAlias = Callable[[str, str], str]
 """From a prediction (JSON) and its media type to a JSON list of lists: what was found in it."""
@@ -216,10 +209,10 @@ class Inquiry:
         self._db.set_progress_handler(lambda: 0, _STEPS)
 
     def _definitions(self) -> Mapping[str, str]:
-        if version_of(self._db) >= INPUTS_SINCE:
-            return _VIEWS
-        self._db.execute("DROP VIEW temp.inputs")  # of `open_to_read`: it has no keys
-        return {**_VIEWS, "inputs": _NO_INPUTS}
+        missing = older(self._db)
+        for name in missing:
+            self._db.execute(f"DROP VIEW temp.{name}")  # of `open_to_read`: it has no keys
+        return {**_VIEWS, "inputs": _NO_INPUTS} if "inputs" in missing else _VIEWS
 
     def _noting(self, spread: Spread) -> Spread:
         def noting(prediction: str, media_type: str) -> str:

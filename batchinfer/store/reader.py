@@ -24,7 +24,9 @@ from batchinfer.domain import (
     Failure,
     InputFile,
     Item,
+    Json,
     Kind,
+    Outcome,
     Reply,
     Result,
     State,
@@ -39,6 +41,7 @@ from batchinfer.store.database import (
     read_adjustments,
     read_help,
     read_info,
+    read_reading,
     translated,
 )
 
@@ -114,6 +117,13 @@ class RunReader:
         """The model's help, as the service answered; None when the run does not keep it."""
         with translated(self._path):
             return read_help(self._db)
+
+    def reading(self) -> Json:
+        """How predictions are read, as the run keeps it; None: not decided. `keep_reading` of
+        `store.database` keeps it.
+        """  # noqa: D205 - one thought
+        with translated(self._path):
+            return read_reading(self._db)
 
     def adjustments(self, limit: int) -> Sequence[Adjusted]:
         """How the limit moved of late, oldest first, so many at most."""
@@ -271,8 +281,8 @@ def _as_sent(file: InputFile, sent: Digest | None) -> InputFile:
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
-    number, started_at, seconds, code, message, kind, retry_after, log, server_seconds = row
-    if code is None:
-        return Attempt(number, started_at, seconds, Reply(log=log, server_seconds=server_seconds))
-    failure = Failure(code, message, Kind(kind), retry_after, log)
-    return Attempt(number, started_at, seconds, failure)
+    number, started_at, seconds, code, message, kind, retry_after, log, server_seconds, sent = row
+    outcome: Outcome = Reply(log=log, server_seconds=server_seconds)
+    if code is not None:
+        outcome = Failure(code, message, Kind(kind), retry_after, log)
+    return Attempt(number, started_at, seconds, outcome, None if sent is None else decode(sent))

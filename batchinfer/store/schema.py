@@ -136,7 +136,69 @@ CREATE TABLE inputs (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_FIRST, _HELP, _ADJUSTMENTS, _INPUTS)
+_SENT = """
+CREATE TABLE sessions (
+    number INTEGER PRIMARY KEY,
+    version TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    active_until REAL NOT NULL,
+    params TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE submissions (
+    position INTEGER NOT NULL REFERENCES items,
+    number INTEGER NOT NULL CHECK (number > 0),
+    object TEXT NOT NULL,
+    session INTEGER REFERENCES sessions,
+    params TEXT,
+    PRIMARY KEY (position, number)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE run ADD COLUMN reading TEXT;
+ALTER TABLE items ADD COLUMN checksum INTEGER;
+ALTER TABLE attempts ADD COLUMN session INTEGER REFERENCES sessions;
+ALTER TABLE attempts ADD COLUMN params TEXT;
+ALTER TABLE attempts ADD COLUMN checksum INTEGER;
+ALTER TABLE predictions ADD COLUMN file_checksum INTEGER;
+
+DROP VIEW results;
+CREATE VIEW results AS
+SELECT
+    items.position,
+    items.key,
+    items.state,
+    predictions.prediction,
+    predictions.media_type,
+    attempts.code,
+    attempts.message,
+    items.attempts,
+    attempts.seconds,
+    strftime('%Y-%m-%dT%H:%M:%fZ', attempts.started_at, 'unixepoch') AS started_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.finished_at, 'unixepoch') AS finished_at,
+    items.path,
+    coalesce(attempts.params, items.params) AS params
+FROM items
+LEFT JOIN predictions ON predictions.position = items.position
+LEFT JOIN attempts
+    ON attempts.position = items.position
+    AND attempts.number = coalesce(predictions.attempt, items.attempts);
+
+DROP VIEW submitted;
+CREATE VIEW submitted AS
+SELECT
+    items.position,
+    items.key,
+    coalesce(
+        submissions.object, printf('%s-%09d-%d', run.id, items.position, items.in_bucket)
+    ) AS object,
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.submitted_at, 'unixepoch') AS submitted_at
+FROM run CROSS JOIN items
+LEFT JOIN submissions
+    ON submissions.position = items.position AND submissions.number = items.in_bucket
+WHERE items.state = 'submitted';
+"""
+
+MIGRATIONS: Final = (_FIRST, _HELP, _ADJUSTMENTS, _INPUTS, _SENT)
 """Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)
@@ -148,3 +210,5 @@ ADJUSTMENTS_SINCE: Final = 3
 """First version whose run keeps how its limit moved."""
 INPUTS_SINCE: Final = 4
 """First version whose run keeps the sha256 of what was sent."""
+SESSIONS_SINCE: Final = 5
+"""First version whose run keeps its sessions, with each attempt what it sent, and checksums."""

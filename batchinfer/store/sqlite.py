@@ -21,7 +21,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from batchinfer.domain import Counts, Item, Open, Record, RunInfo, State
+from batchinfer.domain import Counts, Item, Json, Open, Record, RunInfo, State
 from batchinfer.ports import Added, Adjusted, Placed
 from batchinfer.store import verbs
 from batchinfer.store.database import (
@@ -32,6 +32,7 @@ from batchinfer.store.database import (
     read_info,
     translated,
 )
+from batchinfer.store.sessions import Session
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -44,6 +45,7 @@ class SqliteStore:
         """Use `create` or `open`."""
         self.directory = directory
         self.info, self.source_is_read = opened.info, opened.source_is_read
+        self._session: Session | None = None
         self._write = Desk(directory, opened.writer)
         self._read = Desk(directory, opened.reader)
 
@@ -75,7 +77,7 @@ class SqliteStore:
 
     async def add(self, items: Sequence[Item]) -> Added:
         """Add a page. Raises SourceError when one key stands for two paths."""
-        return await self._write.do(verbs.add, items)
+        return await self._write.do(verbs.add, items, self._session)
 
     async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """Pending items that are due, a page of them."""
@@ -87,11 +89,11 @@ class SqliteStore:
 
     async def record(self, records: Sequence[Record]) -> Sequence[State | None]:
         """Commit a pile."""
-        return await self._write.do(verbs.record, self.directory, records)
+        return await self._write.do(verbs.record, self.directory, records, self._session)
 
     async def adopt(self, placed: Sequence[Placed], at: float) -> int:
         """Mark as submitted what was found in the bucket."""
-        return await self._write.do(verbs.adopt, placed, at)
+        return await self._write.do(verbs.adopt, placed, at, self._session)
 
     async def unfinished(self, positions: Collection[int]) -> Mapping[int, Open]:
         """Those of `positions` without a final outcome."""
@@ -117,6 +119,10 @@ class SqliteStore:
     async def counts(self) -> Counts:
         """Items by state."""
         return await self._read.do(verbs.counts)
+
+    async def begin(self, params: Mapping[str, Json]) -> None:
+        """Begin a session: from now on this process sends, these being the config's [params]."""
+        self._session = await self._write.do(verbs.begin, params)
 
     async def keep_help(self, text: str) -> None:
         """Keep the model's help with the run, in place of what was kept before."""

@@ -13,13 +13,17 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from batchinfer.domain import State
+from batchinfer.store.schema import INPUTS_SINCE, SESSIONS_SINCE
 
 ITEM = """json_array(items.position, items.key, items.files, items.params, items.attempts,
     items.spared, items.state)"""
 LIFE = """json_array(items.position, items.state, items.attempts, items.spared, items.retry_at,
     items.in_bucket, items.submitted_at, items.finished_at)"""
 OPEN = """json_array(items.position, items.state, items.in_bucket, items.submitted_at,
-    items.spared)"""
+    items.spared, json((
+        SELECT json_group_object(number, object) FROM submissions
+        WHERE submissions.position = items.position
+    )))"""
 
 
 def filled(statement: str, rows: int, cells: int) -> str:
@@ -59,9 +63,36 @@ UPDATE items SET state = column2, attempts = column3, spared = column4, retry_at
     in_bucket = column6, submitted_at = column7, finished_at = column8
 FROM (VALUES {rows}) AS asked WHERE items.position = column1
 """
-ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES {rows}"
-PREDICTION = "INSERT INTO predictions VALUES {rows}"
+ATTEMPT = """
+INSERT OR REPLACE INTO attempts (position, number, started_at, seconds, code, message, kind,
+    retry_after, log, server_seconds, session, params) VALUES {rows}
+"""
+PREDICTION = """
+INSERT INTO predictions (position, attempt, media_type, prediction) VALUES {rows}
+"""
 SENT = "INSERT OR REPLACE INTO inputs VALUES {rows}"
+SUBMISSION = """
+INSERT OR REPLACE INTO submissions (position, number, object, session, params) VALUES {rows}
+"""
+SUBMITTED_WITH = """
+SELECT json_group_array(json_array(position, number, session, params))
+FROM json_each(?) AS asked CROSS JOIN submissions
+    ON position = json_extract(asked.value, '$[0]') AND number = json_extract(asked.value, '$[1]')
+"""
+PARAMS_OF = """
+SELECT json_group_array(json_array(items.position, items.params))
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+"""
+
+# Sessions -----------------------------------------------------------------------------------------
+
+BEGIN = """
+INSERT INTO sessions (version, started_at, active_until, params)
+VALUES (:version, :at, :at, :params) RETURNING number
+"""
+ACTIVE = "UPDATE sessions SET active_until = ? WHERE number = ?"
+SESSIONS = "SELECT number, version, started_at, active_until, params FROM sessions ORDER BY number"
+RUN_PARAMS = "SELECT json_extract(config, '$.params') FROM run"
 
 # Putting back -------------------------------------------------------------------------------------
 
@@ -146,7 +177,7 @@ WHERE items.state IN ('succeeded', 'failed')
 """
 ITEM_OF = f"SELECT {ITEM}, retry_at, submitted_at FROM items WHERE key = ?"
 ATTEMPTS_OF = """
-SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds
+SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds, params
 FROM attempts WHERE position = ? ORDER BY number
 """
 INPUTS_OF = """
@@ -157,11 +188,17 @@ SELECT param, size, sha256 FROM inputs WHERE position = :position AND number = (
     )
 )
 """
-NO_INPUTS = """
-CREATE TEMP VIEW inputs AS
-SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
-"""
-"""What a run of an older version keeps of them."""
+OLDER: Final[Mapping[str, tuple[int, str]]] = {
+    "inputs": (
+        INPUTS_SINCE,
+        "SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0",
+    ),
+    "attempts": (
+        SESSIONS_SINCE,
+        "SELECT *, NULL AS session, NULL AS params, NULL AS checksum FROM main.attempts",
+    ),
+}
+"""What stands in place of tables in a run of a version before this one."""
 SPREAD = """
 SELECT files FROM items
 JOIN (SELECT coalesce(max(position), 0) AS last FROM items) AS span
@@ -199,7 +236,7 @@ WHERE items.finished_at >= :since AND attempts.started_at >= :since
 """
 SPAN = """
 SELECT
-    (SELECT min(started_at) FROM (SELECT started_at FROM attempts ORDER BY rowid LIMIT 1000)),
+    (SELECT min(started_at) FROM (SELECT started_at FROM main.attempts ORDER BY rowid LIMIT 1000)),
     (SELECT max(finished_at) FROM items INDEXED BY items_finished WHERE finished_at IS NOT NULL),
     (SELECT count(*) FROM items INDEXED BY items_finished WHERE finished_at >= ?)
 """

@@ -7,13 +7,26 @@ with a few statements a table (`codec.py` says why).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from batchinfer.domain import Attempt, Counts, Failure, Item, Open, Record, Reply, State, Submitted
+from batchinfer._version import __version__
+from batchinfer.domain import (
+    Attempt,
+    Counts,
+    Failure,
+    Item,
+    Json,
+    Open,
+    Record,
+    Reply,
+    State,
+    Submitted,
+)
 from batchinfer.ports import Added, Adjusted, Placed
 from batchinfer.store import rules
 from batchinfer.store import statements as sql
@@ -29,6 +42,10 @@ from batchinfer.store.codec import (
 from batchinfer.store.database import transaction
 from batchinfer.store.outputs import output_name, write_outputs
 from batchinfer.store.rules import Life
+from batchinfer.store.sessions import Session, changed
+
+Sent: TypeAlias = tuple[int | None, str | None]
+"""The session and the parameters (JSON) of an attempt."""
 
 _PAGE: Final = 1_000
 
@@ -36,7 +53,7 @@ _PAGE: Final = 1_000
 # Adding -------------------------------------------------------------------------------------------
 
 
-def add(db: sqlite3.Connection, items: Sequence[Item]) -> Added:
+def add(db: sqlite3.Connection, items: Sequence[Item], session: Session | None = None) -> Added:
     """Add a page, in order."""
     keys = encode([item.key for item in items])
     with transaction(db):
@@ -47,6 +64,7 @@ def add(db: sqlite3.Connection, items: Sequence[Item]) -> Added:
         new = ((place, *_item_row(item)[1:]) for place, item in enumerate(settled.new, last + 1))
         _write(db, sql.INSERT, new)
         _write(db, sql.RENEW, map(_item_row, settled.renewed))
+        _note_activity(db, session)
     return Added(len(settled.new), settled.changed)
 
 
@@ -72,7 +90,10 @@ def note(db: sqlite3.Connection, adjusted: Sequence[Adjusted]) -> None:
 
 
 def record(
-    db: sqlite3.Connection, directory: Path, records: Sequence[Record]
+    db: sqlite3.Connection,
+    directory: Path,
+    records: Sequence[Record],
+    session: Session | None = None,
 ) -> Sequence[State | None]:
     """Commit a pile, in order; for each record the state before, None if it came too late."""
     with transaction(db):
@@ -86,23 +107,28 @@ def record(
             if after:
                 lives[one.position] = after
                 counted.append(one)
-        _keep(db, directory, counted)
+        _keep(db, directory, counted, session)
         _live_on(db, lives, {one.position for one in counted})
+        _note_activity(db, session)
     return told
 
 
-def adopt(db: sqlite3.Connection, placed: Sequence[Placed], at: float) -> int:
+def adopt(
+    db: sqlite3.Connection, placed: Sequence[Placed], at: float, session: Session | None = None
+) -> int:
     """Mark as submitted what was found in the bucket; how many items."""
     with transaction(db):
         lives = _lives(db, [one.position for one in placed])
-        adopted = set()
+        adopted: dict[int, Placed] = {}
         for one in placed:
             if one.position in lives:
                 life = rules.adopt(lives[one.position], one.attempt, at)
                 if life:
                     lives[one.position] = life
-                    adopted.add(one.position)
+                    adopted[one.position] = one
         _live_on(db, lives, adopted)
+        _write(db, sql.SUBMISSION, _adopted(db, adopted, session and session.earlier))
+        _note_activity(db, session)
     return len(adopted)
 
 
@@ -115,9 +141,24 @@ def _live_on(db: sqlite3.Connection, lives: Mapping[int, Life], positions: Itera
     _write(db, sql.LIVE_ON, (_life_row(position, lives[position]) for position in positions))
 
 
-def _keep(db: sqlite3.Connection, directory: Path, records: Sequence[Record]) -> None:
+def _adopted(
+    db: sqlite3.Connection, placed: Mapping[int, Placed], session: Session | None
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of submissions that an earlier session made and was killed before recording."""
+    if not placed:
+        return
+    for position, params in _page(db, sql.PARAMS_OF, (encode(list(placed)),)):
+        one = placed[position]
+        sent = session.sent(decode(params)) if session else None
+        yield (position, one.attempt, one.name, session and session.number, sent)
+
+
+def _keep(
+    db: sqlite3.Connection, directory: Path, records: Sequence[Record], session: Session | None
+) -> None:
     """Write what attempts brought; bytes become files first."""
     attempts = {}
+    submissions = []
     predictions = []
     outputs = []
     sent = []
@@ -125,7 +166,8 @@ def _keep(db: sqlite3.Connection, directory: Path, records: Sequence[Record]) ->
         number, files = one.attempt.number, one.attempt.outcome.inputs
         sent += [(one.position, number, file.param, file.size, file.sha256) for file in files]
         match one.attempt.outcome:
-            case Submitted():
+            case Submitted(name):
+                submissions.append((one.position, number, name, *_sent(one.attempt, session)))
                 continue
             case Reply() as reply:
                 kept = reply.prediction
@@ -138,11 +180,62 @@ def _keep(db: sqlite3.Connection, directory: Path, records: Sequence[Record]) ->
             case Failure():
                 pass
         # A reply may follow the failure of the same attempt within one pile.
-        attempts[one.position, one.attempt.number] = _attempt_row(one.position, one.attempt)
+        attempts[one.position, number] = one.attempt
     write_outputs(directory, outputs)
-    _write(db, sql.ATTEMPT, attempts.values())
+    _write(db, sql.SUBMISSION, submissions)
+    sent_before = _sent_before(db, [key for key, made in attempts.items() if made.params is None])
+    _write(
+        db,
+        sql.ATTEMPT,
+        (
+            _attempt_row(key[0], made, sent_before.get(key) or _sent(made, session))
+            for key, made in attempts.items()
+        ),
+    )
     _write(db, sql.PREDICTION, predictions)
     _write(db, sql.SENT, sent)
+
+
+def _sent(attempt: Attempt, session: Session | None) -> Sent:
+    """Session and parameters of an attempt that this process made."""
+    if attempt.params is None:
+        return None, None
+    if session is None:
+        return None, encode(attempt.params)
+    return session.number, session.sent(attempt.params)
+
+
+def _sent_before(
+    db: sqlite3.Connection, attempts: Sequence[tuple[int, int]]
+) -> Mapping[tuple[int, int], Sent]:
+    """The same of attempts that were submitted, by position and number."""
+    if not attempts:
+        return {}
+    found = _page(db, sql.SUBMITTED_WITH, (encode(attempts),))
+    return {(position, number): (session, params) for position, number, session, params in found}
+
+
+def _note_activity(db: sqlite3.Connection, session: Session | None) -> None:
+    """Note that this session is at work."""
+    if session is not None:
+        db.execute(sql.ACTIVE, (time.time(), session.number))
+
+
+# Sessions -----------------------------------------------------------------------------------------
+
+
+def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
+    """Begin a session that sends these of the config's parameters."""
+    with transaction(db):
+        (text,) = db.execute(sql.RUN_PARAMS).fetchone()
+        run = {} if text is None else decode(text)
+        rows_before = db.execute(sql.SESSIONS).fetchall()
+        asked = {"version": __version__, "at": time.time(), "params": encode(params)}
+        (number,) = db.execute(sql.BEGIN, asked).fetchone()
+    earlier = None
+    if rows_before:
+        earlier = Session(rows_before[-1][0], changed(decode(rows_before[-1][4]), run))
+    return Session(number, changed(params, run), earlier)
 
 
 # Putting back -------------------------------------------------------------------------------------
@@ -229,8 +322,9 @@ def _item_row(item: Item) -> tuple[Any, ...]:
 
 
 def _open(row: Sequence[Any]) -> Open:
-    position, state, attempt, submitted_at, spared = row
-    return Open(position, State(state), attempt, submitted_at, spared)
+    position, state, attempt, submitted_at, spared, objects = row
+    names = {int(number): name for number, name in objects.items()}
+    return Open(position, State(state), attempt, submitted_at, spared, names)
 
 
 def _life_row(position: int, life: Life) -> tuple[Any, ...]:
@@ -246,12 +340,13 @@ def _life_row(position: int, life: Life) -> tuple[Any, ...]:
     )
 
 
-def _attempt_row(position: int, attempt: Attempt) -> tuple[Any, ...]:
+def _attempt_row(position: int, attempt: Attempt, sent: Sent) -> tuple[Any, ...]:
     start = (position, attempt.number, attempt.started_at, attempt.seconds)
     match attempt.outcome:
         case Reply(log=log, server_seconds=server_seconds):
-            return (*start, None, None, None, None, printable(log), server_seconds)
+            return (*start, None, None, None, None, printable(log), server_seconds, *sent)
         case Failure(code, message, kind, retry_after, log):
-            return (*start, code, printable(message), kind.value, retry_after, printable(log), None)
+            told = (code, printable(message), kind.value, retry_after, printable(log), None)
+            return (*start, *told, *sent)
         case Submitted():
             raise AssertionError("a submission is no outcome")

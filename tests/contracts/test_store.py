@@ -31,6 +31,17 @@ async def store(request, tmp_path):
             yield store
 
 
+def found(position, attempt):
+    """An input object that turned up in the bucket."""
+    return Placed(position, attempt, f"abc-{position}-{attempt}")
+
+
+def named(record, name):
+    """The record of a submission under this name."""
+    outcome = replace(record.attempt.outcome, name=name)
+    return replace(record, attempt=replace(record.attempt, outcome=outcome))
+
+
 async def only(store, position=1):
     """The one item of the store, as its verbs show it."""
     return (await store.unfinished([position])).get(position)
@@ -259,11 +270,11 @@ async def test_a_reply_may_follow_the_failure_of_its_attempt_within_a_pile(store
 async def test_a_submission_is_no_outcome(store):
     await store.add(page(1))
     await store.record([submitted(1, 1, at=50.0)])
-    assert await only(store) == Open(1, SUBMITTED, 1, 50.0)
+    assert await only(store) == Open(1, SUBMITTED, 1, 50.0, objects={1: "abc-1-1"})
     await store.record([failure(1, 1)])
     (found,) = await store.pending(0, 1, 0.0)
     assert found.attempts == 1
-    assert await only(store) == Open(1, PENDING, 1, 50.0)
+    assert await only(store) == Open(1, PENDING, 1, 50.0, objects={1: "abc-1-1"})
 
 
 async def test_a_submission_counts_only_if_pending_and_newer(store):
@@ -286,22 +297,28 @@ async def test_a_pile_may_be_large(store):
 async def test_adopt_marks_pending_items_whose_next_attempt_is_in_the_bucket(store):
     await store.add(page(6))
     await store.record([failure(2), submitted(3), reply(4), failed(5)])
-    placed = [Placed(1, 1), Placed(2, 2), Placed(3, 2), Placed(4, 2), Placed(5, 2), Placed(6, 2)]
-    assert await store.adopt([*placed, Placed(1, 1), Placed(77, 1)], 500.0) == 2
-    found = await store.unfinished(range(1, 7))
-    assert found == {
-        1: Open(1, SUBMITTED, 1, 500.0),
-        2: Open(2, SUBMITTED, 2, 500.0),
-        3: Open(3, SUBMITTED, 1, 100.0),
+    pairs = [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 2), (1, 1), (77, 1)]
+    assert await store.adopt([found(*pair) for pair in pairs], 500.0) == 2
+    assert await store.unfinished(range(1, 7)) == {
+        1: Open(1, SUBMITTED, 1, 500.0, objects={1: "abc-1-1"}),
+        2: Open(2, SUBMITTED, 2, 500.0, objects={2: "abc-2-2"}),
+        3: Open(3, SUBMITTED, 1, 100.0, objects={1: "abc-3-1"}),
         6: Open(6, PENDING, 0, None),
     }
+
+
+async def test_the_names_of_all_submissions_are_known_while_an_item_is_open(store):
+    await store.add(page(1))
+    await store.adopt([Placed(1, 1, "one")], 1.0)
+    await store.record([failure(1, code="no_output"), named(submitted(1, 2), "two")])
+    assert (await only(store)).objects == {1: "one", 2: "two"}
 
 
 async def test_adopt_ends_backing_off(store):
     await store.add(page(1))
     await store.record([failure(1, retry_at=900.0)])
-    assert await store.adopt([Placed(1, 1)], 1.0) == 0
-    assert await store.adopt([Placed(1, 2)], 1.0) == 1
+    assert await store.adopt([found(1, 1)], 1.0) == 0
+    assert await store.adopt([found(1, 2)], 1.0) == 1
     assert await store.next_due(0.0) is None
 
 
@@ -501,7 +518,7 @@ async def test_requeue_keeps_what_was_sent(store):
 
 async def test_of_what_was_found_in_the_bucket_nobody_knows_what_was_sent(store):
     await store.add(page(1))
-    await store.adopt([Placed(1, 1)], 1.0)
+    await store.adopt([found(1, 1)], 1.0)
     await store.record([reply(1)])
     assert kept(store) == {}
 
@@ -532,7 +549,7 @@ RECORDS = st.builds(
     TIMES,
     st.none() | TIMES,
 )
-PLACED = st.builds(Placed, st.integers(1, len(KEYS)), st.integers(1, 4))
+PLACED = st.builds(found, st.integers(1, len(KEYS)), st.integers(1, 4))
 VERBS = st.one_of(
     st.tuples(st.just("add"), st.lists(ITEMS, max_size=5)),
     st.tuples(st.just("record"), st.lists(RECORDS, max_size=6)),

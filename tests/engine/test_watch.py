@@ -268,7 +268,8 @@ async def test_input_objects_of_this_run_are_found(page_size: int):
         found.extend(placed)
 
     await desk.watcher.placed(adopt)
-    assert found == [Placed(position, 2) for position in range(1, 11)]
+    names = [object_name(RUN, position, 2) for position in range(1, 11)]
+    assert found == [Placed(position, 2, name) for position, name in enumerate(names, 1)]
     assert await desk.store.counts() == Counts()
 
 

@@ -122,7 +122,7 @@ class Bucket:
                 await emit(Arrival(open_items[position], attempt, outcome))
 
     async def placed(self, adopt) -> None:
-        await adopt([Placed(*name) for name in self.inputs])
+        await adopt([Placed(*key, f"run-{key[0]}-{key[1]}") for key in self.inputs])
 
     async def tidy(self, store: Unfinished) -> None:
         pass

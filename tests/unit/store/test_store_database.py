@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from older import become
 from records import INFO, failed, page, reply
 
 from batchinfer.errors import RunCorrupt, StoreError
@@ -79,11 +80,7 @@ async def test_a_run_keeps_its_models_help(directory):
 
 
 async def test_a_run_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(directory):
-    change(
-        directory,
-        "ALTER TABLE run DROP COLUMN help; DROP TABLE adjustments; DROP TABLE inputs;"
-        "PRAGMA user_version = 1",
-    )
+    become(directory, 1)
     with RunReader(directory) as reader:
         assert list(reader.dossiers()) == []
         assert (reader.info, reader.help(), reader.adjustments(9)) == (INFO, None, ())
@@ -208,8 +205,9 @@ WRONG = [
     "INSERT INTO items (key, files, params, state) VALUES ('a', '[]', '{}', 'submitted')",
     "INSERT INTO items (key, files, params, spared) VALUES ('a', '[]', '{}', 1)",
     "INSERT INTO items (key, files, params, finished_at) VALUES ('a', '[]', '{}', 1.0)",
-    "INSERT INTO predictions VALUES (77, 1, 'application/json', '1')",
-    "INSERT INTO run SELECT 2, id, created_at, mode, config, sources, 0, NULL FROM run",
+    "INSERT INTO predictions VALUES (77, 1, 'application/json', '1', NULL)",
+    "INSERT INTO run SELECT 2, id, created_at, mode, config, sources, 0, NULL, NULL FROM run",
+    "INSERT INTO submissions VALUES (77, 1, 'abc-77-1', NULL, '{}')",
     "UPDATE run SET mode = 'both'",
 ]
 
@@ -225,9 +223,10 @@ CELLS = {
     "RENEW": 5,
     "NOTE": 4,
     "LIVE_ON": 8,
-    "ATTEMPT": 10,
+    "ATTEMPT": 12,
     "PREDICTION": 4,
     "SENT": 5,
+    "SUBMISSION": 5,
 }
 """Of a row of what writes piles."""
 ASKED = {

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
+from older import become
 from records import INFO, failed, failure, page, reply, submitted
 
 from batchinfer.domain import Digest, InputFile, Item
@@ -79,7 +80,7 @@ async def test_retry_begins_anew_and_forgets_nothing(store, reader):
 
 
 async def test_what_was_found_in_the_bucket_has_none(store, reader):
-    await store.adopt([Placed(1, 1)], 1.0)
+    await store.adopt([Placed(1, 1, "abc-1-1")], 1.0)
     await store.record([reply(1)])
     assert shown(reader) == ([], {})
 
@@ -103,9 +104,7 @@ async def test_no_program_can_write_a_sum_that_is_none(store):
 
 async def test_a_run_of_a_version_that_kept_none_says_so_until_it_goes_on(store, reader):
     await store.record([sending(reply(1), SENT)])
-    connection = sqlite3.connect(store.directory / DATABASE)
-    connection.executescript("DROP TABLE inputs; PRAGMA user_version = 3")
-    connection.close()
+    become(store.directory, 3)
     with RunReader(store.directory) as older:
         assert shown(older) == ([], {})
     async with SqliteStore.open(store.directory) as later:
