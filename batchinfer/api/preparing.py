@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from batchinfer.api.job import Half, Job
+from batchinfer.api.relocating import known_as
 from batchinfer.backends.proxies import proxy_before
 from batchinfer.config import Config, Resolved, differences, from_stored, load, resolve
 from batchinfer.domain import Item, Mode, RunInfo
@@ -97,9 +98,12 @@ def source_of(job: Job, resolved: Resolved, home: Path) -> Sources | None:
     `home`: the directory that keeps what comes from standard input.
     """
     specs = job.sources
-    if not specs and known(job.run) is not None:
+    if known(job.run) is not None:
         with RunReader(job.run) as reader:
-            specs = () if reader.source_is_read else reader.info.sources
+            known_specs = reader.info.sources
+            if not specs:
+                specs = () if reader.source_is_read else known_specs
+        specs = tuple(known_as(spec, known_specs) for spec in specs)
     if not specs:
         return None
     source = open_source(
@@ -117,8 +121,7 @@ def is_gone(job: Job, info: RunInfo | None) -> bool:
     """Whether what cannot be read is what the run has begun with, so that it is away."""
     if info is None:
         return False
-    here = {spec if spec == "-" else os.path.abspath(spec) for spec in job.sources}  # noqa: PTH100
-    return here <= set(info.sources)
+    return {known_as(spec, info.sources) for spec in job.sources} <= set(info.sources)
 
 
 def items_of(source: Sources, run: Path) -> Iterator[Item]:

@@ -39,6 +39,7 @@ from batchinfer.cli.talk import command, number, say, size, spelled, tell
 )
 @options.pace_options
 @options.item_options
+@options.source_options
 @options.validate_option
 @options.clean_option
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
@@ -59,6 +60,8 @@ def run(
     params: tuple[str, ...],
     limit: int | None,
     force: bool,
+    moved: bool,
+    add: bool,
     validate: bool,
     clean: bool,
     dry_run: bool,
@@ -95,6 +98,8 @@ def run(
         clean=clean,
         validate=validate,
         stdin=sys.stdin.buffer if "-" in source else None,
+        moved=moved,
+        add=add,
     )
     if dry_run:
         found = preview(ready(job, voice)[0])

@@ -36,6 +36,7 @@ OBJECTS = 1_000
 )
 @options.pace_options
 @options.item_options
+@options.source_options
 @options.validate_option
 @options.detach_option
 @options.voice_options
@@ -47,6 +48,8 @@ def submit(
     params: tuple[str, ...],
     limit: int | None,
     force: bool,
+    moved: bool,
+    add: bool,
     validate: bool,
     detach: bool,
     as_json: bool,
@@ -79,6 +82,8 @@ def submit(
         force=force,
         validate=validate,
         stdin=sys.stdin.buffer if "-" in source else None,
+        moved=moved,
+        add=add,
     )
     again = command("submit", "-o", run, *(("-c", config) if config else ()))
     exit_with(go(_bounded(in_async_mode(job), voice), voice, again, _advice))
