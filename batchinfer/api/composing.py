@@ -120,10 +120,12 @@ async def _elsewhere(work: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
 
 
 def _terms(resolved: Resolved, limit: int | None) -> Terms:
-    failures = resolved.max_failures
+    failures, sync = resolved.max_failures, resolved.mode is Mode.SYNC
     return Terms(
         policy=RetryPolicy(max_attempts=resolved.max_attempts),
         patience=resolved.cold_start,
+        # Neither uploads nor calls that are held back by a bandwidth tell how long an answer takes.
+        first_answer=None if resolved.bandwidth or not sync else resolved.first_answer,
         give_up_after=resolved.give_up_after,
         deadline=resolved.deadline,
         hedge=resolved.hedge,
