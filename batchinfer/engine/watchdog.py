@@ -16,7 +16,6 @@ import anyio
 from batchinfer.engine.record import News
 from batchinfer.errors import FatalError
 
-
 LAST: Final = 10.0
 """Seconds that a call under way is given at least."""
 
