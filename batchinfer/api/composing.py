@@ -16,6 +16,7 @@ from batchinfer.api.job import Half, Job
 from batchinfer.api.outage import as_outage, source_away
 from batchinfer.api.preparing import checked, held, is_gone, items_of, known, source_of
 from batchinfer.api.reaching import bucket_of, service_of
+from batchinfer.api.relocating import add_sources, move_source, refuse_others
 from batchinfer.api.validating import validated
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, Config, Percent, Resolved, ServiceAccess
@@ -63,8 +64,14 @@ async def opened(
         raise ConfigError("--clean is for async mode: in sync mode there is nothing in a bucket.")
     raise_open_files()
     with held(job.run):
+        if info is not None and (places := job.moved_to or (job.sources if job.moved else ())):
+            said = await _elsewhere(move_source, job.run, info, places)
+            observer.notify(Notice("moved", said))
+            info = known(job.run)
         try:
             source, read = await _elsewhere(source_of, job, config, resolved, job.run), None
+            if info is not None and source is not None and job.sources:
+                await _elsewhere(_keep_apart, job, info, source)
             if source is not None:
                 items = await _elsewhere(items_of, source)
                 read = _pages(items, source, observer, job.run)
@@ -102,16 +109,26 @@ async def opened(
             )
 
 
+def _keep_apart(job: Job, info: RunInfo, source: Sources) -> None:
+    """Refuse sources that the run was not made from, or add them if that was asked for."""
+    if job.add:
+        add_sources(job.run, info, source.specs)
+    else:
+        refuse_others(job.run, info, source.specs)
+
+
 async def _elsewhere(work: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
     """Read in a thread. Cancelled, it is left alone: it may read a terminal or a dead disk."""
     return await anyio.to_thread.run_sync(work, *args, abandon_on_cancel=True)
 
 
 def _terms(resolved: Resolved, limit: int | None) -> Terms:
-    failures = resolved.max_failures
+    failures, sync = resolved.max_failures, resolved.mode is Mode.SYNC
     return Terms(
         policy=RetryPolicy(max_attempts=resolved.max_attempts),
         patience=resolved.cold_start,
+        # Neither uploads nor calls that are held back by a bandwidth tell how long an answer takes.
+        first_answer=None if resolved.bandwidth or not sync else resolved.first_answer,
         give_up_after=resolved.give_up_after,
         deadline=resolved.deadline,
         hedge=resolved.hedge,

@@ -43,3 +43,9 @@ class Job:
     validate: bool = True
     """Check the parameters against the model's help before anything is sent (`validating`)."""
     stdin: BinaryIO | None = None
+    add: bool = False
+    """Add the items of sources that the run was not made from; else they are refused."""
+    moved: bool = False
+    """`sources` are those of the run, at a new place."""
+    moved_to: tuple[str, ...] = ()
+    """The new places of the run's sources, when the run is resumed without naming `sources`."""

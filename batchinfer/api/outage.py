@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -51,5 +52,5 @@ def as_outage(run: Path, error: SourceError) -> RunAborted:
         SOURCE_AWAY,
         f"{error} This run has begun, and nothing of it was failed for that: bring the source back "
         f"(is its disk mounted?), then continue. If it has moved for good, tell its new place: "
-        f"batchinfer resume {run} --source NEW",
+        f"batchinfer resume {shlex.quote(str(run))} --source NEW",
     )

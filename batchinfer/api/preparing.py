@@ -5,7 +5,6 @@ Everything that can be refused is refused here; nothing is left of a run that ne
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from batchinfer.api.job import Half, Job
+from batchinfer.api.relocating import known_as
 from batchinfer.backends.proxies import proxy_before
 from batchinfer.config import Config, Resolved, differences, from_stored, load, resolve
 from batchinfer.domain import Item, Mode, RunInfo
@@ -103,9 +103,12 @@ def source_of(job: Job, config: Config, resolved: Resolved, home: Path) -> Sourc
     `home`: the directory that keeps what comes from standard input.
     """
     specs, has_begun = job.sources, known(job.run) is not None
-    if not specs and has_begun:
+    if has_begun:
         with RunReader(job.run) as reader:
-            specs = () if reader.source_is_read else reader.info.sources
+            known_specs = reader.info.sources
+            if not specs:
+                specs = () if reader.source_is_read else known_specs
+        specs = tuple(known_as(spec, known_specs) for spec in specs)
     if not specs:
         return None
     source = open_source(
@@ -125,8 +128,7 @@ def is_gone(job: Job, info: RunInfo | None) -> bool:
     """Whether what cannot be read is what the run has begun with, so that it is away."""
     if info is None:
         return False
-    here = {spec if spec == "-" else os.path.abspath(spec) for spec in job.sources}  # noqa: PTH100 - links stay as typed
-    return here <= set(info.sources)
+    return {known_as(spec, info.sources) for spec in job.sources} <= set(info.sources)
 
 
 def own_of(directory: Path, config: Config, given: Path | Config | None) -> Own:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 QUICK: Final = 1 << 16
 HELD: Final = 1 << 20
-TIMES: Final = 4
+TIMES: Final = 8
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 

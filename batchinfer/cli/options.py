@@ -174,6 +174,17 @@ pace_options = together(
     ),
 )
 
+source_options = together(
+    click.option(
+        "--moved",
+        is_flag=True,
+        help="SOURCE is that of the run, at a new place: it is looked for there, then continued.",
+    ),
+    click.option(
+        "--add", is_flag=True, help="Add the items of another SOURCE to a run that has begun."
+    ),
+)
+
 voice_options = together(
     click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),

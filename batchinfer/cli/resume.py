@@ -18,11 +18,18 @@ from batchinfer.cli.talk import command
     epilog=options.examples(
         "batchinfer resume my-run",
         "batchinfer resume my-run -n 4 --timeout 20m",
+        "batchinfer resume my-run --source /media/disk/photos",
     )
 )
 @options.RUN
 @options.config_option
 @options.pace_options
+@click.option(
+    "--source",
+    multiple=True,
+    metavar="NEW",
+    help="The source has moved: where it is now (of several, each in its order).",
+)
 @options.clean_option
 @options.detach_option
 @options.voice_options
@@ -32,6 +39,7 @@ def resume(
     config: Path | None,
     limit: int | None,
     force: bool,
+    source: tuple[str, ...],
     clean: bool,
     detach: bool,
     as_json: bool,
@@ -54,6 +62,7 @@ def resume(
         limit=limit,
         force=force,
         clean=clean,
+        moved_to=source,
     )
     again = command("resume", run, *options.again(config, settings["env_file"], clean=clean))
     exit_with(go(job, Voice(as_json, quiet, verbose), again, results_of))

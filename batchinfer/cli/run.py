@@ -40,6 +40,7 @@ from batchinfer.sources.skipped import sentence
 )
 @options.pace_options
 @options.item_options
+@options.source_options
 @options.validate_option
 @options.clean_option
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
@@ -62,6 +63,8 @@ def run(
     params: tuple[str, ...],
     limit: int | None,
     force: bool,
+    moved: bool,
+    add: bool,
     validate: bool,
     clean: bool,
     dry_run: bool,
@@ -103,6 +106,8 @@ def run(
         clean=clean,
         validate=validate,
         stdin=options.standard_input(source),
+        moved=moved,
+        add=add,
     )
     if dry_run:
         found = preview(ready(job, voice)[0])

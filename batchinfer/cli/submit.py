@@ -36,6 +36,7 @@ OBJECTS = 1_000
 )
 @options.pace_options
 @options.item_options
+@options.source_options
 @options.validate_option
 @options.detach_option
 @options.voice_options
@@ -49,6 +50,8 @@ def submit(
     params: tuple[str, ...],
     limit: int | None,
     force: bool,
+    moved: bool,
+    add: bool,
     validate: bool,
     detach: bool,
     as_json: bool,
@@ -82,6 +85,8 @@ def submit(
         force=force,
         validate=validate,
         stdin=options.standard_input(source),
+        moved=moved,
+        add=add,
     )
     repeated = options.again(config, settings["env_file"], clean=False)
     again = command("submit", "-o", run, *repeated)

@@ -65,6 +65,9 @@ class Resolved:
     memory: int
     max_reply: int
     timeout: float
+    first_answer: float
+    """How long a service that accepts calls may be silent before it ever answered: `cold_start`, or
+    the timeout if a longer one is configured."""
     connect_timeout: float
     send_timeout: float
     first_byte_timeout: float | None
@@ -129,6 +132,7 @@ def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
         memory=run.memory,
         max_reply=run.max_reply,
         timeout=run.timeout or (600.0 if sync else 3600.0),
+        first_answer=max(run.cold_start, run.timeout or 0.0),
         connect_timeout=run.connect_timeout,
         send_timeout=run.send_timeout,
         first_byte_timeout=run.first_byte_timeout,

@@ -26,6 +26,7 @@ from batchinfer.engine.flights import Flights, Life, Start
 from batchinfer.engine.record import News, record_of
 from batchinfer.engine.suspicion import REFUSED_PATIENCE, Suspicion
 from batchinfer.engine.terms import Tools
+from batchinfer.engine.watchdog import Watchdog
 from batchinfer.errors import FatalError
 from batchinfer.flow import Budget, Condition, Gate, Sample, Sign, sign_of
 from batchinfer.ports import Back, Backend, Waiting
@@ -54,6 +55,7 @@ class Lives:
         self._stir = News()
         self._flights = Flights(backend, gate, self._stir, tools)
         self._suspicion = Suspicion(gate, tools)
+        self._watchdog = Watchdog(tools.terms.first_answer, lambda: gate.in_flight)
         self._hire: Start
         self._rest: Start
         self._over = False
@@ -62,6 +64,7 @@ class Lives:
         """Take up the work. `hire` starts a task that `stop` leaves alone, `rest` one it ends."""
         self._hire, self._rest = hire, rest
         rest(self._reopen)
+        rest(self._watchdog.watch)
         rest(self._flights.help_the_last, hire)
 
     def take(self, item: Item) -> None:
@@ -160,6 +163,7 @@ class Lives:
     async def _live(self, life: Life) -> None:
         """One attempt, and what follows from it. Raises FatalError."""
         at, began = self._clock(), anyio.current_time()
+        self._watchdog.begun(began)
         outcome = await self._flights.attempt(life, began)
         now = anyio.current_time()
         sign = self._learn(life, outcome, began, now)
@@ -216,6 +220,7 @@ class Lives:
             if sign is Sign.LOCAL and isinstance(outcome, Failure):
                 self._suspicion.ran_short(outcome, began, now)
             return sign
+        self._watchdog.heard()
         self._suspicion.sent(answered=sign is Sign.ANSWERED, now=now)
         if sign is Sign.REFUSED:
             if not self._are_all_refused(life, began, now):
@@ -232,6 +237,7 @@ class Lives:
             self._wait_for(outcome, now, health.away(now))
         elif self._absent is not None and not health.is_away:
             (code, since), self._absent = self._absent, None
+            self._watchdog.back()
             self._observer.notify(Back(code, now - since))
         if recovered:
             self._tools.adjusted(self._gate.limit.restart(now))
@@ -277,6 +283,8 @@ class Lives:
         if away > patience:
             raise FatalError(failure.code, _gone(failure, away))
         self._absent = (failure.code, now - away)
+        ended = FatalError(failure.code, _gone(failure, patience))
+        self._watchdog.away(now - away + patience, ended)
         self._observer.notify(Waiting(failure.code, failure.message, away, patience))
 
     def _decide(self, life: Life, attempt: Attempt, sign: Sign | None) -> Decision:

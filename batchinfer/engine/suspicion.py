@@ -45,6 +45,8 @@ class Suspicion:
         self._has_read = False
         self._looking = anyio.Lock()
         self._short_since: float | None = None
+        self._short_of: str | None = None
+        """Of what, once it was told that this is waited for."""
         self._short_told: set[str] = set()
 
     # Refusals -------------------------------------------------------------------------------------
@@ -101,8 +103,10 @@ class Suspicion:
         """An attempt was sent: its files were read; `answered`: and the service answered it."""
         self._has_read = True
         if answered:
-            self._short_since = None
+            before = self._gate.bound
             self._gate.own.answered(now)
+            self._tools.adjusted(Change(now, before, self._gate.bound, "it suffices again"))
+            self._no_more_short(now)
 
     def ran_short(self, failure: Failure, began: float, now: float) -> None:
         """An attempt could not be made for want of something of ours. Raises FatalError."""
@@ -121,4 +125,11 @@ class Suspicion:
                 "for it; continue when that is mended",
             )
         if seconds > TOLD_AFTER:
+            self._short_of = failure.code
             self._tools.observer.notify(Waiting(failure.code, failure.message, seconds, patience))
+
+    def _no_more_short(self, now: float) -> None:
+        since, self._short_since = self._short_since, None
+        code, self._short_of = self._short_of, None
+        if since is not None and code is not None:
+            self._tools.observer.notify(Back(code, now - since))

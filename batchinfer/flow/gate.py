@@ -56,7 +56,7 @@ class Gate:
         """When time alone will let the next attempt begin, on the loop's clock; None: never."""
         if self.paused or self.is_full:
             return None
-        times = [self.pace.due if self.pace else None, self.health.opens_at]
+        times = [self.pace.due if self.pace else None, self.health.opens_at, self.own.opens_at]
         return max((time for time in times if time is not None), default=None)
 
     def enter(self) -> bool:
@@ -80,6 +80,7 @@ class Gate:
             self.paused
             or not self.health.admits(now)
             or (self.pace is not None and now < self.pace.due)
+            or (self.own.opens_at is not None and now < self.own.opens_at)
         ):
             return False
         if self.health.begun(now):

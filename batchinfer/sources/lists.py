@@ -36,6 +36,14 @@ _ADVICE: Final = {
 }
 
 
+def unprefixed(spec: str) -> tuple[str, str]:
+    """What stands before the path in a spec, and the path."""
+    for prefix in (FILES_FROM, AS_FILE):
+        if spec.startswith(prefix) and not os.path.lexists(spec):
+            return prefix, spec.removeprefix(prefix)
+    return "", spec
+
+
 def question(spec: str) -> str | None:
     """What is asked about an only source of this name; None: it is clear what it is."""
     spec = spelled_on_disk(spec)

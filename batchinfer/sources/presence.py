@@ -19,6 +19,7 @@ from typing import Final
 
 from batchinfer.sources import patterns
 from batchinfer.sources.files import printable
+from batchinfer.sources.lists import unprefixed
 from batchinfer.sources.manifest import manifest_format
 
 FEW: Final = 3
@@ -86,7 +87,7 @@ class SourcePresence:
 
 def root_of(spec: str) -> str | None:
     """The folder that a spec names, absolute; None for a list, a single file, standard input."""
-    if spec == "-" or "/./" in spec:
+    if spec == "-" or "/./" in spec or unprefixed(spec)[0]:
         return None
     if not os.path.lexists(spec):
         if patterns.has_magic(spec):

@@ -170,6 +170,7 @@ class World:
         submitted = terms.pop("submitted_limit", None)
         health = Health(terms.pop("health", Condition.WARM))
         watcher = terms.pop("watcher", None)
+        source_away = terms.pop("source_away", None)
         terms.setdefault("policy", RetryPolicy(max_attempts=3))
         return Engine(
             store=self.store,
@@ -182,6 +183,7 @@ class World:
             collects=collects,
             terms=Terms(**terms),
             rhythm=Rhythm(shortest=1.0, longest=10.0),
+            source_away=source_away,
             clock=now,
             chance=lambda: chance,
         )

@@ -7,7 +7,8 @@ Rules:
 * Only its owner may use it (mode 0600), from before the first connection on.
 * A connection brings one line, gets one line, and is closed. Nobody holds it for long: whoever says
   nothing in time, or too much, is refused like whoever says nonsense.
-* The run needs no socket: where there can be none, a notice says so and the run goes on.
+* The run needs no socket: where there can be none, a notice says so and the run goes on. Whatever
+  goes wrong with a connection stays with it (no open file to be had, a client that leaves).
 """
 
 from __future__ import annotations
@@ -81,12 +82,12 @@ async def _listener(run: Path, observer: Observer) -> SocketListener | None:
 async def _serve(listener: SocketListener, answer: Callable[[bytes], bytes]) -> None:
     async def serve(connection: SocketStream) -> None:
         # Whoever leaves early misses the answer; that is all.
-        with suppress(anyio.BrokenResourceError, OSError), anyio.move_on_after(2 * PATIENCE):
+        with suppress(Exception), anyio.move_on_after(2 * PATIENCE):
             async with connection:
                 await connection.send(answer(await _asked(connection)))
 
     while True:
-        with suppress(anyio.BrokenResourceError, OSError):
+        with suppress(Exception):  # a group, when several went wrong at once
             await listener.serve(serve)
         await anyio.sleep(_BREATH)
 
