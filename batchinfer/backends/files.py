@@ -258,11 +258,8 @@ def _unfit(file: InputFile, now: os.stat_result, limit: int) -> Failure | None:
     return None
 
 
-_SETTLE = (
-    "`batchinfer retry RUN --code file_changed` takes it as it is then; results of other files are "
-    "kept"
-)
-_REMOVE = "Repair it and `batchinfer retry RUN`, or leave it out"
+_SETTLE = "Retry it to send it as it is then; results of other files are kept"
+_REMOVE = "Repair it, then retry it; or leave it out"
 
 
 def _hung(file: InputFile, seconds: float) -> Failure:
@@ -277,7 +274,9 @@ def _hung(file: InputFile, seconds: float) -> Failure:
 
 def _unreadable(file: InputFile, error: OSError) -> Failure:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return _failure("file_missing", file, "it is not there", _REMOVE)
+        return _failure(
+            "file_missing", file, "file not found", "Put it back, then retry it; or leave it out"
+        )
     kind = Kind.TRANSIENT if error.errno in _PASSING else Kind.PERMANENT
     what = f"it cannot be read ({error.strerror or type(error).__name__})"
     return _failure("file_unreadable", file, what, _REMOVE, kind)

@@ -55,7 +55,7 @@ def detached(sources: Sequence[str] = (), *, quiet: bool = False) -> int | None:
         run = json.loads(line)["run"]
         say(
             f"The run goes on by itself. Watch it: {command('status', run, '--follow')}",
-            f"Steer it: {command('ctl', run, 'pause')} (or resume, concurrency N, rate N/s, stop)",
+            f"Steer it: {command('ctl', run, 'pause')}   # or resume, concurrency N, rate R, stop",
         )
     return 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,8 +14,20 @@ from batchinfer.local.connection import Connection
 from batchinfer.local.options import DEEPAAS_VERSIONS, IMITATED, Fault, Options
 from batchinfer.local.service import serve
 
-_RATE = click.FloatRange(0, 1)
-_SECONDS = click.FloatRange(0)
+
+class _FiniteRange(click.FloatRange):
+    """As click's own, without nan and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+_RATE = _FiniteRange(0, 1)
+_SECONDS = _FiniteRange(0)
 
 
 class _SlowType(click.ParamType[tuple[float, float]]):
@@ -26,8 +40,10 @@ class _SlowType(click.ParamType[tuple[float, float]]):
     ) -> tuple[float, float]:
         """Read both numbers."""
         try:
-            rate, seconds = value.split(":")
-            return float(rate), float(seconds)
+            rate, seconds = map(float, value.split(":"))
+            if 0 <= rate <= 1 and 0 <= seconds < math.inf:
+                return rate, seconds
+            raise ValueError
         except ValueError:
             self.fail(f"{value!r} is not P:SECONDS, such as 0.05:30", param, ctx)
 
@@ -62,7 +78,7 @@ class _Refused(click.ClickException):
 )
 @click.option("--threads", is_flag=True, help="Predict in threads, not in processes: quicker.")
 @click.option("--name", default="local", help="Of the service and of its bucket.")
-@click.option("--port", default=0, help="Default: any free one.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Default: any free one.")
 @click.option("--token", envvar="BATCHINFER_LOCAL_TOKEN", help="64 hex digits; default: random.")
 @click.option(
     "--auth-key",
@@ -152,7 +168,10 @@ def local(
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, from its first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"--config-out: {path} cannot be written: {error.strerror}.") from error
