@@ -61,19 +61,17 @@ def go(job: api.Job, voice: Voice, again: str, advice: Advice, *, estimating: bo
             _tell_program(error)
         if attendant.has_started or voice.as_json:
             _close(display, job.run, began, error.exit_code)
-        if isinstance(error, RunAborted) and attendant.has_started:
-            raise _with(error, f"Everything recorded is kept. Go on with: {again}") from None
-        raise
+        raise _with(error, attendant, again) from None
     if summary is None:
         there = _close(display, job.run, began, api.EXIT_INTERRUPTED)
         lines, code = [f"Continue with: {again}"] if there else [], api.EXIT_INTERRUPTED
     else:
         code = summary.exit_code
-        lines = [f"Continue with: {again}"]
-        if code != api.EXIT_INTERRUPTED:
-            lines = [*_nothing_sent(job, summary, attendant), *advice(summary)]
-        if estimating and code != api.EXIT_INTERRUPTED:
-            lines = [*_estimated(job.run, at, attendant, display, voice), *lines]
+        if code == api.EXIT_INTERRUPTED:
+            lines = [f"Continue with: {again}"]
+        else:
+            estimate = _estimated(job.run, at, attendant, display, voice) if estimating else []
+            lines = [*estimate, *_nothing_sent(job, summary, attendant), *advice(summary)]
         display.close(summary)
     if not voice.quiet:
         say(*lines)
@@ -219,8 +217,11 @@ def _estimate(found: api.Extrapolated) -> Iterator[str]:
         yield f"It would take {between(found.left)} for {rest} (likely {likely})."
 
 
-def _with(error: RunAborted, advice: str) -> RunAborted:
-    return RunAborted(error.code, f"{error}\n{advice}")
+def _with(error: BatchInferError, attendant: Attendant, again: str) -> BatchInferError:
+    """The error, with what to do next where the run goes on."""
+    if not isinstance(error, RunAborted) or not attendant.has_started:
+        return error
+    return RunAborted(error.code, f"{error}\nEverything recorded is kept. Go on with: {again}")
 
 
 def _keys(run: Path) -> KeyOf:
