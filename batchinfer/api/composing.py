@@ -205,7 +205,7 @@ def _take(items: Iterable[Item], size: int) -> list[Item]:
 
 def _made(run: Path, config: Config, mode: Mode, source: Sources | None) -> RunInfo:
     if source is None:
-        raise StoreError(f"{run} holds no run yet. Start one: batchinfer run SOURCE -o {run}")
+        raise StoreError(f"{run} holds no run yet: start one with `batchinfer run`.")
     return RunInfo(
         id=new_run_id(secrets.token_bytes(16)),
         created_at=time.time(),

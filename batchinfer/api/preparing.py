@@ -35,6 +35,8 @@ AHEAD_ITEMS, AHEAD_SECONDS = 5_000, 1.0
 def known(run: Path) -> RunInfo | None:
     """What is known of the run in a directory; None when there is none yet. Raises StoreError."""
     if not (run / DATABASE).exists():
+        if run.exists() and not run.is_dir():
+            raise ConfigError(f"{run} is a file, not a folder. Name another run directory with -o.")
         if run.is_dir() and not all(_is_ours(entry) for entry in run.iterdir()):
             raise StoreError(
                 f"{run} is not empty and holds no run. Name another run directory with -o."
@@ -46,6 +48,8 @@ def known(run: Path) -> RunInfo | None:
 
 def must_be_known(run: Path) -> None:
     """Raises StoreError when there is no run to go on with."""
+    if run.exists() and not run.is_dir():
+        raise StoreError(f"{run} is a file, not a run directory.")
     if not (run / DATABASE).exists():
         raise StoreError(f"{run} holds no run (there is no {DATABASE} in it).")
 
@@ -88,10 +92,7 @@ def checked(job: Job, info: RunInfo | None) -> tuple[Config, Resolved]:
     resolved = resolve(config, job.env)
     proxy_before(resolved.access.endpoint)  # said now if it is none
     if job.half is not Half.BOTH and resolved.mode is Mode.SYNC:
-        raise ConfigError(
-            f"{job.half} is a half of async mode, but this run is in sync mode. Use --mode async "
-            "with the [bucket] of your service, or `batchinfer run`."
-        )
+        raise ConfigError(f"{job.run} is a sync run; {job.half} is for async runs.")
     if info is not None and not job.force:
         _refuse_differences(job.run, info, config)
     return config, resolved
@@ -177,6 +178,6 @@ def _is_ours(entry: Path) -> bool:
 def _refuse_differences(run: Path, info: RunInfo, config: Config) -> None:
     if found := differences(info.config, config.unexpanded()):
         raise RunMismatch(
-            f"The run in {run} was made otherwise: {'; '.join(found)}. Results of both would be "
-            "mixed. Use another run directory (-o), or --force to go on all the same."
+            f"{run}: this run was started with {'; '.join(found)}. Use a new folder (-o NAME), so "
+            "that results are not mixed; or --force, to send what is left like that."
         )

@@ -279,16 +279,13 @@ def _unfit(file: InputFile, now: os.stat_result, limit: int) -> Failure | None:
     return None
 
 
-_SETTLE = (
-    "`batchinfer retry RUN --code file_changed` takes it as it is then; results of other files are "
-    "kept"
-)
+_SETTLE = "Retry it to send it as it is then; results of other files are kept"
 _HELD = "it holds a secret of the configuration (not shown), and was not sent"
 _KEEP_OUT = (
     "Move it out of the source, or leave it out with --exclude; if it was ever shared, have the "
     "secret renewed"
 )
-_REMOVE = "Repair it and `batchinfer retry RUN`, or leave it out"
+_REMOVE = "Repair it, then retry it; or leave it out"
 
 
 def _hung(file: InputFile, seconds: float) -> Failure:
@@ -306,7 +303,8 @@ def _unreadable(file: InputFile, error: OSError) -> Failure:
     if short := shortage(error):
         return short
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return _failure("file_missing", file, "it is not there", _REMOVE, shared=True)
+        advice = "Put it back, then retry it; or leave it out"
+        return _failure("file_missing", file, "file not found", advice, shared=True)
     kind = Kind.TRANSIENT if error.errno in _PASSING else Kind.PERMANENT
     what = f"it cannot be read ({error.strerror or type(error).__name__})"
     return _failure("file_unreadable", file, what, _REMOVE, kind, shared=True)

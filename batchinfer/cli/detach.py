@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -36,16 +36,14 @@ def detached(sources: Sequence[str] = (), *, quiet: bool = False) -> int | None:
     Raises ConfigError for what cannot be done without a terminal, BatchInferError when the process
     is killed before it was under way.
     """
-    if _PIPE in os.environ:
+    if is_detached():
         return None
-    if sys.platform == "win32":
-        raise ConfigError("--detach needs a system with Unix processes.")
     if reads_standard_input(sources):
         raise ConfigError(
             "--detach cannot read standard input, which ends with this terminal. Write the "
             "manifest to a file, and name that."
         )
-    process, line = _started()
+    process, line = start_detached()
     if not line:
         code = process.wait()
         if code < 0:
@@ -56,13 +54,23 @@ def detached(sources: Sequence[str] = (), *, quiet: bool = False) -> int | None:
         run = json.loads(line)["run"]
         say(
             f"The run goes on by itself. Watch it: {command('status', run, '--follow')}",
-            f"Steer it: {command('ctl', run, 'pause')} (or resume, concurrency N, rate N/s, stop)",
+            f"Steer it: {command('ctl', run, 'pause')}   # or resume, concurrency N, rate R, stop",
         )
     return 0
 
 
-def _started() -> tuple[subprocess.Popen[bytes], str]:
-    """The other process, and what it said when it was under way: nothing, if it ended before."""
+def is_detached() -> bool:
+    """Whether this is the other process already."""
+    return _PIPE in os.environ
+
+
+def start_detached() -> tuple[subprocess.Popen[bytes], str]:
+    """The other process, and what it said when it was under way: nothing, if it ended before.
+
+    Raises ConfigError where that cannot be done.
+    """
+    if sys.platform == "win32":
+        raise ConfigError("--detach needs a system with Unix processes.")
     mine, theirs = os.pipe()
     with os.fdopen(mine, encoding="utf-8") as pipe:
         process = subprocess.Popen(  # noqa: S603 - our own command line
@@ -95,21 +103,35 @@ class Pipe:
             log = os.open(run / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
             raise StoreError(f"{run / LOG} cannot be written: {error}") from error
-        for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
-            stream.flush()
-            os.dup2(log, descriptor)
-        os.close(log)
+        _redirect(log)
         say(f"{moment(time.time())}: process {os.getpid()} is at work")
         socket = run / SOCKET
-        told = {
-            "event": "started",
-            "run": str(run),
-            "pid": os.getpid(),
-            "log": str(run / LOG),
-            "control": str(socket) if socket.exists() else None,
-        }
+        self._send(
+            {
+                "event": "started",
+                "run": str(run),
+                "pid": os.getpid(),
+                "log": str(run / LOG),
+                "control": str(socket) if socket.exists() else None,
+            }
+        )
+
+    def announce(self, message: Mapping[str, object]) -> None:
+        """Say so in words of the caller, and from now on nothing to anybody."""
+        _redirect(os.open(os.devnull, os.O_RDWR))
+        self._send(message)
+
+    def _send(self, message: Mapping[str, object]) -> None:
         with suppress(OSError), os.fdopen(self._descriptor, "w", encoding="utf-8") as pipe:
-            pipe.write(json.dumps(told) + "\n")  # nobody waits any more: the run goes on
+            pipe.write(json.dumps(message) + "\n")  # nobody waits any more: the run goes on
+
+
+def _redirect(to: int) -> None:
+    """From now on, stdout and stderr go there; closes the descriptor."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        stream.flush()
+        os.dup2(to, descriptor)
+    os.close(to)
 
 
 def pipe() -> Pipe | None:

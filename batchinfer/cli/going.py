@@ -21,12 +21,13 @@ from batchinfer.api.preparing import configured, known
 from batchinfer.cli.detach import pipe
 from batchinfer.cli.options import Voice
 from batchinfer.cli.signals import Attendant, attended, leave
-from batchinfer.cli.talk import command, number, say, spelled
+from batchinfer.cli.talk import command, number, say, spelled, unused
 from batchinfer.config import DEFAULT_FILE, Resolved, resolve, stored_file
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import BatchInferError, ConfigError, RunAborted, StoreError
 from batchinfer.progress import Display, KeyOf, between, choose, duration
 from batchinfer.progress.text import codes
+from batchinfer.shell import quote
 from batchinfer.store.reader import RunReader
 
 Advice: TypeAlias = Callable[[api.Summary], list[str]]
@@ -60,18 +61,17 @@ def go(job: api.Job, voice: Voice, again: str, advice: Advice, *, estimating: bo
             _tell_program(error)
         if attendant.has_started or voice.as_json:
             _close(display, job.run, began, error.exit_code)
-        if isinstance(error, RunAborted) and attendant.has_started:
-            raise _with(error, f"Everything recorded is kept. Go on with: {again}") from None
-        raise
+        raise _with(error, attendant, again) from None
     if summary is None:
         there = _close(display, job.run, began, api.EXIT_INTERRUPTED)
         lines, code = [f"Continue with: {again}"] if there else [], api.EXIT_INTERRUPTED
     else:
         code = summary.exit_code
-        lines = [f"Continue with: {again}"] if code == api.EXIT_INTERRUPTED else advice(summary)
-        if estimating and attendant.progress is not None and code != api.EXIT_INTERRUPTED:
-            found = api.extrapolated(job.run, at, attendant.progress)
-            lines = [*_estimated(found, display, voice), *lines]
+        if code == api.EXIT_INTERRUPTED:
+            lines = [f"Continue with: {again}"]
+        else:
+            estimate = _estimated(job.run, at, attendant, display, voice) if estimating else []
+            lines = [*estimate, *_nothing_sent(job, summary, attendant), *advice(summary)]
         display.close(summary)
     if not voice.quiet:
         say(*lines)
@@ -126,8 +126,23 @@ def looks_at(summary: api.Summary) -> list[str]:
         lines.append(f"Why items failed: {command('status', run)}")
     if counts.finished:
         lines.append(f"A page to look at: {command('report', run)}")
-        lines.append(f"Results: {command('export', run, '-o', 'results.csv')}")
+        lines.append(f"Results: {command('export', run, '-o', unused('results.csv'))}")
     return lines
+
+
+def _nothing_sent(job: api.Job, summary: api.Summary, attendant: Attendant) -> Iterator[str]:
+    """What a person should know of a process that sent nothing, if it did not."""
+    counts = summary.counts
+    is_done = job.half is not api.Half.COLLECT and not (counts.pending or counts.submitted)
+    if attendant.has_recorded or not is_done:
+        return
+    yield "Nothing was sent: all items have an outcome already."
+    if job.force:
+        folder = unused(str(job.run))
+        yield (
+            "--force does not predict them again. For predictions with other parameters, use a "
+            f"new folder: -o {quote(folder)}"
+        )
 
 
 def exit_with(code: int) -> None:
@@ -144,7 +159,7 @@ def waiting_to_be_submitted(summary: api.Summary) -> str:
 def must_be_run(run: Path) -> None:
     """Raises StoreError when there is no run in the directory."""
     if known(run) is None:
-        raise StoreError(f"{run} holds no run. Start one: {command('run', 'SOURCE', '-o', run)}")
+        raise StoreError(f"{run} holds no run: start one with `batchinfer run`.")
 
 
 def _suffices(job: api.Job) -> bool:
@@ -174,8 +189,13 @@ def _tell(**line: Json) -> None:
         click.echo(json.dumps(line))
 
 
-def _estimated(found: api.Extrapolated, display: Display, voice: Voice) -> list[str]:
+def _estimated(
+    run: Path, since: float, attendant: Attendant, display: Display, voice: Voice
+) -> list[str]:
     """What a person wants to know before the rest is sent; a program is told at once."""
+    if attendant.progress is None:
+        return []
+    found = api.extrapolated(run, since, attendant.progress)
     display.leave()
     if voice.as_json:
         _tell(event="estimate", **found.as_json())
@@ -197,8 +217,11 @@ def _estimate(found: api.Extrapolated) -> Iterator[str]:
         yield f"It would take {between(found.left)} for {rest} (likely {likely})."
 
 
-def _with(error: RunAborted, advice: str) -> RunAborted:
-    return RunAborted(error.code, f"{error}\n{advice}")
+def _with(error: BatchInferError, attendant: Attendant, again: str) -> BatchInferError:
+    """The error, with what to do next where the run goes on."""
+    if not isinstance(error, RunAborted) or not attendant.has_started:
+        return error
+    return RunAborted(error.code, f"{error}\nEverything recorded is kept. Go on with: {again}")
 
 
 def _keys(run: Path) -> KeyOf:

@@ -75,7 +75,8 @@ def _init_from(file: Path, source: str, *, env_only: bool) -> None:
         say("It takes its secrets from the environment, or from a file beside it:")
         say(*(spelled(f"  {name}=... in {env}") for name in found.secrets))
     else:
-        say(spelled(f"Its secrets are in {env}, which only you can read. Commands read it too."))
+        secrets = f"Its secrets are in {env}: only you can read it"
+        say(spelled(f"{secrets}, and batchinfer reads it by itself."))
     say("Next, see whether all is well:", f"  {command('check', *_named(file))}")
     if not found.verify and "bucket" in found.tables():
         say("note: it says verify = false for the bucket: its certificate is not checked.")

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
+from batchinfer.cli.detach import is_detached, pipe, start_detached
+from batchinfer.cli.options import examples
+from batchinfer.cli.talk import say, tell
 from batchinfer.errors import ConfigError
 from batchinfer.local.connection import Connection
 from batchinfer.local.options import DEEPAAS_VERSIONS, IMITATED, Fault, Options
+from batchinfer.local.photographs import collect
 from batchinfer.local.service import serve
 
-_RATE = click.FloatRange(0, 1)
-_SECONDS = click.FloatRange(0)
+
+class _FiniteRange(click.FloatRange):
+    """As click's own, without nan and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+_RATE = _FiniteRange(0, 1)
+_SECONDS = _FiniteRange(0)
 
 
 class _SlowType(click.ParamType[tuple[float, float]]):
@@ -26,10 +45,12 @@ class _SlowType(click.ParamType[tuple[float, float]]):
     ) -> tuple[float, float]:
         """Read both numbers."""
         try:
-            rate, seconds = value.split(":")
-            return float(rate), float(seconds)
+            rate, seconds = map(float, value.split(":"))
         except ValueError:
+            rate = seconds = math.nan
+        if not (0 <= rate <= 1 and 0 <= seconds < math.inf):
             self.fail(f"{value!r} is not P:SECONDS, such as 0.05:30", param, ctx)
+        return rate, seconds
 
 
 class _FaultType(click.ParamType[Fault]):
@@ -42,9 +63,12 @@ class _FaultType(click.ParamType[Fault]):
     ) -> Fault:
         """Read a status and a share."""
         try:
-            return Fault.parse(value)
+            fault = Fault.parse(value)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
+        if not 0 <= fault.rate <= 1:
+            self.fail(f"{value!r}: a rate is a share between 0 and 1", param, ctx)
+        return fault
 
 
 class _Refused(click.ClickException):
@@ -52,7 +76,10 @@ class _Refused(click.ClickException):
 
 
 @click.command(
-    epilog="Example: batchinfer local --model faces --config-out local.toml",
+    epilog=examples(
+        "batchinfer local --model faces --config-out local.toml",
+        "batchinfer local --model faces --photographs photos --config-out demo.toml --detach",
+    ),
 )
 @click.option("--model", default="echo", help="module:function, or one of: echo, faces.")
 @click.option(
@@ -62,7 +89,7 @@ class _Refused(click.ClickException):
 )
 @click.option("--threads", is_flag=True, help="Predict in threads, not in processes: quicker.")
 @click.option("--name", default="local", help="Of the service and of its bucket.")
-@click.option("--port", default=0, help="Default: any free one.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Default: any free one.")
 @click.option("--token", envvar="BATCHINFER_LOCAL_TOKEN", help="64 hex digits; default: random.")
 @click.option(
     "--auth-key",
@@ -102,6 +129,15 @@ class _Refused(click.ClickException):
 @click.option("--seed", type=int, help="Of all chances.")
 @click.option("--journal", type=click.Path(path_type=Path), help="One line for each prediction.")
 @click.option("--config-out", type=click.Path(path_type=Path), help="Write the config here too.")
+@click.option(
+    "--photographs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write some photographs to DIR, to send.",
+)
+@click.option(
+    "--detach", is_flag=True, help="Serve in the background; ends as soon as it is ready."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print where it is as one line of JSON.")
 def local(
     *,
@@ -111,6 +147,8 @@ def local(
     deepaas_venv: Path | None,
     deepaas_format: str | None,
     config_out: Path | None,
+    photographs: Path | None,
+    detach: bool,
     as_json: bool,
     data: Path | None,
     journal: Path | None,
@@ -123,6 +161,12 @@ def local(
     """
     if deepaas_venv is not None and deepaas_format is not None:
         raise click.UsageError("a real DEEPaaS (--deepaas) has a format of its own.")
+    if detach and (code := _detached(config_out, as_json=as_json)) is not None:
+        raise click.exceptions.Exit(code)
+    waits = pipe()
+    _check_places(data, journal)
+    if photographs is not None:
+        _write_photographs(photographs)
     secrets: dict[str, str] = {} if token is None else {"token": token}
     if auth_key is not None:
         secrets["access_key"], _, secrets["secret_key"] = auth_key.partition(",")
@@ -130,9 +174,12 @@ def local(
     def announce(connection: Connection) -> None:
         if config_out is not None:
             _write_private(config_out, connection.to_toml())
-            click.echo(f"config: {config_out}", err=True)
-        click.echo(connection.to_json() if as_json else connection.to_toml())
-        click.echo("ready; end it with Ctrl-C", err=True)
+            say(f"config: {config_out}")
+        if waits is not None:
+            waits.announce({"pid": os.getpid(), **json.loads(connection.to_json())})
+            return
+        tell(connection.to_json() if as_json else connection.to_toml())
+        say("ready; end it with Ctrl-C")
 
     try:
         options = Options(
@@ -150,9 +197,51 @@ def local(
         raise _Refused(str(error)) from error
 
 
+def _detached(config_out: Path | None, *, as_json: bool) -> int | None:
+    """Start the service in the background and see it ready; the exit code. None: this is it."""
+    if is_detached():
+        return None
+    process, line = start_detached()
+    if not line:
+        return process.wait()
+    if as_json:
+        tell(line)
+    elif config_out is None:
+        tell(Connection.from_json(line).to_toml())
+    say(f"ready; stop it: kill {process.pid}")
+    return 0
+
+
+def _check_places(data: Path | None, journal: Path | None) -> None:
+    """Raises ConfigError when the service could not write there."""
+    option, path = "--data", data
+    try:
+        if data is not None:
+            data.mkdir(parents=True, exist_ok=True)
+        option, path = "--journal", journal
+        if journal is not None:
+            journal.open("ab").close()
+    except OSError as error:
+        raise ConfigError(f"{option}: {path} cannot be written: {error.strerror}.") from error
+
+
+def _write_photographs(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        say(f"{folder} is not empty, and is left as it is.")
+        return
+    try:
+        count = collect(folder)
+    except OSError as error:
+        raise ConfigError(f"--photographs: {folder}: {error.strerror}.") from error
+    say(f"{count} photographs, and 3 files that are none, are written to {folder}.")
+
+
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, from its first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"--config-out: {path} cannot be written: {error.strerror}.") from error

@@ -271,6 +271,11 @@ def again(config: Path | None, env_file: object = None, *, clean: bool) -> list[
     return [*named, *(("--clean",) if clean else ())]
 
 
+def key_argument(key: str) -> tuple[str, ...]:
+    """A key as the last argument of a command line."""
+    return ("--", key) if key.startswith("-") else (key,)
+
+
 def default_run(source: str) -> Path:
     """The run directory of a source when none was named: here, after the source."""
     source = source.removeprefix(FILES_FROM).removeprefix(AS_FILE)

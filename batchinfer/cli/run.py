@@ -97,7 +97,7 @@ def run(
     if detach and (code := detached(source, quiet=quiet)) is not None:
         exit_with(code)
     job = api.Job(
-        run=run_ or _named(source[0], voice),
+        run=run_ or _named(source[0], Voice(quiet=True) if dry_run else voice),
         sources=source,
         config=config,
         flags=options.flags(settings, params),
@@ -113,9 +113,9 @@ def run(
         found = preview(ready(job, voice)[0])
         if curl and not as_json:
             tell(found.curl or "# No item could be sent.")
-            return
-        tell(*([json.dumps(found.as_json())] if as_json else _lines(found)))
-        return
+        else:
+            tell(*([json.dumps(found.as_json())] if as_json else _lines(found)))
+        exit_with(api.EXIT_FAILED if found.payload is None else api.EXIT_OK)
     again = command("resume", job.run, *options.again(config, settings["env_file"], clean=clean))
     exit_with(go(job, voice, again, results_of, estimating=estimate is not None))
 
@@ -123,7 +123,7 @@ def run(
 def _named(source: str, voice: Voice) -> Path:
     path = options.default_run(source)
     if not voice.quiet:
-        say(f"Run directory: {path} (another one: -o)")
+        say(f"Results go to {spelled(str(path))} (choose another with -o)")
     return path
 
 

@@ -76,7 +76,7 @@ def _lines(detail: api.Detail, prediction: Json) -> Iterator[str]:
         yield from _attempt(attempt)
     for sent in detail.inputs:
         told = f"{number(sent.size, 'byte')}, sha256 {printable(sent.sha256)}"
-        yield f"sent as {printable(sent.param)}: {told}"
+        yield f'input "{printable(sent.param)}": {told}'
     if detail.retry_at is not None:
         yield f"not tried again before {moment(detail.retry_at)}"
     if result.media_type is not None:

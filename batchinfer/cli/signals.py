@@ -20,7 +20,7 @@ from anyio.abc import TaskStatus
 
 from batchinfer import api
 from batchinfer.engine import Engine
-from batchinfer.ports import Notice, Observer, Progress
+from batchinfer.ports import Event, Notice, Observer, Progress, Recorded
 from batchinfer.progress import duration
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
@@ -30,7 +30,7 @@ class Attendant:
     """Knows what a signal means right now."""
 
     def __init__(self, observer: Observer, under_way: Callable[[], None] | None = None) -> None:
-        self.observer = observer
+        self.observer = _Noting(observer)
         self.progress: Progress | None = None
         """Where the engine left the run; None while it has not."""
         self.patience: float | None = None
@@ -57,6 +57,11 @@ class Attendant:
         """Whether the engine was there: before, nothing was shown and nothing sent."""
         return self._engine is not None
 
+    @property
+    def has_recorded(self) -> bool:
+        """Whether anything came of this go: an attempt was made, an output was found."""
+        return self.observer.has_recorded
+
     def signalled(self, number: int = signal.SIGINT) -> None:
         """A signal has come."""
         if number == _HANGUP and self._count:
@@ -73,14 +78,25 @@ class Attendant:
                 self._say(_stopping(engine.stop(), self.patience))
             case Engine() as engine, 2:
                 engine.cancel()
-                self._say(
-                    "Cancelled what was in flight: it is not counted, and will be sent again."
-                )
+                self._say("Cancelled the running calls: they will be sent again.")
             case _:
                 pass
 
     def _say(self, message: str) -> None:
         self.observer.notify(Notice("stopping", message))
+
+
+class _Noting:
+    """Passes events on, and remembers whether an attempt was among them."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self.has_recorded = False
+
+    def notify(self, event: Event) -> None:
+        """See `Observer`."""
+        self.has_recorded |= isinstance(event, Recorded) and bool(event.records)
+        self._observer.notify(event)
 
 
 async def attended(job: api.Job, attendant: Attendant) -> api.Summary | None:
@@ -113,11 +129,11 @@ def leave() -> NoReturn:
 
 def _stopping(in_flight: int, patience: float | None) -> str:
     if in_flight == 0:
-        return "Stopping: nothing is in flight."
-    what = "1 attempt in flight is" if in_flight == 1 else f"{in_flight} attempts in flight are"
+        return "Stopping: no call is running."
+    calls = "1 running call" if in_flight == 1 else f"{in_flight} running calls"
     limit = f" (up to {duration(patience)})" if patience is not None else ""
     them = "it" if in_flight == 1 else "them"
-    return f"Stopping: {what} being finished{limit}; press Ctrl-C again to cancel {them}."
+    return f"Stopping: waiting for {calls}{limit}. Press Ctrl-C again to cancel {them}."
 
 
 def _signals() -> tuple[signal.Signals, ...]:

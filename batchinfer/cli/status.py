@@ -14,7 +14,7 @@ import click
 from batchinfer import api
 from batchinfer.api.control import progress_of
 from batchinfer.cli import options
-from batchinfer.cli.talk import command, moment, spelled, tell
+from batchinfer.cli.talk import command, moment, spelled, tell, unused
 from batchinfer.ports import Back, Event, Progress, Recorded, Waiting
 from batchinfer.progress import between, choose, duration, printable, rate
 from batchinfer.progress.text import adjusted, going, shortened
@@ -114,7 +114,7 @@ def _times(now: api.Status) -> Iterator[str]:
         ago = duration(time.time() - now.finished_at)
         yield f"last outcome  {moment(now.finished_at)} ({ago} ago)"
     if now.rate:
-        yield f"of late       {rate(now.rate)}"
+        yield f"speed         {rate(now.rate)} (last minute)"
 
 
 def _waited_for(now: api.Status) -> Iterator[str]:
@@ -155,16 +155,22 @@ def _failures(now: api.Status) -> Iterator[str]:
 
 def _next(now: api.Status, *, at_work: bool) -> Iterator[str]:
     yield "Next:"
+    yield from (f"  {line}" for line in _commands(now, at_work=at_work))
+
+
+def _commands(now: api.Status, *, at_work: bool) -> Iterator[str]:
+    """Commands to paste, each with what it is for as a shell's comment."""
     if at_work:
-        yield f"  {command('status', now.run, '--follow')}   (watch it)"
-        yield f"  {command('ctl', now.run, 'pause')}   (or resume, concurrency N, rate N/s, stop)"
+        yield f"{command('status', now.run, '--follow')}   # watch it"
+        yield f"{command('ctl', now.run, 'pause')}   # or resume, concurrency N, rate N/s, stop"
     elif now.counts.pending or now.counts.submitted or not now.complete:
-        yield f"  {command('resume', now.run)}   (go on)"
+        yield f"{command('resume', now.run)}   # go on"
     if now.failures:
         group = now.failures[0]
         if len(group.key) <= _LONG_KEY:
-            yield f"  {command('show', now.run, group.key)}   (all about one that failed)"
-        yield f"  {command('retry', now.run, '--code', group.code)}   (try those again)"
+            show = command("show", now.run, *options.key_argument(group.key))
+            yield f"{show}   # all about one that failed"
+        yield f"{command('retry', now.run, '--code', group.code)}   # try those again"
     if now.counts.finished:
-        yield f"  {command('report', now.run)}   (a page to look at)"
-        yield f"  {command('export', now.run, '-o', 'results.csv')}   (the results)"
+        yield f"{command('report', now.run)}   # a page to look at"
+        yield f"{command('export', now.run, '-o', unused('results.csv'))}   # the results"

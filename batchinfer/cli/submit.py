@@ -13,7 +13,7 @@ from batchinfer.cli import options
 from batchinfer.cli.detach import detached
 from batchinfer.cli.going import exit_with, go, must_be_run, ready, waiting_to_be_submitted
 from batchinfer.cli.options import Voice
-from batchinfer.cli.talk import command, number, say
+from batchinfer.cli.talk import command, number, say, spelled
 from batchinfer.config import Concurrency, Config
 from batchinfer.domain import Mode
 
@@ -74,7 +74,7 @@ def submit(
         exit_with(code)
     run = run_ or options.default_run(source[0])
     if run_ is None and not quiet:
-        say(f"Run directory: {run} (another one: -o)")
+        say(f"Results go to {spelled(str(run))} (choose another with -o)")
     job = api.Job(
         run=run,
         sources=source,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 
 import click
 
 from batchinfer.errors import ConfigError
 from batchinfer.progress import printable
+from batchinfer.shell import command_line
 
 
 def say(*lines: str) -> None:
@@ -46,13 +47,20 @@ def spelled(text: str) -> str:
 
 def command(*words: str | Path | None) -> str:
     """A command line of ours to copy; None stands for nothing."""
-    given = [str(word) for word in words if word is not None]
-    return printable(shlex.join(["batchinfer", *given]))
+    return command_line(*words)
+
+
+def unused(name: str) -> str:
+    """A file name like this one that is not taken here: "results.csv", "results-2.csv"."""
+    path = Path(name)
+    others = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
+    return next(each for each in chain([name], others) if not Path(each).exists())
 
 
 def moment(at: float) -> str:
-    """A moment for people, in their own time zone."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A moment for people, in their own time zone, which it names: "2026-05-01 12:00:00+02:00"."""
+    local = datetime.fromtimestamp(at, UTC).astimezone()
+    return local.isoformat(sep=" ", timespec="seconds")
 
 
 def number(count: int, one: str, many: str | None = None) -> str:

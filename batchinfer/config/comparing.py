@@ -34,7 +34,13 @@ def _sentences(
     for section, key in places:
         was, is_ = _get(stored, section, key), _get(now, section, key)
         if _spelled(was) != _spelled(is_):
-            yield f"{section}.{key} was {_spelled(was)}, is {_spelled(is_)}"
+            yield _sentence(section, key, was, is_)
+
+
+def _sentence(section: str, key: str, was: object, is_: object) -> str:
+    if (section, key) == ("run", "mode"):
+        return f"mode {was}; you asked for {is_}"
+    return f"{section}.{key} {_spelled(was)}; you asked for {_spelled(is_)}"
 
 
 def _get(config: Mapping[str, Json], section: str, key: str) -> object:

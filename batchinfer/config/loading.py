@@ -137,9 +137,21 @@ def _from_file(path: Path | None) -> Iterator[_Setting]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {_why_no_toml(error, path)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is not valid TOML: it is nested too deeply") from None
     return _from_tables(tables, str(path), path.parent)
+
+
+def _why_no_toml(error: tomllib.TOMLDecodeError, path: Path) -> str:
+    what, _, place = str(error).partition(" (at ")
+    where = place.partition(",")[0].rstrip(")") or "somewhere"
+    if what == "Invalid value":
+        what = 'text needs quotes, for example mode = "sync"'
+    other = path.suffix.lower() not in {"", ".toml"}
+    hint = f" (a {path.suffix} file? Only TOML is read)" if other else ""
+    return f"is not valid TOML: {where}: {what}{hint}"
 
 
 def _from_tables(tables: Mapping[str, object], place: str, base: Path) -> Iterator[_Setting]:

@@ -179,10 +179,12 @@ class Adaptive:
         if wanted < self.value / 1.1 and not done.evident:
             self._refusals.forget()
             waiting = max(done.answers[-1].in_flight - seen, 0)
-            return self._move(wanted, now, f"about {seen:.0f} are served, {waiting:.0f} wait")
+            return self._move(
+                wanted, now, f"{_busy(seen)}, {waiting:.0f} calls queued: limit lowered"
+            )
         calm = self._refusals.are_over(now, self._usual)
         if wanted > self.value * 1.1 and done.saturated > done.samples / 2 and calm:
-            return self._move(wanted, now, f"about {seen:.0f} are served, and few wait")
+            return self._move(wanted, now, f"{_busy(seen)}, short queue: limit raised")
         return None
 
     def _seen(self, done: Round, now: float) -> float:
@@ -246,3 +248,7 @@ class Adaptive:
 
     def _within(self, wanted: float) -> int:
         return max(self._lowest, min(self._highest, round(wanted)))
+
+
+def _busy(count: float) -> str:
+    return f"{count:.0f} container{'' if round(count) == 1 else 's'} busy"

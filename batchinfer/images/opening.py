@@ -79,4 +79,4 @@ def _picture(file: BinaryIO, path: str) -> Any:
                 return picture
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # Pillow's way to say that it is another format
-    raise UnreadableError("it is no picture in a format that is known here")
+    raise UnreadableError("its image format is not supported")

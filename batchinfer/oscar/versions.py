@@ -61,8 +61,8 @@ def quirks_of(log: str) -> list[str]:
     found = _PYTHON.search(log)
     if found and _refuses_short_names(*(int(part[:9]) for part in found.groups())):
         told.append(
-            "Parameters named like an abbreviation of DEEPaaS's own options (conf, config, log, "
-            "use, w ...) cannot be sent to its Python."
+            "Parameters named conf, config, log, use or w clash with options of DEEPaaS "
+            f"{version or ''} and cannot be used.".replace("  ", " ")
         )
     return told
 

@@ -13,6 +13,11 @@ from batchinfer.progress.displays import Guarded, closing
 from batchinfer.progress.tally import Summary, Tally
 from batchinfer.progress.text import KeyOf
 
+_GAP = 2
+"""Columns between what is said before the bar and after it."""
+_BAR = 5
+"""Columns that the bar must have to be drawn."""
+
 
 class Bar:
     """One line that is drawn again and again; failures (verbose) and notices go above it."""
@@ -76,12 +81,19 @@ class Bar:
         if self._bar is None:
             self._bar = _Tqdm(self._out)
         progress, tally = self._tally.progress, self._tally
-        how = text.going(progress, tally.rate(), tally.eta(), tally.estimate())
+        before = text.done(progress)
         self._bar.show(
             done=progress.counts.finished,
             total=progress.counts.total if progress.complete else None,
-            before=text.done(progress),
-            after=", ".join(filter(None, (self._wait, how))),
+            before=before,
+            after=text.going(
+                progress,
+                tally.rate(),
+                tally.eta(),
+                tally.estimate(),
+                wait=self._wait,
+                columns=max(1, self._out.columns() - len(before) - _GAP),
+            ),
         )
 
     def _above(self, *lines: str) -> None:
@@ -116,10 +128,13 @@ class _Tqdm(tqdm):  # type: ignore[type-arg] # nothing is iterated
         return {**super().format_dict, "after": self._after}
 
     def show(self, *, done: int, total: int | None, before: str, after: str) -> None:
-        """Draw. Without a total there is no bar: a share of the unknown says nothing."""
+        """Draw. There is no bar without a total (a share of the unknown says nothing), nor where it
+        has no room.
+        """  # noqa: D205 - one thought
         self.n, self.total = done, total
         self._after = after
         self.ncols = self._stream.columns()  # the window may have been resized
-        self.bar_format = "{desc} |{bar}| {after}" if total else "{desc}  {after}"
+        room = self.ncols - len(before) - len(after) - len(" || ")
+        self.bar_format = "{desc} |{bar}| {after}" if total and room >= _BAR else "{desc}  {after}"
         self.set_description_str(before, refresh=False)
         self.refresh()

@@ -81,22 +81,40 @@ def going(
     per_second: float | None = None,
     eta: float | None = None,
     estimate: Estimate | None = None,
+    *,
+    wait: str = "",
+    columns: int | None = None,
 ) -> str:
-    """How it goes: "4.2/s, 31m to 42m left, 8/16 in flight, ~6 serving, 12 failed: timeout 12"."""
+    """How it goes: "4.2/s, 31m to 42m left, 8/16 in flight, ~6 serving, 12 failed: timeout 12".
+
+    `wait`: what is waited for, which comes first. Where there are so few `columns`, the least
+    important parts are left out; how many failed is left out last.
+    """
     counts, in_flight = progress.counts, progress.in_flight
     limit = "" if progress.limit is None else f"/{progress.limit:,}"
-    parts = [
-        "paused" if progress.paused else "" if per_second is None else rate(per_second),
-        left(eta, estimate),
+    parts = {
+        "wait": wait,
+        "rate": "paused" if progress.paused else "" if per_second is None else rate(per_second),
+        "left": left(eta, estimate),
         # The limit is of what is submitted, where anything is.
-        f"{counts.submitted:,}{limit} submitted" if counts.submitted else "",
-        f"{in_flight:,}{'' if counts.submitted else limit} in flight" if in_flight else "",
-        "" if progress.serving is None else f"~{progress.serving:.0f} serving",
-    ]
-    failed = f"{counts.failed:,} failed" if counts.failed else ""
-    if failed and progress.codes:
-        failed += f": {codes(progress.codes)}"
-    return ", ".join(part for part in (*parts, failed) if part)
+        "submitted": f"{counts.submitted:,}{limit} submitted" if counts.submitted else "",
+        "flight": f"{in_flight:,}{'' if counts.submitted else limit} in flight" * bool(in_flight),
+        "serving": "" if progress.serving is None else f"~{progress.serving:.0f} serving",
+        "failed": f"{counts.failed:,} failed" if counts.failed else "",
+        "codes": f": {codes(progress.codes)}" if counts.failed and progress.codes else "",
+    }
+    while columns is not None and len(_joined(parts)) > columns and len(parts) > 1:
+        del parts[next(name for name in _LEAST if name in parts)]
+    return _joined(parts)
+
+
+_LEAST = ("serving", "codes", "flight", "submitted", "rate", "left", "wait")
+"""Parts of a line by their worth where there is no place for all, the least first."""
+
+
+def _joined(parts: Mapping[str, str]) -> str:
+    told = [text for name, text in parts.items() if text and name != "codes"]
+    return ", ".join(told) + parts.get("codes", "")
 
 
 def left(eta: float | None, estimate: Estimate | None) -> str:

@@ -177,7 +177,7 @@ def _text(book: Book, reader: RunReader, dossier: Dossier, texts: _Texts, room: 
         meaning,
         _attempts(reader, result.key) if result.attempts > 1 else (),
         known if isinstance(known, Facts) else None,
-        show=command("show", str(book.directory), result.key)
+        show=command("show", str(book.directory), *_as_argument(result.key))
         if len(result.key) <= _LONG_KEY
         else "",
         stored=book.options.boxes == "stored",
@@ -226,3 +226,8 @@ def _between(parts: Sequence[str]) -> Iterator[str]:
 def _attempts(reader: RunReader, key: str) -> Sequence[Attempt]:
     detail = reader.item(key)
     return () if detail is None else detail.attempts
+
+
+def _as_argument(key: str) -> tuple[str, ...]:
+    """A key on a command line: one that begins like an option comes after `--`."""
+    return ("--", key) if key.startswith("-") else (key,)

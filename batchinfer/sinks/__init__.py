@@ -96,9 +96,13 @@ def format_of(path: Path | str) -> str:
             return name
     known = ", ".join(ending for each in FORMATS.values() for ending in each.extensions)
     raise ConfigError(
-        f"{printable(str(path))}: no export format goes by this extension. Name the file"
-        f" {known} (or one of these and .gz), or give the format."
+        f"{printable(str(path))}: {_unknown(ending)}: use .csv for Excel, or name a format with"
+        f" --format. Extensions that name one: {known} (also with .gz)."
     )
+
+
+def _unknown(ending: str) -> str:
+    return f"unknown extension {printable(ending)}" if ending else "it has no extension"
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(

@@ -94,7 +94,7 @@ def pictures(book: Book, left_out: LeftOut) -> Iterator[Picture]:
     for dossier, seen in items(book):
         result = dossier.result
         if isinstance(seen, Unseen):
-            left_out.add("item", "not a picture that can be read", result.key, because=seen.reason)
+            left_out.add("item", "no readable image, skipped", result.key, because=seen.reason)
         else:
             yield Picture(dossier, dossier.files[0].path, seen, book.meaning(result))
 

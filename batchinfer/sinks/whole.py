@@ -77,9 +77,12 @@ def _told(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not target.parent.exists():
+            folder = printable(str(target.parent))
+            raise ConfigError(f"The folder {folder} does not exist: create it first.") from error
         raise ConfigError(
-            f"{printable(str(target))} cannot be written: {error.strerror}. What was there before"
-            " is unchanged."
+            f"{printable(str(target))} cannot be written: {error.strerror}. An older file of this"
+            " name is unchanged."
         ) from error
 
 

@@ -15,7 +15,12 @@ ENV = {
     "MINIO_ACCESS_KEY": "me@example.eu",
     "MINIO_SECRET_KEY": "secret",
 }
-EXPECTED = {"sync.toml": Mode.SYNC, "async.toml": Mode.ASYNC, "demo.toml": Mode.SYNC}
+EXPECTED = {
+    "sync.toml": Mode.SYNC,
+    "async.toml": Mode.ASYNC,
+    "demo.toml": Mode.SYNC,
+    "demo-app.toml": Mode.SYNC,
+}
 
 
 def test_every_ready_config_is_tested():

@@ -116,7 +116,7 @@ def test_what_is_left_out_is_told_on_stderr_and_data_alone_is_on_stdout(run):
     assert undetected == (
         "Left out: 6 items, no detections in the prediction (first: 'classes.jpg')."
     )
-    assert unreadable.startswith("Left out: 2 items, not a picture that can be read (first: ")
+    assert unreadable.startswith("Left out: 2 items, no readable image, skipped (first: ")
     assert unpredicted == "Left out: 2 items, without a prediction (first: 'failed.jpg')."
     assert last == "23 annotations written to standard output"
 

@@ -153,7 +153,7 @@ def test_the_sha256_of_every_file_is_on_record_after_a_real_run(mode, service, p
     assert {row["key"]: row["sha256"] for row in bi.query(run, arrived)} == known
     key = sent[0]["key"]
     shown = batchinfer("show", run, key).stdout
-    assert f"sent as files: {len(files[key])} bytes, sha256 {known[key]}\n" in shown
+    assert f'input "files": {len(files[key])} bytes, sha256 {known[key]}\n' in shown
 
 
 def test_a_shape_that_nobody_can_guess_is_mapped(photos, tmp_path):

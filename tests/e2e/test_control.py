@@ -182,12 +182,12 @@ def test_the_service_never_sees_more_than_was_told(service, photos, toml, tmp_pa
 def test_a_rate_holds_back_and_is_taken_back(service, photos, toml, tmp_path):
     run = tmp_path / "run"
     with at_it(photos, toml, run):
-        assert tell(run, "rate", "4/s") == "at most 4.0/s begin"
+        assert tell(run, "rate", "4/s") == "at most 4 calls per second are started"
         since = time.time()
         eventually(lambda: len(beginnings(run, since)) > 5)
         began = beginnings(run, since)
         assert began[5] - began[0] > 0.5  # five times a quarter of a second, less what was late
-        assert "at most 4.0/s begin" in batchinfer("ctl", run, "status").stdout
+        assert "at most 4 calls per second are started" in batchinfer("ctl", run, "status").stdout
 
         assert tell(run, "rate", "none") == "no pace is kept"
         mark = len(service.journal())
@@ -204,7 +204,7 @@ def test_stop_ends_it_as_the_first_signal_does_and_it_goes_on_to_a_whole_export(
         assert "stopping" in tell(run, "stop")
         out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out) == (130, "")
-        assert "Told to stop" in err
+        assert "ctl: stopping" in err
         assert f"batchinfer resume {run}" in err
         counts = bi.status(run).counts
         assert AT_ONCE <= counts.succeeded < 80
@@ -227,7 +227,7 @@ def test_the_socket_is_its_owners_only_and_replaced_after_a_kill(photos, toml, t
         process.wait()
         assert (run / SOCKET).exists()
         refused = batchinfer("ctl", run, "status", code=3).stderr
-        assert f"Nobody is at work in {run}" in refused
+        assert f"{run} is not running" in refused
         assert f"batchinfer resume {run}" in refused
     with at_it(photos, toml, run) as process:
         assert told(run, "pid") == process.pid

@@ -76,8 +76,8 @@ def test_show_has_a_place_for_everything_hostile(run):
         f"  q{SPELLED} = {spelled_json(SIGNS)}",
     ]
     assert said[5:8] == [
-        f"sent as mask: 12,345 bytes, sha256 {'b' * 64}",
-        f"sent as p{SPELLED}: 1 byte, sha256 {'a' * 64}",
+        f'input "mask": 12,345 bytes, sha256 {"b" * 64}',
+        f'input "p{SPELLED}": 1 byte, sha256 {"a" * 64}',
         "prediction (application/json):",
     ]
     # Whatever it says stands behind blanks: it cannot pass for a line of ours.

@@ -39,7 +39,7 @@ async def test_paused_nothing_begins_and_what_is_in_flight_is_recorded(world):
         group.start_soon(desk.engine.run)
         await anyio.sleep(2.5)
 
-        assert desk.tell("pause") == "paused; 4 in flight finish first"
+        assert desk.tell("pause") == "paused; waiting for 4 running calls"
         await anyio.sleep(100)
         assert (len(model.began), desk.engine.progress.counts.succeeded) == (12, 12)
         assert desk.tell("pause") == "paused; nothing is in flight"
@@ -50,7 +50,7 @@ async def test_paused_nothing_begins_and_what_is_in_flight_is_recorded(world):
     assert desk.engine.progress.counts.succeeded == 20
     assert model.finished.total() == 20
     assert not world.notebook.recorded[-1].progress.paused
-    assert desk.told[0] == "Told from outside: paused; 4 in flight finish first"
+    assert desk.told[0] == "ctl: paused; waiting for 4 running calls"
 
 
 async def test_a_lower_concurrency_is_kept_as_soon_as_calls_end_and_a_higher_one_at_once(world):
@@ -60,7 +60,7 @@ async def test_a_lower_concurrency_is_kept_as_soon_as_calls_end_and_a_higher_one
         group.start_soon(desk.engine.run)
         await anyio.sleep(2.5)
 
-        assert desk.tell("concurrency", "3") == "concurrency is 3; 8 in flight finish first"
+        assert desk.tell("concurrency", "3") == "concurrency is 3; waiting for 8 running calls"
         await anyio.sleep(1)
         assert (model.in_flight, desk.engine.progress.limit) == (3, 3)
         await anyio.sleep(5)
@@ -96,12 +96,12 @@ async def test_a_rate_is_kept_until_it_is_taken_back(world):
         group.start_soon(desk.engine.run)
         await anyio.sleep(1)
 
-        assert desk.tell("rate", "2/s") == "at most 2.0/s begin"
+        assert desk.tell("rate", "2/s") == "at most 2 calls per second are started"
         assert desk.steering.status()["rate"] == 2
         before = len(model.began)
         await anyio.sleep(10)
         assert len(model.began) - before in range(19, 23)
-        assert "at most 2.0/s begin" in desk.tell("status")
+        assert "at most 2 calls per second are started" in desk.tell("status")
 
         assert desk.tell("rate", "none") == "no pace is kept"
         before = len(model.began)
@@ -117,7 +117,7 @@ async def test_stop_is_the_first_signal(world):
         group.start_soon(desk.engine.run)
         await anyio.sleep(1.5)
 
-        assert desk.tell("stop") == "stopping; 4 in flight finish first"
+        assert desk.tell("stop") == "stopping: waiting for 4 running calls"
         assert desk.steering.status()["stopping"] is True
         with pytest.raises(ConfigError, match="about to end"):
             desk.tell("resume")
@@ -126,7 +126,7 @@ async def test_stop_is_the_first_signal(world):
     assert desk.engine.stopped
     assert desk.engine.progress.counts.succeeded == len(model.began) == 8
     (notice,) = [n for n in world.notebook.of(Notice) if n.code == "stopping"][:1]
-    assert notice.message == "Told to stop. stopping; 4 in flight finish first"
+    assert notice.message == "ctl: stopping: waiting for 4 running calls"
 
 
 async def test_a_run_that_is_stopped_while_paused_ends(world):

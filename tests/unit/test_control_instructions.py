@@ -263,7 +263,7 @@ async def test_the_socket_is_private_answers_and_is_gone_at_the_end(run):
 async def test_a_stale_socket_is_of_nobody_and_is_replaced(run):
     with socket.socket(socket.AF_UNIX) as left_behind, address_in(run) as address:
         left_behind.bind(address)
-    with pytest.raises(StoreError, match="Nobody is at work"):
+    with pytest.raises(StoreError, match="is not running"):
         await there(ask, run, Simple.STATUS)
 
     notebook = Notebook()
@@ -344,7 +344,7 @@ async def test_what_ends_the_job_passes_as_it_is(run):
 
 
 async def test_a_process_without_a_socket_is_told_apart_from_nobody(run):
-    with pytest.raises(StoreError, match=f"Nobody is at work in {run}.*batchinfer resume"):
+    with pytest.raises(StoreError, match=f"{run} is not running.*batchinfer resume"):
         await there(ask, run, Simple.STATUS)
     with RunLock(run), pytest.raises(StoreError, match="cannot be told anything"):
         await there(ask, run, Simple.STATUS)

@@ -135,12 +135,12 @@ async def _leftovers(bucket: Bucket, tell: Tell, known: Collection[str]) -> None
     except (FatalError, OSError):
         return  # said already, of the listing before
     if not any(count for count, _ in counts.values()):
-        tell(_good("leftovers", "none but of runs in this directory"))
+        tell(_good("leftovers", "no objects of other runs"))
         return
     told = [f"{'' if whole else 'at least '}{n:,} in {f}" for f, (n, whole) in counts.items()]
     message = (
-        f"{' and '.join(told)}, of no run in this directory. They do no harm, but count against a "
-        "quota; `batchinfer clean RUN` deletes what a run has on record"
+        f"{' and '.join(told)}: old objects of other runs count against the bucket's quota "
+        "(see `batchinfer clean --help`)"
     )
     tell(Finding("leftovers", State.NOTE, message, Mode.ASYNC))
 
@@ -184,9 +184,9 @@ async def _offered(access: BucketAccess, tell: Tell) -> None:
         return  # said already
     tell(clock(answer.ahead, Mode.ASYNC))
     if answer.is_live:
-        tell(_good("live", "the store offers live notifications"))
+        tell(_good("live", "the store notifies of new results"))
     else:
-        message = "the store offers no live notifications: outputs are found by listing"
+        message = "results are found by polling (normal)"
         tell(Finding("live", State.NOTE, message, Mode.ASYNC))
 
 

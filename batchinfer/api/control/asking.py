@@ -12,6 +12,7 @@ from batchinfer.api.control.address import SOCKET, address_in
 from batchinfer.api.control.instructions import Instruction, Simple, line_of
 from batchinfer.api.preparing import must_be_known
 from batchinfer.errors import ConfigError, StoreError
+from batchinfer.shell import command_line
 from batchinfer.store.lock import is_held
 
 PATIENCE = 15.0
@@ -75,8 +76,8 @@ def _exchange(run: Path, line: bytes) -> Mapping[str, Any]:
 
 def _nobody(run: Path, error: Exception) -> str:
     if not is_held(run):
-        return f"Nobody is at work in {run}. Go on with the run: batchinfer resume {run}"
+        return f"{run} is not running. Go on with it: {command_line('resume', run)}"
     return (
-        f"A process is at work in {run}, but it cannot be told anything ({run / SOCKET}: {error}). "
-        "It begins or ends just now: try again. Else it has no socket: Ctrl-C or SIGTERM stops it."
+        f"{run} is running, but its process does not answer ({run / SOCKET}: {error}). If it is "
+        "just starting or ending, try again; else it has no socket: Ctrl-C or SIGTERM stops it."
     )

@@ -68,14 +68,16 @@ class Steering:
             return self._how_it_goes()
         if instruction is Simple.STOP:
             said = _stopping(engine.stop())
-            self._observer.notify(Notice("stopping", f"Told to stop. {said}"))
+            self._observer.notify(Notice("stopping", f"ctl: {said}"))
             return said
         if progress.limit is None:
-            raise ConfigError("this process only collects: it sends nothing that could be steered")
+            raise ConfigError(
+                "this process only collects outputs: it starts no calls that could be limited"
+            )
         if engine.stopped:
-            raise ConfigError(f"it is about to end. {_stopping(progress.in_flight)}")
+            raise ConfigError(f"it is {_stopping(progress.in_flight)}")
         said = self._changed(instruction)
-        self._observer.notify(Notice("told", f"Told from outside: {said}"))
+        self._observer.notify(Notice("told", f"ctl: {said}"))
         self._observer.notify(Recorded((), engine.progress))  # shows it, though nothing ends
         return said
 
@@ -91,10 +93,10 @@ class Steering:
                 return _pace(per_second)
             case Simple.PAUSE:
                 engine.paused = True
-                return f"paused; {self._in_flight() or 'nothing is in flight'}"
+                return f"paused; {self._in_flight() or 'no call is running'}"
             case Simple():
                 engine.paused = False
-                return f"going on; {_limit(engine.limit)}"
+                return f"resumed; {_limit(engine.limit)}"
 
     def status(self) -> Mapping[str, Json]:
         """How it goes, for programs (`docs/scripting.md`)."""
@@ -133,8 +135,8 @@ class Steering:
 
     def _in_flight(self) -> str:
         count = self._count()
-        what = "submitted" if self._mode is Mode.ASYNC else "in flight"
-        return f"{count:,} {what} finish{'es' * (count == 1)} first" if count else ""
+        what = "submitted item" if self._mode is Mode.ASYNC else "running call"
+        return f"waiting for {count:,} {what}{'s' * (count > 1)}" if count else ""
 
     def _how_it_goes(self) -> str:
         engine, progress = self._engine, self._engine.progress
@@ -169,13 +171,17 @@ def progress_of(status: Mapping[str, Any]) -> Progress:
 
 def _stopping(in_flight: int) -> str:
     if not in_flight:
-        return "stopping; nothing is in flight"
-    return f"stopping; {in_flight:,} in flight finish{'es' * (in_flight == 1)} first"
+        return "stopping: no call is running"
+    return f"stopping: waiting for {in_flight:,} running call{'s' * (in_flight > 1)}"
 
 
 def _limit(limit: Limit) -> str:
-    return f"concurrency is {limit.value:,}{'' if isinstance(limit, Fixed) else ', and adapts'}"
+    return f"concurrency is {limit.value:,}{'' if isinstance(limit, Fixed) else ', adaptive'}"
 
 
 def _pace(value: float | None) -> str:
-    return "no pace is kept" if value is None else f"at most {rate(value)} begin"
+    if value is None:
+        return "rate limit removed"
+    amount, _, unit = rate(value).partition("/")
+    units = {"s": "second", "min": "minute", "h": "hour"}
+    return f"at most {amount.removesuffix('.0')} calls per {units[unit]} are started"

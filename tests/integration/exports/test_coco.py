@@ -91,14 +91,14 @@ def test_nothing_is_left_out_without_a_word(hung, path):
     export(hung.book(), io.BytesIO(), "coco")
     unreadable, undetected, unpredicted = sorted(hung.notices, key=len, reverse=True)
     assert unreadable.startswith(
-        "Left out: 2 items, not a picture that can be read (first: 'broken.jpg': "
+        "Left out: 2 items, no readable image, skipped (first: 'broken.jpg': "
     )
     assert undetected == (
         "Left out: 6 items, no detections in the prediction (first: 'classes.jpg')."
     )
     assert unpredicted == "Left out: 2 items, without a prediction (first: 'failed.jpg')."
     assert json.loads(path.read_bytes())["info"]["left_out"] == {
-        "items, not a picture that can be read": 2,
+        "items, no readable image, skipped": 2,
         "items, no detections in the prediction": 6,
         "items, without a prediction": 2,
     }

@@ -187,6 +187,6 @@ def test_nothing_is_left_out_without_a_word(hung, tmp_path):
     export(hung.book(), tmp_path / "out", "fiftyone")
     assert [notice.partition(" (first")[0] for notice in hung.notices] == [
         "Left out: 4 predictions, nothing that FiftyOne has a label for",
-        "Left out: 2 items, not a picture that can be read",
+        "Left out: 2 items, no readable image, skipped",
         "Left out: 1 item, a path that JSON cannot hold",
     ]

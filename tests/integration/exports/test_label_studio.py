@@ -127,5 +127,5 @@ def test_nothing_is_left_out_without_a_word(hung, tmp_path):
     assert [notice.partition(" (first")[0] for notice in hung.notices] == [
         "Left out: 1 detection, outside the picture",
         "Left out: 4 predictions, nothing that Label Studio has a control for",
-        "Left out: 2 items, not a picture that can be read",
+        "Left out: 2 items, no readable image, skipped",
     ]

@@ -92,7 +92,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, path: str):
     (tmp_path / "file").write_bytes(b"x")
     failure = failure_of(InputFile("files", f"{tmp_path}/{path}"))
     assert (failure.code, failure.kind) == ("file_missing", Kind.PERMANENT)
-    assert "batchinfer retry RUN" in failure.message
+    assert "then retry it" in failure.message
 
 
 def test_a_path_is_shown_on_one_line_whatever_its_bytes(tmp_path: Path):
@@ -138,7 +138,7 @@ def test_a_file_that_is_not_the_one_that_was_added(tmp_path: Path):
     failure = failure_of(known)
     assert failure.code == "file_changed"
     assert "12 bytes now, and had 9" in failure.message
-    assert "batchinfer retry RUN --code file_changed" in failure.message
+    assert "Retry it to send it as it is then" in failure.message
 
     os.utime(file, ns=(1, 2))
     same_size = InputFile("files", str(file), 12, 1)

@@ -122,7 +122,7 @@ def test_what_is_no_picture_is_unseen_with_a_reason(tmp_path):
     empty.write_bytes(b"")
     postscript = tmp_path / "c.eps"
     scene().save(postscript)
-    unknown = Unseen("it is no picture in a format that is known here")
+    unknown = Unseen("its image format is not supported")
     assert [facts(str(path)) for path in (text, empty, postscript)] == [unknown] * 3
     assert facts(str(tmp_path / "gone.jpg")) == Unseen("the file is not there any more")
     assert facts(str(tmp_path)) == Unseen("it is no regular file")

@@ -217,5 +217,8 @@ async def test_runs_without_an_end(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be written"), whole_file(tmp_path / "no" / "r"):
+    with (
+        pytest.raises(ConfigError, match="does not exist: create it first"),
+        whole_file(tmp_path / "no" / "r"),
+    ):
         pass
