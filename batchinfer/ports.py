@@ -111,6 +111,14 @@ class Added:
     """Positions of the items that were in the run before."""
 
 
+class TooLarge(Exception):  # noqa: N818 - reads as a fact
+    """Records that the store cannot hold, by the positions of their items; nothing was recorded."""
+
+    def __init__(self, positions: Collection[int]) -> None:
+        super().__init__(f"too large to record: items {sorted(positions)}")
+        self.positions = frozenset(positions)
+
+
 class Store(Unfinished, Protocol):
     """Remembers the run. One writer; every verb is one transaction; returned means durable."""
 
@@ -132,7 +140,8 @@ class Store(Unfinished, Protocol):
         """Commit a pile, in order; for each record the state its item was in before.
 
         None: it came too late and changed nothing, for its item has a final outcome, or its attempt
-        is already recorded (a reply counts even then: a late output is a result).
+        is already recorded (a reply counts even then: a late output is a result). Raises TooLarge,
+        and records nothing, when replies or logs are more than it can hold.
         """
 
     async def adopt(self, placed: Sequence[Placed], at: float) -> int:

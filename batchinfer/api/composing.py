@@ -31,6 +31,8 @@ from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
 from batchinfer.retry import RetryPolicy
 from batchinfer.sources import Sources
 from batchinfer.sources.presence import SourcePresence
+from batchinfer.store.codec import PAGE_SIZE, encode
+from batchinfer.store.sessions import Session
 from batchinfer.store.sqlite import SqliteStore
 
 T = TypeVar("T")
@@ -87,7 +89,9 @@ async def opened(
             opening as store,
             _carriers(resolved, store.info.id, job.run, clean=job.clean) as (backend, watcher),
         ):
-            await store.begin(config.params)
+            session = await store.begin(config.params)
+            if session.others:
+                observer.notify(_other_params(session))
             if help_ is not None:
                 await store.keep_help(help_)
             most = calls_at_once()
@@ -115,6 +119,15 @@ def _keep_apart(job: Job, info: RunInfo, source: Sources) -> None:
         add_sources(job.run, info, source.specs)
     else:
         refuse_others(job.run, info, source.specs)
+
+
+def _other_params(session: Session) -> Notice:
+    return Notice(
+        "params_changed",
+        f"{session.others} result(s) were made with other [params] than this run sends now (for "
+        f"example {session.example}). They are kept as they are, and their params say so; for all "
+        "with the new ones, start a new run (-o).",
+    )
 
 
 async def _elsewhere(work: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
@@ -200,7 +213,14 @@ def _pages(items: Iterator[Item], source: Sources, observer: Observer, run: Path
 
 
 def _take(items: Iterable[Item], size: int) -> list[Item]:
-    return list(islice(items, size))
+    page: list[Item] = []
+    room = PAGE_SIZE
+    for item in islice(items, size):
+        page.append(item)
+        room -= len(encode(item.params)) if item.params else 0
+        if room < 0:
+            break
+    return page
 
 
 def _made(run: Path, config: Config, mode: Mode, source: Sources | None) -> RunInfo:

@@ -83,12 +83,14 @@ def book_of(
     options = options or sinks.Options()
     with RunReader(directory) as reader:
         info, told = reader.info, reader.help()
+        others = {go.number: go.params for go in reader.sessions() if go.changed}
     return sinks.Book(
         directory=directory,
         info=info,
         results=partial(_each, directory, found, lambda reader: reader.results(state)),
         dossiers=partial(_each, directory, found, lambda reader: reader.dossiers(state)),
         damaged=lambda name: found.add(name, "its bytes are not those that were recorded"),
+        others=others,
         help=told,
         options=options,
         interpret=cache(partial(interpret, directory, options.fields)),

@@ -40,7 +40,7 @@ class Status:
     finished_at: float | None
     """When the latest item got its outcome."""
     rate: float
-    """Items finished per second, over the last minute."""
+    """Items finished per second, over the last minute; of it only the time at work counts."""
     adjustments: Sequence[Adjusted] = ()
     """How the limit moved at last, oldest first."""
     waited_for: WaitedFor = field(default_factory=WaitedFor)
@@ -74,10 +74,16 @@ def status(run: str | Path) -> Status:
             sources=reader.info.sources,
             started_at=span.started_at,
             finished_at=span.finished_at,
-            rate=span.recent / RECENT,
+            rate=span.recent / _seconds_at_work(reader, now),
             adjustments=reader.adjustments(ADJUSTMENTS),
             waited_for=reader.waited_for(now),
         )
+
+
+def _seconds_at_work(reader: RunReader, now: float) -> float:
+    """Within the last minute; all of it, where the run does not know."""
+    at_work = reader.time_at_work(now - RECENT)
+    return min(at_work, RECENT) if at_work else RECENT
 
 
 def left(run: str | Path, since: float) -> Estimate | None:

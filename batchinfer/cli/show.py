@@ -67,7 +67,7 @@ def _lines(detail: api.Detail, prediction: Json) -> Iterator[str]:
     yield f"{printable(result.key)}: {result.state}"
     for file in detail.item.files:
         yield f"  {printable(file.param)} = {printable(file.path)}"
-    for name, value in detail.item.params.items():
+    for name, value in result.params.items():
         text = json.dumps(value, ensure_ascii=False, default=str)
         yield f"  {printable(name)} = {printable(text)}"
     if detail.submitted_at is not None:

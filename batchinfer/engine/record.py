@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from batchinfer.domain import Attempt, Counts, Failure, Record, State
-from batchinfer.ports import Store
+from batchinfer.ports import Store, TooLarge
 from batchinfer.retry import Finish, Retry
 
 PILE = 256
@@ -94,7 +95,11 @@ class Recorder:
         """Write the next pile that changes anything; its records that counted. None: the end."""
         counted: Sequence[Record] = ()
         while not counted and (pile := await _next_pile(self._receive)):
-            before = await self._store.record(pile)
+            try:
+                before = await self._store.record(pile)
+            except TooLarge as error:
+                pile = [cut_down(one) if one.position in error.positions else one for one in pile]
+                before = await self._store.record(pile)
             counted = [
                 self._moved(record, was)
                 for record, was in zip(pile, before, strict=True)
@@ -120,6 +125,17 @@ def record_of(position: int, attempt: Attempt, decision: Finish | Retry, now: fl
     if isinstance(decision, Finish):
         return Record(position, attempt, decision.state)
     return Record(position, attempt, State.PENDING, now + decision.delay)
+
+
+def cut_down(record: Record) -> Record:
+    """What is recorded of a reply that no store can hold: a failure of its item."""
+    outcome = Failure(
+        "reply_too_large",
+        "The reply, or its log, is larger than a run directory can hold. Let the model return less "
+        "(a file instead of text, fewer or smaller objects), then `batchinfer retry`.",
+        inputs=getattr(record.attempt.outcome, "inputs", ()),
+    )
+    return replace(record, attempt=replace(record.attempt, outcome=outcome), state=State.FAILED)
 
 
 async def _next_pile(receive: MemoryObjectReceiveStream[Record]) -> Sequence[Record]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 from zlib import crc32
 
-from batchinfer.domain import Dossier, Result, RunInfo
+from batchinfer.domain import Dossier, Json, Result, RunInfo
 from batchinfer.meaning import Fields, Meaning, Reading, read
 
 _OUTPUTS: Final = "outputs"
@@ -40,6 +40,8 @@ class Book:
     """The chosen items, in input order. From the beginning at each call."""
     dossiers: Callable[[], Iterator[Dossier]]
     """The same items, with everything known of each; slower than `results`."""
+    others: Mapping[int, Mapping[str, Json]] = field(default_factory=dict)
+    """What sessions sent that sent other parameters than the run's, by `Dossier.session`."""
     help: str | None = None
     """The model's help as the service answered it."""
     options: Options = field(default_factory=Options)

@@ -7,9 +7,10 @@ model-help.txt                 what the model takes, as its service told,
 model-parameters.json          and the same as data
 
 The whole is one action: the predictions of the items in this crate, by a service, driven by
-batchinfer, from the making of the run to the latest outcome. Inputs are described, not copied:
-their `sha256` is that of the bytes that were sent. One pass over the run writes all, so that its
-parts agree also while the run is going on.
+batchinfer, from the making of the run to the latest outcome; items that were made with other
+parameters than the run's (`--force`) have an action of their own, with these. Inputs are described,
+not copied: their `sha256` is that of the bytes that were sent. One pass over the run writes all, so
+that its parts agree also while the run is going on.
 
 Who made it, and under which licence, nobody told: that is left to be filled in, not invented.
 """
@@ -78,7 +79,7 @@ class _Tally:
 def write(book: Book, folder: Path) -> int:
     """The folder; how many items."""
     left_out = LeftOut()
-    with Parts(folder) as parts:
+    with Parts(folder, book.others) as parts:
         tally = _results(book, parts, folder, left_out)
         _model(book, parts, folder)
         with (folder / METADATA).open("xb") as file:
@@ -131,8 +132,9 @@ def _model(book: Book, parts: Parts, folder: Path) -> None:
 def _graph(book: Book, parts: Parts, tally: _Tally) -> Iterator[Iterable[bytes]]:
     """Every entity, each as pieces of JSON."""
     info = book.info
-    params = list(parameters(info))
-    given = chain(parts.ids("input"), [str(each["@id"]) for each in params])
+    apart = parts.used_apart()
+    params = {0: list(parameters(info.config.get("params")))}
+    params |= {each: list(parameters(book.others[each], each)) for each in apart}
     descriptor: Entity = {
         "@id": METADATA,
         "@type": "CreativeWork",
@@ -140,9 +142,14 @@ def _graph(book: Book, parts: Parts, tally: _Tally) -> Iterator[Iterable[bytes]]
         "about": {"@id": "./"},
     }
     yield _pieces(descriptor)
-    yield _pieces(_root(info, tally), hasPart=parts.ids())
-    yield _pieces(_action(info, tally), object=given, result=parts.ids("result"))
-    for entity in (*software(book, list(parts.ids("model"))), *params):
+    actions = iter([_name(info, session) for session in params])
+    yield _pieces(_root(info, tally), hasPart=parts.ids(), mentions=actions)
+    for session, sent in params.items():
+        inputs = parts.ids_of("input", session) if apart else parts.ids("input")
+        given = chain(inputs, [str(each["@id"]) for each in sent])
+        results = parts.ids_of("result", session) if apart else parts.ids("result")
+        yield _pieces(_action(info, tally, session), object=given, result=results)
+    for entity in (*software(book, list(parts.ids("model"))), *chain(*params.values())):
         yield _pieces(entity)
     for described in parts.entities():
         yield (described,)
@@ -158,16 +165,23 @@ def _root(info: RunInfo, tally: _Tally) -> Entity:
         "datePublished": tally.end or _time(info.created_at),
         "license": _LICENCE,
         "conformsTo": {"@id": PROFILE},
-        "mentions": {"@id": f"#run-{info.id}"},
     }
 
 
-def _action(info: RunInfo, tally: _Tally) -> Entity:
+def _name(info: RunInfo, session: int) -> str:
+    return f"#run-{info.id}-session-{session}" if session else f"#run-{info.id}"
+
+
+def _action(info: RunInfo, tally: _Tally, session: int) -> Entity:
+    """The run; or what one session of it did with other parameters than the run's."""
+    told = f"{tally} What became of each, and its own parameters, stands in {CSV}."
+    if session:
+        told = f"Items that were made with other parameters than the run's; {CSV} says which."
     action: dict[str, Json] = {
-        "@id": f"#run-{info.id}",
+        "@id": _name(info, session),
         "@type": "CreateAction",
-        "name": f"The run {info.id}",
-        "description": f"{tally} What became of each, and its own parameters, stands in {CSV}.",
+        "name": f"The run {info.id}" + (f", session {session}" if session else ""),
+        "description": told,
         "instrument": references([SERVICE, BATCHINFER]),
         "startTime": _time(info.created_at),
         "actionStatus": {"@id": f"http://schema.org/{tally.status}ActionStatus"},

@@ -38,14 +38,17 @@ def software(book: Book, schema: Sequence[str]) -> Iterator[Entity]:
     yield service
 
 
-def parameters(info: RunInfo) -> Iterator[Entity]:
-    """What every item was given; what is no text, number or switch as JSON."""
-    params = info.config.get("params")
+def parameters(params: Json, session: int = 0) -> Iterator[Entity]:
+    """What every item was given; what is no text, number or switch as JSON.
+
+    `session`: that gave them, if they are not the run's.
+    """
     items = params.items() if isinstance(params, Mapping) else ()
+    prefix = f"#parameter-{session}-" if session else "#parameter-"
     for number, (name, value) in enumerate(items, 1):
         plain = isinstance(value, (str, int, float))
         yield {
-            "@id": f"#parameter-{number}",
+            "@id": f"{prefix}{number}",
             "@type": "PropertyValue",
             "name": name,
             "value": value if plain else json_text(value).decode(),

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import file_digest
 from mimetypes import MimeTypes
 from pathlib import Path
@@ -42,14 +42,16 @@ WHERE parts.sha256 IS NULL AND excluded.sha256 IS NOT NULL
 class Parts:
     """Every file of the crate, in the order they were met. A context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder`: the crate."""
-        self._folder = folder
+    def __init__(self, folder: Path, apart: Collection[int] = ()) -> None:
+        """`folder`: the crate; `apart`: sessions whose items are told apart from all others."""
+        self._folder, self._apart = folder, apart
         self._db = sqlite3.connect("", isolation_level=None)  # a file of its own, soon deleted
         self._db.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;"
             "CREATE TABLE parts (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
             " role TEXT NOT NULL, sha256 TEXT, entity BLOB NOT NULL);"
+            "CREATE TABLE uses (session INTEGER NOT NULL, id TEXT NOT NULL,"
+            " PRIMARY KEY (session, id)) WITHOUT ROWID;"
         )
 
     def __enter__(self) -> Self:
@@ -65,7 +67,9 @@ class Parts:
 
     def inputs(self, dossier: Dossier) -> Sequence[str]:
         """Add the files of an item; their ids."""
-        return [self._input(dossier, file) for file in dossier.files]
+        ids = [self._input(dossier, file) for file in dossier.files]
+        self._use(dossier, ids)
+        return ids
 
     def output(self, dossier: Dossier, book: Book, inputs: Sequence[str]) -> bool:
         """Copy and add the prediction of an item, if it is a file; False: that is missing."""
@@ -80,6 +84,7 @@ class Parts:
         shutil.copyfile(source, below(self._folder, name))
         origin = {"isBasedOn": references(inputs)} if inputs else {}
         self.local(name, "result", result.key, result.media_type, **origin)
+        self._use(dossier, [name])
         return True
 
     def local(
@@ -97,6 +102,31 @@ class Parts:
         asked = "SELECT id FROM parts WHERE role = ifnull(?, role) ORDER BY number"
         for (found,) in self._db.execute(asked, (role,)):
             yield found
+
+    def ids_of(self, role: Role, session: int) -> Iterator[str]:
+        """Those of one role that belong to a session apart, or (0) to the others.
+
+        What belongs to no item belongs to all.
+        """
+        asked = """
+            SELECT id FROM parts WHERE role = :role AND (
+                EXISTS (SELECT 1 FROM uses WHERE session = :session AND uses.id = parts.id)
+                OR (:role = 'result' AND id NOT LIKE 'outputs/%')
+            ) ORDER BY number
+        """
+        for (found,) in self._db.execute(asked, {"role": role, "session": session}):
+            yield found
+
+    def used_apart(self) -> Sequence[int]:
+        """The sessions apart that have items here."""
+        asked = "SELECT DISTINCT session FROM uses WHERE session > 0 ORDER BY session"
+        return [session for (session,) in self._db.execute(asked)]
+
+    def _use(self, dossier: Dossier, ids: Sequence[str]) -> None:
+        if self._apart:
+            session = dossier.session if dossier.session in self._apart else 0
+            rows = [(session, each) for each in ids]
+            self._db.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", rows)
 
     def entities(self) -> Iterator[bytes]:
         """All, as JSON."""

@@ -41,7 +41,18 @@ def encode(value: Json) -> str:
         # A null may have been a NaN: orjson writes both alike.
         return orjson.dumps(_strict(value)).decode()
     except TypeError:  # beyond 64 bits, a half character, a key that is no text, deep nesting
-        return json.dumps(_strict(value), ensure_ascii=False, separators=(",", ":"))
+        return _dumped(value)
+
+
+def _dumped(value: Json) -> str:
+    """As `encode`, slowly; deep nesting is taken as far as Python's own writer goes."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        if is_unicode(text):
+            return text
+    except (ValueError, TypeError):  # nan; a mapping or sequence of another kind
+        pass
+    return json.dumps(_strict(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def same(one: Json, other: Json) -> bool:
@@ -50,7 +61,7 @@ def same(one: Json, other: Json) -> bool:
 
 
 def _sorted(value: Json) -> str:
-    return json.dumps(_strict(value), sort_keys=True)
+    return json.dumps(decode(encode(value)), sort_keys=True)
 
 
 def decode(text: str) -> Any:

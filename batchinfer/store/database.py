@@ -53,6 +53,15 @@ def holds_run(directory: Path) -> bool:
     return (directory / DATABASE).exists()
 
 
+def identity_of(directory: Path) -> tuple[int, int] | None:
+    """Device and inode of the run's database; None when it is not there."""
+    try:
+        seen = (directory / DATABASE).stat()
+    except FileNotFoundError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
 def make(directory: Path, info: RunInfo) -> None:
     """Make the run directory of a new run. Raises StoreError when there is one already."""
     path = directory / DATABASE
@@ -121,7 +130,13 @@ def read_info(connection: sqlite3.Connection) -> tuple[RunInfo, bool]:
         "SELECT id, created_at, mode, config, sources, source_read FROM run"
     ).fetchone()
     name, created_at, mode, config, sources, source_read = row
-    info = RunInfo(name, created_at, Mode(mode), decode(config), tuple(decode(sources)))
+    try:
+        info = RunInfo(name, created_at, Mode(mode), decode(config), tuple(decode(sources)))
+    except (ValueError, TypeError) as error:
+        raise RunCorrupt(
+            f"{DATABASE} is damaged: what the run says of itself cannot be read ({error}). Take it "
+            "from a backup, or start a new run in another directory."
+        ) from error
     return info, bool(source_read)
 
 
@@ -261,6 +276,7 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
             f"There is no run in {path.parent}: it holds no {path.name}. Check the directory's "
             "name, or start a run there with `batchinfer run`."
         )
+    _check_log(path)
     connection = _connect(path, mode)
     with closed_on_error(connection):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -268,8 +284,42 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         if application != APPLICATION_ID or version < 1:
             raise RunCorrupt(f"{path} is not the database of a run; choose another directory.")
         check_version(path, version)
-        connection.execute("SELECT 1 FROM run").fetchone()
+        if connection.execute("SELECT 1 FROM run").fetchone() is None:
+            raise RunCorrupt(
+                f"{path} is damaged: it does not say which run it is (the table run is empty). "
+                "Take it from a backup, or start a new run in another directory."
+            )
         return connection
+
+
+def _check_log(path: Path) -> None:
+    """Raise RunCorrupt when the log beside `path` is that of another file, as far as can be told.
+
+    The latest session that the log knows must stand in the file itself: it was written there before
+    anything else (`verbs.begin`). A copy of the file that was made while that very session went on
+    cannot be told from the file. Must come before anything is opened to write: that would mix both.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return
+    try:
+        with closing(_connect(path, "ro")) as both:
+            latest = both.execute(sql.LATEST).fetchone()
+    except sqlite3.Error:  # an older version; or it shows when it is opened
+        return
+    if latest is None or not latest[2]:
+        return
+    try:
+        with closing(_connect(path, "ro&immutable=1")) as alone:
+            found = alone.execute(sql.SESSION_AT, latest[:2]).fetchone()
+    except sqlite3.OperationalError:
+        found = None
+    if found is None:
+        raise RunCorrupt(
+            f"{log} does not belong to {path}: it is the log of another state of the run, as when "
+            f"a backup is put back beside it. If you want the backup, delete {log.name} and "
+            f"{path.name}-shm; else put the file back that was there."
+        )
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -60,6 +60,7 @@ from batchinfer.store.database import (
     version_of,
 )
 from batchinfer.store.schema import SESSIONS_SINCE
+from batchinfer.store.sessions import Go, changed, time_at_work
 
 _T = TypeVar("_T")
 
@@ -167,6 +168,27 @@ class RunReader:
         """How the limit moved of late, oldest first, so many at most."""
         with translated(self._path):
             return read_adjustments(self._db, limit)
+
+    def sessions(self) -> Sequence[Go]:
+        """The processes that worked at the run, in order; none of versions before 5 is known."""
+        if self._version < SESSIONS_SINCE:
+            return ()
+        run = self.info.config.get("params")
+        of_run = run if isinstance(run, Mapping) else {}
+        found = []
+        for number, version, started_at, active_until, text, kept in self._rows(sql.SESSIONS):
+            if checksum(number, version, started_at, text) != kept:
+                self.damages.add(f"session {number}", "its checksum does not match")
+                continue
+            params = decode(text)
+            differing = changed(params, of_run)
+            found.append(Go(number, version, started_at, active_until, params, differing))
+        return found
+
+    def time_at_work(self, since: float = 0.0) -> float | None:
+        """Seconds in which processes were at work since then; None: the run does not keep it."""
+        goes = self.sessions()
+        return time_at_work(goes, since) if goes else None
 
     def counts(self) -> Counts:
         """Items by state."""

@@ -143,7 +143,8 @@ CREATE TABLE sessions (
     started_at REAL NOT NULL,
     active_until REAL NOT NULL,
     params TEXT NOT NULL,
-    checksum INTEGER NOT NULL
+    checksum INTEGER NOT NULL,
+    sealed INTEGER NOT NULL DEFAULT 0 CHECK (sealed IN (0, 1))
 ) STRICT;
 
 CREATE TABLE submissions (

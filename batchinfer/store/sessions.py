@@ -6,11 +6,37 @@ differs is recorded with each attempt, as if it were the item's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchinfer.domain import Json
 from batchinfer.store.codec import encode
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """One process's work at a run."""
+
+    number: int
+    version: str
+    """Of batchinfer."""
+    started_at: float
+    """Seconds since the epoch, as the other."""
+    active_until: float
+    """Of its latest commit."""
+    params: Mapping[str, Json]
+    """The config's `[params]`, as it sent them."""
+    changed: Mapping[str, Json]
+    """Those that differ from the run's; None: the run's is not sent any more."""
+
+
+def time_at_work(goes: Sequence[Go], since: float = 0.0) -> float:
+    """Seconds in which any of them was at work, since then; hours between them do not count."""
+    seconds, until = 0.0, since
+    for go in sorted(goes, key=lambda each: each.started_at):
+        seconds += max(0.0, go.active_until - max(go.started_at, until))
+        until = max(until, go.active_until)
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +48,10 @@ class Session:
     """Parameters that differ from the run's; None: the run's is not sent any more."""
     earlier: Session | None = None
     """The one before: it put into the bucket what is found there and not on record."""
+    others: int = 0
+    """Results of earlier sessions that sent other parameters."""
+    example: str | None = None
+    """Key of one of them."""
 
     def sent(self, own: Mapping[str, Json]) -> str:
         """The parameters of an attempt that differ from the run's, as JSON."""

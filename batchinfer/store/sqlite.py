@@ -22,11 +22,13 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from batchinfer.domain import Counts, Item, Json, Open, Record, RunInfo, State
+from batchinfer.errors import StoreError
 from batchinfer.ports import Added, Adjusted, Placed
 from batchinfer.store import verbs
 from batchinfer.store.database import (
     DATABASE,
     closed_on_error,
+    identity_of,
     make,
     open_to_write,
     read_info,
@@ -46,7 +48,7 @@ class SqliteStore:
         self.directory = directory
         self.info, self.source_is_read = opened.info, opened.source_is_read
         self._session: Session | None = None
-        self._write = Desk(directory, opened.writer)
+        self._write = Desk(directory, opened.writer, opened.identity)
         self._read = Desk(directory, opened.reader)
 
     @classmethod
@@ -124,9 +126,10 @@ class SqliteStore:
         """Items by state."""
         return await self._read.do(verbs.counts)
 
-    async def begin(self, params: Mapping[str, Json]) -> None:
+    async def begin(self, params: Mapping[str, Json]) -> Session:
         """Begin a session: from now on this process sends, these being the config's [params]."""
         self._session = await self._write.do(verbs.begin, params)
+        return self._session
 
     async def keep_help(self, text: str) -> None:
         """Keep the model's help with the run, in place of what was kept before."""
@@ -149,22 +152,32 @@ class Opened:
     reader: sqlite3.Connection
     info: RunInfo
     source_is_read: bool
+    identity: tuple[int, int] | None
+    """Device and inode of the database."""
 
     @classmethod
     def of(cls, directory: Path) -> Self:
         """Open the run in `directory`."""
         writer = open_to_write(directory)
+        identity = identity_of(directory)
         with closed_on_error(writer):
             reader = open_to_write(directory)
             with closed_on_error(reader), translated(directory / DATABASE):
                 reader.execute("PRAGMA query_only = ON")
-                return cls(writer, reader, *read_info(reader))
+                return cls(writer, reader, *read_info(reader), identity)
 
 
 class Desk:
     """One connection, used by one thread at a time."""
 
-    def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        connection: sqlite3.Connection,
+        identity: tuple[int, int] | None = None,
+    ) -> None:
+        """`identity`: of the file that must still be there at each verb."""
+        self._directory, self._identity = directory, identity
         self._path = directory / DATABASE
         self._connection = connection
         self._limiter = CapacityLimiter(1)
@@ -182,10 +195,21 @@ class Desk:
 
         def work() -> _T:
             with self._lock, translated(self._path):
+                if self._identity is not None and identity_of(self._directory) != self._identity:
+                    raise StoreError(_gone(self._path))
                 return verb(self._connection, *args, **kwargs)
 
         return await to_thread.run_sync(work, limiter=self._limiter)
 
     async def close(self) -> None:
         """Close the connection once its last verb is done."""
+        self._identity = None
         await self.do(sqlite3.Connection.close)
+
+
+def _gone(path: Path) -> str:
+    return (
+        f"{path} was deleted, moved or replaced while the run was going on: nothing more can be "
+        "recorded, so the run stops here. Put the run directory back and resume the run, or start "
+        "a new one."
+    )

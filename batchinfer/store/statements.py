@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from batchinfer.domain import State
+from batchinfer.store.codec import PAGE_SIZE
 from batchinfer.store.schema import SESSIONS_SINCE
 
 ITEM = """json_array(items.position, items.key, items.files, items.params, items.attempts,
@@ -25,6 +26,14 @@ OPEN = """json_array(items.position, items.state, items.in_bucket, items.submitt
         SELECT json_group_object(number, object) FROM submissions
         WHERE submissions.position = items.position
     )))"""
+
+
+_SIZE = "(length(params) + length(files))"
+_SOME = f"""
+    SELECT * FROM (
+        SELECT *, sum({_SIZE}) OVER (ORDER BY position) - {_SIZE} AS before FROM ({{}})
+    ) WHERE before < {PAGE_SIZE}"""
+"""The first rows of a page of items, until they are large together."""
 
 
 def filled(statement: str, rows: int, cells: int) -> str:
@@ -108,6 +117,15 @@ BEGIN = """
 INSERT INTO sessions (number, version, started_at, active_until, params, checksum)
 VALUES (:number, :version, :at, :at, :params, :checksum)
 """
+OTHERS = """
+SELECT count(*), max(items.key) FROM predictions
+JOIN attempts ON attempts.position = predictions.position AND attempts.number = predictions.attempt
+JOIN items ON items.position = predictions.position
+WHERE coalesce(attempts.session, 0) IN (SELECT value FROM json_each(?))
+"""
+SEAL = "UPDATE sessions SET sealed = 1 WHERE number = ?"
+LATEST = "SELECT number, started_at, sealed FROM sessions ORDER BY number DESC LIMIT 1"
+SESSION_AT = "SELECT 1 FROM sessions WHERE number = ? AND started_at = ?"
 ACTIVE = "UPDATE sessions SET active_until = ? WHERE number = ?"
 SESSIONS = """
 SELECT number, version, started_at, active_until, params, checksum FROM sessions ORDER BY number
@@ -117,22 +135,26 @@ RUN_PARAMS = "SELECT json_extract(config, '$.params') FROM run"
 # Putting back -------------------------------------------------------------------------------------
 
 FAILED = f"""
-SELECT json_group_array({ITEM}) FROM (
+SELECT json_group_array({ITEM}) FROM ({
+    _SOME.format('''
     SELECT items.* FROM items INDEXED BY items_failed
     JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
     WHERE items.state = 'failed' AND items.position > :after
         AND (:code IS NULL OR attempts.code = :code) AND (:key IS NULL OR items.key = :key)
-    ORDER BY items.position LIMIT :limit
+    ORDER BY items.position LIMIT :limit''')
+}
 ) AS items
 """
 
 # Asking -------------------------------------------------------------------------------------------
 
 PENDING = f"""
-SELECT json_group_array({ITEM}) FROM (
+SELECT json_group_array({ITEM}) FROM ({
+    _SOME.format('''
     SELECT * FROM items INDEXED BY items_pending
     WHERE state = 'pending' AND position > ? AND (retry_at IS NULL OR retry_at <= ?)
-    ORDER BY position LIMIT ?
+    ORDER BY position LIMIT ?''')
+}
 ) AS items
 """
 WAITED_FOR = """

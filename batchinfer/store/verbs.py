@@ -29,7 +29,8 @@ from batchinfer.domain import (
     State,
     Submitted,
 )
-from batchinfer.ports import Added, Adjusted, Placed
+from batchinfer.errors import SourceError
+from batchinfer.ports import Added, Adjusted, Placed, TooLarge
 from batchinfer.store import rules
 from batchinfer.store import statements as sql
 from batchinfer.store.checksums import checksum, checksum_of_text
@@ -51,6 +52,8 @@ Sent: TypeAlias = tuple[int | None, str | None]
 """The session and the parameters (JSON) of an attempt."""
 
 _PAGE: Final = 1_000
+_BESIDE: Final = 1_000
+"""Bytes that stand in a row beside its large text."""
 
 
 # Adding -------------------------------------------------------------------------------------------
@@ -62,7 +65,43 @@ def add(
     begun: Container[int] = (),
     session: Session | None = None,
 ) -> Added:
-    """Add a page, in order."""
+    """Add a page, in order. Raises SourceError."""
+    try:
+        return _add(db, items, begun, session)
+    except RecursionError:
+        raise SourceError(_too_deep(items)) from None
+    except sqlite3.DataError:  # what is known of them is more than one text can hold
+        if len(items) == 1:
+            raise
+    half = len(items) // 2
+    first = add(db, items[:half], begun, session)
+    other = add(db, items[half:], begun, session)
+    return Added(
+        first.new + other.new,
+        first.changed + other.changed,
+        first.reset + other.reset,
+        first.known + other.known,
+    )
+
+
+def _too_deep(items: Sequence[Item]) -> str:
+    for item in items:
+        try:
+            encode(item.params)
+        except RecursionError:
+            return (
+                f"The parameters of {item.key!r} are nested too deeply to be kept; give them as a "
+                "JSON text in one parameter."
+            )
+    return "Parameters are nested too deeply to be kept."
+
+
+def _add(
+    db: sqlite3.Connection,
+    items: Sequence[Item],
+    begun: Container[int],
+    session: Session | None,
+) -> Added:
     keys = encode([item.key for item in items])
     with transaction(db):
         known, last = db.execute(sql.KNOWN, (keys,)).fetchone()
@@ -111,7 +150,40 @@ def record(
     records: Sequence[Record],
     session: Session | None = None,
 ) -> Sequence[State | None]:
-    """Commit a pile, in order; for each record the state before, None if it came too late."""
+    """Commit a pile, in order; for each record the state before, None if it came too late.
+
+    Raises TooLarge.
+    """
+    try:
+        return _record(db, directory, records, session)
+    except (sqlite3.DataError, OverflowError, MemoryError, RecursionError):
+        most = db.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)
+        if large := [one.position for one in records if not _fits(one, most)]:
+            raise TooLarge(large) from None
+        raise
+
+
+def _fits(record: Record, most: int) -> bool:
+    """Whether the row of its attempt and that of its prediction can be held."""
+    outcome = record.attempt.outcome
+    try:
+        prediction = encode(outcome.prediction) if isinstance(outcome, Reply) else ""
+        log = "" if isinstance(outcome, Submitted) else printable(outcome.log)
+        return max(_bytes(prediction), _bytes(log)) < most - _BESIDE
+    except (MemoryError, RecursionError, OverflowError):
+        return False
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _record(
+    db: sqlite3.Connection,
+    directory: Path,
+    records: Sequence[Record],
+    session: Session | None,
+) -> Sequence[State | None]:
     with transaction(db):
         lives = _lives(db, [one.position for one in records])
         counted: list[Record] = []
@@ -249,6 +321,17 @@ def _note_activity(db: sqlite3.Connection, session: Session | None) -> None:
 # Sessions -----------------------------------------------------------------------------------------
 
 
+def _emptied(db: sqlite3.Connection) -> bool:
+    """Whether all of the log could be moved into the file; readers are not waited for."""
+    (patience,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute("PRAGMA busy_timeout = 100")
+    try:
+        (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {patience}")
+    return not busy
+
+
 def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
     """Begin a session that sends these of the config's parameters."""
     with transaction(db):
@@ -259,8 +342,15 @@ def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
         asked = {"number": number, "version": __version__, "at": at, "params": sent}
         asked["checksum"] = checksum(number, __version__, at, sent)
         db.execute(sql.BEGIN, asked)
+    if _emptied(db):  # whatever the log will hold belongs to a file that knows this session
+        with transaction(db):
+            db.execute(sql.SEAL, (number,))
     earlier = Session(before[-1][0], changed(decode(before[-1][4]), run)) if before else None
-    return Session(number, changed(params, run), earlier)
+    others = [row[0] for row in before if changed(decode(row[4]), params)]
+    if now := changed(params, run):
+        others.append(0)  # results of versions that knew no sessions
+    count, example = db.execute(sql.OTHERS, (encode(others),)).fetchone() if others else (0, None)
+    return Session(number, now, earlier, count, example)
 
 
 # Putting back -------------------------------------------------------------------------------------

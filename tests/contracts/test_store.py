@@ -129,6 +129,63 @@ async def test_a_changed_file_of_an_item_that_was_begun_is_reported_and_not_take
     assert (await store.add([item("a", size=1)])).changed == ()
 
 
+async def test_an_item_that_may_be_on_its_way_is_not_renewed(store):
+    await store.add([item("a", size=1, x=1), item("b", size=1, x=1)])
+    added = await store.add([item("b", size=2, x=2), item("a", size=2, x=2)], {1})
+    assert (added.changed, added.reset, added.known) == (("a",), ("a",), (1, 2))
+    first, second = await store.pending(0, 9, 0.0)
+    assert (first.params, second.params) == ({"x": 1}, {"x": 2})
+
+
+OTHER_PARAMS = [({"x": 1}, {"x": 1.0}), ({"x": 1}, {"x": True}), ({"x": 1}, {}), ({}, {"x": None})]
+
+
+@pytest.mark.parametrize(("was", "now"), OTHER_PARAMS)
+async def test_parameters_that_differ_from_what_was_sent_are_reported(store, was, now):
+    await store.add([item("a", size=1, **was)])
+    await store.record([reply(1)])
+    added = await store.add([item("a", size=1, **now)])
+    assert (added.changed, added.reset) == ((), ("a",))
+
+
+@pytest.mark.parametrize(("was", "now"), OTHER_PARAMS)
+async def test_a_pending_item_takes_over_what_only_looks_alike(store, was, now):
+    await store.add([item("a", size=1, **was)])
+    await store.add([item("a", size=1, **now)])
+    (found,) = await store.pending(0, 1, 0.0)
+    assert repr(dict(found.params)) == repr(now)
+
+
+async def test_the_order_of_parameters_is_no_difference(store):
+    await store.add([item("a", size=1, x=1, y=float("nan"))])
+    await store.record([reply(1)])
+    assert (await store.add([item("a", size=1, y=float("nan"), x=1)])).reset == ()
+
+
+HOUR = 3600 * 10**9
+AT = 1_763_890_000 * 10**9
+SHIFTS = {
+    "one hour": (AT + 123, AT + 123 + HOUR, False),
+    "a quarter less": (AT, AT - HOUR // 4, False),
+    "an hour, and no fractions there": (AT + 123, AT + HOUR, False),
+    "fourteen hours": (AT, AT + 14 * HOUR, False),
+    "fifteen hours": (AT, AT + 15 * HOUR, True),
+    "half a second": (AT + 1, AT + 500_000_001, True),
+    "an hour and a bit": (AT + 1, AT + HOUR + 2, True),
+    "an hour and a second": (AT, AT + HOUR + 10**9, True),
+}
+
+
+@pytest.mark.parametrize(("was", "now", "differs"), SHIFTS.values(), ids=SHIFTS)
+async def test_a_clock_that_moved_by_a_time_zone_changes_no_file(store, was, now, differs):
+    at = [Item("a", (InputFile("files", "/a", 1, moment),)) for moment in (was, now)]
+    await store.add([at[0]])
+    await store.record([reply(1)])
+    assert (await store.add([at[1]])).changed == (("a",) if differs else ())
+    larger = Item("a", (InputFile("files", "/a", 2, now),))
+    assert (await store.add([larger])).changed == ("a",)
+
+
 @pytest.mark.parametrize("now", [item("a", size=None), item("a", size=1, x=1)])
 async def test_what_is_unknown_or_no_file_is_no_changed_file(store, now):
     await store.add([item("a", size=1)])
