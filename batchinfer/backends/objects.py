@@ -1,4 +1,4 @@
-"""What async mode asks of a bucket: five verbs, and a bucket in memory that knows them.
+"""What async mode asks of a bucket: five verbs, a listing, and a bucket in memory that knows them.
 
 `s3.py` carries them to a real one. Both pass the suite in `tests/contracts/test_bucket.py`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import anyio
@@ -18,10 +18,25 @@ from batchinfer.errors import BatchInferError
 
 AT_ONCE: Final = 16
 """Deletions under way at a time."""
+EMPTY_PAGES: Final = 1_000
+"""Pages without any object that a listing may have in a row."""
 
 
 class BucketUnreachable(OSError):  # noqa: N818 - reads as a fact
     """The bucket did not answer for as long as was waited for it; says nothing about any object."""
+
+
+class InvalidAnswer(OSError):  # noqa: N818 - reads as a fact
+    """The store answered what no S3 store does; says nothing about any object."""
+
+
+class ObjectTooLarge(Exception):  # noqa: N818 - reads as a fact
+    """An object has more bytes than were to be read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} bytes")
+        self.size = size
+        """Bytes it has at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,9 @@ class Entry:
     key: str
     size: int
     """Bytes. 0: perhaps one of the markers `inputs/`, `outputs/`."""
+    modified: float | None = field(default=None, compare=False)
+    """When it was put, in seconds since the epoch by the store's clock, often whole ones; None: the
+    store does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +79,11 @@ class Bucket(Protocol):
     async def exists(self, key: str) -> bool:
         """Whether there is such an object."""
 
-    async def get(self, key: str) -> bytes | None:
-        """The object's bytes; None when there is no such object."""
+    async def get(self, key: str, limit: int | None = None) -> bytes | None:
+        """The object's bytes; None when there is no such object.
+
+        Raises ObjectTooLarge when it has more than `limit` bytes, of which no more are then read.
+        """
 
     async def delete(self, key: str) -> None:
         """Remove an object; one that is not there is as good as removed."""
@@ -72,6 +93,47 @@ class Bucket(Protocol):
 
         How many it holds is up to the store. `token`: the previous page's, with the same `prefix`.
         """
+
+
+class Listing:
+    """All objects whose keys begin with `prefix` and are greater than `start_after`, page by page.
+
+    It advances, or ends: a store that lists in circles is an InvalidAnswer.
+    """
+
+    def __init__(self, bucket: Bucket, prefix: str, *, start_after: str = "") -> None:
+        self.is_over = False
+        """Whether the last page has been read."""
+        self._bucket, self._prefix, self._start = bucket, prefix, start_after
+        self._token: str | None = None
+        self._last, self._empty = b"", 0
+
+    async def page(self) -> Sequence[Entry]:
+        """The next page; may be empty. Raises as the bucket does."""
+        page = await self._bucket.page(
+            self._prefix, start_after=self._start, token=self._token
+        )
+        self.is_over = page.token is None
+        if not self.is_over:
+            self._check(page)
+        self._token = page.token
+        return page.entries
+
+    def restart(self) -> None:
+        """Ask for the next page by the last key: a token need not survive what was deleted."""
+        if self._last:
+            self._start, self._token = self._last.decode(), None
+
+    def _check(self, page: Page) -> None:
+        last = page.entries[-1].key.encode() if page.entries else b""
+        self._empty = 0 if page.entries else self._empty + 1
+        if last > self._last:
+            self._last = last
+        elif page.entries or page.token == self._token or self._empty > EMPTY_PAGES:
+            raise InvalidAnswer(
+                f"the store's listing of {self._prefix} does not advance: it shows the same page "
+                "again and again. Try again later, or ask who runs the store"
+            )
 
 
 async def delete_all(bucket: Bucket, keys: Sequence[str]) -> None:
@@ -99,6 +161,8 @@ class MemoryBucket:
 
     def __init__(self, *, page_size: int = 1000) -> None:
         self.objects: dict[str, bytes] = {}
+        self.modified: dict[str, float] = {}
+        """When objects were put, where that is known."""
         self.trouble: Exception | None = None
         """While set, every verb raises it."""
         self._page_size = page_size
@@ -114,10 +178,13 @@ class MemoryBucket:
         self._answer()
         return key in self.objects
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See Bucket."""
         self._answer()
-        return self.objects.get(key)
+        body = self.objects.get(key)
+        if body is not None and limit is not None and len(body) > limit:
+            raise ObjectTooLarge(len(body))
+        return body
 
     async def delete(self, key: str) -> None:
         """See Bucket."""
@@ -131,7 +198,8 @@ class MemoryBucket:
         first = bisect_right(keys, max(start_after, token or "").encode(), key=str.encode)
         shown = keys[first : first + self._page_size]
         more = first + self._page_size < len(keys)
-        return Page([Entry(k, len(self.objects[k])) for k in shown], shown[-1] if more else None)
+        entries = [Entry(k, len(self.objects[k]), self.modified.get(k)) for k in shown]
+        return Page(entries, shown[-1] if more else None)
 
     def _answer(self) -> None:
         if self.trouble is not None:
