@@ -173,6 +173,7 @@ async def _carriers(
                     send_timeout=resolved.send_timeout,
                     first_byte_timeout=resolved.first_byte_timeout,
                     memory=resolved.memory,
+                    max_reply=resolved.max_reply,
                     bandwidth=resolved.bandwidth,
                 ) as backend:
                     yield backend, None

@@ -13,7 +13,7 @@ from batchinfer._version import __version__
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, ServiceAccess
 from batchinfer.domain import Json
-from batchinfer.flow.cargo import MEMORY
+from batchinfer.flow.cargo import MAX_REPLY, MEMORY
 
 if TYPE_CHECKING:
     from batchinfer.backends.http import HttpBackend
@@ -30,6 +30,7 @@ def service_of(
     send_timeout: float = 60.0,
     first_byte_timeout: float | None = None,
     memory: int = MEMORY,
+    max_reply: int = MAX_REPLY,
     bandwidth: float | None = None,
 ) -> AbstractAsyncContextManager[HttpBackend]:
     """The service, called for at most `timeout` seconds. All else, and errors: `http_backend`."""
@@ -46,6 +47,7 @@ def service_of(
         send_timeout=send_timeout,
         first_byte_timeout=first_byte_timeout,
         memory=memory,
+        max_reply=max_reply,
         bandwidth=bandwidth,
         redact=redact,
         user_agent=f"batchinfer/{__version__}",

@@ -16,6 +16,7 @@ class Settings(TypedDict, total=False):
     timeout: float | str
     bandwidth: float | str
     memory: int | str
+    max_reply: int | str
     deadline: float | str
     cold_start: float | str
     give_up_after: float | str

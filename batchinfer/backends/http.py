@@ -30,15 +30,13 @@ from batchinfer.backends.redact import Redactor
 from batchinfer.backends.sending import Sending
 from batchinfer.domain import Digest, Failure, Item, Json, Mode, Outcome, Reply
 from batchinfer.errors import FatalError
-from batchinfer.flow.cargo import MEMORY, Cargo, Room
+from batchinfer.flow.cargo import MAX_REPLY, MEMORY, Cargo, Room
 from batchinfer.flow.pace import Bandwidth
 from batchinfer.oscar import payload, reply, status
 from batchinfer.oscar.faults import raise_if_hopeless
 from batchinfer.oscar.schema import helped
 from batchinfer.ports import Clock
 
-REPLY_LIMIT: Final = 1 << 30
-"""Bytes of a reply, decompressed; more is not read."""
 QUICK: Final = 1 << 16
 """Bytes that are read on the event loop; more would make others wait."""
 
@@ -58,7 +56,7 @@ async def http_backend(
     bandwidth: float | None = None,
     ca_file: str | None = None,
     verify: bool = True,
-    reply_limit: int = REPLY_LIMIT,
+    max_reply: int = MAX_REPLY,
     user_agent: str = "batchinfer",
     clock: Clock = time.time,
 ) -> AsyncIterator[HttpBackend]:
@@ -92,7 +90,7 @@ async def http_backend(
             cargo=Cargo(memory),
             bandwidth=Bandwidth(bandwidth) if bandwidth else None,
             redact=redact,
-            reply_limit=reply_limit,
+            max_reply=max_reply,
             clock=clock,
         )
 
@@ -110,7 +108,7 @@ class HttpBackend:
         cargo: Cargo,
         bandwidth: Bandwidth | None,
         redact: Redactor,
-        reply_limit: int,
+        max_reply: int,
         clock: Clock,
     ) -> None:
         self._session = session
@@ -120,7 +118,7 @@ class HttpBackend:
         self._cargo = cargo
         self._bandwidth = bandwidth
         self._redact = redact
-        self._reply_limit = reply_limit
+        self._max_reply = max_reply
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
@@ -184,7 +182,7 @@ class HttpBackend:
         while chunk := await response.content.readany():
             chunks.append(chunk)
             size += len(chunk)
-            if size > self._reply_limit:
+            if size > self._max_reply:
                 return None
         return b"".join(chunks)
 
@@ -227,7 +225,7 @@ class HttpBackend:
     def _too_large(self) -> Failure:
         return Failure(
             code="reply_too_large",
-            message=f"the reply is larger than {self._reply_limit:,} bytes and was not read: let "
+            message=f"the reply is larger than {self._max_reply:,} bytes and was not read: let "
             "the model return less, or use --mode async",
         )
 

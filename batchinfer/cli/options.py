@@ -86,7 +86,12 @@ pace_options = together(
     click.option(
         "--memory",
         metavar="SIZE",
-        help="For files that are read and sent at a time, as 1GB. Default: 256MB.",
+        help="For files and replies that are in memory at a time, as 1GB. Default: 256MB.",
+    ),
+    click.option(
+        "--max-reply",
+        metavar="SIZE",
+        help="Of one reply, as 200MB; an item whose reply is larger fails. Default: 64MB.",
     ),
     click.option(
         "--timeout",

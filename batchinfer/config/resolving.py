@@ -58,6 +58,7 @@ class Resolved:
     rate: float | None
     bandwidth: float | None
     memory: int
+    max_reply: int
     timeout: float
     connect_timeout: float
     send_timeout: float
@@ -119,6 +120,7 @@ def resolve(config: Config, env: Mapping[str, str]) -> Resolved:
         rate=run.rate,
         bandwidth=run.bandwidth,
         memory=run.memory,
+        max_reply=run.max_reply,
         timeout=run.timeout or (600.0 if sync else 3600.0),
         connect_timeout=run.connect_timeout,
         send_timeout=run.send_timeout,

@@ -15,7 +15,7 @@ from batchinfer.config import values
 from batchinfer.config.references import reference
 from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.flow.cargo import MEMORY
+from batchinfer.flow.cargo import MAX_REPLY, MEMORY
 
 FILE_PARAM = "files"
 """The model parameter that receives an item's file, unless the config names another."""
@@ -67,7 +67,9 @@ class Run:
     bandwidth: float | None = field(default=None, metadata={"read": values.bandwidth})
     """Bytes sent per second, at most; None: no such limit."""
     memory: int = field(default=MEMORY, metadata={"read": values.size})
-    """Bytes of files that are read and sent at a time; one that is larger goes alone."""
+    """Bytes of files and replies that are in memory at a time; one that is larger goes alone."""
+    max_reply: int = field(default=MAX_REPLY, metadata={"read": values.size})
+    """Bytes of one reply, decompressed; an item whose reply is larger fails (reply_too_large)."""
     timeout: float | None = field(default=None, metadata={"read": values.seconds})
     """Of one attempt; in async mode from submission to output. None: 10 minutes, 1 hour."""
     connect_timeout: float = field(default=30.0, metadata={"read": values.seconds})

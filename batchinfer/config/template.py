@@ -44,7 +44,8 @@ mode = "sync"                   # "sync": calls of seconds; "async": everything 
                                 # the service serves; also "4-64" to adapt within, or a number
 # rate = "5/s"                  # never start more than this; also "300/m"
 # bandwidth = "10MB/s"          # never send faster than this; also "80Mbit/s"
-# memory = "256MB"              # files read and sent at a time; a larger one goes alone
+# memory = "256MB"              # files and replies in memory at a time; a larger one goes alone
+# max_reply = "64MB"            # of one reply; an item whose reply is larger fails
 # timeout = "10m"               # of one attempt (sync: 10m, async: 1h), and of its stages:
 # connect_timeout = "30s"       #   until the connection is there (sync)
 # send_timeout = "60s"          #   while it is sent, without any of it being accepted

@@ -19,6 +19,8 @@ import anyio
 
 MEMORY: Final = 256_000_000
 """The budget where none is given, in bytes."""
+MAX_REPLY: Final = 64_000_000
+"""Bytes of one reply, at most, where nothing else is said."""
 
 
 class Cargo:

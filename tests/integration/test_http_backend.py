@@ -172,7 +172,7 @@ async def test_a_large_or_compressed_body_is_read_too():
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_body_beyond_the_limit_is_not_read(status: int):
     bomb = Answer(status, gzip.compress(bytes(5_000_000)), {"Content-Encoding": "gzip"})
-    failure = await failure_of(bomb, reply_limit=1_000_000)
+    failure = await failure_of(bomb, max_reply=1_000_000)
     assert (failure.code, failure.kind) == ("reply_too_large", PERMANENT)
     assert "1,000,000 bytes" in failure.message
 

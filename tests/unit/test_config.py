@@ -54,6 +54,7 @@ concurrency = "4-50"
 rate = "300/m"
 bandwidth = "80Mbit/s"
 memory = "1GiB"
+max_reply = "8MB"
 timeout = "1h30m"
 connect_timeout = "5s"
 send_timeout = "20s"
@@ -116,6 +117,7 @@ def test_every_key_of_the_file_is_read(write):
             rate=5.0,
             bandwidth=10_000_000.0,
             memory=1 << 30,
+            max_reply=8_000_000,
             timeout=5400.0,
             connect_timeout=5.0,
             send_timeout=20.0,
@@ -139,7 +141,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"concurrency": "4", "max_attempts": "2", "max_failures": "9", "cold_start": "1m"}
     sample |= {"bandwidth": "1MB/s", "memory": "2MB", "connect_timeout": "1s", "hedge": "no"}
     sample |= {"send_timeout": "2s", "first_byte_timeout": "3s"}
-    sample |= {"give_up_after": "4s", "deadline": "5s"}
+    sample |= {"give_up_after": "4s", "deadline": "5s", "max_reply": "3MB"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):
@@ -154,6 +156,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
         rate=5.0,
         bandwidth=1_000_000.0,
         memory=2_000_000,
+        max_reply=3_000_000,
         timeout=90.0,
         connect_timeout=1.0,
         send_timeout=2.0,
@@ -542,6 +545,7 @@ def test_a_run_keeps_what_was_given_unexpanded_and_no_literal_secret(write, tmp_
             "rate": 5.0,
             "bandwidth": 10_000_000.0,
             "memory": 1 << 30,
+            "max_reply": 8_000_000,
             "timeout": 5400.0,
             "connect_timeout": 5.0,
             "send_timeout": 20.0,

@@ -44,6 +44,7 @@ def test_a_sync_run_gets_the_service_and_the_defaults_of_sync():
     assert (run.concurrency, run.timeout, run.max_attempts) == (Concurrency(), 600.0, 5)
     assert (run.connect_timeout, run.send_timeout, run.first_byte_timeout) == (30.0, 60.0, None)
     assert (run.memory, run.bandwidth, run.deadline, run.hedge) == (256_000_000, None, None, True)
+    assert run.max_reply == 64_000_000
     assert run.give_up_after == 14_400.0
     assert (run.rate, run.max_failures, run.cold_start) == (None, None, 900.0)
     assert (run.file_param, run.glob, run.params, run.notices) == ("files", None, {}, ())
