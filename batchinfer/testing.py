@@ -142,6 +142,18 @@ class MemoryStore:
         )
         return [self._open(position) for _, position in late[:limit]]
 
+    async def forget_future(self, now: float) -> None:
+        """Bring what lies in the future back to `now`."""
+        await checkpoint()
+        began = {record.position: record.attempt.started_at for record in self.records}
+        for position, life in self._lives.items():
+            submitted, retry = life.submitted_at, life.retry_at
+            if submitted is not None and submitted > now:
+                submitted = now
+            if retry is not None and retry > now and began[position] > now:
+                retry = now
+            self._lives[position] = replace(life, submitted_at=submitted, retry_at=retry)
+
     async def source_read(self) -> None:
         """Note that the source has been read to its end."""
         await checkpoint()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchinfer.api.preparing import must_be_known
@@ -13,7 +13,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.ports import Adjusted, Progress
 from batchinfer.progress.estimate import Estimate, Pulse, estimate
 from batchinfer.progress.tally import LONG, SLICES
-from batchinfer.store.reader import Detail, FailureGroup, RunReader
+from batchinfer.store.reader import Detail, FailureGroup, RunReader, WaitedFor
 
 RECENT = 60.0
 """Seconds over which a rate is taken."""
@@ -41,6 +41,7 @@ class Status:
     """Items finished per second, over the last minute."""
     adjustments: Sequence[Adjusted] = ()
     """How the limit moved at last, oldest first."""
+    waited_for: WaitedFor = field(default_factory=WaitedFor)
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer status --json` prints (docs/scripting.md)."""
@@ -73,6 +74,7 @@ def status(run: str | Path) -> Status:
             finished_at=span.finished_at,
             rate=span.recent / RECENT,
             adjustments=reader.adjustments(ADJUSTMENTS),
+            waited_for=reader.waited_for(now),
         )
 
 

@@ -50,7 +50,7 @@ def status(*, run: Path, as_json: bool, follow: bool) -> None:
         tell(json.dumps({**event, **now.as_json()}))
         return
     process = api.at_work(run)
-    tell(*_counts(now), *_times(now), *_process(now, process), *_failures(now))
+    tell(*_counts(now), *_times(now), *_waited_for(now), *_process(now, process), *_failures(now))
     tell(*_next(now, at_work=process is not None))
 
 
@@ -115,6 +115,20 @@ def _times(now: api.Status) -> Iterator[str]:
         yield f"last outcome  {moment(now.finished_at)} ({ago} ago)"
     if now.rate:
         yield f"of late       {rate(now.rate)}"
+
+
+def _waited_for(now: api.Status) -> Iterator[str]:
+    """What the run waits for; also where a clock was wrong when it was written down."""
+    waits, at = now.waited_for, time.time()
+    if waits.due is not None:
+        due = f"the next one in {duration(waits.due - at)}"
+        yield f"waiting       {waits.backing_off:,} for their next attempt, {due}"
+    if waits.submitted_at is not None:
+        since = at - waits.submitted_at
+        ago = f"the oldest was submitted {duration(since)} ago"
+        if since < 0:
+            ago = f"submitted by a clock that was {duration(-since)} ahead: resuming corrects that"
+        yield f"waiting       {now.counts.submitted:,} for their output in the bucket, {ago}"
 
 
 def _process(now: api.Status, process: Mapping[str, Any] | None) -> Iterator[str]:

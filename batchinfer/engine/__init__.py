@@ -204,6 +204,7 @@ class Engine:
     # The left side: add, feed, live, collect ------------------------------------------------------
 
     async def _left_side(self, middle: TaskGroup) -> None:
+        await self._store.forget_future(self._clock())
         await self._recorder.recount()
         if self._collector is not None:
             await self._collector.adopt()

@@ -26,6 +26,8 @@ FIRST_PAGE = 32
 READY_SPARE = 256
 """Items alive beside those in flight: a pile being written and the next one, so that the gate never
 waits for a commit."""
+LONG = 60.0
+"""Seconds that are waited at a time: the clock may be set meanwhile."""
 BACKING_OFF = 1_000
 """Items that may back off at a time: enough that a storm of refusals does not starve the gate, few
 enough that memory stays flat."""
@@ -117,7 +119,10 @@ class Feeder:
     async def _something_new(self, seen: int) -> None:
         now = self._clock()
         due = await self._store.next_due(now)
-        with anyio.move_on_after(None if due is None else due - now):
+        if due is not None and due - now > LONG:
+            await self._store.forget_future(now)
+            due = await self._store.next_due(now)
+        with anyio.move_on_after(None if due is None else min(due - now, LONG)):
             await self._news.beyond(seen)
 
     async def _room(self) -> bool:

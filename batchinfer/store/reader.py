@@ -26,6 +26,7 @@ from batchinfer.domain import (
     Item,
     Json,
     Kind,
+    Open,
     Outcome,
     Reply,
     Result,
@@ -88,6 +89,18 @@ class Detail:
     any."""
 
 
+@dataclass(frozen=True, slots=True)
+class WaitedFor:
+    """What a run waits for."""
+
+    backing_off: int = 0
+    """Items whose next attempt is not due yet."""
+    due: float | None = None
+    """When the first of them is, seconds since the epoch."""
+    submitted_at: float | None = None
+    """Async mode: when the oldest input without an outcome was submitted."""
+
+
 class RunReader:
     """Reads the run in `directory`. A context manager; one thread at a time.
 
@@ -135,6 +148,11 @@ class RunReader:
         with translated(self._path):
             return verbs.counts(self._db)
 
+    def waited_for(self, now: float) -> WaitedFor:
+        """What the run waits for, as it is recorded."""
+        ((backing_off, due, submitted_at),) = self._rows(sql.WAITED_FOR, {"now": now})
+        return WaitedFor(backing_off, due, submitted_at)
+
     def failures(self) -> Sequence[FailureGroup]:
         """Failed items by code, most frequent first."""
         return [FailureGroup(*row[:4]) for row in self._rows(sql.FAILURES)]
@@ -161,9 +179,10 @@ class RunReader:
         found = {row[0]: row for row in self._rows(sql.RESULTS_AT, (encode(list(positions)),))}
         return [_result(found[position]) for position in positions if position in found]
 
-    def final(self, positions: Collection[int]) -> frozenset[int]:
-        """Those of `positions` whose items have a final outcome."""
-        return frozenset(row[0] for row in self._rows(sql.FINAL_AT, (encode(list(positions)),)))
+    def submissions(self, positions: Collection[int]) -> Mapping[int, Open]:
+        """What items of `positions`, finished ones too, have in the bucket, as it is recorded."""
+        with translated(self._path):
+            return verbs.submissions(self._db, positions)
 
     def item(self, key: str) -> Detail | None:
         """Everything about one item; None when there is no such key."""

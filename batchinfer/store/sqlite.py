@@ -107,6 +107,10 @@ class SqliteStore:
         """Items submitted too long ago."""
         return await self._read.do(verbs.overdue, submitted_before, limit)
 
+    async def forget_future(self, now: float) -> None:
+        """Bring what lies in the future back to `now`."""
+        await self._write.do(verbs.forget_future, now)
+
     async def source_read(self) -> None:
         """Note that the source has been read to its end."""
         await self._write.do(verbs.source_read)

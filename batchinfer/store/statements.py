@@ -84,6 +84,18 @@ SELECT json_group_array(json_array(items.position, items.params))
 FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 """
 
+SUBMITTED_BY_NOW = """
+UPDATE items INDEXED BY items_submitted SET submitted_at = :now
+WHERE state = 'submitted' AND submitted_at > :now
+"""
+DUE_BY_NOW = """
+UPDATE items SET retry_at = :now WHERE position IN (
+    SELECT items.position FROM items INDEXED BY items_due
+    CROSS JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+    WHERE items.retry_at > :now AND attempts.started_at > :now
+)
+"""
+
 # Sessions -----------------------------------------------------------------------------------------
 
 BEGIN = """
@@ -114,6 +126,12 @@ SELECT json_group_array({ITEM}) FROM (
     WHERE state = 'pending' AND position > ? AND (retry_at IS NULL OR retry_at <= ?)
     ORDER BY position LIMIT ?
 ) AS items
+"""
+WAITED_FOR = """
+SELECT
+    (SELECT count(*) FROM items INDEXED BY items_due WHERE retry_at > :now),
+    (SELECT min(retry_at) FROM items INDEXED BY items_due WHERE retry_at > :now),
+    (SELECT min(submitted_at) FROM items INDEXED BY items_submitted WHERE state = 'submitted')
 """
 NEXT_DUE = "SELECT min(retry_at) FROM items INDEXED BY items_due WHERE retry_at > ?"
 UNFINISHED = f"""
@@ -171,9 +189,9 @@ DOSSIERS: Final[Mapping[State | None, str]] = {
     **{state: _DOSSIERS.format(f"AND state = '{state}'") for state in State},
 }
 RESULTS_AT = "SELECT * FROM results WHERE position IN (SELECT value FROM json_each(?))"
-FINAL_AT = """
-SELECT items.position FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
-WHERE items.state IN ('succeeded', 'failed')
+SUBMITTED_AT = f"""
+SELECT json_group_array({OPEN})
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 """
 ITEM_OF = f"SELECT {ITEM}, retry_at, submitted_at FROM items WHERE key = ?"
 ATTEMPTS_OF = """
@@ -192,6 +210,10 @@ OLDER: Final[Mapping[str, tuple[int, str]]] = {
     "inputs": (
         INPUTS_SINCE,
         "SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0",
+    ),
+    "submissions": (
+        SESSIONS_SINCE,
+        "SELECT 0 AS position, 0 AS number, '' AS object, NULL AS session, NULL AS params WHERE 0",
     ),
     "attempts": (
         SESSIONS_SINCE,

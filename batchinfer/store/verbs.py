@@ -68,6 +68,13 @@ def add(db: sqlite3.Connection, items: Sequence[Item], session: Session | None =
     return Added(len(settled.new), settled.changed)
 
 
+def forget_future(db: sqlite3.Connection, now: float) -> None:
+    """Bring submissions and retries that lie in the future back to `now`."""
+    with transaction(db):
+        db.execute(sql.SUBMITTED_BY_NOW, {"now": now})
+        db.execute(sql.DUE_BY_NOW, {"now": now})
+
+
 def source_read(db: sqlite3.Connection) -> None:
     """Note that the source has been read to its end."""
     with transaction(db):
@@ -276,6 +283,12 @@ def next_due(db: sqlite3.Connection, after: float) -> float | None:
 def unfinished(db: sqlite3.Connection, positions: Collection[int]) -> Mapping[int, Open]:
     """Those of `positions` without a final outcome."""
     found = _page(db, sql.UNFINISHED, (encode(list(set(positions))),))
+    return {row[0]: _open(row) for row in found}
+
+
+def submissions(db: sqlite3.Connection, positions: Collection[int]) -> Mapping[int, Open]:
+    """The same of all of `positions`, whatever their state."""
+    found = _page(db, sql.SUBMITTED_AT, (encode(list(set(positions))),))
     return {row[0]: _open(row) for row in found}
 
 
