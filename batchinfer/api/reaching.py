@@ -59,6 +59,7 @@ def bucket_of(
     redact: Redactor,
     *,
     patience: float = 60.0,
+    read_timeout: float = 60.0,
     send_timeout: float = 60.0,
     bandwidth: float | None = None,
 ) -> AbstractAsyncContextManager[S3Bucket]:
@@ -75,6 +76,7 @@ def bucket_of(
         verify=access.verify,
         redact=redact,
         patience=patience,
+        read_timeout=read_timeout,
         send_timeout=send_timeout,
         bandwidth=bandwidth,
     )

@@ -102,19 +102,20 @@ class Listing:
     """
 
     def __init__(self, bucket: Bucket, prefix: str, *, start_after: str = "") -> None:
-        self.is_over = False
-        """Whether the last page has been read."""
         self._bucket, self._prefix, self._start = bucket, prefix, start_after
         self._token: str | None = None
+        self._more = True
         self._last, self._empty = b"", 0
+
+    def has_more(self) -> bool:
+        """Whether there is another page to read."""
+        return self._more
 
     async def page(self) -> Sequence[Entry]:
         """The next page; may be empty. Raises as the bucket does."""
-        page = await self._bucket.page(
-            self._prefix, start_after=self._start, token=self._token
-        )
-        self.is_over = page.token is None
-        if not self.is_over:
+        page = await self._bucket.page(self._prefix, start_after=self._start, token=self._token)
+        self._more = page.token is not None
+        if self._more:
             self._check(page)
         self._token = page.token
         return page.entries

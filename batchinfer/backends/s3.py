@@ -25,9 +25,10 @@ from botocore.parsers import ResponseParserError
 
 from batchinfer.backends import s3_codes, tls
 from batchinfer.backends.files import Body
-from batchinfer.backends.objects import BucketUnreachable, Entry, Page
+from batchinfer.backends.objects import BucketUnreachable, InvalidAnswer, Page
 from batchinfer.backends.proxies import proxy_for
 from batchinfer.backends.redact import Redactor
+from batchinfer.backends.s3_answers import NO_S3, UNREADABLE, page_of, read, refuse_pages
 from batchinfer.backends.s3_session import USER_AGENT, IsolatedSession
 from batchinfer.backends.sending import Sending
 from batchinfer.domain import Failure
@@ -40,6 +41,8 @@ T = TypeVar("T")
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 8.0
 """Seconds before another try: doubled from the first to the longest, less a random part of it."""
+LONGEST_ANSWER: Final = 4
+"""How many `read_timeout`s a whole answer may take, however steadily it drips."""
 
 _UNREACHED: Final = (
     boto.HTTPClientError,  # also: closed in the middle, read timeout
@@ -63,13 +66,15 @@ async def s3_bucket(
     ca_file: str | None = None,
     verify: bool = True,
     patience: float = 60.0,
+    read_timeout: float = 60.0,
     send_timeout: float = 60.0,
     bandwidth: float | None = None,
     concurrency: int = 64,
 ) -> AsyncIterator[S3Bucket]:
     """The bucket `name` of an S3 store; its connections live as long as the context.
 
-    `patience`: seconds that a store which does not answer is waited for. `send_timeout`: seconds
+    `patience`: seconds that a store which does not answer is waited for. `read_timeout`: seconds
+    without a byte of an answer after which a call is tried again. `send_timeout`: seconds
     without movement after which an upload is tried again. `bandwidth`: bytes that are sent per
     second, at most. `concurrency`: how many connections. Raises FatalError (`bad_endpoint`) and
     ConfigError (`ca_file`, `region`); sends nothing yet.
@@ -91,7 +96,7 @@ async def s3_bucket(
             max_pool_connections=concurrency,
             proxies=_proxies(endpoint),
             connect_timeout=10,
-            read_timeout=60,
+            read_timeout=read_timeout,
             user_agent=USER_AGENT,
         ),
     )
@@ -116,13 +121,20 @@ async def s3_bucket(
             ) from None
         # It would add "Expect: 100-continue", a round trip for every large object.
         client.meta.events.unregister("before-call.s3", add_expect_header)
+        client.meta.events.register("before-parse.s3", refuse_pages)
         way = partial(
             Sending,
             patience=send_timeout,
             bandwidth=Bandwidth(bandwidth) if bandwidth else None,
         )
         yield S3Bucket(
-            client, name=name, host=place(endpoint), redact=redact, patience=patience, way=way
+            client,
+            name=name,
+            host=place(endpoint),
+            redact=redact,
+            patience=patience,
+            longest=LONGEST_ANSWER * read_timeout,
+            way=way,
         )
 
 
@@ -137,6 +149,7 @@ class S3Bucket:
         host: str,
         redact: Redactor,
         patience: float,
+        longest: float,
         way: Callable[[Body], Sending],
     ) -> None:
         self._client = client
@@ -144,6 +157,7 @@ class S3Bucket:
         self._host = host
         self._redact = redact
         self._patience = patience
+        self._longest = longest
         self._way = way
 
     async def put(self, key: str, body: Body) -> Failure | None:
@@ -156,7 +170,7 @@ class S3Bucket:
                 return None  # only the answer was lost; another put would be another event
             tried = True
             try:
-                await self._client.put_object(Bucket=self._name, Key=key, Body=self._way(body))
+                await self._ask("put_object", Key=key, Body=self._way(body))
             except boto.ClientError as error:
                 if _code(error) in s3_codes.TOO_LARGE:
                     return _too_large(len(body))
@@ -169,18 +183,18 @@ class S3Bucket:
         """See `objects.Bucket`."""
         return await self._patiently("get", lambda: self._head(key))
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See `objects.Bucket`."""
 
         async def call() -> bytes | None:
             try:
-                answer = await self._client.get_object(Bucket=self._name, Key=key)
+                answer = await self._ask("get_object", self._longest, Key=key)
             except boto.ClientError as error:
                 if _code(error) in s3_codes.MISSING:
                     return None
                 raise
             async with answer["Body"] as stream:
-                return bytes(await stream.read())
+                return await read(stream, answer.get("ContentLength"), limit, self._longest)
 
         return await self._patiently("get", call)
 
@@ -189,7 +203,7 @@ class S3Bucket:
 
         async def call() -> None:
             try:
-                await self._client.delete_object(Bucket=self._name, Key=key)
+                await self._ask("delete_object", self._longest, Key=key)
             except boto.ClientError as error:
                 if _code(error) not in s3_codes.MISSING:
                     raise
@@ -201,22 +215,29 @@ class S3Bucket:
         begin = {"ContinuationToken": token} if token else {"StartAfter": start_after}
 
         async def call() -> Page:
-            answer = await self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **begin)
-            return Page(
-                [Entry(each["Key"], each["Size"]) for each in answer.get("Contents", ())],
-                answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
-            )
+            answer = await self._ask("list_objects_v2", self._longest, Prefix=prefix, **begin)
+            return page_of(answer)
 
         return await self._patiently("list", call)
 
     async def _head(self, key: str) -> bool:
         try:
-            await self._client.head_object(Bucket=self._name, Key=key)
+            await self._ask("head_object", self._longest, Key=key)
         except boto.ClientError as error:
             if _code(error) in s3_codes.MISSING:
                 return False
             raise
         return True
+
+    async def _ask(self, verb: str, longest: float | None = None, **named: Any) -> Any:
+        """Call once, for `longest` seconds. Raises InvalidAnswer for what cannot be read."""
+        try:
+            with anyio.fail_after(longest):
+                return await getattr(self._client, verb)(Bucket=self._name, **named)
+        except UNREADABLE as error:
+            if isinstance(error, _UNREACHED):
+                raise
+            raise InvalidAnswer(NO_S3) from None
 
     async def _patiently(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it is answered, for `patience` seconds; the last try comes after them."""
@@ -226,7 +247,7 @@ class S3Bucket:
             late = anyio.current_time() >= deadline
             try:
                 return await call()
-            except (boto.ClientError, boto.ParamValidationError, *_UNREACHED) as error:
+            except (boto.ClientError, boto.BotoCoreError, *_UNREACHED) as error:
                 if fatal := self._fatal(error, verb):
                     raise fatal from None
                 if late:
@@ -242,6 +263,10 @@ class S3Bucket:
         match error:
             case boto.ParamValidationError():  # keys are ours, so it is the bucket's name
                 code, status = "InvalidBucketName", 400
+            case _ if isinstance(error, _UNREACHED):
+                return None
+            case boto.BotoCoreError():
+                code, status = type(error).__name__, 400
             case boto.ClientError():
                 code, status = self._redact.text(_code(error)), _status(error)
             case _:
@@ -249,6 +274,13 @@ class S3Bucket:
         return s3_codes.judge(code, status, name=self._name, host=self._host, verb=verb)
 
     def _unreachable(self, error: Exception) -> BucketUnreachable:
+        if isinstance(error, InvalidAnswer | ResponseParserError):
+            why = error if isinstance(error, InvalidAnswer) else NO_S3
+            return BucketUnreachable(
+                f"the store at {self._host} does not answer as an S3 store does: {why}. Check that "
+                "the address is that of the store itself (MINIO URL on the Dashboard), and that no "
+                "proxy or login page answers in its place"
+            )
         return BucketUnreachable(
             f"the store at {self._host} has not answered for {self._patience:g} s "
             f"({self._redact.text(_why(error))}): check the address, the network and whether the "

@@ -333,11 +333,13 @@ async def test_an_object_that_is_too_large_fails_alone(answer: Answer):
 async def test_pages_are_followed_by_the_token_of_the_look():
     def answer(request: Request) -> Answer:
         if "continuation-token=t%2B1" in request.target:
-            return Answer(body=b"<L><IsTruncated>false</IsTruncated></L>")
+            return Answer(
+                body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            )
         return Answer(
-            body=b"<L><Contents><Key>a%20b</Key><Size>1</Size></Contents><IsTruncated>true"
-            b"</IsTruncated><EncodingType>url</EncodingType>"
-            b"<NextContinuationToken>t+1</NextContinuationToken></L>"
+            body=b"<ListBucketResult><Contents><Key>a%20b</Key><Size>1</Size></Contents>"
+            b"<IsTruncated>true</IsTruncated><EncodingType>url</EncodingType>"
+            b"<NextContinuationToken>t+1</NextContinuationToken></ListBucketResult>"
         )
 
     async with stub(answer) as server, bucket_at(server.port) as bucket:

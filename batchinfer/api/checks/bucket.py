@@ -46,7 +46,9 @@ async def check_bucket(
 ) -> None:
     """Try every verb, count what lies there, and ask what else the store offers."""
     try:
-        async with bucket_of(access, redact, patience=PATIENCE) as bucket:
+        async with bucket_of(
+            access, redact, patience=PATIENCE, read_timeout=2 * PATIENCE
+        ) as bucket:
             if await _reached(bucket, access, tell):
                 await _rights(bucket, tell)
                 await _leftovers(bucket, tell, known)
