@@ -202,6 +202,16 @@ class Open:
     """Object names (without folder and `.json`) of its submissions, by number of the attempt. Those
     of runs of a format before version 5 are missing."""
 
+    def has_submitted(self, attempt: int, name: str, *, tagged: bool) -> bool:
+        """Whether it is on record that `attempt` was submitted under the object name `name`.
+
+        `tagged`: whether the name tells process and payload, as all do since format version 5.
+        """
+        recorded = self.objects.get(attempt)
+        if recorded is not None:
+            return recorded == name
+        return not tagged and attempt <= self.attempt
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

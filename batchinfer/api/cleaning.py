@@ -1,29 +1,32 @@
 """Deleting from the bucket what a run has put there, once its results are on record.
 
-Rules of the room: an object is deleted only if its name is exactly one that this run makes
-(`oscar.names`), and its item has a final outcome; one by one, for some stores know no other way
-(contract, section 2). Whatever else is in the bucket (markers, other runs, strangers) is not even
-listed, but for keys that begin as this run's do.
+Rules of the room: an object is deleted only if its name is exactly one that this run directory has
+recorded (another copy of the directory may need the others), and its item has a final outcome; one
+by one, for some stores know no other way (contract, section 2). Whatever else is in the bucket
+(markers, other runs, strangers) is not even listed, but for keys that begin as this run's do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
+from typing import TypeAlias
 
 from batchinfer.api.job import Job
 from batchinfer.api.preparing import checked, must_be_known
 from batchinfer.api.reaching import bucket_of
-from batchinfer.backends.objects import Bucket, delete_all
+from batchinfer.backends.objects import Bucket, Listing, delete_all
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, Resolved
-from batchinfer.domain import Json, RunInfo
+from batchinfer.domain import Json, Open, RunInfo, State
 from batchinfer.errors import ConfigError, FatalError, RunAborted
-from batchinfer.oscar.names import INPUTS, OUTPUTS, object_name, parse_name, parse_output
+from batchinfer.oscar.names import INPUTS, OUTPUTS, ObjectName, parse_input, parse_output
 from batchinfer.store.lock import RunLock
 from batchinfer.store.reader import RunReader
+
+Recorded: TypeAlias = Callable[[Collection[int]], Mapping[int, Open]]
+"""What items of these positions have in the bucket, as the run directory has recorded it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,9 @@ class Cleaned:
     bytes: int = 0
     kept: int = 0
     """Objects of items that have no final outcome yet."""
+    unrecorded: int = 0
+    """Objects with names of this run that this directory has not recorded: another copy of it has,
+    or a process was killed before it could. They stay, too."""
 
     @property
     def objects(self) -> int:
@@ -55,27 +61,23 @@ async def clean(job: Job, *, dry_run: bool = False) -> Cleaned:
     must_be_known(job.run)
     with nullcontext() if dry_run else RunLock(job.run), RunReader(job.run) as reader:
         _, resolved = checked(job, reader.info)
-        return await _swept(resolved, reader.info, reader.final, dry_run=dry_run)
+        return await _swept(resolved, reader.info, reader.submissions, dry_run=dry_run)
 
 
 async def forget(resolved: Resolved, info: RunInfo) -> Cleaned:
     """Delete whatever the run made, recorded or not: of a probe, which nobody comes back to."""
-    return await _swept(resolved, info, frozenset, dry_run=False)
+    return await _swept(resolved, info, None, dry_run=False)
 
 
 async def _swept(
-    resolved: Resolved,
-    info: RunInfo,
-    final: Callable[[Collection[int]], Collection[int]],
-    *,
-    dry_run: bool,
+    resolved: Resolved, info: RunInfo, recorded: Recorded | None, *, dry_run: bool
 ) -> Cleaned:
     access = resolved.access
     if not isinstance(access, BucketAccess):
         raise ConfigError("A run in sync mode has nothing in a bucket: there is nothing to clean.")
     try:
         async with bucket_of(access, Redactor(resolved.secrets)) as bucket:
-            return await sweep(bucket, info.id, final, dry_run=dry_run)
+            return await sweep(bucket, info.id, recorded, dry_run=dry_run)
     except FatalError as error:
         raise RunAborted(error.code, str(error)) from None
     except OSError as error:
@@ -83,63 +85,53 @@ async def _swept(
 
 
 async def sweep(
-    bucket: Bucket,
-    run_id: str,
-    final: Callable[[Collection[int]], Collection[int]],
-    *,
-    dry_run: bool = False,
+    bucket: Bucket, run_id: str, recorded: Recorded | None, *, dry_run: bool = False
 ) -> Cleaned:
-    """Delete the run's objects of those positions that are `final`; flat in memory.
+    """Delete the run's objects that are `recorded` and of final items; None: all of them.
 
-    Raises as the bucket does; what is deleted by then stays deleted.
+    Flat in memory. Raises as the bucket does; what is deleted by then stays deleted.
     """
-    found = [
-        await _sweep(bucket, f"{folder}{run_id}-", position_of, final, dry_run=dry_run)
-        for folder, position_of in (
-            (INPUTS, partial(_position_of_input, run_id)),
-            (OUTPUTS, partial(_position_of_output, run_id)),
-        )
-    ]
-    (inputs, *_), (outputs, *_) = found
-    return Cleaned(inputs, outputs, sum(each[1] for each in found), sum(each[2] for each in found))
+    done = Cleaned()
+    for folder in (INPUTS, OUTPUTS):
+        listing = Listing(bucket, f"{folder}{run_id}-")
+        while listing.has_more():
+            page = await listing.page()
+            named = [(entry, found) for entry in page if (found := _name(run_id, entry.key))]
+            items = recorded({name.position for _, (_, name) in named}) if recorded else {}
+            doomed, kept, unrecorded = [], 0, 0
+            for entry, (base, name) in named:
+                item = items.get(name.position)
+                if recorded is not None and not _is_recorded(item, base, name):
+                    unrecorded += 1
+                elif item is not None and item.state not in _FINAL:
+                    kept += 1
+                else:
+                    doomed.append(entry)
+            if not dry_run:
+                await delete_all(bucket, [entry.key for entry in doomed])
+                if doomed:
+                    listing.restart()
+            is_input = folder == INPUTS
+            done = Cleaned(
+                done.inputs + len(doomed) * is_input,
+                done.outputs + len(doomed) * (not is_input),
+                done.bytes + sum(entry.size for entry in doomed),
+                done.kept + kept,
+                done.unrecorded + unrecorded,
+            )
+    return done
 
 
-async def _sweep(
-    bucket: Bucket,
-    prefix: str,
-    position_of: Callable[[str], int | None],
-    final: Callable[[Collection[int]], Collection[int]],
-    *,
-    dry_run: bool,
-) -> tuple[int, int, int]:
-    """Sweep one folder: how many objects and bytes were deleted, how many objects were kept."""
-    count = size = kept = 0
-    after, token = "", None
-    while True:
-        page = await bucket.page(prefix, start_after=after, token=token)
-        ours = [(entry, at) for entry in page.entries if (at := position_of(entry.key))]
-        done = final({at for _, at in ours})
-        doomed = [entry for entry, at in ours if at in done]
-        if not dry_run:
-            await delete_all(bucket, [entry.key for entry in doomed])
-        count += len(doomed)
-        size += sum(entry.size for entry in doomed)
-        kept += len(ours) - len(doomed)
-        if page.token is None:
-            return count, size, kept
-        # By key: a token need not survive what was deleted meanwhile.
-        after, token = (page.entries[-1].key, None) if page.entries else (after, page.token)
+_FINAL = frozenset({State.SUCCEEDED, State.FAILED})
 
 
-def _position_of_input(run_id: str, key: str) -> int | None:
-    """The item that an input object belongs to; None when its name is not one that we make."""
-    name = parse_name(run_id, key.removeprefix(INPUTS).removesuffix(".json"))
-    if name is None or key != f"{INPUTS}{object_name(run_id, *name)}.json":
-        return None
-    return name[0]
-
-
-def _position_of_output(run_id: str, key: str) -> int | None:
-    """The same of an output object."""
+def _name(run_id: str, key: str) -> tuple[str, ObjectName] | None:
+    """The name of an object of this run, whole and in parts; None for any other."""
+    if key.startswith(INPUTS):
+        return parse_input(run_id, key)
     output = parse_output(run_id, key)
-    return None if output is None else output.position
+    return None if output is None else (output.base, output.name)
+
+
+def _is_recorded(item: Open | None, base: str, name: ObjectName) -> bool:
+    return item is not None and item.has_submitted(name.attempt, base, tagged=bool(name.tag))

@@ -45,5 +45,10 @@ def clean(*, run: Path, config: Path | None, dry_run: bool, as_json: bool) -> No
     say(f"{what} would be deleted." if dry_run else f"{what} deleted.")
     if found.kept:
         say(f"{number(found.kept, 'object')} of items without an outcome yet: kept.")
+    if found.unrecorded:
+        say(
+            f"{number(found.unrecorded, 'object')} that {run} has not recorded (another copy of it "
+            "may need them): kept."
+        )
     if dry_run and found.objects:
         say(f"Delete them: {command('clean', run, *options.again(config, clean=False))}")

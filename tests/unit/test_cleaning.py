@@ -6,17 +6,36 @@ from hypothesis import strategies as st
 
 from batchinfer.api.cleaning import Cleaned, sweep
 from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
+from batchinfer.domain import Open, State
 
 RUN = "abc"
 DONE = frozenset({1, 2, 5})
+TAG = "epoch1230123456789abcdef"
+RECORDED = {
+    1: {},
+    2: {1: f"abc-000000002-1-{TAG}"},
+    3: {},
+    5: {1: f"abc-000000005-1-{TAG}"},
+    10: {},
+}
+"""Object names by position and attempt; those of 1, 3 and 10 are of a run of an older format."""
 OURS = {
     "inputs/abc-000000001-1.json",
     "outputs/abc-000000001-1.json",
     "outputs/abc-000000001-1.log",
-    "inputs/abc-000000002-1.json",
-    "inputs/abc-000000002-12.json",
-    "outputs/abc-000000002-12.log",
+    f"inputs/abc-000000002-1-{TAG}.json",
+    f"outputs/abc-000000005-1-{TAG}.json",
+    f"outputs/abc-000000005-1-{TAG}.log",
 }
+OTHERS = {
+    "inputs/abc-000000002-1.json",
+    "inputs/abc-000000001-2.json",
+    f"inputs/abc-000000001-1-{TAG}.json",
+    f"inputs/abc-000000002-2-{TAG}.json",
+    "outputs/abc-000000002-1-another00123456789abcdef.json",
+    "outputs/abc-000000007-1.log",
+}
+"""Of another copy of the run directory."""
 OPEN = {
     "inputs/abc-000000003-1.json",
     "outputs/abc-000000003-1.log",
@@ -49,8 +68,14 @@ FOREIGN = {
 }
 
 
-def final(positions):
-    return DONE & set(positions)
+def recorded(positions):
+    return {
+        position: Open(
+            position, State.SUCCEEDED if position in DONE else State.SUBMITTED, 1, 0.0, 0, names
+        )
+        for position, names in RECORDED.items()
+        if position in positions
+    }
 
 
 def bucket(keys, **options) -> MemoryBucket:
@@ -61,24 +86,24 @@ def bucket(keys, **options) -> MemoryBucket:
 
 @pytest.mark.parametrize("page_size", [1, 2, 1000])
 async def test_only_what_is_ours_and_final_is_deleted(page_size):
-    store = bucket(OURS | OPEN | FOREIGN, page_size=page_size)
+    store = bucket(OURS | OPEN | OTHERS | FOREIGN, page_size=page_size)
 
-    assert await sweep(store, RUN, final) == Cleaned(3, 3, 30, 3)
-    assert set(store.objects) == OPEN | FOREIGN
+    assert await sweep(store, RUN, recorded) == Cleaned(2, 4, 30, 3, 6)
+    assert set(store.objects) == OPEN | OTHERS | FOREIGN
 
 
 async def test_a_dry_run_counts_the_same_and_deletes_nothing():
-    store = bucket(OURS | OPEN | FOREIGN, page_size=2)
+    store = bucket(OURS | OPEN | OTHERS | FOREIGN, page_size=2)
 
-    assert await sweep(store, RUN, final, dry_run=True) == Cleaned(3, 3, 30, 3)
-    assert set(store.objects) == OURS | OPEN | FOREIGN
+    assert await sweep(store, RUN, recorded, dry_run=True) == Cleaned(2, 4, 30, 3, 6)
+    assert set(store.objects) == OURS | OPEN | OTHERS | FOREIGN
 
 
 async def test_a_second_time_there_is_nothing_left_to_do():
     store = bucket(OURS | FOREIGN)
-    await sweep(store, RUN, final)
+    await sweep(store, RUN, recorded)
 
-    assert await sweep(store, RUN, final) == Cleaned()
+    assert await sweep(store, RUN, recorded) == Cleaned()
 
 
 async def test_trouble_of_the_bucket_leaves_alone():
@@ -86,12 +111,12 @@ async def test_trouble_of_the_bucket_leaves_alone():
     store.trouble = BucketUnreachable("away")
 
     with pytest.raises(BucketUnreachable):
-        await sweep(store, RUN, final)
+        await sweep(store, RUN, recorded)
 
 
 @given(st.sets(st.from_regex(r"(inputs|outputs)/[abc0-9-]{0,16}(\.json|\.log)?\Z"), max_size=30))
 async def test_no_stranger_is_ever_deleted(keys):
     store = bucket(keys | OURS)
-    await sweep(store, "abd", lambda positions: positions)
+    await sweep(store, "abd", None)
 
     assert set(store.objects) == keys | OURS
