@@ -48,6 +48,8 @@ class Arrival:
     attempt: int
     """The attempt it belongs to: may be older than `item.attempt`."""
     outcome: Outcome
+    size: int = 0
+    """Bytes that were read for it."""
 
 
 Emit: TypeAlias = Callable[[Arrival], Awaitable[None]]
@@ -63,8 +65,13 @@ class Watcher(Protocol):
         look was not whole, and says nothing about what is missing.
         """
 
-    async def placed(self, adopt: Callable[[Sequence[Placed]], Awaitable[None]]) -> None:
-        """Page through the run's input objects: what was submitted, but not recorded, by a kill."""
+    async def placed(
+        self, store: Store, adopt: Callable[[Sequence[Placed]], Awaitable[None]]
+    ) -> None:
+        """Page through the run's input objects: what was submitted, but not recorded, by a kill.
+
+        Only what surely is what its item would be sent as now is adopted.
+        """
 
     async def tidy(self, store: Unfinished) -> None:
         """Delete what is no longer needed, now that all that was emitted is on record."""
@@ -128,6 +135,13 @@ class Store(Unfinished, Protocol):
 
     async def overdue(self, submitted_before: float, limit: int) -> Sequence[Open]:
         """Submitted items whose submission is older than that, oldest first."""
+
+    async def forget_future(self, now: float) -> None:
+        """Bring what lies in the future back to `now`: this machine's clock was once ahead.
+
+        That is submissions, and retries of attempts that began in the future: without it they
+        would be waited for until the clock is there again.
+        """
 
     async def source_read(self) -> None:
         """Note that the source has been read to its end: resuming need not read it again."""

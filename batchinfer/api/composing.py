@@ -22,6 +22,7 @@ from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine, ReadPage, Terms
 from batchinfer.errors import ConfigError, FatalError, RunAborted, StoreError
 from batchinfer.flow import Adaptive, Fixed, Gate, Limit, Pace
+from batchinfer.flow.cargo import Cargo
 from batchinfer.oscar.names import new_run_id
 from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
 from batchinfer.retry import RetryPolicy
@@ -36,6 +37,8 @@ GRACE = 30.0
 MOST = {Mode.SYNC: 512, Mode.ASYNC: 1_000}
 """What an adaptive limit goes up to, unless told: each costs a connection, or a Kubernetes job that
 the cluster keeps for a month (contract section 2)."""
+STORE_PATIENCE = 60.0
+"""Seconds that one call to the object store is tried again; then it counts as away."""
 UPLOADS = 16
 """Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
 
@@ -105,6 +108,11 @@ def _terms(resolved: Resolved, limit: int | None) -> Terms:
         overdue_after=resolved.timeout,
         limit=limit,
     )
+
+
+def _store_patience(resolved: Resolved) -> float:
+    """Seconds that a call to the store may wait: a deaf one must not outlast the run's patience."""
+    return min(STORE_PATIENCE, resolved.cold_start / 4, resolved.give_up_after / 4)
 
 
 def _gate(resolved: Resolved) -> Gate:
@@ -178,20 +186,27 @@ async def _carriers(
                 ) as backend:
                     yield backend, None
             case BucketAccess() as access:
+                patience = _store_patience(resolved)
                 async with bucket_of(
                     access,
                     redact,
+                    patience=patience,
+                    read_timeout=max(patience, 1.0),
                     send_timeout=resolved.send_timeout,
                     bandwidth=resolved.bandwidth,
                 ) as bucket:
+                    loader, cargo = Loader(resolved.params, Mode.ASYNC), Cargo(resolved.memory)
+                    carrier = BucketBackend(bucket, loader, run_id, cargo)
                     watcher = BucketWatcher(
                         bucket,
                         run_id=run_id,
                         redact=redact,
                         grace=min(GRACE, resolved.timeout / 4),
                         clean=clean,
+                        memory=cargo,
+                        max_reply=resolved.max_reply,
+                        sender=carrier,
                     )
-                    loader = Loader(resolved.params, Mode.ASYNC)
-                    yield BucketBackend(bucket, loader, run_id, resolved.memory), watcher
+                    yield carrier, watcher
     except FatalError as error:  # an address that cannot even be called
         raise RunAborted(error.code, str(error)) from None

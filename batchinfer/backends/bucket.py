@@ -30,9 +30,11 @@ class BucketBackend:
     ) -> None:
         self._bucket, self._loader, self._run_id = bucket, loader, run_id
         self._cargo = memory if isinstance(memory, Cargo) else Cargo(memory)
-        self._epoch = new_epoch(secrets.token_bytes(8))
+        self._epoch = new_epoch(secrets.token_bytes(6))
         self._doubtful: set[str] = set()
         """Names whose put was not answered: they may be there all the same."""
+        self._unrecorded: dict[tuple[int, int], list[Placed]] = {}
+        """What was found in the bucket for items that are not in the run yet."""
 
     async def attempt(self, item: Item, number: int) -> Submitted | Failure:
         """Put the item's payload under a name of its own; raises FatalError as the bucket does."""
@@ -40,32 +42,41 @@ class BucketBackend:
             loaded = await self._loader.load_into(room, item)
             if isinstance(loaded, Failure):
                 return loaded
-            tag = self._epoch + await _digest(loaded.body)
-            name = object_name(self._run_id, item.position, number, tag)
+            digest = await _digest(loaded.body)
+            name = object_name(self._run_id, item.position, number, self._epoch + digest)
             try:
+                for placed in self._unrecorded.get((item.position, number), ()):
+                    if await self._is(placed, loaded.body, digest):
+                        return Submitted(placed.name, loaded.inputs)
                 refused = await self._put(name, loaded.body)
             except OSError as error:
                 self._doubtful.add(name)
                 return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
         return replace(refused or Submitted(name), inputs=loaded.inputs)
 
+    def expect(self, placed: Placed) -> None:
+        """Note an input object that may be that of an item which is not in the run yet."""
+        self._unrecorded.setdefault((placed.position, placed.attempt), []).append(placed)
+
     async def holds(self, placed: Placed, item: Item) -> bool:
         """Whether the input object `placed` is what would be sent for `item` now.
 
         Raises as the bucket does.
         """
-        found = parse_name(self._run_id, placed.name)
         with self._cargo.room() as room:
             loaded = await self._loader.load_into(room, item)
-            if found is None or isinstance(loaded, Failure):
+            if isinstance(loaded, Failure):
                 return False
-            if found.digest is not None:
-                return found.digest == await _digest(loaded.body)
-            try:
-                key = f"{INPUTS}{placed.name}.json"
-                return await self._bucket.get(key, limit=len(loaded.body)) == loaded.body
-            except ObjectTooLarge:
-                return False
+            return await self._is(placed, loaded.body, await _digest(loaded.body))
+
+    async def _is(self, placed: Placed, body: Body, digest: str) -> bool:
+        found = parse_name(self._run_id, placed.name)
+        if found is None or found.digest is not None:
+            return found is not None and found.digest == digest
+        try:
+            return await self._bucket.get(f"{INPUTS}{placed.name}.json", limit=len(body)) == body
+        except ObjectTooLarge:
+            return False
 
     async def _put(self, name: str, body: Body) -> Failure | None:
         key = f"{INPUTS}{name}.json"

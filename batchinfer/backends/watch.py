@@ -7,58 +7,59 @@ decides what can be decided and remembers only the pairs that are half there:
 what is there        outcome
 ===================  ==========================================================================
 log tells a failure  that failure, at once: a failed prediction has no json
-log says "saved"     the json; or the orphan under the name the log tells: at once if the log
-                     shows that it is one (DEEPaaS 2.6.0), else after the grace period; then
-                     `output_lost`
+log says "saved"     the json; or the orphan under the name the log tells (`orphans.py`): without
+                     delay if the log shows that it is one (DEEPaaS 2.6.0), else after the grace
+                     period; then `output_lost`
 log says neither     the json if there is one; else, after the grace period, `model_killed`
 json alone           after the grace period, a reply without a log
+json cut short       looked at again until the grace period is over; then that failure
+too large            `reply_too_large`; it is not read
 ===================  ==========================================================================
 
-An orphan is taken once, by the item whose log names it, and deleted when that is on record. With
-`clean`, so are the input and the outputs that brought an item its final outcome.
+Only outputs whose names this run directory has recorded are answers (`pairs.is_recorded`). An
+orphan is taken once, and deleted when that is on record. With `clean`, so are the input and the
+outputs that brought an item its final outcome.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from typing import TypeVar
 
 import anyio
 
-from batchinfer.backends.objects import Bucket, delete_all
+from batchinfer.backends.adopting import Sender, adopt_unrecorded
+from batchinfer.backends.losses import REPLY_TOO_LARGE, cut_off, lost, reply_too_large, uncertain
+from batchinfer.backends.objects import Bucket, Entry, Listing, ObjectTooLarge, delete_all
+from batchinfer.backends.orphans import Doubt, Orphans
+from batchinfer.backends.pairs import Pair, is_recorded, pairs_of, without_stale
 from batchinfer.backends.redact import Redactor
 from batchinfer.domain import Failure, Kind, Open, Outcome
 from batchinfer.errors import BatchInferError
+from batchinfer.flow.cargo import MAX_REPLY, MEMORY, Cargo
 from batchinfer.oscar.faults import raise_if_hopeless
-from batchinfer.oscar.names import (
-    INPUTS,
-    OUTPUTS,
-    object_name,
-    parse_name,
-    parse_output,
-    start_after,
-)
+from batchinfer.oscar.names import OUTPUTS, start_after
 from batchinfer.oscar.reply import Saved, killed, orphan_of, read_log, read_output
-from batchinfer.ports import Arrival, Emit, Placed, Unfinished
+from batchinfer.ports import Arrival, Emit, Placed, Store, Unfinished
+
+T = TypeVar("T")
 
 FETCHES = 16
 """Pairs fetched at a time."""
+COPIES = 4
+"""How many times its size a reply takes in memory while it is read: bytes, text, data."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """The outputs of one attempt, as far as a listing has shown them."""
+class Stray:
+    """A pair whose output may lie under a name of its own; decided when the look has seen all."""
 
-    position: int
-    attempt: int
-    extensions: frozenset[str]
-    keys: list[str]
-
-    @property
-    def id(self) -> tuple[int, int]:
-        """What it is known by from look to look."""
-        return self.position, self.attempt
+    pair: Pair
+    item: Open
+    orphan: str
+    """Its key."""
+    saved: Saved
 
 
 class BucketWatcher:
@@ -72,15 +73,25 @@ class BucketWatcher:
         redact: Redactor,
         grace: float = 30.0,
         clean: bool = False,
+        memory: int | Cargo = MEMORY,
+        max_reply: int = MAX_REPLY,
+        sender: Sender | None = None,
     ) -> None:
-        """`grace`: seconds a missing half is waited for. `clean`: delete what is on record."""
+        """`grace`: seconds a missing half is waited for. `clean`: delete what is on record.
+
+        `memory`: bytes of outputs that are read at a time, or a budget shared with others.
+        `max_reply`: bytes of an output, or a log, at most. `sender`: says whether an input object
+        is an item's; without it nothing that was not recorded is adopted.
+        """
         self._bucket, self._run_id, self._redact, self._grace = bucket, run_id, redact, grace
-        self._half_since: dict[tuple[int, int], float] = {}
+        self._cargo = memory if isinstance(memory, Cargo) else Cargo(memory)
+        self._max_reply, self._sender = max_reply, sender
+        self._half_since: dict[str, float] = {}
         self._moment, self._answered = 0.0, True
         """When the look began; or, as long as the store is away, the first in vain: time in which
         nothing can arrive does not count for a missing half."""
-        self._told: set[tuple[int, int]] = set()
-        self._taken: list[str] = []
+        self._told: set[str] = set()
+        self._orphans, self._strays = Orphans(bucket), list[Stray]()
         self._clean = clean
         self._done: list[Pair] = []
 
@@ -91,146 +102,179 @@ class BucketWatcher:
             return
         if self._answered:
             self._moment, self._answered = anyio.current_time(), False
-        seen: set[tuple[int, int]] = set()
-        start, token, kept = start_after(self._run_id, lowest), None, list[str]()
-        while True:
-            page = await self._bucket.page(
-                f"{OUTPUTS}{self._run_id}-", start_after=start, token=token
-            )
-            pairs = _pairs(self._run_id, [*kept, *(entry.key for entry in page.entries)])
-            kept = []
-            if page.token is not None and pairs:
-                kept = pairs.pop().keys  # it may go on on the next page: read it there, whole
+        seen: set[str] = set()
+        self._strays.clear()
+        prefix, start = f"{OUTPUTS}{self._run_id}-", start_after(self._run_id, lowest)
+        listing, kept = Listing(self._bucket, prefix, start_after=start), list[Pair]()
+        while listing.has_more():
+            entries = [entry for pair in kept for entry in pair.entries]
+            pairs, kept = pairs_of(self._run_id, [*entries, *await listing.page()]), []
+            if pairs and listing.has_more():
+                kept = [pairs.pop()]  # it may go on on the next page: read it there, whole
             seen |= await self._told_of(pairs, store, emit)
-            if page.token is None:
-                break
-            token = page.token
+        await self._each(self._strays, lambda stray: self._settle_stray(stray, emit))
         self._told &= seen
         self._answered, lasted = True, anyio.current_time() - self._moment
         halves = self._half_since.items()
         self._half_since = {pair: at + lasted for pair, at in halves if pair in seen}
 
-    async def placed(self, adopt: Callable[[Sequence[Placed]], Awaitable[None]]) -> None:
+    async def placed(
+        self, store: Store, adopt: Callable[[Sequence[Placed]], Awaitable[None]]
+    ) -> None:
         """See ports.Watcher."""
-        token = None
-        while True:
-            page = await self._bucket.page(f"{INPUTS}{self._run_id}-", token=token)
-            keys = (entry.key.removeprefix(INPUTS) for entry in page.entries)
-            names = [key.removesuffix(".json") for key in keys]
-            parsed = [(parse_name(self._run_id, name), name) for name in names]
-            await adopt([Placed(*found, name) for found, name in parsed if found is not None])
-            if page.token is None:
-                return
-            token = page.token
+        if self._sender is not None:
+            await adopt_unrecorded(self._bucket, self._run_id, store, self._sender, adopt)
 
     async def tidy(self, store: Unfinished) -> None:
         """See ports.Watcher."""
-        while self._taken:
-            await self._bucket.delete(self._taken[-1])
-            self._taken.pop()
+        await self._orphans.tidy()
         while self._done:
             some = self._done[-FETCHES:]
-            unfinished = await store.unfinished({pair.position for pair in some})
-            final = [pair for pair in some if pair.position not in unfinished]
-            await delete_all(self._bucket, [key for pair in final for key in self._objects(pair)])
+            unfinished = await store.unfinished({pair.name.position for pair in some})
+            final = [pair for pair in some if pair.name.position not in unfinished]
+            await delete_all(self._bucket, [key for pair in final for key in pair.objects])
             del self._done[-len(some) :]
 
-    async def _told_of(
-        self, pairs: Sequence[Pair], store: Unfinished, emit: Emit
-    ) -> set[tuple[int, int]]:
-        """Tell what a page of pairs says of open items; which pairs were theirs."""
-        open_items = await store.unfinished({pair.position for pair in pairs})
-        theirs = [pair for pair in pairs if pair.position in open_items]
-        await self._settle(
-            [(pair, open_items[pair.position]) for pair in theirs if pair.id not in self._told],
-            emit,
-        )
-        return {pair.id for pair in theirs}
+    # Deciding -------------------------------------------------------------------------------------
 
-    async def _settle(self, pairs: Sequence[tuple[Pair, Open]], emit: Emit) -> None:
-        """Decide what can be decided of a page, some at a time; raise the first error, alone."""
+    async def _told_of(self, pairs: Sequence[Pair], store: Unfinished, emit: Emit) -> set[str]:
+        """Tell what a page of pairs says of open items; which pairs were theirs."""
+        open_items = await store.unfinished({pair.name.position for pair in pairs})
+        asked = [(pair, open_items.get(pair.name.position)) for pair in pairs]
+        theirs = [(pair, item) for pair, item in asked if item and is_recorded(pair, item)]
+        fresh = [(pair, item) for pair, item in theirs if pair.base not in self._told]
+        await self._each(fresh, lambda each: self._settle(*each, emit))
+        return {pair.base for pair, _ in theirs}
+
+    async def _each(self, things: Sequence[T], settle: Callable[[T], Awaitable[None]]) -> None:
+        """Settle things, some at a time; raise the first error, alone."""
         limiter, errors = anyio.CapacityLimiter(FETCHES), list[Exception]()
 
-        async def settle(pair: Pair, item: Open) -> None:
+        async def one(thing: T) -> None:
             async with limiter:
                 if errors:
                     return
                 try:
-                    outcome = await self._outcome(pair)
+                    await settle(thing)
                 except (OSError, BatchInferError) as error:
                     errors.append(error)
-                    return
-            if outcome is None:
-                self._half_since.setdefault(pair.id, self._moment)
-            else:
-                self._told.add(pair.id)
-                if self._clean:
-                    self._done.append(pair)
-                await emit(Arrival(item, pair.attempt, outcome))
 
         async with anyio.create_task_group() as page:
-            for pair, item in pairs:
-                page.start_soon(settle, pair, item)
+            for thing in things:
+                page.start_soon(one, thing)
         if errors:
             raise errors[0]
 
-    async def _outcome(self, pair: Pair) -> Outcome | None:
-        """What the pair says; None: too early to tell."""
-        name = f"{OUTPUTS}{object_name(self._run_id, pair.position, pair.attempt)}"
-        log = await self._bucket.get(f"{name}.log") if "log" in pair.extensions else None
-        log = None if log is None else self._redact.data(log)
+    async def _settle(self, listed: Pair, item: Open, emit: Emit) -> None:
+        """Tell what a pair says, if it can be told yet."""
+        pair = await without_stale(self._bucket, listed)
+        if pair is None:
+            return
+        with self._cargo.room() as room:
+            await room.take(self._weight(pair))
+            try:
+                found = await self._outcome(pair)
+            except ObjectTooLarge as error:  # it has grown since it was listed
+                found = reply_too_large(pair, error.size, self._max_reply)
+            if isinstance(found, Saved):
+                orphan = f"{OUTPUTS}{orphan_of(found.path)}"
+                logged = None if pair.log is None else pair.log.modified
+                self._orphans.claim(orphan, pair.base, logged)
+                self._strays.append(Stray(pair, item, orphan, found))
+            else:
+                await self._tell(pair, item, found, emit)
+
+    async def _settle_stray(self, stray: Stray, emit: Emit) -> None:
+        """The same of a pair whose output has another name, once all logs have been seen."""
+        pair = stray.pair
+        found = await self._orphans.find(stray.orphan, pair.base, anyio.current_time())
+        match found:
+            case Doubt.CONTESTED:
+                await self._tell(pair, stray.item, uncertain(stray.saved), emit)
+            case Doubt.SETTLING:
+                await self._tell(pair, stray.item, None, emit)
+            case Doubt.ABSENT:
+                contested = self._orphans.is_contested(stray.orphan)
+                failure = uncertain(stray.saved) if contested else lost(stray.saved)
+                await self._tell(pair, stray.item, self._late(pair, failure), emit)
+            case entry:
+                await self._settle_orphan(stray, entry, emit)
+
+    async def _settle_orphan(self, stray: Stray, entry: Entry, emit: Emit) -> None:
+        pair = Pair(stray.pair.base, stray.pair.name, stray.pair.log, entry)
+        with self._cargo.room() as room:
+            await room.take(self._weight(pair))
+            try:
+                outcome = await self._output(pair, await self._log(pair))
+            except ObjectTooLarge as error:
+                outcome = reply_too_large(pair, error.size, self._max_reply)
+            if outcome is not None:
+                self._orphans.take(stray.orphan, pair.base, entry)
+            await self._tell(stray.pair, stray.item, outcome, emit)
+
+    async def _tell(self, pair: Pair, item: Open, outcome: Outcome | None, emit: Emit) -> None:
+        if outcome is None:
+            self._half_since.setdefault(pair.base, self._moment)
+            return
+        self._told.add(pair.base)
+        kept = isinstance(outcome, Failure) and outcome.code == REPLY_TOO_LARGE
+        if self._clean and not kept:
+            self._done.append(pair)
+        await emit(Arrival(item, pair.name.attempt, outcome, sum(e.size for e in pair.entries)))
+
+    async def _outcome(self, pair: Pair) -> Outcome | Saved | None:
+        """What the pair says; Saved: an orphan has to be found; None: too early to tell."""
+        if large := self._too_large(pair):
+            return large
+        log = await self._log(pair)
         told = None if log is None else read_log(log)
         if isinstance(told, Failure):
             return raise_if_hopeless(told)
-        patient = self._patient(pair)
-        if log is None and patient:
-            return None  # the json is there, its log may follow
-        output = await self._output(pair, name, told, patient=patient)
-        if output is not None:
-            return read_output(self._redact.data(output), (log or b"").decode(errors="replace"))
-        if patient:
+        if pair.json is not None:
+            # Without a log it may follow.
+            return None if log is None and self._is_patient(pair) else await self._output(pair, log)
+        if told is not None and (told.stray or not self._is_patient(pair)):
+            return told
+        return self._late(pair, killed(log or b"")) if told is None else None
+
+    async def _output(self, pair: Pair, log: bytes | None) -> Outcome | None:
+        """What the pair's json says; None: not yet whole, or gone."""
+        if large := self._too_large(pair):
+            return large
+        if pair.json is None:
             return None
-        return killed(log or b"") if told is None else _lost(told)
-
-    async def _output(
-        self, pair: Pair, name: str, told: Saved | None, *, patient: bool
-    ) -> bytes | None:
-        if "json" in pair.extensions:
-            return await self._bucket.get(f"{name}.json")
-        if told is None or (patient and not told.stray):
+        data = await self._bucket.get(pair.json.key, limit=self._max_reply)
+        if data is None:
             return None
-        orphan = f"{OUTPUTS}{orphan_of(told.path)}"
-        output = await self._bucket.get(orphan)
-        if output is not None:
-            self._taken.append(orphan)
-        return output
+        if len(data) != pair.json.size:  # cut off on its way, or replaced since it was listed
+            return self._late(pair, cut_off(pair.json, len(data)))
+        outcome = read_output(self._redact.data(data), (log or b"").decode(errors="replace"))
+        if isinstance(outcome, Failure) and outcome.kind is Kind.TRANSIENT:
+            return self._late(pair, outcome)  # it may be replaced by a whole one
+        return outcome
 
-    def _objects(self, pair: Pair) -> list[str]:
-        name = object_name(self._run_id, pair.position, pair.attempt)
-        return [f"{INPUTS}{name}.json", *pair.keys]
+    async def _log(self, pair: Pair) -> bytes | None:
+        if pair.log is None:
+            return None
+        log = await self._bucket.get(pair.log.key, limit=self._max_reply)
+        return None if log is None else self._redact.data(log)
 
-    def _patient(self, pair: Pair) -> bool:
-        since = self._half_since.get(pair.id)
+    # What is not there, or too much ---------------------------------------------------------------
+
+    def _late(self, pair: Pair, failure: Failure) -> Failure | None:
+        """The failure, once what is missing has been waited for."""
+        return None if self._is_patient(pair) else failure
+
+    def _is_patient(self, pair: Pair) -> bool:
+        since = self._half_since.get(pair.base)
         return since is None or self._moment - since < self._grace
 
+    def _too_large(self, pair: Pair) -> Failure | None:
+        for entry in pair.entries:
+            if entry.size > self._max_reply:
+                return reply_too_large(pair, entry.size, self._max_reply)
+        return None
 
-def _pairs(run_id: str, keys: Sequence[str]) -> list[Pair]:
-    """The pairs among listed keys; key order keeps those of one attempt together."""
-    outputs = [(out, key) for key in keys if (out := parse_output(run_id, key)) is not None]
-    pairs = []
-    for (position, attempt), members in groupby(
-        outputs, key=lambda o: (o[0].position, o[0].attempt)
-    ):
-        group = list(members)
-        extensions = frozenset(out.extension for out, _ in group)
-        pairs.append(Pair(position, attempt, extensions, [key for _, key in group]))
-    return pairs
-
-
-def _lost(told: Saved) -> Failure:
-    return Failure(
-        "output_lost",
-        f"The log says the output was saved ({told.path}), but it did not arrive in the bucket. "
-        "Look at the log for a model that returns what cannot be written as JSON.",
-        Kind.TRANSIENT,
-    )
+    def _weight(self, pair: Pair) -> int:
+        """Bytes of memory that reading the pair takes."""
+        return COPIES * sum(e.size for e in pair.entries if e.size <= self._max_reply)

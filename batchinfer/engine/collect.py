@@ -30,6 +30,9 @@ from batchinfer.ports import Arrival, Back, Placed, Store, Waiting, Watcher
 from batchinfer.retry import Absence, Retry, Wait, decide
 
 PAGE = 500
+LARGE = 1 << 20
+"""Bytes of an arrival from which on it is durable before the next one is taken: what waits to be
+written counts against no budget."""
 TIDY = 10.0
 """Seconds that a stop waits at most for the tidying."""
 
@@ -69,7 +72,7 @@ class Collector:
         async def adopt(placed: Sequence[Placed]) -> None:
             await self._store.adopt(placed, self._clock())
 
-        while not await self._answered(self._watcher.placed(adopt)):  # noqa: ASYNC110 - no event
+        while not await self._answered(self._watcher.placed(self._store, adopt)):  # noqa: ASYNC110
             await anyio.sleep(self._rhythm.longest)
         await self._recorder.recount()
 
@@ -103,9 +106,11 @@ class Collector:
 
     async def _answered(self, question: Awaitable[None]) -> bool:
         """Whether the bucket answered to the end; RunAborted when it has been away too long."""
+        began = anyio.current_time()
         try:
             await question
         except OSError as error:
+            self._absence.noticed(began)  # a store that is deaf has been away since then
             away = self._absence.noticed(anyio.current_time())
             if away > (patience := self._terms.patience_with(answered=self._has_answered)):
                 raise RunAborted("bucket_unreachable", str(error)) from error
@@ -127,6 +132,8 @@ class Collector:
             self._newest = max(self._newest, item.submitted_at)
             self._tell(arrival.outcome, self._clock() - item.submitted_at)
         await self._record(item, arrival.attempt, arrival.outcome)
+        if arrival.size >= LARGE:
+            await self._recorder.settle()
 
     def _tell(self, outcome: Outcome, seconds: float) -> None:
         if (sign := sign_of(outcome)) is not None:
@@ -135,8 +142,10 @@ class Collector:
             self._learn(Sample(sign, now, seconds, submitted, submitted))
 
     async def _give_up_overdue(self) -> None:
-        after = self._terms.overdue_after
-        horizon = max(self._newest, self._clock() if self._quiet >= after else 0.0)
+        after, now = self._terms.overdue_after, self._clock()
+        if self._quiet >= after:
+            await self._store.forget_future(now)  # the clock may have been set meanwhile
+        horizon = min(max(self._newest, now if self._quiet >= after else 0.0), now)
         while lost := await self._store.overdue(horizon - after, PAGE):
             for item in lost:
                 await self._record(item, item.attempt, _no_output(after))
@@ -145,7 +154,7 @@ class Collector:
 
     async def _record(self, item: Open, number: int, outcome: Outcome) -> None:
         now = self._clock()
-        started = now if item.submitted_at is None else item.submitted_at
+        started = now if item.submitted_at is None else min(item.submitted_at, now)
         attempt = Attempt(number, started, round(max(now - started, 0.0), 3), outcome)
         decision = decide(self._terms.policy, outcome, number - item.spared, self._chance())
         if isinstance(decision, Wait):

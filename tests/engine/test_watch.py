@@ -6,15 +6,17 @@ import anyio
 import pytest
 
 from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
+from batchinfer.backends.orphans import SETTLE
 from batchinfer.backends.redact import Redactor
 from batchinfer.backends.watch import BucketWatcher
-from batchinfer.domain import Attempt, Counts, Failure, Item, Record, Reply, State, Submitted
+from batchinfer.domain import Attempt, Failure, Item, Record, Reply, State, Submitted
 from batchinfer.errors import FatalError
-from batchinfer.oscar.names import object_name
-from batchinfer.ports import Arrival, Placed
+from batchinfer.oscar.names import object_name, payload_digest
+from batchinfer.ports import Arrival
 from batchinfer.testing import MemoryStore
 
 RUN = "run1"
+TAG = "epoch123" + payload_digest(b"what was sent")
 GRACE = 30.0
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -43,14 +45,19 @@ class Desk:
     async def submit(self, count: int = 1, attempt: int = 1) -> None:
         await self.store.add([Item(f"k{n}") for n in range(1, count + 1)])
         for position in range(1, count + 1):
-            await self.record(position, attempt, Submitted("x"), State.SUBMITTED)
+            await self.resubmit(position, attempt)
+
+    async def resubmit(self, position: int, attempt: int) -> None:
+        name = object_name(RUN, position, attempt, TAG)
+        await self.record(position, attempt, Submitted(name), State.SUBMITTED)
 
     async def record(self, position: int, attempt: int, outcome, state: State) -> None:
         record = Record(position, Attempt(attempt, 1.0, 1.0, outcome), state)
         assert (await self.store.record([record]))[0] is not None
 
     def put(self, extension: str, body: bytes, position: int = 1, attempt: int = 1) -> None:
-        self.bucket.objects[f"outputs/{object_name(RUN, position, attempt)}.{extension}"] = body
+        name = object_name(RUN, position, attempt, TAG)
+        self.bucket.objects[f"outputs/{name}.{extension}"] = body
 
     async def look(self) -> list[Arrival]:
         before = len(self.arrivals)
@@ -160,6 +167,8 @@ async def test_an_orphan_is_taken_by_the_log_that_names_it_and_then_deleted(desk
     desk.put("log", STRAY_LOG)
     desk.bucket.objects[STRAY] = OK_JSON
     desk.bucket.objects["outputs/tmp-file-other.json"] = b"not ours"
+    assert await desk.outcome() is None
+    await anyio.sleep(SETTLE)
     assert (await desk.outcome()).prediction == VALUE
     assert STRAY in desk.bucket.objects
     await desk.watcher.tidy(desk.store)
@@ -171,6 +180,8 @@ async def test_an_orphan_may_come_after_its_log(desk: Desk):
     desk.put("log", STRAY_LOG)
     assert await desk.outcome() is None
     desk.bucket.objects[STRAY] = OK_JSON
+    assert await desk.outcome() is None
+    await anyio.sleep(SETTLE)
     assert (await desk.outcome()).prediction == VALUE
 
 
@@ -209,7 +220,7 @@ async def test_a_failure_is_told_once_while_its_item_is_tried_again(desk: Desk):
     failure = await desk.outcome()
     await desk.record(1, 1, failure, State.PENDING)
     assert await desk.look() == []
-    await desk.record(1, 2, Submitted("x"), State.SUBMITTED)
+    await desk.resubmit(1, 2)
     desk.put("log", OK_LOG, attempt=2)
     desk.put("json", OK_JSON, attempt=2)
     (arrival,) = await desk.look()
@@ -218,7 +229,7 @@ async def test_a_failure_is_told_once_while_its_item_is_tried_again(desk: Desk):
 
 async def test_a_late_output_of_an_older_attempt_is_told(desk: Desk):
     await desk.record(1, 1, Failure("no_output", "x"), State.PENDING)
-    await desk.record(1, 2, Submitted("x"), State.SUBMITTED)
+    await desk.resubmit(1, 2)
     desk.put("log", OK_LOG, attempt=1)
     desk.put("json", OK_JSON, attempt=1)
     (arrival,) = await desk.look()
@@ -253,24 +264,6 @@ async def test_secrets_are_redacted_from_log_and_output(desk: Desk):
     desk.put("json", b'{"echo": "hidden-secret"}')
     reply = await desk.outcome()
     assert "hidden-secret" not in reply.log + str(reply.prediction)
-
-
-@pytest.mark.parametrize("page_size", [1, 4, 1000])
-async def test_input_objects_of_this_run_are_found(page_size: int):
-    desk = Desk(page_size)
-    for position in range(1, 11):
-        desk.bucket.objects[f"inputs/{object_name(RUN, position, 2)}.json"] = b"{}"
-    desk.bucket.objects["inputs/"] = b""
-    desk.bucket.objects["inputs/other.json"] = b"{}"
-    found: list[Placed] = []
-
-    async def adopt(placed) -> None:
-        found.extend(placed)
-
-    await desk.watcher.placed(adopt)
-    names = [object_name(RUN, position, 2) for position in range(1, 11)]
-    assert found == [Placed(position, 2, name) for position, name in enumerate(names, 1)]
-    assert await desk.store.counts() == Counts()
 
 
 async def test_a_deepaas_that_is_too_old_ends_the_run(desk: Desk):

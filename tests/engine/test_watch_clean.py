@@ -1,8 +1,10 @@
 """With `clean`, the bucket is emptied of what is on record; of nothing else, and not before."""
 
+import anyio
 import pytest
-from test_watch import OK_JSON, OK_LOG, RUN, STRAY, STRAY_LOG, Desk, fixture
+from test_watch import OK_JSON, OK_LOG, RUN, STRAY, STRAY_LOG, TAG, Desk, fixture
 
+from batchinfer.backends.orphans import SETTLE
 from batchinfer.backends.redact import Redactor
 from batchinfer.backends.watch import BucketWatcher
 from batchinfer.domain import Failure, Kind, Reply, State
@@ -18,7 +20,7 @@ async def desk() -> Desk:
     desk.watcher = BucketWatcher(desk.bucket, run_id=RUN, redact=Redactor([]), clean=True)
     await desk.submit(2)
     for position in (1, 2):
-        desk.bucket.objects[f"inputs/{object_name(RUN, position, 1)}.json"] = b"{}"
+        desk.bucket.objects[f"inputs/{object_name(RUN, position, 1, TAG)}.json"] = b"{}"
     desk.bucket.objects |= dict.fromkeys(FOREIGN, b"")
     return desk
 
@@ -42,8 +44,8 @@ async def test_an_item_on_record_leaves_nothing(desk: Desk):
     await desk.watcher.tidy(desk.store)
 
     assert left(desk) == {
-        f"inputs/{object_name(RUN, 1, 1)}.json",
-        *(f"outputs/{object_name(RUN, 1, 1)}.{extension}" for extension in ("log", "json")),
+        f"inputs/{object_name(RUN, 1, 1, TAG)}.json",
+        *(f"outputs/{object_name(RUN, 1, 1, TAG)}.{extension}" for extension in ("log", "json")),
     }
     assert set(desk.bucket.objects) >= FOREIGN
 
@@ -51,12 +53,14 @@ async def test_an_item_on_record_leaves_nothing(desk: Desk):
 async def test_an_orphan_goes_with_the_rest(desk: Desk):
     desk.put("log", STRAY_LOG)
     desk.bucket.objects[STRAY] = OK_JSON
+    assert await desk.look() == []
+    await anyio.sleep(SETTLE)
     (arrival,) = await desk.look()
     assert isinstance(arrival.outcome, Reply)
     await desk.record(1, 1, arrival.outcome, State.SUCCEEDED)
     await desk.watcher.tidy(desk.store)
 
-    assert left(desk) == {f"inputs/{object_name(RUN, 2, 1)}.json"}
+    assert left(desk) == {f"inputs/{object_name(RUN, 2, 1, TAG)}.json"}
 
 
 async def test_what_is_tried_again_stays(desk: Desk):
@@ -81,7 +85,7 @@ async def test_keys_that_may_not_delete_end_the_run_with_one_plain_error(desk: D
         await desk.watcher.tidy(desk.store)
     desk.bucket.trouble = None
     await desk.watcher.tidy(desk.store)
-    assert left(desk) == {f"inputs/{object_name(RUN, 2, 1)}.json"}
+    assert left(desk) == {f"inputs/{object_name(RUN, 2, 1, TAG)}.json"}
 
 
 async def test_without_clean_everything_stays(desk: Desk):

@@ -121,7 +121,7 @@ class Bucket:
                 self.told.add((position, attempt))
                 await emit(Arrival(open_items[position], attempt, outcome))
 
-    async def placed(self, adopt) -> None:
+    async def placed(self, store, adopt) -> None:
         await adopt([Placed(*key, f"run-{key[0]}-{key[1]}") for key in self.inputs])
 
     async def tidy(self, store: Unfinished) -> None:

@@ -10,17 +10,26 @@ from batchinfer.oscar.names import (
     INPUTS,
     MAX_POSITION,
     OUTPUTS,
+    ObjectName,
     Output,
+    new_epoch,
     new_run_id,
     object_name,
+    parse_input,
     parse_name,
     parse_output,
+    payload_digest,
     start_after,
 )
 
 RUN = "k3x9a1b2c4"
 positions = st.integers(1, MAX_POSITION)
 attempts = st.integers(1, 999)
+tags = st.builds(
+    lambda seed, payload: new_epoch(seed) + payload_digest(payload),
+    st.binary(min_size=6, max_size=8),
+    st.binary(),
+) | st.just("")
 
 
 @given(st.binary(min_size=8, max_size=16))
@@ -38,26 +47,46 @@ def test_too_few_random_bytes_are_refused():
         new_run_id(b"1234567")
 
 
-@given(st.binary(min_size=8, max_size=8), positions, attempts)
-def test_a_name_survives_the_service_script(seed, position, attempt):
-    name = object_name(new_run_id(seed), position, attempt)
+@given(st.binary(min_size=8, max_size=8), positions, attempts, tags)
+def test_a_name_survives_the_service_script(seed, position, attempt, tag):
+    name = object_name(new_run_id(seed), position, attempt, tag)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", name)
     assert "event-file" not in name
     assert not name.startswith("tmp-file-")
-    assert parse_name(new_run_id(seed), name) == (position, attempt)
+    assert parse_name(new_run_id(seed), name) == ObjectName(position, attempt, tag)
 
 
-@given(positions, positions, attempts, attempts)
-def test_key_order_is_position_order(one, other, attempt, another):
-    first, second = object_name(RUN, one, attempt), object_name(RUN, other, another)
-    if one != other:
-        assert (first < second) == (one < other)
+@given(st.tuples(positions, attempts, tags), st.tuples(positions, attempts, tags))
+def test_key_order_is_position_order(one, other):
+    first, second = object_name(RUN, *one), object_name(RUN, *other)
+    if one[0] != other[0]:
+        assert (f"{first}.json" < f"{second}.log") == (one[0] < other[0])
 
 
-@given(positions, attempts, st.sampled_from(["json", "log"]))
-def test_an_output_is_read_back(position, attempt, extension):
-    key = f"{OUTPUTS}{object_name(RUN, position, attempt)}.{extension}"
-    assert parse_output(RUN, key) == Output(position, attempt, extension)
+@given(positions, attempts, tags, st.sampled_from(["json", "log"]))
+def test_an_output_is_read_back(position, attempt, tag, extension):
+    base = object_name(RUN, position, attempt, tag)
+    found = parse_output(RUN, f"{OUTPUTS}{base}.{extension}")
+    assert found == Output(base, ObjectName(position, attempt, tag), extension)
+    assert parse_input(RUN, f"{INPUTS}{base}.json") == (base, found.name)
+    assert parse_input(RUN, f"{INPUTS}{base}.log") is None
+
+
+def test_the_digest_tells_payloads_apart_and_the_epoch_processes():
+    first, second = (object_name(RUN, 1, 1, "aaaaaaaa" + payload_digest(p)) for p in (b"1", b"2"))
+    assert first != second
+    assert parse_name(RUN, first).digest == payload_digest(b"1")
+    assert parse_name(RUN, object_name(RUN, 1, 1)).digest is None
+    assert len({new_epoch(number.to_bytes(6)) for number in range(5000)}) == 5000
+
+
+@pytest.mark.parametrize(
+    "tag", ["a", "aaaaaaaa0123456789abcdeF", "aaaaaaaa-0123456789abcdef", "x" * 24]
+)
+def test_a_tag_that_is_none_is_refused(tag):
+    with pytest.raises(ValueError, match="no epoch and digest"):
+        object_name(RUN, 1, 1, tag)
+    assert parse_name(RUN, f"{object_name(RUN, 1, 1)}-{tag}") is None
 
 
 @pytest.mark.parametrize(
