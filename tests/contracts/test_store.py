@@ -14,7 +14,7 @@ from batchinfer.api.querying import query
 from batchinfer.domain import Counts, Digest, InputFile, Item, Open, Reply, State
 from batchinfer.errors import SourceError
 from batchinfer.ports import Placed
-from batchinfer.store.reader import RunReader
+from batchinfer.store.reader import RunReader, WaitedFor
 from batchinfer.store.sqlite import SqliteStore
 from batchinfer.testing import MemoryStore
 
@@ -676,3 +676,35 @@ async def compare(directory, script):
 @given(script=st.lists(VERBS, max_size=15))
 def test_every_store_answers_the_same_to_any_script(tmp_path_factory, script):
     anyio.run(compare, tmp_path_factory.mktemp("run"), script)
+
+
+# Clocks -------------------------------------------------------------------------------------------
+
+
+async def test_what_lies_in_the_future_comes_back_to_now(store):
+    await store.add(page(4))
+    await store.record(
+        [
+            submitted(1, at=900.0),
+            submitted(2, at=100.0),
+            failure(3, at=900.0, retry_at=905.0),
+            failure(4, at=100.0, retry_at=905.0),
+        ]
+    )
+    await store.forget_future(200.0)
+    assert [(await only(store, n)).submitted_at for n in (1, 2)] == [200.0, 100.0]
+    # The second was asked to wait by an attempt of the past.
+    assert [one.position for one in await store.pending(0, 9, 200.0)] == [3]
+    assert await store.next_due(200.0) == 905.0
+
+
+async def test_a_reader_sees_what_is_waited_for_and_what_was_submitted(tmp_path):
+    async with SqliteStore.create(tmp_path / "run", INFO) as store:
+        await store.add(page(3))
+        await store.record([submitted(1, at=50.0), failure(2, retry_at=300.0)])
+        with RunReader(tmp_path / "run") as reader:
+            assert reader.waited_for(200.0) == WaitedFor(1, 300.0, 50.0)
+            assert reader.waited_for(400.0) == WaitedFor(0, None, 50.0)
+            found = reader.submissions([1, 2, 9])
+            assert found[1] == Open(1, SUBMITTED, 1, 50.0, 0, {1: "abc-1-1"})
+            assert set(found) == {1, 2}
