@@ -57,7 +57,7 @@ async def opened(
         if source is not None:
             items = await _elsewhere(items_of, source, job.run)
             read = _pages(items, source, observer)
-        help_ = await validated(job, config, resolved, source, observer)
+        help_, config, resolved = await validated(job, config, resolved, source, observer)
         if info is None:
             made = _made(job.run, config, resolved.mode, source)
             opening = SqliteStore.create(job.run, made)

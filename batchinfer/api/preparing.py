@@ -13,9 +13,11 @@ from itertools import chain
 from pathlib import Path
 
 from batchinfer.api.job import Half, Job
+from batchinfer.api.typed_params import keep_stored, keep_texts
 from batchinfer.config import Config, Resolved, differences, from_stored, load, resolve
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.errors import ConfigError, RunMismatch, SourceError, StoreError
+from batchinfer.oscar.schema import parse_help
 from batchinfer.sources import Sources, open_source
 from batchinfer.store.database import DATABASE
 from batchinfer.store.lock import LOCK, RunLock
@@ -84,6 +86,10 @@ def checked(job: Job, info: RunInfo | None) -> tuple[Config, Resolved]:
             f"{job.half} is a half of async mode, but this run is in sync mode. Use --mode async "
             "with the [bucket] of your service, or `batchinfer run`."
         )
+    if info is not None and config.typed:
+        with RunReader(job.run) as reader:
+            config, resolved = keep_texts(config, resolved, parse_help(reader.help() or ""))
+        config, resolved = keep_stored(config, resolved, info)
     if info is not None and not job.force:
         _refuse_differences(job.run, info, config)
     return config, resolved

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from batchinfer.config import DEFAULT_FILE, parse_param
+from batchinfer.config import DEFAULT_FILE, split_param
 from batchinfer.progress.text import printable
 from batchinfer.sources.patterns import has_magic
 
@@ -172,7 +172,7 @@ _INPUT = frozenset({"glob", "file_param"})
 def flags(given: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
     """What was given on the command line as `config.load` names it. Raises ConfigError."""
     named = {f"{'input' if name in _INPUT else 'run'}.{name}": each for name, each in given.items()}
-    return named | {f"params.{name}": value for name, value in map(parse_param, params)}
+    return named | {f"params.{name}": value for name, value in map(split_param, params)}
 
 
 def again(config: Path | None, *, clean: bool) -> list[str | Path]:

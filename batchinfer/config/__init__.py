@@ -26,7 +26,14 @@ from batchinfer.config.resolving import (
 )
 from batchinfer.config.sections import FILE_PARAM, Bucket, Config, Input, Run, Service
 from batchinfer.config.template import DEFAULT_FILE, TEMPLATE
-from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret, parse_param
+from batchinfer.config.values import (
+    Concurrency,
+    MaxFailures,
+    Percent,
+    Secret,
+    parse_param,
+    split_param,
+)
 
 __all__ = [
     "DEFAULT_FILE",
@@ -52,4 +59,5 @@ __all__ = [
     "parse_param",
     "resolve",
     "resolve_contents",
+    "split_param",
 ]

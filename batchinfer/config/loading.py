@@ -59,7 +59,10 @@ class _Setting:
 def _build(settings: Iterable[_Setting]) -> Config:
     read: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, PARAMS)}
     origins: dict[str, str] = {}
+    typed: dict[str, str] = {}
     for setting in settings:
+        if isinstance(setting.value, values.Typed):
+            typed[setting.key] = setting.value.text
         read[setting.section][setting.key] = _read(setting)
         origins[f"{setting.section}.{setting.key}"] = setting.where
     return Config(
@@ -69,6 +72,7 @@ def _build(settings: Iterable[_Setting]) -> Config:
         params=read[PARAMS],
         run=Run(**read["run"]),
         origins=origins,
+        typed=typed,
     )
 
 
@@ -185,6 +189,8 @@ def _shown(value: object, *, hide: bool) -> str:
             return f"{kind} (not shown)"
         case bool():
             return str(value).lower()
+        case values.Typed(text):
+            return _shown(text, hide=hide)
         case str():
             return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'  # noqa: PLR2004 - a line
         case Mapping():

@@ -114,6 +114,8 @@ class Config:
     run: Run = field(default_factory=Run)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value comes from, for messages: `section.key` -> "sync.toml: [section] key"."""
+    typed: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """The parameters that were given by `--param`, as they were typed."""
 
     @property
     def mode(self) -> Mode:

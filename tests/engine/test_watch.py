@@ -8,17 +8,7 @@ import pytest
 from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
 from batchinfer.backends.redact import Redactor
 from batchinfer.backends.watch import BucketWatcher
-from batchinfer.domain import (
-    Attempt,
-    Counts,
-    Failure,
-    Item,
-    Kind,
-    Record,
-    Reply,
-    State,
-    Submitted,
-)
+from batchinfer.domain import Attempt, Counts, Failure, Item, Kind, Record, Reply, State, Submitted
 from batchinfer.errors import FatalError
 from batchinfer.oscar.names import object_name
 from batchinfer.ports import Arrival, Placed
