@@ -189,9 +189,8 @@ def _shown(value: object, *, hide: bool) -> str:
             return f"{kind} (not shown)"
         case bool():
             return str(value).lower()
-        case values.Typed(text):
-            return _shown(text, hide=hide)
-        case str():
+        case str() | values.Typed():
+            value = value.text if isinstance(value, values.Typed) else value
             return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'  # noqa: PLR2004 - a line
         case Mapping():
             return "a table"
