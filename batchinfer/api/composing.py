@@ -79,7 +79,7 @@ async def opened(
                 read = _pages(items, source, observer, job.run)
         except SourceError as error:
             raise as_outage(job.run, error) if is_gone(job, info) else error from None
-        help_ = await validated(job, config, resolved, source, observer)
+        help_, config, resolved = await validated(job, config, resolved, source, observer)
         if info is None:
             made = _made(job.run, config, resolved.mode, source)
             opening = SqliteStore.create(job.run, made)

@@ -3,7 +3,8 @@
 For a POSIX shell with `$'...'` (bash, zsh, ksh), `base64` and `curl`, as text of printable signs
 only, whatever the names and values are. Files are read when the command runs. A secret is the
 variable that the configuration takes it from; a token that stands in the file itself is
-`$BATCHINFER_SERVICE_TOKEN`, where batchinfer would find it, too.
+`$BATCHINFER_SERVICE_TOKEN`, where batchinfer would find it, too. It goes to curl through a file
+descriptor, as a configuration: what stands on a command line, everybody on the machine can read.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ def curl(
     document = _document(params, files, {value: name for value, name in secret.items() if value})
     access = resolved.access
     if isinstance(access, ServiceAccess):
-        lines = _call(config, access, resolved.timeout)
+        lines, secret_line = _call(access, resolved.timeout), _token_line(config)
     else:
-        lines = _put(config, access)
-    return "\n".join([*_load(config, env), *lines, "  --data-binary @- <<JSON", document, "JSON"])
+        lines, secret_line = _put(config, access), _keys_line(config)
+    end = "  --config /dev/fd/3 --data-binary @- 3<<SECRETS <<JSON"
+    command = [*lines, end, secret_line, "SECRETS", document, "JSON"]
+    return "\n".join([*_load(config, env), *command])
 
 
 def _load(config: Config, env: Mapping[str, str]) -> Iterator[str]:
@@ -51,22 +54,39 @@ def _load(config: Config, env: Mapping[str, str]) -> Iterator[str]:
             yield f"set -a; . {_quoted(str(file.path))}; set +a"
 
 
-def _call(config: Config, access: ServiceAccess, seconds: float) -> Iterator[str]:
+def _token_line(config: Config) -> str:
     token = _variable(config.service.token, "BATCHINFER_SERVICE_TOKEN")
+    return f'header = "Authorization: Bearer ${{{token}:?}}"'
+
+
+def _keys(config: Config) -> tuple[str, str]:
+    """The variables of the bucket's keys."""
+    return (
+        _variable(config.bucket.access_key, "BATCHINFER_BUCKET_ACCESS_KEY"),
+        _variable(config.bucket.secret_key, "BATCHINFER_BUCKET_SECRET_KEY"),
+    )
+
+
+def _keys_line(config: Config) -> str:
+    key, secret = _keys(config)
+    # What stands in quotes in a configuration of curl is escaped as in JSON.
+    return f'user = "{_as_json(key)}:{_as_json(secret)}"'
+
+
+def _call(access: ServiceAccess, seconds: float) -> Iterator[str]:
     yield f"curl --silent --show-error --max-time {seconds:g} {shlex.quote(access.endpoint)} \\"
     yield from _trust(access)
-    yield f'  --header "Authorization: Bearer ${token}" \\'
     yield "  --header 'Content-Type: application/json' \\"
 
 
 def _put(config: Config, access: BucketAccess) -> Iterator[str]:
-    key = _variable(config.bucket.access_key, "BATCHINFER_BUCKET_ACCESS_KEY")
-    secret = _variable(config.bucket.secret_key, "BATCHINFER_BUCKET_SECRET_KEY")
+    key, secret = _keys(config)
+    yield f': "${{{key}:?}}" "${{{secret}:?}}"'
     folder = shlex.quote(f"{access.endpoint}/{access.name}/inputs/")
     yield "name=curl-$(date +%s)  # then wait for outputs/$name.log, and outputs/$name.json"
     yield f"curl --silent --show-error --fail --request PUT {folder}$name.json \\"
     yield from _trust(access)
-    yield f'  --user "${key}:${secret}" --aws-sigv4 {shlex.quote(f"aws:amz:{access.region}:s3")} \\'
+    yield f"  --aws-sigv4 {shlex.quote(f'aws:amz:{access.region}:s3')} \\"
     yield "  --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \\"  # some curls leave it out
     yield "  --header 'Content-Type: application/json' \\"
 
@@ -103,7 +123,7 @@ def _document(
 
 def _as_json(name: str) -> str:
     """A variable's value as it must stand between JSON's quotes."""
-    return f"""$(printf %s "${name}" | sed 's/[\\\\"]/\\\\&/g')"""
+    return f"""$(printf %s "${{{name}}}" | sed 's/[\\\\"]/\\\\&/g')"""
 
 
 def _variable(secret: Secret | None, default: str) -> str:

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from batchinfer.api.job import Half, Job
 from batchinfer.api.relocating import known_as
+from batchinfer.api.typed_params import keep_stored, keep_texts
 from batchinfer.backends.proxies import proxy_before
 from batchinfer.config import Config, Resolved, differences, from_stored, load, resolve
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.errors import ConfigError, RunMismatch, SourceError, StoreError
+from batchinfer.oscar.schema import parse_help
 from batchinfer.sources import Own, Sources, open_source
 from batchinfer.sources.files import printable
 from batchinfer.sources.skipped import sentence
@@ -93,6 +95,10 @@ def checked(job: Job, info: RunInfo | None) -> tuple[Config, Resolved]:
     proxy_before(resolved.access.endpoint)  # said now if it is none
     if job.half is not Half.BOTH and resolved.mode is Mode.SYNC:
         raise ConfigError(f"{job.run} is a sync run; {job.half} is for async runs.")
+    if info is not None and config.typed:
+        with RunReader(job.run) as reader:
+            config, resolved = keep_texts(config, resolved, parse_help(reader.help() or ""))
+        config, resolved = keep_stored(config, resolved, info)
     if info is not None and not job.force:
         _refuse_differences(job.run, info, config)
     return config, resolved

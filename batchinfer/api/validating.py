@@ -17,6 +17,7 @@ import anyio.to_thread
 from batchinfer.api.describing import Description, asked, kept_help
 from batchinfer.api.job import Job
 from batchinfer.api.preparing import known
+from batchinfer.api.typed_params import keep_texts
 from batchinfer.backends.redact import Redactor
 from batchinfer.config import Config, Resolved, resolve
 from batchinfer.domain import Failure, Mode
@@ -35,21 +36,23 @@ SHORT = 60.0
 
 async def validated(
     job: Job, config: Config, resolved: Resolved, source: Sources | None, observer: Observer
-) -> str | None:
+) -> tuple[str | None, Config, Resolved]:
     """Check all that a job is about to send; the model's help, if the run does not keep it yet.
 
-    Only a job that names its source is checked: what a run goes on with was checked before. Raises
-    ConfigError and SourceError with all mistakes, RunAborted for what would end the run.
+    Only a job that names its source is checked: what a run goes on with was checked before. The
+    configuration comes back with the types that the help tells. Raises ConfigError and SourceError
+    with all mistakes, RunAborted for what would end the run.
     """
     if not (job.validate and job.sources and source is not None):
-        return None
+        return None, config, resolved
     kept = None if known(job.run) is None else kept_help(job.run)
     found = kept or await _asked(job, config, resolved, observer)
     schema = None if found is None else found.schema
+    config, resolved = keep_texts(config, resolved, schema)
     work = partial(check, config, resolved, source, schema)
     for notice in await anyio.to_thread.run_sync(work, abandon_on_cancel=True):
         observer.notify(notice)
-    return None if kept is not None or found is None else found.help
+    return None if kept is not None or found is None else found.help, config, resolved
 
 
 def rechecked(job: Job, config: Config, resolved: Resolved, source: Sources) -> Sequence[Notice]:

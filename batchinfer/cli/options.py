@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from batchinfer.config import DEFAULT_FILE, ENV_FILE, parse_param
+from batchinfer.config import DEFAULT_FILE, ENV_FILE, split_param
 from batchinfer.progress.text import printable
 from batchinfer.sources.lists import AS_FILE, FILES_FROM
 from batchinfer.sources.patterns import has_magic
@@ -237,7 +237,7 @@ def flags(given: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, 
     """What was given on the command line as `config.load` names it. Raises ConfigError."""
     named = {f"{'input' if name in _INPUT else 'run'}.{name}": each for name, each in given.items()}
     named[ENV_FILE] = named.pop("run.env_file", None)
-    return named | {f"params.{name}": value for name, value in map(parse_param, params)}
+    return named | {f"params.{name}": value for name, value in map(split_param, params)}
 
 
 def sources(source: Sequence[str], files_from: Sequence[str], *, as_file: bool) -> tuple[str, ...]:

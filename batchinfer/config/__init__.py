@@ -28,7 +28,14 @@ from batchinfer.config.resolving import (
 )
 from batchinfer.config.sections import FILE_PARAM, Bucket, Config, Input, Run, Service
 from batchinfer.config.template import DEFAULT_FILE, ENV_TEMPLATE, TEMPLATE
-from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret, parse_param
+from batchinfer.config.values import (
+    Concurrency,
+    MaxFailures,
+    Percent,
+    Secret,
+    parse_param,
+    split_param,
+)
 
 __all__ = [
     "DEFAULT_FILE",
@@ -59,5 +66,6 @@ __all__ = [
     "read_env_file",
     "resolve",
     "resolve_contents",
+    "split_param",
     "stored_file",
 ]

@@ -88,12 +88,15 @@ class _Setting:
 def _build(places: Iterable[Iterable[_Setting]]) -> Config:
     read: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, PARAMS)}
     origins: dict[str, str] = {}
+    typed: dict[str, str] = {}
     for place in places:
         settings = list(place)
         if any((each.section, each.key) in _INCLUDES for each in settings):
             for section, key in _INCLUDES:  # one place overrules another in both names
                 read[section].pop(key, None)
         for setting in settings:
+            if isinstance(setting.value, values.Typed):
+                typed[setting.key] = setting.value.text
             read[setting.section][setting.key] = _read(setting)
             origins[f"{setting.section}.{setting.key}"] = setting.where
     return Config(
@@ -103,6 +106,7 @@ def _build(places: Iterable[Iterable[_Setting]]) -> Config:
         params=read[PARAMS],
         run=Run(**read["run"]),
         origins=origins,
+        typed=typed,
     )
 
 
@@ -236,7 +240,8 @@ def _shown(value: object, *, hide: bool) -> str:
             return f"{kind} (not shown)"
         case bool():
             return str(value).lower()
-        case str():
+        case str() | values.Typed():
+            value = value.text if isinstance(value, values.Typed) else value
             return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'  # noqa: PLR2004 - a line
         case Mapping():
             return "a table"

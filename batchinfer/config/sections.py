@@ -130,6 +130,8 @@ class Config:
     """The config file; of a run that goes on, the one it was started with."""
     env_files: tuple[EnvFile, ...] = field(default=(), repr=False, compare=False)
     """Files of environment variables that were found, those that win first."""
+    typed: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """The parameters that were given by `--param`, as they were typed."""
 
     @property
     def mode(self) -> Mode:

@@ -202,9 +202,18 @@ def max_failures(value: object) -> MaxFailures:
     raise ValueError('a whole number such as 100, or a share such as "5%"')
 
 
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The value of a model parameter as somebody typed it."""
+
+    text: str
+
+
 def param(value: object) -> Json:
     """A model parameter: whatever JSON can say. TOML's dates and nan are none of it."""
     match value:
+        case Typed(text):
+            return _typed_value(text)
         case None | bool() | int():
             return value
         case str():
@@ -227,16 +236,36 @@ def param(value: object) -> Json:
 def parse_param(argument: str) -> tuple[str, Json]:
     """Take `NAME=VALUE` apart: a VALUE that is JSON is read as such, any other is a text.
 
-    Raises ConfigError when there is no name.
+    A number is only what is spelled as Python spells it: `1.10` and `1e3` stay texts, so that the
+    model gets what was typed. Raises ConfigError when there is no name.
     """
+    name, value = split_param(argument)
+    return name, param(value)
+
+
+def split_param(argument: str) -> tuple[str, Typed]:
+    """The name and the value of `NAME=VALUE`. Raises ConfigError when there is no name."""
     name, equals, value = argument.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"--param: expected NAME=VALUE, got {argument!r}")
-    try:
-        return name.strip(), param(json.loads(value))
-    except (ValueError, RecursionError):
-        return name.strip(), value
+    return name.strip(), Typed(value)
 
+
+def _typed_value(text: str) -> Json:
+    try:
+        value = param(json.loads(text))
+    except (ValueError, RecursionError):
+        value = text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and repr(value) != text and (text[0] != "-" or _CAN_BE_SENT.fullmatch(text)):
+        return text
+    if isinstance(value, str):
+        check(value)
+    return value
+
+
+_CAN_BE_SENT = re.compile(r"-\d+|-\d*\.\d+")
+"""Negative numbers that a command line takes as a value: `-1e5` must be written out."""
 
 _DURATION = re.compile(
     r"(?:(?P<d>\d+(?:\.\d+)?)d)?\s*(?:(?P<h>\d+(?:\.\d+)?)h)?\s*(?:(?P<m>\d+(?:\.\d+)?)m)?\s*"
