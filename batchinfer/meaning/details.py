@@ -14,6 +14,8 @@ from batchinfer.meaning.words import Keypoint, Mask
 MASKS: Final = ("segmentation", "mask", "rle", "masks", "rlemask", "segmentationmask", "maskrle")
 """Keys (see `values.spelled`) of what can be a mask."""
 _KEYPOINTS: Final = ("keypoints", "keypoint", "kpts", "landmarks", "point2d", "posekeypoints")
+DETAILS: Final = frozenset((*MASKS, *_KEYPOINTS))
+"""Names of either."""
 _STARTS: Final = ("start", "starttime", "startsec", "starts", "begin", "begintime", "onset")
 _ENDS: Final = ("end", "endtime", "endsec", "ends", "endingtime", "stop", "stoptime")
 _TEXTS: Final = frozenset(("text", "word", "token", "words"))

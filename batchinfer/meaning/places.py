@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from batchinfer.domain import Json
@@ -25,6 +26,7 @@ Scale: TypeAlias = Literal[
 ]
 """The unit of coordinates, or the question that decides it."""
 
+_OUTLINED: Final = frozenset(OUTLINES)
 _CORNERS: Final = (("topleft", "bottomright"), ("min", "max"))
 _RELATIVE: Final = frozenset(
     ("normalized", "normalised", "isnormalized", "isnormalised", "relative", "isrelative")
@@ -80,7 +82,7 @@ def place(  # noqa: C901 - one rule after the other
             if box is not None:
                 if plain in {"box2d", "bbox2d"} and box.scale == "?unit":
                     box = replace(box, scale="?box_2d" if plain == "box2d" else "?bbox_2d")
-                return box if box.outlines else replace(box, outlines=outlines)
+                return replace(box, outlines=outlines) if outlines and not box.outlines else box
             if plain not in VAGUE:
                 spoken = spoken or isinstance(inner, Mapping) or is_list(inner)
     if (flat := _sides(thing, within=False)) is not None:
@@ -122,7 +124,7 @@ def pointed(points: tuple[Point, ...], relative: bool | None) -> Place | None:
 def unnamed(thing: Mapping[str, Json], relative: bool | None = None) -> Place | None:
     """A place under a name that nobody knows: four numbers, or points, in what has a label."""
     for name, inner in thing.items():
-        if any(word in name for word in _NO_PLACES) or base(name)[0] in VAGUE:
+        if isinstance(inner, (str, int, float)) or inner is None or _says_no_place(name):
             continue
         if isinstance(inner, Mapping):
             names = spelled(inner)
@@ -143,6 +145,11 @@ def unnamed(thing: Mapping[str, Json], relative: bool | None = None) -> Place | 
     return None
 
 
+@lru_cache(maxsize=1024)
+def _says_no_place(name: str) -> bool:
+    return any(word in name for word in _NO_PLACES) or base(name)[0] in VAGUE
+
+
 def unit_of(thing: Mapping[str, Json], otherwise: bool | None) -> bool | None:
     """Whether a dict (its names as `spelled`) says that its coordinates are fractions."""
     for name in _RELATIVE & thing.keys():
@@ -153,6 +160,8 @@ def unit_of(thing: Mapping[str, Json], otherwise: bool | None) -> bool | None:
 
 def _outlined(thing: Mapping[str, Json], relative: bool | None) -> Place | None:
     """The polygons of a thing, or the points of which `type` says what they are (CVAT, LabelMe)."""
+    if thing.keys().isdisjoint(_OUTLINED):
+        return None
     for name in OUTLINES:
         inner = thing.get(name)
         if inner is None:

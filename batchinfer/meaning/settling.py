@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Final, cast
 
@@ -29,10 +28,12 @@ def settled(found: Detection, place: Place | None, reading: Reading) -> Detectio
     unread = [*place.unread]
     outlines, keypoints = place.outlines, place.keypoints
     if place.four is not None:
-        if not _same_unit(chain.from_iterable(chain.from_iterable(outlines)), relative, parts):
+        if outlines and not _same_unit(
+            chain.from_iterable(chain.from_iterable(outlines)), relative, parts
+        ):
             unread += ["outline"] * len(outlines)
             outlines = ()
-        if not _same_unit(
+        if keypoints and not _same_unit(
             chain.from_iterable((one.x, one.y) for one in keypoints), relative, parts
         ):
             unread += ["keypoint"] * len(keypoints)
@@ -42,17 +43,20 @@ def settled(found: Detection, place: Place | None, reading: Reading) -> Detectio
         keypoints = tuple(Keypoint(p.x / parts, p.y / parts, p.score) for p in keypoints)
     box = None
     if sides is not None:
-        left, top, right, bottom = (side / parts for side in sides)
+        left, top, right, bottom = sides if parts == 1 else [side / parts for side in sides]
         box = Box(left, top, right, bottom, relative)
     elif place.mask is not None and (around := extent(place.mask)) is not None:
         box = Box(*around)
-    return replace(
-        found,
-        box=box,
-        outlines=outlines,
-        mask=place.mask,
-        keypoints=keypoints,
-        unread=tuple(unread),
+    return Detection(
+        found.label,
+        found.score,
+        box,
+        outlines,
+        place.mask,
+        keypoints,
+        found.start,
+        found.end,
+        tuple(unread),
     )
 
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final
 
 from batchinfer.domain import Json
-from batchinfer.meaning.details import keypoints, mask_frame, masked, times
+from batchinfer.meaning.details import DETAILS, keypoints, mask_frame, masked, times
 from batchinfer.meaning.drafts import Found, Things
 from batchinfer.meaning.masks import mask
 from batchinfer.meaning.orders import BOXES, PLURAL, base
@@ -75,7 +75,8 @@ def things(found: Sequence[Mapping[str, Json]], relative: bool | None = None) ->
 def _instances(thing: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     """A thing; of a label with several places each of them (Rekognition), by the label's name."""
     names = spelled(thing)
-    inner = names.get("instances")
+    if (inner := names.get("instances")) is None:
+        return [names]
     places = [each for each in inner if isinstance(each, Mapping)] if is_list(inner) else []
     name, _ = class_of(names, placed=False)
     if not places or name is None:
@@ -92,6 +93,11 @@ def _thing(names: Mapping[str, Json], relative: bool | None) -> Found:
     heard = None
     if where is None and name is not None:
         where, heard = unnamed(names, relative), times(names)
+    if names.keys().isdisjoint(DETAILS):
+        start, end = heard or (None, None)
+        if where is not None and names.get("_percent"):
+            where = replace(where, scale="percent")
+        return Found(Detection(name, score, start=start, end=end), where)
     found, unread = masked(names)
     if (frame := mask_frame(names)) is not None:
         where = replace(where or Place(), four=frame, form="xyxy", scale="pixels")
