@@ -8,6 +8,7 @@ from batchinfer.backends.files import Loader
 from batchinfer.backends.objects import Bucket
 from batchinfer.domain import Failure, Item, Kind, Submitted
 from batchinfer.flow.cargo import MEMORY, Cargo
+from batchinfer.machine import shortage
 from batchinfer.oscar.names import INPUTS, object_name
 
 
@@ -31,5 +32,6 @@ class BucketBackend:
             try:
                 refused = await self._bucket.put(f"{INPUTS}{name}.json", loaded.body)
             except OSError as error:
-                return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
+                short = getattr(error, "shortage", None) or shortage(error)
+                return short or Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
         return replace(refused or Submitted(name), inputs=loaded.inputs)

@@ -23,6 +23,9 @@ AT_ONCE: Final = 16
 class BucketUnreachable(OSError):  # noqa: N818 - reads as a fact
     """The bucket did not answer for as long as was waited for it; says nothing about any object."""
 
+    shortage: Failure | None = None
+    """What this machine lacked, if that was why."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

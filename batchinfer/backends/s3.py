@@ -34,6 +34,7 @@ from batchinfer.backends.sending import Sending
 from batchinfer.domain import Failure
 from batchinfer.errors import FatalError
 from batchinfer.flow.pace import Bandwidth
+from batchinfer.machine import shortage
 from batchinfer.oscar.status import place
 
 T = TypeVar("T")
@@ -244,11 +245,13 @@ class S3Bucket:
         return s3_codes.judge(code, status, name=self._name, host=self._host, verb=verb)
 
     def _unreachable(self, error: Exception) -> BucketUnreachable:
-        return BucketUnreachable(
+        unreachable = BucketUnreachable(
             f"the store at {self._host} has not answered for {self._patience:g} s "
             f"({self._redact.text(_why(error))}): check the address, the network and whether the "
             "cluster is up"
         )
+        unreachable.shortage = shortage(_cause(error))
+        return unreachable
 
 
 def _proxies(endpoint: str) -> dict[str, str]:
