@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,7 +105,7 @@ async def test_a_large_reply_is_the_same_by_way_of_a_file(tmp_path: Path, spool:
         outcome = await backend.attempt(Item("a"), 1)
     assert isinstance(outcome, Reply)
     assert outcome.prediction == {"a": "x" * 3_000_000}
-    assert not os.listdir(tmp_path)
+    assert not [path async for path in anyio.Path(tmp_path).iterdir()]
 
 
 @pytest.mark.parametrize("memory", [1_000, 10_000_000, 40_000_000])
