@@ -14,22 +14,12 @@ from typing import Final
 
 from batchinfer.domain import Failure, Kind
 
-OPEN_FILES, MEMORY, THREADS = "too_many_open_files", "out_of_memory", "too_many_threads"
-"""The codes of a shortage."""
-
 ENOUGH: Final = 65_536
 """Open files beyond which the limit is not raised: no run needs more."""
 RESERVE: Final = 32
 """Files that are open beside calls: the database, the event loop, the terminal, logs."""
 PER_CALL: Final = 2
 """Files that a call has open at the most: its connection, and the file that is sent."""
-
-_CODES: Final = {
-    errno.EMFILE: OPEN_FILES,
-    errno.ENFILE: OPEN_FILES,
-    errno.ENOMEM: MEMORY,
-    errno.ENOBUFS: MEMORY,
-}
 
 
 def raise_open_files() -> None:
@@ -69,43 +59,53 @@ def calls_at_once() -> int | None:
 
 def shortage(error: BaseException | None) -> Failure | None:
     """What this machine lacks, if that is what the error says; else None."""
-    code = _code(error)
-    if code is None:
-        return None
-    return Failure(code, _message(code), Kind.UNAVAILABLE, sent=False)
-
-
-def _code(error: BaseException | None) -> str | None:
     match error:
-        case MemoryError():
-            return MEMORY
+        case MemoryError() | socket.gaierror(errno=socket.EAI_MEMORY):
+            return _no_memory()
         case RuntimeError() if "start new thread" in str(error):  # CPython has no type for it
-            return THREADS
-        case socket.gaierror():
-            return MEMORY if error.errno == socket.EAI_MEMORY else None
-        case OSError():
-            inner = getattr(error, "os_error", None)  # aiohttp's
-            return _code(inner) if inner is not None else _CODES.get(error.errno or 0)
+            return _no_threads()
+        case OSError() if (inner := getattr(error, "os_error", None)) is not None:  # aiohttp's
+            return shortage(inner)
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return _no_files()
+        # The resolver counts its errors in its own way; on macOS they look like others.
+        case OSError(errno=errno.ENOMEM | errno.ENOBUFS) if not _is_of_resolver(error):
+            return _no_memory()
         case _:
             return None
 
 
-def _message(code: str) -> str:
-    match code:
-        case "too_many_open_files":
-            most = open_files()
-            allowed = f"this process may have {most:,} open" if most else "the system's limit"
-            return (
-                f"too many open files ({allowed}): fewer calls are made at once. To allow more, "
-                "run `ulimit -n 4096` first, or ask the administrator"
-            )
-        case "too_many_threads":
-            return (
-                "this machine starts no more threads: fewer calls are made at once. Check the "
-                "limit of processes (`ulimit -u`, or the container's)"
-            )
-        case _:
-            return (
-                "this machine has no memory left: fewer calls are made at once. Lower --memory or "
-                "-n, or end other programs"
-            )
+def _is_of_resolver(error: OSError) -> bool:
+    return isinstance(error, socket.gaierror)
+
+
+def _no_files() -> Failure:
+    most = open_files()
+    allowed = f"this process may have {most:,} open" if most else "the system's limit"
+    return Failure(
+        "too_many_open_files",
+        f"too many open files ({allowed}): fewer calls are made at once. To allow more, run "
+        "`ulimit -n 4096` first, or ask the administrator",
+        Kind.UNAVAILABLE,
+        sent=False,
+    )
+
+
+def _no_threads() -> Failure:
+    return Failure(
+        "too_many_threads",
+        "this machine starts no more threads: fewer calls are made at once. Check the limit of "
+        "processes (`ulimit -u`, or the container's)",
+        Kind.UNAVAILABLE,
+        sent=False,
+    )
+
+
+def _no_memory() -> Failure:
+    return Failure(
+        "out_of_memory",
+        "this machine has no memory left: fewer calls are made at once. Lower --memory or -n, or "
+        "end other programs",
+        Kind.UNAVAILABLE,
+        sent=False,
+    )

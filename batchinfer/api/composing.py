@@ -25,7 +25,7 @@ from batchinfer.engine import Engine, ReadPage, Terms
 from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError, StoreError
 from batchinfer.flow import Adaptive, Fixed, Gate, Limit, OwnLimit, Pace
 from batchinfer.flow.cargo import Cargo
-from batchinfer.machine import OPEN_FILES, calls_at_once, open_files, raise_open_files
+from batchinfer.machine import calls_at_once, open_files, raise_open_files
 from batchinfer.oscar.names import new_run_id
 from batchinfer.ports import Backend, Notice, Observer, Recorded, Watcher
 from batchinfer.retry import RetryPolicy
@@ -172,7 +172,7 @@ def _fewer(resolved: Resolved, most: int | None) -> Iterator[Notice]:
     wanted = UPLOADS if resolved.mode is Mode.ASYNC else max(asked.lowest, asked.highest or USUAL)
     if most is not None and most < wanted:
         yield Notice(
-            OPEN_FILES,
+            "too_many_open_files",
             f"This process may have {open_files():,} files open: at most {most:,} calls are made "
             "at once. To allow more, run `ulimit -n 4096` first, or ask the administrator.",
         )

@@ -12,6 +12,7 @@ from batchinfer.backends.files import Body, Loader
 from batchinfer.backends.objects import Bucket, ObjectTooLarge
 from batchinfer.domain import Failure, Item, Kind, Submitted
 from batchinfer.flow.cargo import MEMORY, Cargo
+from batchinfer.machine import shortage
 from batchinfer.oscar.names import INPUTS, new_epoch, object_name, parse_name, payload_digest
 from batchinfer.ports import Placed
 
@@ -51,7 +52,8 @@ class BucketBackend:
                 refused = await self._put(name, loaded.body)
             except OSError as error:
                 self._doubtful.add(name)
-                return Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
+                short = getattr(error, "shortage", None) or shortage(error)
+                return short or Failure("bucket_unreachable", str(error), Kind.UNAVAILABLE)
         return replace(refused or Submitted(name), inputs=loaded.inputs)
 
     def expect(self, placed: Placed) -> None:

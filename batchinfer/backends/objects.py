@@ -25,6 +25,9 @@ EMPTY_PAGES: Final = 1_000
 class BucketUnreachable(OSError):  # noqa: N818 - reads as a fact
     """The bucket did not answer for as long as was waited for it; says nothing about any object."""
 
+    shortage: Failure | None = None
+    """What this machine lacked, if that was why."""
+
 
 class InvalidAnswer(OSError):  # noqa: N818 - reads as a fact
     """The store answered what no S3 store does; says nothing about any object."""

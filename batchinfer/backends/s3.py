@@ -34,6 +34,7 @@ from batchinfer.backends.sending import Sending
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
 from batchinfer.flow.pace import Bandwidth
+from batchinfer.machine import shortage
 from batchinfer.oscar.status import place
 
 T = TypeVar("T")
@@ -281,11 +282,13 @@ class S3Bucket:
                 "the address is that of the store itself (MINIO URL on the Dashboard), and that no "
                 "proxy or login page answers in its place"
             )
-        return BucketUnreachable(
+        unreachable = BucketUnreachable(
             f"the store at {self._host} has not answered for {self._patience:g} s "
             f"({self._redact.text(_why(error))}): check the address, the network and whether the "
             "cluster is up"
         )
+        unreachable.shortage = shortage(_cause(error))
+        return unreachable
 
 
 def _proxies(endpoint: str) -> dict[str, str]:

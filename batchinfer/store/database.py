@@ -6,6 +6,7 @@ that what is committed survives a loss of power and readers never wait for the w
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -253,6 +254,11 @@ def translated(path: Path) -> Iterator[None]:
         advice = _ADVICE.get(code, "Check the disk and the directory, then resume the run.")
         raise StoreError(f"{path} cannot be used: {error}. {advice}") from error
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreError(
+                f"The disk of {path.parent} is full ({error.strerror}): make room, then resume the "
+                "run. Everything recorded is kept."
+            ) from error
         raise StoreError(
             f"The run directory of {path} cannot be used: {error}. Check the disk, its free space "
             "and your permissions, then resume the run."
@@ -260,7 +266,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 _ADVICE = {
-    sqlite3.SQLITE_FULL: "The disk is full: make room, then resume the run.",
+    sqlite3.SQLITE_FULL: "The disk of that directory is full: make room, then resume the run.",
     sqlite3.SQLITE_BUSY: "Another program holds a lock on it: close that, then resume the run.",
     sqlite3.SQLITE_READONLY: "It cannot be written: check the permissions, then resume the run.",
     sqlite3.SQLITE_CANTOPEN: "Check that it exists and that you may read and write its directory.",
