@@ -19,6 +19,7 @@ Which = Literal["succeeded", "failed", "all"]
 """Which items to export: those with a reply, those that failed, or every one (also unfinished)."""
 
 Boxes = Literal["upright", "stored"]
+FileNames = sinks.FileNames
 
 _T = TypeVar("_T")
 
@@ -32,15 +33,18 @@ def export(
     map: str | Sequence[str] | None = None,
     formulas: bool = False,
     boxes: Boxes = "upright",
+    file_names: FileNames = "path",
+    csv_bom: bool = False,
+    percent_scores: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> int:
     """Write the run's results to a file or folder (whole, then renamed) or a stream.
 
-    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas` and `boxes`
-    are the command line's `--map`, `--formulas` and `--boxes`; `notice` is told, in sentences, what
-    the format had no place for. Returns how many rows (or images, annotations: what the format
-    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
-    StoreError when there is no run.
+    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`,
+    `file_names`, `csv_bom` and `percent_scores` are the command line's `--map`, `--formulas` and so
+    on; `notice` is told, in sentences, what the format had no place for. Returns how many rows (or
+    images, annotations: what the format counts) it wrote. Raises ConfigError for an unknown format
+    or one whose library is missing, StoreError when there is no run.
     """
     if format is None and not isinstance(to, (str, Path)):
         raise ConfigError("a stream has no extension to tell its format: name one")
@@ -49,7 +53,17 @@ def export(
     folder = chosen in sinks.FORMATS and sinks.FORMATS[chosen].folder
     if folder and isinstance(target, Path) and target.suffix == ".gz":
         raise ConfigError(f"{to}: the format {chosen} is a folder: name it without .gz.")
-    book = book_of(run, which, options_of(map, formulas, boxes))
+    if csv_bom and chosen not in {"csv", "csv-flat"}:
+        raise ConfigError(f"--csv-bom goes with the formats csv and csv-flat, not with {chosen}.")
+    if file_names not in sinks.FILE_NAMES:
+        raise ConfigError(f"No file names {file_names!r}: choose {', '.join(sinks.FILE_NAMES)}.")
+    options = replace(
+        options_of(map, formulas, boxes),
+        file_names=file_names,
+        csv_bom=csv_bom,
+        percent_scores=percent_scores,
+    )
+    book = book_of(run, which, options)
     return sinks.export(book if notice is None else replace(book, notice=notice), target, chosen)
 
 

@@ -18,6 +18,7 @@ from batchinfer.progress import printable
 @click.command(
     epilog=options.examples(
         "batchinfer export my-run -o results.csv",
+        "batchinfer export my-run -o for-excel.csv --csv-bom",
         "batchinfer export my-run -o detections.csv --format csv-flat",
         "batchinfer export my-run -o - --state succeeded | jq .prediction",
         "batchinfer export my-run -o failed.jsonl --state failed",
@@ -40,6 +41,20 @@ from batchinfer.progress import printable
 @options.MAP
 @options.BOXES
 @options.FORMULAS
+@options.CSV_BOM
+@click.option(
+    "--file-names",
+    type=click.Choice(list(sinks.FILE_NAMES)),
+    default="path",
+    help="What file_name is in COCO: the path below a folder that is told (default), the absolute"
+    " path, or the item's key.",
+)
+@click.option(
+    "--percent-scores",
+    is_flag=True,
+    help="The model's scores are percents: write 87.5 as 0.875 for yolo, label-studio and"
+    " fiftyone, which want 0 to 1.",
+)
 def export(
     *,
     run: Path,
@@ -49,6 +64,9 @@ def export(
     mapped: tuple[str, ...],
     boxes: str,
     formulas: bool,
+    csv_bom: bool,
+    file_names: str,
+    percent_scores: bool,
 ) -> None:
     """Write the items of RUN to PATH, in input order: a table, or labels for another program.
 
@@ -64,6 +82,9 @@ def export(
         map=mapped,
         formulas=formulas,
         boxes=cast("api.Boxes", boxes),
+        csv_bom=csv_bom,
+        file_names=cast("sinks.FileNames", file_names),
+        percent_scores=percent_scores,
         notice=lambda sentence: say(printable(sentence)),
     )
     unit = sinks.FORMATS[chosen].unit

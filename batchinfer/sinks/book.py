@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from batchinfer.domain import Dossier, Result, RunInfo
 from batchinfer.meaning import Fields, Meaning, read
+
+FileNames: TypeAlias = Literal["path", "absolute", "key"]
+FILE_NAMES: Final[tuple[FileNames, ...]] = ("path", "absolute", "key")
+"""What `file_name` is: the path below a common folder, the whole path, or the item's key."""
 
 _OUTPUTS: Final = "outputs"
 """Where in a run directory predictions lie that are bytes (docs/run-format.md)."""
@@ -25,6 +29,11 @@ class Options:
     boxes: Literal["upright", "stored"] = "upright"
     """What the model saw of a photograph that is stored turned (EXIF): it turned it upright, as
     OpenCV and YOLO do, or it took the pixels as they are stored, as Pillow does."""
+    file_names: FileNames = "path"
+    csv_bom: bool = False
+    """Begin a CSV with the mark by which Excel knows that it is UTF-8."""
+    percent_scores: bool = False
+    """The model's scores are percents: where a format wants 0 to 1, they are divided by 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,8 @@ class Book:
     help: str | None = None
     """The model's help as the service answered it."""
     options: Options = field(default_factory=Options)
+    scratch: Path | None = None
+    """Where a sink may keep what it cannot write yet; None: where the system keeps such files."""
     notice: Callable[[str], None] = lambda _: None
     """Is told, in a sentence, what an export had no place for."""
 
