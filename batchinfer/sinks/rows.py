@@ -94,18 +94,18 @@ class Utf8:
         """`bom`: begin with the mark by which Excel knows UTF-8."""
         self._file = file
         self._bom = bom
-        self._ascii = True
+        self._foreign = ""
         if bom:
             file.write(BOM_UTF8)
 
     def write(self, text: str) -> None:
         """Write it."""
-        self._ascii = self._ascii and text.isascii()
+        if not self._foreign and not text.isascii():
+            self._foreign = next(sign for sign in text if not sign.isascii())
         self._file.write(text.encode())
 
     def tell_excel(self, book: Book) -> None:
         """Tell who would open the file with Excel what to do, if it matters."""
-        if not self._ascii and not self._bom and book.scratch is not None:  # no stream
-            book.notice(
-                "For Excel, add --csv-bom: without it, Excel shows ü, é and the like wrong."
-            )
+        if self._foreign and not self._bom and book.scratch is not None:  # no stream
+            sign = self._foreign if self._foreign.isprintable() else ascii(self._foreign)
+            book.notice(f"For Excel, add --csv-bom: without it, Excel shows {sign} wrong.")

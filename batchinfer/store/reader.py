@@ -43,7 +43,9 @@ from batchinfer.store.database import (
     read_info,
     read_reading,
     translated,
+    version_of,
 )
+from batchinfer.store.schema import SESSIONS_SINCE
 
 _PAGE: Final = 500
 _PAGE_SIZE: Final = 16 * 2**20
@@ -188,6 +190,16 @@ class RunReader:
     def span(self, since: float) -> Span:
         """When the work was done, and how many items were finished since `since`."""
         return Span(*self._rows(sql.SPAN, (since,))[0])
+
+    def sessions(self) -> Sequence[tuple[float, float]]:
+        """From when to when processes were at work, in seconds since the epoch, oldest first.
+
+        Versions before 5 kept none.
+        """
+        with translated(self._path):
+            if version_of(self._db) < SESSIONS_SINCE:
+                return []
+        return [(row[2], max(row[2], row[3])) for row in self._rows(sql.SESSIONS)]
 
     def begun(self, since: float) -> float | None:
         """When, since then, the first attempt began at what is finished now; None: none did."""
