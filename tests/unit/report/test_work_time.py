@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from records import reply
-from report_runs import T0, item, made, report
+from report_runs import INFO, T0, item, made, report
 
 from batchinfer.report.figures import PAUSE, WorkTime
+from batchinfer.store.reader import RunReader
+from batchinfer.store.sqlite import SqliteStore
 
 NIGHT = 14 * 3600.0
 
@@ -92,3 +94,18 @@ def test_every_moment_on_the_page_names_its_zone(tmp_path, monkeypatch):
     moments = re.findall(r"\d\d:\d\d:\d\d[^<,]{0,5}", body)
     assert moments
     assert [moment for moment in moments if not re.search(r" CES?T", moment)] == []
+
+
+def test_each_process_that_sends_is_a_session_until_its_last_commit(tmp_path):
+    async def twice():
+        async with SqliteStore.create(tmp_path / "run", INFO) as store:
+            await store.add([item("1.jpg", "1.jpg"), item("2.jpg", "2.jpg")])
+            await store.begin({})
+            await store.record([reply(1, at=T0)])
+        async with SqliteStore.open(tmp_path / "run") as store:
+            await store.begin({})
+
+    anyio.run(twice)
+    with RunReader(tmp_path / "run") as reader:
+        (first, committed), (second, until) = reader.sessions()
+    assert first < committed <= second <= until
