@@ -27,6 +27,7 @@ Boxes = str
 turned (`upright`, `stored`), the order of four numbers (as `--map format=`), the unit (`pixels`,
 `relative`)."""
 _TURNS = ("upright", "stored")
+FileNames = sinks.FileNames
 
 _T = TypeVar("_T")
 
@@ -41,16 +42,20 @@ def export(
     formulas: bool = False,
     boxes: Boxes = "upright",
     found_only: bool = False,
+    file_names: FileNames = "path",
+    csv_bom: bool = False,
+    percent_scores: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> int:
     """Write the run's results to a file or folder (whole, then renamed) or a stream.
 
-    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`
-    and `found_only` are the command line's `--map`, `--formulas`, `--boxes` and `--found-only`;
-    `notice` is told, in sentences, what the format had no place for, and how predictions were read.
-    Returns how many rows (or images, annotations: what the format counts) it wrote. Raises
-    ConfigError for an unknown format or one whose library is missing, StoreError when there is no
-    run; RunDamaged, once all else is written, when some of the run is not what was recorded.
+    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`,
+    `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's `--map`,
+    `--formulas` and so on; `notice` is told, in sentences, what the format had no place for, and
+    how predictions were read. Returns how many rows (or images, annotations: what the format
+    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
+    StoreError when there is no run; RunDamaged, once all else is written, when some of the run is
+    not what was recorded.
     """
     if format is None and not isinstance(to, (str, Path)):
         raise ConfigError("a stream has no extension to tell its format: name one")
@@ -59,8 +64,18 @@ def export(
     folder = chosen in sinks.FORMATS and sinks.FORMATS[chosen].folder
     if folder and isinstance(target, Path) and target.suffix == ".gz":
         raise ConfigError(f"{to}: the format {chosen} is a folder: name it without .gz.")
+    if csv_bom and chosen not in {"csv", "csv-flat"}:
+        raise ConfigError(f"--csv-bom goes with the formats csv and csv-flat, not with {chosen}.")
+    if file_names not in sinks.FILE_NAMES:
+        raise ConfigError(f"No file names {file_names!r}: choose {', '.join(sinks.FILE_NAMES)}.")
     damages = Damages()
-    book = book_of(run, which, options_of(map, formulas, boxes, found_only), damages)
+    options = replace(
+        options_of(map, formulas, boxes, found_only),
+        file_names=file_names,
+        csv_bom=csv_bom,
+        percent_scores=percent_scores,
+    )
+    book = book_of(run, which, options, damages)
     book = book if notice is None else replace(book, notice=notice)
     written = sinks.export(book, target, chosen)
     damages.tell()

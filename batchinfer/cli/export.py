@@ -18,6 +18,7 @@ from batchinfer.progress import printable
 @click.command(
     epilog=options.examples(
         "batchinfer export my-run -o results.csv",
+        "batchinfer export my-run -o for-excel.csv --csv-bom",
         "batchinfer export my-run -o detections.csv --format csv-flat",
         "batchinfer export my-run -o - --state succeeded | jq .prediction",
         "batchinfer export my-run -o failed.jsonl --state failed",
@@ -45,6 +46,20 @@ from batchinfer.progress import printable
     is_flag=True,
     help="csv-flat, parquet, arrow: leave out items without a detection or class.",
 )
+@options.CSV_BOM
+@click.option(
+    "--file-names",
+    type=click.Choice(list(sinks.FILE_NAMES)),
+    default="path",
+    help="What file_name is in COCO: the path below a folder that is told (default), the absolute"
+    " path, or the item's key.",
+)
+@click.option(
+    "--percent-scores",
+    is_flag=True,
+    help="The model's scores are percents: write 87.5 as 0.875 for yolo, label-studio and"
+    " fiftyone, which want 0 to 1.",
+)
 def export(
     *,
     run: Path,
@@ -55,6 +70,9 @@ def export(
     boxes: str,
     formulas: bool,
     found_only: bool,
+    csv_bom: bool,
+    file_names: str,
+    percent_scores: bool,
 ) -> None:
     """Write the items of RUN to PATH, in input order: a table, or labels for another program.
 
@@ -71,6 +89,9 @@ def export(
         formulas=formulas,
         boxes=boxes,
         found_only=found_only,
+        csv_bom=csv_bom,
+        file_names=cast("sinks.FileNames", file_names),
+        percent_scores=percent_scores,
         notice=lambda sentence: say(printable(sentence)),
     )
     unit = sinks.FORMATS[chosen].unit

@@ -230,6 +230,13 @@ FORMULAS = click.option(
     help="Leave cells of a CSV as they are that a spreadsheet would take for formulas.",
 )
 
+CSV_BOM = click.option(
+    "--csv-bom",
+    is_flag=True,
+    help="Begin a CSV with a byte order mark: Excel then shows ü and é right when you open it by a"
+    " double click. Most other programs want none.",
+)
+
 _INPUT = frozenset({"include", "exclude", "only", "glob", "file_param"})
 
 

@@ -45,6 +45,7 @@ _ENDINGS = {"csv": "csv", "json": "json", "jsonl": "jsonl", "ndjson": "jsonl", "
 @options.MAP
 @options.BOXES
 @options.FORMULAS
+@options.CSV_BOM
 def query(
     *,
     run: Path,
@@ -54,6 +55,7 @@ def query(
     mapped: tuple[str, ...],
     boxes: str,
     formulas: bool,
+    csv_bom: bool,
 ) -> None:
     """Ask RUN one thing in SQL (SQLite's). Nothing can be changed.
 
@@ -63,8 +65,11 @@ def query(
     if sql is None:
         tell(*_listed(api.views(run)))
         return
-    chosen = answers.FORMATS[format or _format(output)]
-    look = answers.Look(_width(), formulas)
+    name = format or _format(output)
+    if csv_bom and name != "csv":
+        raise ConfigError(f"--csv-bom goes with the format csv, not with {name}.")
+    chosen = answers.FORMATS[name]
+    look = answers.Look(_width(), formulas, csv_bom)
     with api.query(run, sql, map=mapped, boxes=boxes) as answer:
         if output == "-":
             with told():

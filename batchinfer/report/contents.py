@@ -15,7 +15,7 @@ from batchinfer.report import charts, wording
 from batchinfer.report.cards import label
 from batchinfer.report.figures import Timeline
 from batchinfer.report.gathering import Gathered
-from batchinfer.report.texts import command, duration, moment, number, rate, seconds, shown
+from batchinfer.report.texts import command, moment, number, rate, seconds, shown
 
 CLASSES: Final = 30
 """Classes that are charted one by one."""
@@ -147,8 +147,11 @@ def _tiles(told: Gathered) -> Sequence[tuple[str, str]]:
         tiles.append((f"{found:,}", "found"))
     if told.total.count:
         tiles.append((seconds(told.total.quantile(0.5)), "per prediction, half within"))
-    if busy := _busy(told.timeline):
-        amount, _, unit = rate(told.states[State.SUCCEEDED] / busy).partition(" ")
+        if told.server.count:
+            tiles.append((seconds(told.server.quantile(0.5)), "in the model, half within"))
+    if told.attempts:
+        worked = max(told.work.seconds, 0.001)
+        amount, _, unit = rate(told.states[State.SUCCEEDED] / worked).partition(" ")
         if told.states[State.SUCCEEDED]:
             tiles.append((amount, f"predictions {unit}"))
     return tiles
@@ -160,9 +163,7 @@ def _facts(told: Gathered, about: About) -> Sequence[tuple[str, Sequence[str]]]:
     line = told.timeline
     if told.attempts:
         facts.append(("Began", [moment(line.first)]))
-        facts.append(
-            ("Took", [f"{duration(line.last - line.first)}, {number(told.attempts, 'attempt')}"])
-        )
+        facts.append(("Took", wording.took(told)))
     return facts
 
 
@@ -213,9 +214,3 @@ def _quantiles(told: Gathered) -> Sequence[Sequence[str]]:
         for name, each in named
         if each.count
     ]
-
-
-def _busy(line: Timeline) -> float:
-    """Seconds in which anything was in flight."""
-    slices = sum(1 for value in line.in_flight if value) * line.width
-    return min(slices, max(line.last - line.first, 0.001))

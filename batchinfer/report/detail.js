@@ -68,7 +68,7 @@ function facts(item) {
     if (value) list.append(el("dt", { textContent: name }), el("dd", {}, own(value)));
   };
   fact("State", item.state);
-  fact("Time", item.seconds === null ? "" : time(item.seconds) + (item.server === null ? "" : `, of which ${time(item.server)} on the server`));
+  fact("Time", item.seconds === null ? "" : time(item.seconds) + (item.server === null ? "" : `: ${time(item.server)} in the model, ${time(Math.max(0, item.seconds - item.server))} waiting`));
   fact("Attempts", String(item.attempts));
   fact("Finished", item.finished?.replace("T", " ").replace("Z", " UTC"));
   fact("Picture", item.size ? `${item.size[0]} × ${item.size[1]} pixels` : "");

@@ -17,6 +17,8 @@ BINS = 20
 """Parts of a histogram of scores."""
 NAMES = 5_000
 """Different labels that are counted apart."""
+PAUSE = 600.0
+"""Seconds between attempts that were waiting (for a service, say) rather than idle."""
 SLICES = 80
 """Parts of a timeline, at most."""
 
@@ -95,6 +97,56 @@ class Timeline:
         for place in range(self.place(begin), self.place(end) + 1):
             left = self.start + place * self.width
             self._busy[place] += max(0.0, min(end, left + self.width) - max(begin, left))
+
+
+class WorkTime:
+    """How long processes were at work on a run, the idle hours between them left out.
+
+    Sessions say it. Runs of older versions kept none: of them the time of their attempts counts,
+    with pauses of up to `PAUSE` seconds.
+    """
+
+    def __init__(self, sessions: Sequence[tuple[float, float]]) -> None:
+        """`sessions`: from when to when each was at work; seconds since the epoch."""
+        self.sessions = len(sessions)
+        self._since = min((start for start, _ in sessions), default=math.inf)
+        self._known = _joined(sorted(sessions), 0.0)
+        self._spans: list[tuple[float, float]] = []
+        self._new: list[tuple[float, float]] = []
+
+    def attempt(self, at: float, seconds: float) -> None:
+        """One attempt, from when and how long."""
+        if at < self._since:
+            self._new.append((at, min(at + seconds, self._since)))
+            if len(self._new) > NAMES:
+                self._join()
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        self._join()
+        return sum(end - start for spans in (self._known, self._spans) for start, end in spans)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether sessions say it all."""
+        self._join()
+        return not self._spans
+
+    def _join(self) -> None:
+        self._spans = _joined(sorted([*self._spans, *self._new]), PAUSE)
+        self._new = []
+
+
+def _joined(spans: Iterable[tuple[float, float]], pause: float) -> list[tuple[float, float]]:
+    """Spans in order of their starts, as one where no more than `pause` lies between."""
+    joined: list[tuple[float, float]] = []
+    for start, end in spans:
+        if joined and start <= joined[-1][1] + pause:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 class Ranking:

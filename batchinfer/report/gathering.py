@@ -20,7 +20,7 @@ from batchinfer.meaning import (
     Words,
 )
 from batchinfer.report.choosing import Choosing, Sign
-from batchinfer.report.figures import Ranking, Scores, Spread, Timeline
+from batchinfer.report.figures import Ranking, Scores, Spread, Timeline, WorkTime
 from batchinfer.report.texts import shown
 
 SLOWEST = 10
@@ -57,6 +57,7 @@ class Gathered:
 
     timeline: Timeline
     choosing: Choosing
+    work: WorkTime = field(default_factory=lambda: WorkTime(()))
     states: Counter[State] = field(default_factory=Counter)
     failures: dict[str, Group] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -114,11 +115,11 @@ class Gathered:
         result, line = dossier.result, self.timeline
         if result.attempts > 1:
             for attempt in earlier(result.key):
-                line.attempt(attempt.started_at, attempt.seconds)
+                self._worked(attempt.started_at, attempt.seconds)
                 if attempt.number != dossier.attempt and isinstance(attempt.outcome, Failure):
                     line.tries[line.place(attempt.started_at + attempt.seconds)] += 1
         elif result.started_at is not None and result.seconds is not None:
-            line.attempt(stamp(result.started_at), result.seconds)
+            self._worked(stamp(result.started_at), result.seconds)
         if result.finished_at is not None:
             which = line.failed if result.state is State.FAILED else line.succeeded
             which[line.place(stamp(result.finished_at))] += 1
@@ -135,6 +136,10 @@ class Gathered:
             heapq.heappush(self._slowest, entry)
         elif entry > self._slowest[0]:
             heapq.heapreplace(self._slowest, entry)
+
+    def _worked(self, at: float, seconds: float) -> None:
+        self.timeline.attempt(at, seconds)
+        self.work.attempt(at, seconds)
 
     def _fail(self, dossier: Dossier) -> None:
         result = dossier.result

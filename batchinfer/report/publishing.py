@@ -17,7 +17,7 @@ from batchinfer.meaning import Meaning, Output
 from batchinfer.report.cards import card
 from batchinfer.report.choosing import Choosing
 from batchinfer.report.contents import About, contents, ranks
-from batchinfer.report.figures import Timeline
+from batchinfer.report.figures import Timeline, WorkTime
 from batchinfer.report.gathering import Gathered
 from batchinfer.report.page import quiet, render
 from batchinfer.report.pictures import Picture, pictures
@@ -92,7 +92,7 @@ def publish(
     """
     bring("jinja2", "The report", "report")
     bring("PIL.Image", "The report", "report")
-    told = _gathered(book, reader, min(_MOST, max(most // _EACH, 1)))
+    told = _gathered(book, reader, min(_MOST, max(most // _EACH, 1)), going=going)
     room = max(most - _FRAME, 0)
     texts = _texts(book, reader, told.chosen, room)
     images = _pictures(texts, int(room - sum(map(len, texts.cards))))
@@ -125,12 +125,19 @@ def publish(
     return Reported(target, told.items, len(texts.cards), written)
 
 
-def _gathered(book: Book, reader: RunReader, room: int) -> Gathered:
+def _gathered(book: Book, reader: RunReader, room: int, *, going: bool) -> Gathered:
     now = time.time()
+    sessions = [
+        (each.started_at, max(each.started_at, each.active_until)) for each in reader.sessions()
+    ]
+    if going and sessions:
+        sessions[-1] = (sessions[-1][0], max(now, sessions[-1][1]))
     span = reader.span(now)
     end = span.finished_at or now
     timeline = Timeline(span.started_at or end, end)
-    told = Gathered(timeline, Choosing(reader.counts().total, room, book.info.id))
+    told = Gathered(
+        timeline, Choosing(reader.counts().total, room, book.info.id), WorkTime(sessions)
+    )
     for dossier in book.dossiers():
         told.take(
             dossier,

@@ -86,8 +86,8 @@ def moment(at: float) -> str:
 
 
 def tick(at: float, span: float) -> str:
-    """A moment on an axis that spans so many seconds."""
-    return _local(at, "%H:%M:%S" if span < 86_400 else "%m-%d %H:%M")  # noqa: PLR2004 - a day
+    """A moment on an axis that spans so many seconds; its zone is named, as it may change there."""
+    return _local(at, "%H:%M:%S %Z" if span < 86_400 else "%m-%d %H:%M %Z")  # noqa: PLR2004 - a day
 
 
 def _local(at: float, format: str) -> str:

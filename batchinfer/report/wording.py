@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from batchinfer.domain import Json, Mode, RunInfo, State
+from batchinfer.report.figures import PAUSE
 from batchinfer.report.gathering import Gathered, Group
-from batchinfer.report.texts import number, shown
+from batchinfer.report.texts import duration, number, shown
 from batchinfer.sinks.addresses import host_and_name
 
 _MANY = 12
@@ -104,11 +105,32 @@ def undrawn(told: Gathered) -> Sequence[str]:
 def times(told: Gathered) -> str:
     """What the section on durations is about."""
     if not told.server.count:
-        return "Of each prediction's attempt, from its start to its answer."
+        return (
+            "Of each prediction's attempt, from its start to its answer. How much of it the model"
+            " took, and how much was waiting, the service does not tell."
+        )
+    some = ""
+    if told.server.count < told.total.count:
+        some = f" It tells of {told.server.count:,} of {told.total.count:,}."
     return (
         "Total: from the start of a prediction's attempt to its answer. Model: seconds on the"
         " server, as it tells. Waiting: all the rest, which is sending, queueing and starting up."
+        f"{some}"
     )
+
+
+def took(told: Gathered) -> Sequence[str]:
+    """How long the run took: the time at work, and that from its beginning to its end."""
+    line, work = told.timeline, told.work
+    attempts = number(told.attempts, "attempt")
+    whole, worked = line.last - line.first, work.seconds
+    if duration(worked) == duration(whole) or worked > whole:
+        return [f"{duration(worked)}, {attempts}"]
+    how = "with a process at work" if work.is_exact else f"pauses over {duration(PAUSE)} left out"
+    return [
+        f"{duration(worked)}, {attempts} ({how})",
+        f"{duration(whole)} from beginning to end, idle hours included",
+    ]
 
 
 def _text(config: Mapping[str, Json], section: str, name: str) -> str | None:

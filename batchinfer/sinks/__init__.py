@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +17,20 @@ from typing import Any, BinaryIO, cast
 
 from batchinfer.errors import ConfigError
 from batchinfer.marks import mark_folder
-from batchinfer.sinks.book import Book, Options
+from batchinfer.sinks.book import FILE_NAMES, Book, FileNames, Options
 from batchinfer.sinks.cells import printable
-from batchinfer.sinks.whole import whole_file, whole_folder
+from batchinfer.sinks.whole import scratch_folder, whole_file, whole_folder
 
-__all__ = ["FORMATS", "Book", "Format", "Options", "export", "format_of"]
+__all__ = [
+    "FILE_NAMES",
+    "FORMATS",
+    "Book",
+    "FileNames",
+    "Format",
+    "Options",
+    "export",
+    "format_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ def _write(book: Book, target: Path | BinaryIO, format: str) -> int:
     if not isinstance(target, Path):
         return chosen.write(book, target)
     with whole_file(target) as file:
+        book = replace(book, scratch=scratch_folder(target))
         if target.suffix != ".gz":
             return chosen.write(book, file)
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:

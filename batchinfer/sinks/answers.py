@@ -35,6 +35,8 @@ class Look:
     """Signs that a line of a table has at most."""
     formulas: bool = False
     """As in `Options`."""
+    csv_bom: bool = False
+    """As in `Options`."""
 
 
 Rows: TypeAlias = Iterable[Sequence[Any]]
@@ -59,7 +61,7 @@ def write_table(columns: Sequence[str], rows: Rows, file: BinaryIO, look: Look) 
 
 def write_csv(columns: Sequence[str], rows: Rows, file: BinaryIO, look: Look) -> int:
     """As the exports' CSV: RFC 4180, no formulas."""
-    table = csv.writer(Utf8(file), lineterminator="\r\n")
+    table = csv.writer(Utf8(file, bom=look.csv_bom), lineterminator="\r\n")
     count = -1
     for row in chain([columns], rows):
         cells = [_plain(cell) for cell in row]

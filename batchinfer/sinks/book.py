@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 from zlib import crc32
 
 from batchinfer.domain import Dossier, Json, Result, RunInfo
 from batchinfer.meaning import Fields, Meaning, Reading, read
+
+FileNames: TypeAlias = Literal["path", "absolute", "key"]
+FILE_NAMES: Final[tuple[FileNames, ...]] = ("path", "absolute", "key")
+"""What `file_name` is: the path below a common folder, the whole path, or the item's key."""
 
 _OUTPUTS: Final = "outputs"
 """Where in a run directory predictions lie that are bytes (docs/run-format.md)."""
@@ -28,6 +32,11 @@ class Options:
     OpenCV and YOLO do, or it took the pixels as they are stored, as Pillow does."""
     found_only: bool = False
     """Of flat rows only those of detections and classes."""
+    file_names: FileNames = "path"
+    csv_bom: bool = False
+    """Begin a CSV with the mark by which Excel knows that it is UTF-8."""
+    percent_scores: bool = False
+    """The model's scores are percents: where a format wants 0 to 1, they are divided by 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Book:
     help: str | None = None
     """The model's help as the service answered it."""
     options: Options = field(default_factory=Options)
+    scratch: Path | None = None
+    """Where a sink may keep what it cannot write yet; None: where the system keeps such files."""
     notice: Callable[[str], None] = lambda _: None
     """Is told, in a sentence, what an export had no place for, and how predictions were read."""
     interpret: Callable[[], Reading] | None = None

@@ -1,25 +1,27 @@
 """COCO JSON, for pycocotools, CVAT, Detectron2: detections in pixels of the upright picture.
 
-`file_name` is the key, an image's `id` the item's position. The score stands in each annotation, as
-in COCO's results: `COCO(file).loadRes(annotations)` takes them as they are. Only pictures on which
-the model looked for things are images; what is left out, and how predictions were read, stands in
-`info`. A detection with a mask has it as it was given, run-length encoded; else all its polygons.
+`file_name` is the picture's path below a folder that is told, for programs open pictures by it; the
+item's key stands beside it, and an image's `id` is the item's position. The score stands in each
+annotation, as in COCO's results: `COCO(file).loadRes(annotations)` takes them as they are. Only
+pictures on which the model looked for things are images; that folder, what is left out, and how
+predictions were read, stand in `info`. A detection with a mask has it as it was given, run-length
+encoded; else all its polygons.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from itertools import count
-from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
 from batchinfer.domain import Json
 from batchinfer.meaning import Keypoint, Mask, area_within
 from batchinfer.sinks.book import Book
-from batchinfer.sinks.cells import json_text
+from batchinfer.sinks.cells import json_text, printable
+from batchinfer.sinks.file_names import Naming, naming
 from batchinfer.sinks.left_out import LeftOut
-from batchinfer.sinks.pictures import Picture, Placed, detected, in_pixels
+from batchinfer.sinks.pictures import Picture, Placed, detected, in_pixels, is_no_negative
+from batchinfer.sinks.scratch import Spool, open_spool
 
 _DIGITS: Final = 4
 """Of a pixel."""
@@ -29,13 +31,16 @@ def write(book: Book, file: BinaryIO) -> int:
     """One JSON object; how many annotations."""
     left_out, categories = LeftOut(), dict[str, int]()
     points: dict[str, dict[str, Json]] = {}
-    numbers = count(1)
-    with TemporaryFile() as spool:  # annotations, until all images are written
+    numbers, names = count(1), naming(book.options.file_names, book.dossiers())
+    with open_spool(book.scratch) as spool:  # annotations, until all images are written
         images, annotations = _List(file), _List(spool)
         file.write(b'{"images":[')
         for picture in detected(book, left_out):
-            images.write(_image(picture))
-            for placed in in_pixels(picture, book, left_out):
+            found = in_pixels(picture, book, left_out)
+            if is_no_negative(picture, found, left_out):
+                continue
+            images.write(_image(picture, names.of(picture, left_out)))
+            for placed in found:
                 category = categories.setdefault(placed.label, len(categories) + 1)
                 if placed.keypoints:
                     points[placed.label] = _skeleton(placed, points.get(placed.label))
@@ -44,21 +49,22 @@ def write(book: Book, file: BinaryIO) -> int:
                     more = len(placed.outlines)
                     left_out.add("outline", "beside a mask", picture.key, count=more)
         file.write(b'],\n"annotations":[')
-        spool.seek(0)
-        shutil.copyfileobj(spool, file)
+        spool.copy_to(file)
     file.write(b'],\n"categories":[')
     classes = _List(file)
     for label, number in categories.items():
         classes.write({"id": number, "name": label, "supercategory": "", **points.get(label, {})})
-    file.write(b'],\n"licenses":[],\n"info":' + json_text(_info(book, left_out)) + b"}\n")
+    file.write(b'],\n"licenses":[],\n"info":' + json_text(_info(book, names, left_out)) + b"}\n")
     left_out.tell(book)
+    if names.root is not None:
+        book.notice(f"file_name of each image is its path below {printable(names.root)}")
     return next(numbers) - 1
 
 
 class _List:
     """The elements of a JSON array, written one after the other."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | Spool) -> None:
         self._write = file.write
         self._between = b"\n"
 
@@ -67,13 +73,14 @@ class _List:
         self._between = b",\n"
 
 
-def _image(picture: Picture) -> Json:
+def _image(picture: Picture, name: str) -> Json:
     facts = picture.facts
     return {
         "id": picture.dossier.position,
-        "file_name": picture.key,
+        "file_name": name,
         "width": facts.width,
         "height": facts.height,
+        "key": picture.key,
     }
 
 
@@ -129,11 +136,15 @@ def _skeleton(placed: Placed, before: dict[str, Json] | None) -> dict[str, Json]
     return {"keypoints": [str(number) for number in range(1, most + 1)], "skeleton": []}
 
 
-def _info(book: Book, left_out: LeftOut) -> Json:
+def _info(book: Book, names: Naming, left_out: LeftOut) -> Json:
+    root: dict[str, Json] = {}
+    if names.root is not None:
+        root["images_root"] = printable(names.root)
     return {
         "description": f"Predictions of the run {book.info.id}",
         "version": "1.0",
         "contributor": "batchinfer",
+        **root,
         "left_out": left_out.counts(),
         "read_as": list(book.reading.sentences()) if book.reading is not None else [],
     }

@@ -109,7 +109,8 @@ def _results(book: Book, parts: Parts, folder: Path, left_out: LeftOut) -> _Tall
                 lines.write(line(result))
                 yield result
 
-        write_csv(replace(book, results=results), table)
+        plain = replace(book.options, csv_bom=False)
+        write_csv(replace(book, results=results, options=plain, scratch=None), table)
     told = "One row per item: its state, prediction or failure, times, file and parameters"
     parts.local(JSONL, "result", JSONL, "application/x-ndjson", description=told)
     parts.local(CSV, "result", CSV, "text/csv", description=told)

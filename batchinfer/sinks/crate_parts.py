@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from hashlib import file_digest
 from mimetypes import MimeTypes
 from pathlib import Path
@@ -24,6 +24,7 @@ from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import json_text
 from batchinfer.sinks.names import below
 from batchinfer.sinks.pictures import absolute
+from batchinfer.sinks.scratch import open_scratch
 
 Entity: TypeAlias = Mapping[str, Json]
 Role: TypeAlias = Literal["input", "result", "model"]
@@ -32,6 +33,12 @@ _OUTPUT: Final = re.compile(r"outputs/[0-9A-Za-z][0-9A-Za-z.-]*")
 """How a run names a prediction that is bytes (docs/run-format.md)."""
 _TYPES: Final = MimeTypes()
 """Python's own table; the machine's is not asked."""
+_PARTS: Final = (
+    "CREATE TABLE parts (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, role TEXT NOT NULL,"
+    " sha256 TEXT, entity BLOB NOT NULL);"
+    "CREATE TABLE uses (session INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (session, id))"
+    " WITHOUT ROWID;"
+)
 _ADD: Final = """
 INSERT INTO parts (id, role, sha256, entity) VALUES (?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, entity = excluded.entity
@@ -45,14 +52,8 @@ class Parts:
     def __init__(self, folder: Path, apart: Collection[int] = ()) -> None:
         """`folder`: the crate; `apart`: sessions whose items are told apart from all others."""
         self._folder, self._apart = folder, apart
-        self._db = sqlite3.connect("", isolation_level=None)  # a file of its own, soon deleted
-        self._db.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;"
-            "CREATE TABLE parts (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
-            " role TEXT NOT NULL, sha256 TEXT, entity BLOB NOT NULL);"
-            "CREATE TABLE uses (session INTEGER NOT NULL, id TEXT NOT NULL,"
-            " PRIMARY KEY (session, id)) WITHOUT ROWID;"
-        )
+        self._open = ExitStack()
+        self._db = self._open.enter_context(open_scratch(folder, _PARTS))
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +64,7 @@ class Parts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._db.close()
+        self._open.close()
 
     def inputs(self, dossier: Dossier) -> Sequence[str]:
         """Add the files of an item; their ids."""

@@ -9,6 +9,7 @@ for itself. Boxes and outlines are in fractions; pictures stay where they lie.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,12 @@ from batchinfer.sinks.pictures import (
     Placed,
     absolute,
     in_fractions,
+    is_no_negative,
     is_unicode,
     leave_out,
     pictures,
 )
+from batchinfer.sinks.scores import Scores, scores_of
 
 SAMPLES: Final = "samples.json"
 METADATA: Final = "metadata.json"
@@ -35,14 +38,14 @@ _DIGITS: Final = 8
 
 def write(book: Book, folder: Path) -> int:
     """The folder; how many samples."""
-    left_out, written = LeftOut(), 0
+    left_out, written, scores = LeftOut(), 0, scores_of(book)
     with (folder / SAMPLES).open("xb") as file:
         file.write(b'{"samples":[')
         for picture in pictures(book, left_out):
             if not is_unicode(picture.path):
                 left_out.add("item", "a path that JSON cannot hold", picture.key)
                 continue
-            sample = json_text(_sample(picture, book, left_out))
+            sample = json_text(_sample(picture, book, scores, left_out))
             file.write((b",\n" if written else b"\n") + sample)
             written += 1
         file.write(b"\n]}\n")
@@ -52,7 +55,7 @@ def write(book: Book, folder: Path) -> int:
     return written
 
 
-def _sample(picture: Picture, book: Book, left_out: LeftOut) -> Json:
+def _sample(picture: Picture, book: Book, scores: Scores, left_out: LeftOut) -> Json:
     result, seen = picture.dossier.result, picture.facts
     known: dict[str, Json] = {
         "code": result.code,
@@ -67,7 +70,7 @@ def _sample(picture: Picture, book: Book, left_out: LeftOut) -> Json:
         "key": picture.key,
         "position": picture.dossier.position,
         **{name: value for name, value in known.items() if value is not None},
-        **_said(picture, book, left_out),
+        **_said(picture, book, scores, left_out),
     }
 
 
@@ -77,14 +80,21 @@ def _location(seen: Facts) -> Json:
     return {"_cls": "GeoLocation", "point": [seen.longitude, seen.latitude]}
 
 
-def _said(picture: Picture, book: Book, left_out: LeftOut) -> dict[str, Json]:
+def _said(picture: Picture, book: Book, scores: Scores, left_out: LeftOut) -> dict[str, Json]:
     """The fields of what the model said."""
     if picture.dossier.result.state is not State.SUCCEEDED:
         return {}
+
+    def fitted(score: float | None) -> float | None:
+        return scores.of(score, picture.key, left_out)
+
     match picture.meaning:
         case Detections():
             placed = in_fractions(picture, book, left_out)
             leave_out(placed, picture, left_out)
+            if is_no_negative(picture, placed, left_out):
+                return {}
+            placed = [replace(one, score=fitted(one.score)) for one in placed]
             outlined = [one for one in placed if one.outlines]
             fields = {"detections": _list("Detections", "detections", list(map(_box, placed)))}
             if outlined:
@@ -92,7 +102,9 @@ def _said(picture: Picture, book: Book, left_out: LeftOut) -> dict[str, Json]:
                 fields["outlines"] = _list("Polylines", "polylines", lines)
             return fields
         case Classes(found):
-            classes = [_labelled("Classification", one.label, one.score, {}) for one in found]
+            classes = [
+                _labelled("Classification", one.label, fitted(one.score), {}) for one in found
+            ]
             return {"classes": _list("Classifications", "classifications", classes)}
         case Words(text):
             return {"text": printable(text)}

@@ -34,7 +34,7 @@ def write(book: Book, folder: Path) -> int:
     """The folder; how many items."""
     left_out, written = LeftOut(), 0
     with ExitStack() as stack:
-        names = stack.enter_context(Names(reserved=(INDEX,)))
+        names = stack.enter_context(Names(folder, reserved=(INDEX,)))
         file = stack.enter_context((folder / INDEX).open("xb"))
         index = csv.writer(Utf8(file), lineterminator="\r\n")
         index.writerow(("key", "state", *_KINDS))

@@ -54,12 +54,14 @@ _AS_JSON: Final = frozenset(("features", "data"))
 
 def write_csv(book: Book, file: BinaryIO) -> int:
     """A header, and the rows; how many."""
-    table = csv.writer(Utf8(file), lineterminator="\r\n")
+    text = Utf8(file, bom=book.options.csv_bom)
+    table = csv.writer(text, lineterminator="\r\n")
     table.writerow(FIELDS)
     count = 0
     for row in rows(book):
         table.writerow(row if book.options.formulas else _harmless(row))
         count += 1
+    text.tell_excel(book)
     return count
 
 

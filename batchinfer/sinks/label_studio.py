@@ -22,7 +22,16 @@ from batchinfer.meaning import Class, Classes, Detections, Words
 from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import json_text, printable
 from batchinfer.sinks.left_out import LeftOut
-from batchinfer.sinks.pictures import Picture, Placed, absolute, inside, leave_out, pictures
+from batchinfer.sinks.pictures import (
+    Picture,
+    Placed,
+    absolute,
+    inside,
+    is_no_negative,
+    leave_out,
+    pictures,
+)
+from batchinfer.sinks.scores import Scores, scores_of
 
 TASKS: Final = "tasks.json"
 CONFIG: Final = "label_config.xml"
@@ -45,10 +54,11 @@ Region: TypeAlias = dict[str, Any]
 def write(book: Book, folder: Path) -> int:
     """The folder; how many tasks."""
     left_out, written = LeftOut(), 0
+    scores = scores_of(book)
     labels: Labels = {kind: {} for kind in _CONTROLS}
     with (folder / TASKS).open("xb") as file:
         for picture in pictures(book, left_out):
-            task = json_text(_task(picture, book, labels, left_out))
+            task = json_text(_task(picture, book, labels, scores, left_out))
             file.write((b",\n" if written else b"[\n") + task)
             written += 1
         file.write(b"\n]\n" if written else b"[]\n")
@@ -57,7 +67,7 @@ def write(book: Book, folder: Path) -> int:
     return written
 
 
-def _task(picture: Picture, book: Book, labels: Labels, left_out: LeftOut) -> Json:
+def _task(picture: Picture, book: Book, labels: Labels, scores: Scores, left_out: LeftOut) -> Json:
     result = picture.dossier.result
     task: dict[str, Json] = {
         "data": {"image": _address(picture.path), "key": picture.key, "state": result.state.value}
@@ -66,14 +76,16 @@ def _task(picture: Picture, book: Book, labels: Labels, left_out: LeftOut) -> Js
         return task
     regions = _regions(picture, book, left_out)
     if regions is None:
-        left_out.add("prediction", "nothing that Label Studio has a control for", picture.key)
         return task
     for region in regions:
         if (kind := region["type"]) in labels:
             labels[kind][region["value"][kind][0]] = None
+        score = scores.of(region.pop("score", None), picture.key, left_out)
+        if score is not None:
+            region["score"] = score
     prediction: dict[str, Json] = {"model_version": f"run {book.info.id}", "result": regions}
-    if scores := [region["score"] for region in regions if "score" in region]:
-        prediction["score"] = sum(scores) / len(scores)
+    if sure := [region["score"] for region in regions if "score" in region]:
+        prediction["score"] = sum(sure) / len(sure)
     return {**task, "predictions": [prediction]}
 
 
@@ -83,11 +95,13 @@ def _address(path: str) -> str:
 
 
 def _regions(picture: Picture, book: Book, left_out: LeftOut) -> Sequence[Region] | None:
-    """What the prediction says; None when Label Studio has no way to say it."""
+    """What the prediction says; None when it cannot be said, which is told."""
     match picture.meaning:
         case Detections():
             placed = inside(picture, book, left_out)
             leave_out(placed, picture, left_out)
+            if is_no_negative(picture, placed, left_out):
+                return None
             shapes = [shape for one in placed for shape in _shapes(one)]
             return [_found(picture, number, one) for number, one in enumerate(shapes, 1)]
         case Classes(found):
@@ -97,6 +111,7 @@ def _regions(picture: Picture, book: Book, left_out: LeftOut) -> Sequence[Region
             control = {"id": name, "from_name": "text", "to_name": "image", "type": "textarea"}
             return [{**control, "value": value}]
         case _:
+            left_out.add("prediction", "nothing that Label Studio has a control for", picture.key)
             return None
 
 

@@ -10,10 +10,9 @@ each time. What was taken is remembered on disk: memory does not know how many t
 from __future__ import annotations
 
 import re
-import sqlite3
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from hashlib import sha256
 from itertools import accumulate, count
 from pathlib import Path
@@ -21,12 +20,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from batchinfer.sinks.cells import harmless, printable
+from batchinfer.sinks.scratch import open_scratch
 
 LONGEST: Final = 180
 """Bytes of a name; file systems take 255, and we append."""
 _DEEPEST: Final = 700
 """Bytes of a whole path; more is laid flat."""
 
+_TAKEN: Final = "CREATE TABLE taken (name TEXT PRIMARY KEY, folder INTEGER NOT NULL) WITHOUT ROWID;"
 _UNSAFE: Final = re.compile(
     r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]'
 )
@@ -41,14 +42,14 @@ _DEVICE: Final = re.compile(
 class Names:
     """Gives each key a place of its own below a folder. A context manager."""
 
-    def __init__(self, *, reserved: Sequence[str] = ()) -> None:
-        """No part of a place is one of `reserved`, or differs from it in case only."""
+    def __init__(self, folder: Path | None = None, *, reserved: Sequence[str] = ()) -> None:
+        """No part of a place is one of `reserved`, or differs from it in case only.
+
+        `folder`: where what was taken is remembered; None: in memory.
+        """
         self._reserved = frozenset(map(_folded, reserved))
-        self._taken = sqlite3.connect("", isolation_level=None)  # a file of its own, soon deleted
-        self._taken.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;"
-            "CREATE TABLE taken (name TEXT PRIMARY KEY, folder INTEGER NOT NULL) WITHOUT ROWID;"
-        )
+        self._open = ExitStack()
+        self._taken = self._open.enter_context(open_scratch(folder, _TAKEN))
         for name in reserved:
             self._taken.execute("INSERT INTO taken VALUES (?, 0)", (_folded(name),))
 
@@ -61,7 +62,7 @@ class Names:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._taken.close()
+        self._open.close()
 
     def place(self, key: str, endings: Sequence[str] = ("",)) -> str:
         """A relative path, `/`-separated, to which each of `endings` can be appended."""

@@ -126,9 +126,24 @@ def in_fractions(picture: Picture, book: Book, left_out: LeftOut) -> list[Placed
 def inside(picture: Picture, book: Book, left_out: LeftOut) -> list[Placed]:
     """The same, cut at the picture's edges; what lies wholly outside is left out."""
     placed = in_fractions(picture, book, left_out)
-    cut = [one for one in map(_cut, placed) if one.box.width > 0 and one.box.height > 0]
-    left_out.add("detection", "outside the picture", picture.key, count=len(placed) - len(cut))
+    wide = list(filter(_has_area, placed))
+    left_out.add("detection", "without an area", picture.key, count=len(placed) - len(wide))
+    cut = list(filter(_has_area, map(_cut, wide)))
+    left_out.add("detection", "outside the picture", picture.key, count=len(wide) - len(cut))
     return cut
+
+
+def is_no_negative(picture: Picture, placed: Sequence[Placed], left_out: LeftOut) -> bool:
+    """Whether things were found on it, and all of them had to be left out; tells it.
+
+    Without any of them the picture would say that there is nothing on it, and teach that.
+    """
+    found = isinstance(picture.meaning, Detections) and picture.meaning.found
+    if placed or not found:
+        return False
+    why = "whose detections all had to be left out, so that they would pass for empty"
+    left_out.add("image", why, picture.key)
+    return True
 
 
 def _look(dossier: Dossier) -> Facts | Unseen:
@@ -228,6 +243,10 @@ def _cut(placed: Placed) -> Placed:
     box = Box(_within(box.left), _within(box.top), _within(box.right), _within(box.bottom), True)
     outlines = tuple(tuple((_within(x), _within(y)) for x, y in each) for each in placed.outlines)
     return replace(placed, box=box, outlines=outlines)
+
+
+def _has_area(placed: Placed) -> bool:
+    return placed.box.width > 0 and placed.box.height > 0
 
 
 def _within(value: float) -> float:

@@ -1,12 +1,14 @@
 """JSONL and CSV: one row per item, the fields of `domain.Result` in their order.
 
 CSV is RFC 4180 in UTF-8, lines end in CR LF (as there; and a lone CR in a cell is only safe with
-it). `prediction` and `params` hold JSON, None is an empty cell.
+it). `prediction` and `params` hold JSON, None is an empty cell. Excel takes a CSV for UTF-8 only if
+it begins with a mark, which most programs for data do not expect: it stands there if asked for.
 """
 
 from __future__ import annotations
 
 import csv
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import fields
 from operator import attrgetter
@@ -54,7 +56,8 @@ def _line(result: Result) -> bytes:
 
 def write_csv(book: Book, file: BinaryIO) -> int:
     """A header, and one row per item; how many."""
-    table = csv.writer(Utf8(file), lineterminator="\r\n")
+    text = Utf8(file, bom=book.options.csv_bom)
+    table = csv.writer(text, lineterminator="\r\n")
     table.writerow(FIELDS)
     count = 0
     for row in rows(book):
@@ -67,6 +70,7 @@ def write_csv(book: Book, file: BinaryIO) -> int:
                     row[at] = harmless_json(row[at])
         table.writerow(row)
         count += 1
+    text.tell_excel(book)
     return count
 
 
@@ -86,9 +90,22 @@ def rows(book: Book) -> Iterator[list[Any]]:
 class Utf8:
     """What the csv module writes to; unlike a TextIOWrapper it never closes the file."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, bom: bool = False) -> None:
+        """`bom`: begin with the mark by which Excel knows UTF-8."""
         self._file = file
+        self._bom = bom
+        self._foreign = ""
+        if bom:
+            file.write(BOM_UTF8)
 
     def write(self, text: str) -> None:
         """Write it."""
+        if not self._foreign and not text.isascii():
+            self._foreign = next(sign for sign in text if not sign.isascii())
         self._file.write(text.encode())
+
+    def tell_excel(self, book: Book) -> None:
+        """Tell who would open the file with Excel what to do, if it matters."""
+        if self._foreign and not self._bom and book.scratch is not None:  # no stream
+            sign = self._foreign if self._foreign.isprintable() else ascii(self._foreign)
+            book.notice(f"For Excel, add --csv-bom: without it, Excel shows {sign} wrong.")

@@ -26,8 +26,17 @@ from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import harmless, printable
 from batchinfer.sinks.left_out import LeftOut
 from batchinfer.sinks.names import Names, below
-from batchinfer.sinks.pictures import Picture, Placed, absolute, detected, inside, leave_out
+from batchinfer.sinks.pictures import (
+    Picture,
+    Placed,
+    absolute,
+    detected,
+    inside,
+    is_no_negative,
+    leave_out,
+)
 from batchinfer.sinks.rows import Utf8
+from batchinfer.sinks.scores import scores_of
 
 INDEX: Final = "index.csv"
 _KNOWN: Final = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
@@ -38,22 +47,26 @@ _ENDINGS: Final = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 def write(book: Book, folder: Path) -> int:
     """The folder; how many pictures."""
     left_out, classes, written = LeftOut(), dict[str, int](), 0
+    scores = scores_of(book)
     for name in ("images", "labels"):  # there even if no picture is
         (folder / name).mkdir()
-    with Names(reserved=("images",)) as names, (folder / INDEX).open("wb") as file:
+    with Names(folder, reserved=("images",)) as names, (folder / INDEX).open("wb") as file:
         index = csv.writer(Utf8(file), lineterminator="\r\n")
         index.writerow(("key", "image", "labels", "path"))
         for picture in detected(book, left_out):
+            placed = inside(picture, book, left_out)
+            if is_no_negative(picture, placed, left_out):
+                continue
+            leave_out(placed, picture, left_out, outlines=False)
             stem, ending = _split(picture)
             name = names.place(stem, ("", ending, ".txt"))
             _link(picture.path, below(folder / "images", name + ending))
-            placed = inside(picture, book, left_out)
-            leave_out(placed, picture, left_out, outlines=False)
             for placed_one in placed:
                 classes.setdefault(placed_one.label, len(classes))
             _write(folder / "labels", name, _lines(placed, classes))
-            if any(one.score is not None for one in placed):
-                _write(folder / "scores", name, _scored(placed, classes))
+            told = [scores.of(one.score, picture.key, left_out) for one in placed]
+            if any(score is not None for score in told):
+                _write(folder / "scores", name, _scored(placed, told, classes))
             paths = (f"images/{name}{ending}", f"labels/{name}.txt", printable(picture.path))
             cells = (picture.key, *paths)
             index.writerow(cells if book.options.formulas else map(harmless, cells))
@@ -92,9 +105,11 @@ def _lines(placed: Sequence[Placed], classes: Mapping[str, int]) -> Iterator[str
         yield " ".join([str(classes[one.label]), *(f"{value:.8f}" for value in values)])
 
 
-def _scored(placed: Sequence[Placed], classes: Mapping[str, int]) -> Iterator[str]:
-    for one, line in zip(placed, _lines(placed, classes), strict=True):
-        yield line if one.score is None else f"{line} {one.score!r}"
+def _scored(
+    placed: Sequence[Placed], scores: Sequence[float | None], classes: Mapping[str, int]
+) -> Iterator[str]:
+    for score, line in zip(scores, _lines(placed, classes), strict=True):
+        yield line if score is None else f"{line} {score!r}"
 
 
 def _box(box: Box) -> tuple[float, ...]:

@@ -60,7 +60,7 @@ from batchinfer.store.database import (
     version_of,
 )
 from batchinfer.store.schema import SESSIONS_SINCE
-from batchinfer.store.sessions import Go, changed, time_at_work
+from batchinfer.store.sessions import RecordedSession, changed, time_at_work
 
 _T = TypeVar("_T")
 
@@ -169,7 +169,7 @@ class RunReader:
         with translated(self._path):
             return read_adjustments(self._db, limit)
 
-    def sessions(self) -> Sequence[Go]:
+    def sessions(self) -> Sequence[RecordedSession]:
         """The processes that worked at the run, in order; none of versions before 5 is known."""
         if self._version < SESSIONS_SINCE:
             return ()
@@ -182,7 +182,9 @@ class RunReader:
                 continue
             params = decode(text)
             differing = changed(params, of_run)
-            found.append(Go(number, version, started_at, active_until, params, differing))
+            found.append(
+                RecordedSession(number, version, started_at, active_until, params, differing)
+            )
         return found
 
     def time_at_work(self, since: float = 0.0) -> float | None:

@@ -14,7 +14,7 @@ from batchinfer.store.codec import encode
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class RecordedSession:
     """One process's work at a run."""
 
     number: int
@@ -30,7 +30,7 @@ class Go:
     """Those that differ from the run's; None: the run's is not sent any more."""
 
 
-def time_at_work(goes: Sequence[Go], since: float = 0.0) -> float:
+def time_at_work(goes: Sequence[RecordedSession], since: float = 0.0) -> float:
     """Seconds in which any of them was at work, since then; hours between them do not count."""
     seconds, until = 0.0, since
     for go in sorted(goes, key=lambda each: each.started_at):

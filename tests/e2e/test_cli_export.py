@@ -31,6 +31,8 @@ SAID = {
     **dict.fromkeys(("files", "ro-crate"), "31 items"),
     "openai-batch": "30 rows",
 }
+TOLD = {"csv": ["For"], "csv-flat": ["For"], "coco": ["file_name"]}
+"""How what is told besides begins: of Excel, of the folder of the pictures."""
 FOLDERS = ("yolo", "label-studio", "fiftyone", "files", "ro-crate")
 HOSTILE = "\x1b[31m\u202e\nerror: all is lost"
 
@@ -80,7 +82,8 @@ def test_each_format_is_written_and_counted(run, tmp_path, format_):
     assert done.stdout == ""
     *left_out, last = done.stderr.splitlines()
     assert last == f"{SAID[format_]} written to {place}"
-    assert all(line.startswith("Left out: ") for line in left_out)
+    told = [line for line in left_out if not line.startswith("Left out: ")]
+    assert [line.partition(" ")[0] for line in told] == TOLD.get(format_, [])
     assert list(tmp_path.iterdir()) == [place]
     assert place.is_dir() if format_ in FOLDERS else place.stat().st_size > 100
 
@@ -112,12 +115,14 @@ def test_a_folder_is_not_packed(run, tmp_path):
 def test_what_is_left_out_is_told_on_stderr_and_data_alone_is_on_stdout(run):
     done = batchinfer("export", run, "-o", "-", "--format", "coco")
     assert len(json.loads(done.stdout)["annotations"]) == 23
-    undetected, unreadable, unpredicted, last = done.stderr.splitlines()
+    undetected, unreadable, spelled, unpredicted, root, last = done.stderr.splitlines()
     assert undetected == (
         "Left out: 6 items, no detections in the prediction (first: 'classes.jpg')."
     )
     assert unreadable.startswith("Left out: 2 items, no readable image, skipped (first: ")
     assert unpredicted == "Left out: 2 items, without a prediction (first: 'failed.jpg')."
+    assert spelled.startswith("Left out: 1 path, bytes that are not UTF-8 (spelled \\xNN) (first: ")
+    assert root.startswith("file_name of each image is its path below /")
     assert last == "23 annotations written to standard output"
 
 

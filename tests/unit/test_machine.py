@@ -12,7 +12,7 @@ from batchinfer.flow import Sign, sign_of
 from batchinfer.machine import shortage
 
 
-class Wrapped(OSError):
+class Wrapped(OSError):  # noqa: N818 - as the library names it
     """As aiohttp wraps what the system said."""
 
     def __init__(self, os_error: OSError) -> None:

@@ -1,8 +1,9 @@
 """Runs that exist in memory only: what exports say of a few items, or of very many."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from batchinfer.domain import JSON, Dossier, Mode, Result, RunInfo, State
+from batchinfer.domain import JSON, Dossier, InputFile, Mode, Result, RunInfo, State
 from batchinfer.sinks import Book, Options
 
 INFO = RunInfo("abc", 1_700_000_000.0, Mode.SYNC, {}, ("/data",))
@@ -67,6 +68,16 @@ def book(results, notices=None, **options):
         options=Options(**options),
         notice=(notices if notices is not None else []).append,
     )
+
+
+def with_files(a_book, paths):
+    """The same run, whose items have these files."""
+
+    def dossiers():
+        for dossier, path in zip(a_book.dossiers(), paths, strict=True):
+            yield replace(dossier, files=(InputFile("files", path),))
+
+    return replace(a_book, dossiers=dossiers)
 
 
 def thing(label, score=0.5, *corners):

@@ -1,12 +1,16 @@
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import pytest
-from gallery import DETECTED, NASTY, OUTLINE, PREDICTIONS
+from books import book, result, thing, with_files
+from gallery import DETECTED, NASTY, ODD, OUTLINE, PREDICTIONS
+from PIL import Image
 from pycocotools.coco import COCO
 
 from batchinfer.sinks import export
+from batchinfer.sinks.cells import printable
 
 
 def prediction(key):
@@ -35,12 +39,13 @@ def found(coco, hung, key):
 
 
 def test_pycocotools_reads_it(coco, hung):
-    assert [image["file_name"] for image in coco.imgs.values()] == list(DETECTED)
+    assert [image["key"] for image in coco.imgs.values()] == list(DETECTED)
     assert found(coco, hung, "site-1/bear.jpg") == [
         ("bear", 0.9, [64, 48, 256, 192]),
         ("dog", 0.25, [0, 0, 64, 48]),
     ]
-    assert coco.imgs[1] == {"id": 1, "file_name": "site-1/bear.jpg", "width": 640, "height": 480}
+    image = {"id": 1, "file_name": "0.jpg", "width": 640, "height": 480, "key": "site-1/bear.jpg"}
+    assert coco.imgs[1] == image
     assert min(coco.cats) == 1
 
 
@@ -89,7 +94,9 @@ def test_hostile_labels_are_only_labels(coco):
 
 def test_nothing_is_left_out_without_a_word(hung, path):
     export(hung.book(), io.BytesIO(), "coco")
-    unreadable, undetected, unpredicted = sorted(hung.notices, key=len, reverse=True)
+    *notices, root = hung.notices
+    assert root == f"file_name of each image is its path below {Path(hung.paths[ODD]).parent}"
+    unreadable, spelled, undetected, unpredicted = sorted(notices, key=len, reverse=True)
     assert unreadable.startswith(
         "Left out: 2 items, no readable image, skipped (first: 'broken.jpg': "
     )
@@ -97,8 +104,76 @@ def test_nothing_is_left_out_without_a_word(hung, path):
         "Left out: 6 items, no detections in the prediction (first: 'classes.jpg')."
     )
     assert unpredicted == "Left out: 2 items, without a prediction (first: 'failed.jpg')."
+    assert spelled.startswith("Left out: 1 path, bytes that are not UTF-8 (spelled \\xNN) (first: ")
     assert json.loads(path.read_bytes())["info"]["left_out"] == {
+        "paths, bytes that are not UTF-8 (spelled \\xNN)": 1,
         "items, no readable image, skipped": 2,
         "items, no detections in the prediction": 6,
         "items, without a prediction": 2,
     }
+
+
+def test_programs_that_open_pictures_by_file_name_find_them(coco, path):
+    root = json.loads(path.read_bytes())["info"]["images_root"]
+    for image in coco.imgs.values():
+        if image["key"] != ODD:
+            with Image.open(f"{root}/{image['file_name']}") as picture:
+                assert sorted(picture.size) == sorted((image["width"], image["height"]))
+
+
+def test_file_names_can_be_keys_as_before_or_absolute(hung, tmp_path):
+    for kind in ("key", "absolute"):
+        export(hung.book(file_names=kind), tmp_path / kind, "coco")
+        written = json.loads((tmp_path / kind).read_bytes())
+        assert "images_root" not in written["info"]
+        for image in written["images"]:
+            wanted = image["key"] if kind == "key" else printable(hung.paths[image["key"]])
+            assert image["file_name"] == wanted
+
+
+ODD_NAMES = ("a b", "50%23", "who?#x", "ümläut", "a:b", "back\\slash", "'q\"")
+
+
+@pytest.mark.parametrize(
+    ("keys", "paths", "names", "root"),
+    [
+        # A folder, a pattern, a list of paths: keys are paths, and stay what they are.
+        (["s/a.jpg", "s/b.jpg"], ["{}/s/a.jpg", "{}/s/b.jpg"], ["s/a.jpg", "s/b.jpg"], "{}"),
+        # Keys of a manifest: below the deepest folder that holds all.
+        (["1", "2"], ["{}/s/a.jpg", "{}/s/t/b.jpg"], ["a.jpg", "t/b.jpg"], "{}/s"),
+        (["1", "b.jpg"], ["{}/a.jpg", "{}/t/b.jpg"], ["a.jpg", "t/b.jpg"], "{}"),
+        (["s/a.jpg", "b.jpg"], ["{}/s/a.jpg", "{}/t/b.jpg"], ["s/a.jpg", "t/b.jpg"], "{}"),
+        # One picture twice.
+        (["1", "2"], ["{}/a.jpg", "{}/a.jpg"], ["a.jpg", "a.jpg"], "{}"),
+        (
+            [f"{name}.jpg" for name in ODD_NAMES],
+            [f"{{}}/{name}.jpg" for name in ODD_NAMES],
+            [f"{name}.jpg" for name in ODD_NAMES],
+            "{}",
+        ),
+    ],
+)
+def test_the_folder_of_file_names(tmp_path, keys, paths, names, root):
+    paths = [path.format(tmp_path) for path in paths]
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 10)).save(path)
+    notices = []
+    results = [result(key, [thing("bear", 0.5, 1, 2, 3, 4)]) for key in keys]
+    export(with_files(book(results, notices), paths), tmp_path / "c.json", "coco")
+    written = json.loads((tmp_path / "c.json").read_bytes())
+    assert [image["file_name"] for image in written["images"]] == names
+    assert written["info"]["images_root"] == root.format(tmp_path)
+    assert notices == [f"file_name of each image is its path below {root.format(tmp_path)}"]
+    assert all(Path(root.format(tmp_path), name).exists() for name in names)
+
+
+def test_a_picture_all_of_whose_detections_are_left_out_is_no_negative(tmp_path):
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.jpg")
+    notices = []
+    results = [result("a", [{"name": "bear", "confidence": 0.5, "box": [1e9, 1e9, 2e9, 2e9]}])]
+    export(
+        with_files(book(results, notices), [str(tmp_path / "a.jpg")]), tmp_path / "c.json", "coco"
+    )
+    assert json.loads((tmp_path / "c.json").read_bytes())["images"] == []
+    assert "Left out: 1 image, whose detections all had to be left out" in "".join(notices)
