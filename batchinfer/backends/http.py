@@ -76,7 +76,7 @@ async def http_backend(
     A proxy is taken from the environment, once. Raises FatalError (`bad_endpoint`) and ConfigError
     (`ca_file`, the proxy).
     """
-    url = _url(endpoint)
+    url = _url(endpoint, redact)
     secure = url.scheme == "https"
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -277,7 +277,7 @@ def _is_framed(response: aiohttp.ClientResponse) -> bool:
     return chunked or "Content-Length" in response.headers
 
 
-def _url(endpoint: str) -> URL:
+def _url(endpoint: str, redact: Redactor) -> URL:
     """The endpoint, if a call can go there. Raises FatalError (`bad_endpoint`)."""
     try:
         url = URL(endpoint.strip())
@@ -287,8 +287,9 @@ def _url(endpoint: str) -> URL:
     if not usable or url.user or url.password:
         raise FatalError(
             "bad_endpoint",
-            f"the endpoint {status.place(endpoint)!r} is no address that can be called: copy it "
-            "from the Dashboard, 'Synchronous calls' (https://.../run/<service>)",
+            f"the endpoint {redact.text(status.place(endpoint))!r} is no address that can be "
+            "called: copy it from the Dashboard, 'Synchronous calls' "
+            "(https://.../run/<service>)",
         )
     return url
 

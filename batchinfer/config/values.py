@@ -16,6 +16,7 @@ from typing import TypeAlias
 from batchinfer.config.references import check, reference
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
+from batchinfer.oscar.payload import MAX_NESTED
 from batchinfer.sources.selection import KINDS
 
 
@@ -209,8 +210,10 @@ class Typed:
     text: str
 
 
-def param(value: object) -> Json:
+def param(value: object, depth: int = 0) -> Json:
     """A model parameter: whatever JSON can say. TOML's dates and nan are none of it."""
+    if depth > MAX_NESTED:
+        raise ValueError(f"lists and tables of at most {MAX_NESTED} levels")
     match value:
         case Typed(text):
             return _typed_value(text)
@@ -222,9 +225,9 @@ def param(value: object) -> Json:
         case float() if math.isfinite(value):
             return value
         case list() | tuple():
-            return [param(each) for each in value]
+            return [param(each, depth + 1) for each in value]
         case Mapping():
-            return {str(name): param(each) for name, each in value.items()}
+            return {str(name): param(each, depth + 1) for name, each in value.items()}
         case float():
             raise ValueError('a finite number; other numbers are written in quotes, "nan"')
         case _:

@@ -54,6 +54,9 @@ HELP: Final = b'{"help": ""}'
 MAX_VALUE: Final = 131_072
 """Bytes; a value on a Linux command line must be shorter."""
 
+MAX_NESTED: Final = 100
+"""Levels of lists and dicts in a parameter; what is deeper the service's Python could not read."""
+
 _SHARED: Final = (
     "c co con conf confi config d de deb debu dee deep deepa deepaas l lo log log-d"
     " n no nod node nodeb nou now nowa s u us use w wa"
@@ -270,14 +273,14 @@ def _literal(value: object) -> str | _Refusal:
     """A list or dict as the Python literal that `ast.literal_eval` on the service reads back."""
     try:
         spelled = _python(value)
-    except RecursionError:
-        return _Refusal("its value is nested too deeply")
     except ValueError as problem:
         return _Refusal(str(problem))
     return _text(spelled)
 
 
-def _python(value: object) -> str:
+def _python(value: object, depth: int = 0) -> str:
+    if depth > MAX_NESTED:
+        raise ValueError(f"its value is nested too deeply: more than {MAX_NESTED} levels")
     match value:
         case None | bool() | int() | str():
             return repr(value)
@@ -286,9 +289,12 @@ def _python(value: object) -> str:
         case float():
             raise ValueError(f"{value} inside a list or dict has no Python literal")
         case Mapping():
-            pairs = (f"{_python(key)}: {_python(entry)}" for key, entry in value.items())
+            pairs = (
+                f"{_python(key, depth)}: {_python(entry, depth + 1)}"
+                for key, entry in value.items()
+            )
             return "{" + ", ".join(pairs) + "}"
         case Sequence() if not isinstance(value, (bytes, bytearray)):
-            return "[" + ", ".join(map(_python, value)) + "]"
+            return "[" + ", ".join(_python(entry, depth + 1) for entry in value) + "]"
         case _:
             raise ValueError(f"values of type {type(value).__name__} have no JSON form")

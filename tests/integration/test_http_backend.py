@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import logging
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -267,6 +269,36 @@ async def test_the_token_does_not_follow_a_redirect(status: int):
         assert caught.value.code == "redirected"
         assert TOKEN not in str(caught.value)
         assert other.connections == 0
+
+
+@pytest.mark.parametrize("spelled", [str, lambda s: base64.b64encode(s.encode()).decode(),
+                                     lambda s: quote(s, safe="")])  # fmt: skip
+async def test_a_secret_in_the_path_of_a_redirect_is_masked(spelled: Callable[[str], str]):
+    secret = "pa ss/word+0123456789"
+    where = f"https://login.example/{spelled(secret)}/x"
+    with pytest.raises(FatalError) as caught:
+        await outcome_of(Answer(302, b"", {"Location": where}), redact=Redactor([secret]))
+    assert caught.value.code == "redirected"
+    assert spelled(secret) not in str(caught.value)
+    assert "login.example/" in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+async def test_a_secret_that_is_a_word_does_not_rewrite_what_the_model_returned():
+    body = OK.replace(b"cat", b"bear") + b"[*] Final command: deepaas-cli predict --key bear\n"
+    outcome, _ = await outcome_of(Answer(body=body), redact=Redactor(["bear", TOKEN]))
+    assert isinstance(outcome, Reply)
+    assert outcome.prediction == {"label": "bear", "score": 0.5}
+    assert "bear" not in outcome.log
+
+
+async def test_a_strong_secret_is_masked_in_predictions_and_that_is_told():
+    body = OK.replace(b"cat", TOKEN.encode())
+    outcome, _ = await outcome_of(Answer(body=body))
+    assert isinstance(outcome, Reply)
+    assert outcome.prediction == {"label": "***", "score": 0.5}
+    assert TOKEN not in outcome.log
+    assert "stood in the prediction" in outcome.log
 
 
 # Connections ------------------------------------------------------------------------------------

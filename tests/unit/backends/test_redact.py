@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.backends.redact import Redactor
+from batchinfer.backends.redact import Redactor, is_strong, is_weak
+from batchinfer.domain import Failure, Reply
 
 SECRETS = ["0123456789abcdef" * 4, "pa ss/wo+rd", 'it\'s "quoted" & <é>\\n', "secret-key=="]
 
@@ -71,3 +72,49 @@ def test_no_secret_survives_in_any_text(secret, before, after):
 def test_any_secret_and_any_bytes_are_survived(secret, data):
     redact = Redactor([secret])
     assert redact.data(redact.data(data)) == redact.data(data)
+
+
+STRONG, WORD = "0123456789abcdef", "bear"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "masked"),
+    [
+        (f"a {STRONG} b", "a *** b"),
+        ({"a": [{"b": STRONG}], "c": 1}, {"a": [{"b": "***"}], "c": 1}),
+        ({STRONG: [STRONG, None]}, {"***": ["***", None]}),
+        ([f"eyJ{base64.b64encode(b'user:' + STRONG.encode()).decode()}"], ["eyJdXNlcjo***"]),
+        ([[WORD], {WORD: WORD}], [[WORD], {WORD: WORD}]),
+        (None, None),
+        (5, 5),
+    ],
+)
+def test_only_a_strong_secret_is_masked_in_a_prediction(prediction, masked):
+    reply = Redactor([STRONG, WORD]).outcome(Reply(prediction=prediction, log=f"{WORD} {STRONG}"))
+    assert reply.prediction == masked
+    assert WORD not in reply.log
+    assert STRONG not in reply.log
+    assert ("stood in the prediction" in reply.log) == ("***" in str(masked))
+
+
+def test_a_strong_secret_is_masked_in_a_file_and_a_word_is_not():
+    redact = Redactor([STRONG, WORD])
+    data = redact.outcome(Reply("text/x", data=f"{WORD} {STRONG}".encode())).data
+    assert data == b"bear ***"
+
+
+def test_a_failure_says_no_secret():
+    failure = Redactor([WORD]).outcome(Failure("x", "a bear", log="two bears"))
+    assert (failure.message, failure.log) == ("a ***", "two ***s")
+
+
+@pytest.mark.parametrize("secret", ["bear", "a1b2c3", "correcthorsebattery", "1234567890"])
+def test_a_weak_secret_is_known(secret):
+    assert is_weak(secret)
+    assert not is_strong(secret)
+
+
+@pytest.mark.parametrize("secret", ["jo.doe1@uni.example", "s3cret-key", "a-b-c-d-e-f-g-h-i"])
+def test_a_secret_that_may_be_something_else_is_neither_weak_nor_strong(secret):
+    assert not is_weak(secret)
+    assert not is_strong(secret)

@@ -14,6 +14,7 @@ from batchinfer.domain import Failure, Kind, Mode
 from batchinfer.oscar.payload import (
     AMBIGUOUS,
     EVENT_KEYS,
+    MAX_NESTED,
     MAX_VALUE,
     FileContent,
     build,
@@ -169,13 +170,22 @@ def test_a_value_that_cannot_arrive_is_refused(value, reason):
     assert reason in refused.message
 
 
-def test_a_value_nested_too_deeply_is_refused():
-    value = []
-    for _ in range(100_000):
-        value = [value]
+@pytest.mark.parametrize("levels", [MAX_NESTED + 1, 254, 600, 100_000])
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
+def test_a_value_nested_too_deeply_is_refused(levels, wrap):
+    value = 1
+    for _ in range(levels):
+        value = wrap(value)
     refused = sent(value)
     assert isinstance(refused, Failure)
-    assert "deeply" in refused.message
+    assert "nested too deeply" in refused.message
+
+
+def test_a_value_nested_as_deeply_as_is_allowed_is_sent():
+    value = 1
+    for _ in range(MAX_NESTED):
+        value = [value]
+    assert sent(value) == "[" * MAX_NESTED + "1" + "]" * MAX_NESTED
 
 
 @pytest.mark.parametrize(

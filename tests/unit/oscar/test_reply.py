@@ -666,3 +666,15 @@ def test_help_is_told_apart(mode):
 def test_hostile_text_costs_no_more_than_it_is_long(text):
     assert isinstance(read_body(text.encode()), (Reply, Failure))
     assert isinstance(read_log(text.encode()), (Saved, Failure, type(None)))
+
+
+@pytest.mark.parametrize("levels", [101, 254, 600, 100_000])
+@pytest.mark.parametrize(("opener", "closer"), [("[", "]"), ("(", ",)"), ("{'a': ", "}"),
+                                                ('{"a": ', "}")])  # fmt: skip
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_prediction_nested_too_deeply_is_kept_as_text(levels, opener, closer, version):
+    deep = opener * levels + "1" + closer * levels
+    assert summary(read_body(sync_body(deep, version))) == (TEXT, deep)
+    assert summary(read_output(json.dumps(deep).encode(), "")) == (TEXT, deep)
+    assert summary(read_output(deep.encode(), "")) == (TEXT, deep)
+    assert summary(read_output(deep.encode()[:-1], ""))[0] in {TEXT, "answer_cut_off"}
