@@ -266,7 +266,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 _ADVICE = {
-    sqlite3.SQLITE_FULL: "The disk of that directory is full: make room, then resume the run.",
+    sqlite3.SQLITE_FULL: "The disk is full: make room, then resume the run.",
     sqlite3.SQLITE_BUSY: "Another program holds a lock on it: close that, then resume the run.",
     sqlite3.SQLITE_READONLY: "It cannot be written: check the permissions, then resume the run.",
     sqlite3.SQLITE_CANTOPEN: "Check that it exists and that you may read and write its directory.",

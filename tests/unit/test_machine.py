@@ -12,7 +12,13 @@ from batchinfer.flow import Sign, sign_of
 from batchinfer.machine import shortage
 
 
+<<<<<<< HEAD
 class Wrapped(OSError):  # noqa: N818 - as the library names it
+||||||| 97f7a5d
+class Wrapped(OSError):
+=======
+class WrappedError(OSError):
+>>>>>>> h7
     """As aiohttp wraps what the system said."""
 
     def __init__(self, os_error: OSError) -> None:
@@ -25,7 +31,7 @@ class Wrapped(OSError):  # noqa: N818 - as the library names it
     [
         (OSError(errno.EMFILE, "x"), "too_many_open_files"),
         (OSError(errno.ENFILE, "x"), "too_many_open_files"),
-        (Wrapped(OSError(errno.EMFILE, "x")), "too_many_open_files"),
+        (WrappedError(OSError(errno.EMFILE, "x")), "too_many_open_files"),
         (OSError(errno.ENOMEM, "x"), "out_of_memory"),
         (OSError(errno.ENOBUFS, "x"), "out_of_memory"),
         (socket.gaierror(socket.EAI_MEMORY, "x"), "out_of_memory"),
@@ -45,7 +51,7 @@ def test_a_shortage_is_no_items_fault_and_is_waited_out(error: Exception, code: 
         FileNotFoundError(errno.ENOENT, "x"),
         OSError(errno.EIO, "x"),
         ConnectionResetError(errno.ECONNRESET, "x"),
-        Wrapped(OSError(errno.ECONNREFUSED, "x")),
+        WrappedError(OSError(errno.ECONNREFUSED, "x")),
         socket.gaierror(socket.EAI_NONAME, "x"),
         RuntimeError("no running event loop"),
         TimeoutError(),
