@@ -12,13 +12,7 @@ from batchinfer.flow import Sign, sign_of
 from batchinfer.machine import shortage
 
 
-<<<<<<< HEAD
-class Wrapped(OSError):  # noqa: N818 - as the library names it
-||||||| 97f7a5d
-class Wrapped(OSError):
-=======
 class WrappedError(OSError):
->>>>>>> h7
     """As aiohttp wraps what the system said."""
 
     def __init__(self, os_error: OSError) -> None:
