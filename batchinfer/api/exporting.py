@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 from batchinfer import sinks
+from batchinfer.api.interpreting import interpret
 from batchinfer.api.preparing import must_be_known
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError
 from batchinfer.meaning import Fields
+from batchinfer.meaning.fields import ORDERS, UNITS
+from batchinfer.sinks.cells import printable
 from batchinfer.store.reader import RunReader
 
 Which = Literal["succeeded", "failed", "all"]
 """Which items to export: those with a reply, those that failed, or every one (also unfinished)."""
 
-Boxes = Literal["upright", "stored"]
+Boxes = str
+"""What is said of the boxes, with commas between: what the model saw of photographs that are stored
+turned (`upright`, `stored`), the order of four numbers (as `--map format=`), the unit (`pixels`,
+`relative`)."""
+_TURNS = ("upright", "stored")
 FileNames = sinks.FileNames
 
 _T = TypeVar("_T")
@@ -33,6 +40,7 @@ def export(
     map: str | Sequence[str] | None = None,
     formulas: bool = False,
     boxes: Boxes = "upright",
+    found_only: bool = False,
     file_names: FileNames = "path",
     csv_bom: bool = False,
     percent_scores: bool = False,
@@ -41,10 +49,11 @@ def export(
     """Write the run's results to a file or folder (whole, then renamed) or a stream.
 
     `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`,
-    `file_names`, `csv_bom` and `percent_scores` are the command line's `--map`, `--formulas` and so
-    on; `notice` is told, in sentences, what the format had no place for. Returns how many rows (or
-    images, annotations: what the format counts) it wrote. Raises ConfigError for an unknown format
-    or one whose library is missing, StoreError when there is no run.
+    `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's `--map`,
+    `--formulas` and so on; `notice` is told, in sentences, what the format had no place for, and
+    how predictions were read. Returns how many rows (or images, annotations: what the format
+    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
+    StoreError when there is no run.
     """
     if format is None and not isinstance(to, (str, Path)):
         raise ConfigError("a stream has no extension to tell its format: name one")
@@ -58,7 +67,7 @@ def export(
     if file_names not in sinks.FILE_NAMES:
         raise ConfigError(f"No file names {file_names!r}: choose {', '.join(sinks.FILE_NAMES)}.")
     options = replace(
-        options_of(map, formulas, boxes),
+        options_of(map, formulas, boxes, found_only),
         file_names=file_names,
         csv_bom=csv_bom,
         percent_scores=percent_scores,
@@ -73,6 +82,7 @@ def book_of(
     """The run as a sink reads it. Raises StoreError when there is none."""
     must_be_known(directory := Path(run))
     state = state_of(which)
+    options = options or sinks.Options()
     with RunReader(directory) as reader:
         info, told = reader.info, reader.help()
     return sinks.Book(
@@ -81,16 +91,32 @@ def book_of(
         results=partial(_each, directory, lambda reader: reader.results(state)),
         dossiers=partial(_each, directory, lambda reader: reader.dossiers(state)),
         help=told,
-        options=options or sinks.Options(),
+        options=options,
+        interpret=cache(partial(interpret, directory, options.fields)),
     )
 
 
 def options_of(
-    map: str | Sequence[str] | None = None, formulas: bool = False, boxes: Boxes = "upright"
+    map: str | Sequence[str] | None = None,
+    formulas: bool = False,
+    boxes: Boxes = "upright",
+    found_only: bool = False,
 ) -> sinks.Options:
-    """What the user has chosen. Raises ConfigError for a `map` that cannot be understood."""
-    texts = [map] if isinstance(map, str) else map
-    return sinks.Options(Fields.parse(texts) if texts else None, formulas, boxes)
+    """What the user has chosen. Raises ConfigError for a `map` or `boxes` that is none."""
+    texts = [map] if isinstance(map, str) else list(map or ())
+    words = [word.strip() for word in boxes.split(",") if word.strip()]
+    turns = [word for word in words if word in _TURNS]
+    for word in words:
+        if word in _TURNS:
+            continue
+        if word not in (*ORDERS, *UNITS):
+            known = ", ".join((*_TURNS, *ORDERS, *UNITS))
+            raise ConfigError(f"--boxes {printable(word[:80])}: choose of {known}.")
+        texts.append(f"{'format' if word in ORDERS else 'unit'}={word}")
+    if len(set(turns)) > 1:
+        raise ConfigError("--boxes says both upright and stored: say one of them.")
+    turn: Literal["upright", "stored"] = "stored" if "stored" in turns else "upright"
+    return sinks.Options(Fields.parse(texts) if texts else None, formulas, turn, found_only)
 
 
 def state_of(which: Which) -> State | None:

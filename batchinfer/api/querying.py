@@ -11,8 +11,10 @@ from typing import Any, Self
 import orjson
 
 from batchinfer.api.exporting import options_of
+from batchinfer.api.interpreting import interpret
 from batchinfer.api.preparing import must_be_known
-from batchinfer.meaning import Classes, Detections, Fields, read
+from batchinfer.meaning import Classes, Detections, Fields, Meaning, Reading, read
+from batchinfer.sinks.book import Options
 from batchinfer.sinks.flat import classified, detected
 from batchinfer.store.codec import decode
 from batchinfer.store.codec import printable as without_nul
@@ -23,9 +25,14 @@ class Answer:
     """Rows as dicts, one after the other, once; a context manager, which need not be used."""
 
     def __init__(
-        self, inquiry: Inquiry, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]
+        self,
+        inquiry: Inquiry,
+        columns: Sequence[str],
+        rows: Iterator[tuple[Any, ...]],
+        reader: _Reader,
     ) -> None:
         self.columns = tuple(columns)
+        self._reader = reader
         self._inquiry = inquiry
         self._rows = rows
 
@@ -51,6 +58,10 @@ class Answer:
         finally:
             self.close()
 
+    def read_as(self) -> Sequence[str]:
+        """How predictions were read, in sentences; empty while no row needed it."""
+        return () if self._reader.reading is None else self._reader.reading.notices()
+
     def close(self) -> None:
         """Let go of the run."""
         self._inquiry.close()
@@ -62,44 +73,58 @@ def query(
     parameters: Sequence[Any] | Mapping[str, Any] = (),
     *,
     map: str | Sequence[str] | None = None,
+    boxes: str = "upright",
 ) -> Answer:
     """What one `select` says of the run (its views: docs/run-format.md), row by row.
 
-    `parameters` take the places of `?` or `:name`; `map`: as the command line's `--map`. Raises
-    ConfigError, with SQLite's words, for what is no question (also while the rows are read),
-    StoreError when there is no run.
+    `parameters` take the places of `?` or `:name`; `map` and `boxes`: as the command line's `--map`
+    and `--boxes` (of which the order and the unit count here). Raises ConfigError, with SQLite's
+    words, for what is no question (also while the rows are read), StoreError when there is no run.
     """
-    inquiry = _inquiry(run, map)
+    inquiry, reader = _inquiry(run, options_of(map, boxes=boxes))
     try:
         columns, rows = inquiry.ask(sql, parameters)
     except BaseException:
         inquiry.close()
         raise
-    return Answer(inquiry, columns, rows)
+    return Answer(inquiry, columns, rows, reader)
 
 
 def views(run: str | Path) -> Mapping[str, Sequence[str]]:
     """What a query can ask for: the columns of each view. Raises StoreError without a run."""
-    with _inquiry(run, None) as inquiry:
+    inquiry, _ = _inquiry(run, Options())
+    with inquiry:
         return inquiry.views()
 
 
-def _inquiry(run: str | Path, map: str | Sequence[str] | None) -> Inquiry:
-    fields = options_of(map).fields
+def _inquiry(run: str | Path, options: Options) -> tuple[Inquiry, _Reader]:
     must_be_known(Path(run))
-    return Inquiry(
-        Path(run), detections=partial(_detections, fields), classes=partial(_classes, fields)
-    )
+    reader = _Reader(Path(run), options.fields)
+    found = partial(_detections, reader), partial(_classes, reader)
+    return Inquiry(Path(run), detections=found[0], classes=found[1]), reader
 
 
-def _detections(fields: Fields | None, prediction: str, media_type: str) -> str:
-    meaning = read(decode(prediction), media_type, fields)
+class _Reader:
+    """Reads predictions by the run's reading, which is looked for when the first one comes."""
+
+    def __init__(self, run: Path, fields: Fields | None) -> None:
+        self._run, self._fields = run, fields
+        self.reading: Reading | None = None
+
+    def __call__(self, prediction: str, media_type: str) -> Meaning:
+        if self.reading is None:
+            self.reading = interpret(self._run, self._fields)
+        return read(decode(prediction), media_type, self._fields, self.reading)
+
+
+def _detections(reader: _Reader, prediction: str, media_type: str) -> str:
+    meaning = reader(prediction, media_type)
     found = meaning.found if isinstance(meaning, Detections) else ()
     return _texts([detected(each) for each in found])
 
 
-def _classes(fields: Fields | None, prediction: str, media_type: str) -> str:
-    meaning = read(decode(prediction), media_type, fields)
+def _classes(reader: _Reader, prediction: str, media_type: str) -> str:
+    meaning = reader(prediction, media_type)
     found = meaning.found if isinstance(meaning, Classes) else ()
     return _texts([classified(each) for each in found])
 

@@ -41,6 +41,11 @@ from batchinfer.progress import printable
 @options.MAP
 @options.BOXES
 @options.FORMULAS
+@click.option(
+    "--found-only",
+    is_flag=True,
+    help="csv-flat, parquet, arrow: leave out items without a detection or class.",
+)
 @options.CSV_BOM
 @click.option(
     "--file-names",
@@ -64,6 +69,7 @@ def export(
     mapped: tuple[str, ...],
     boxes: str,
     formulas: bool,
+    found_only: bool,
     csv_bom: bool,
     file_names: str,
     percent_scores: bool,
@@ -81,7 +87,8 @@ def export(
         which=cast("api.Which", state),
         map=mapped,
         formulas=formulas,
-        boxes=cast("api.Boxes", boxes),
+        boxes=boxes,
+        found_only=found_only,
         csv_bom=csv_bom,
         file_names=cast("sinks.FileNames", file_names),
         percent_scores=percent_scores,

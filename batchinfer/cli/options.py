@@ -155,10 +155,12 @@ MAP = click.option(
 )
 BOXES = click.option(
     "--boxes",
-    type=click.Choice(["upright", "stored"]),
     default="upright",
+    metavar="WORD[,WORD]",
     help="Of photographs that are stored turned: the model turned them upright first, or saw them "
-    "as stored. Default: upright.",
+    "stored. Also the order of four numbers (xyxy: corners; xywh: left, top, width, height; "
+    "cxcywh: centre, width, height) and their unit (pixels, relative). Default: upright, and what "
+    "the predictions of the run show.",
 )
 FORMULAS = click.option(
     "--formulas",

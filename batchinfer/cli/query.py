@@ -43,6 +43,7 @@ _ENDINGS = {"csv": "csv", "json": "json", "jsonl": "jsonl", "ndjson": "jsonl", "
     help="Default: by the extension; on a terminal a table, else csv.",
 )
 @options.MAP
+@options.BOXES
 @options.FORMULAS
 @options.CSV_BOM
 def query(
@@ -52,6 +53,7 @@ def query(
     output: str,
     format: str | None,
     mapped: tuple[str, ...],
+    boxes: str,
     formulas: bool,
     csv_bom: bool,
 ) -> None:
@@ -68,15 +70,22 @@ def query(
         raise ConfigError(f"--csv-bom goes with the format csv, not with {name}.")
     chosen = answers.FORMATS[name]
     look = answers.Look(_width(), formulas, csv_bom)
-    with api.query(run, sql, map=mapped) as answer:
+    with api.query(run, sql, map=mapped, boxes=boxes) as answer:
         if output == "-":
             with told():
                 chosen(answer.columns, answer.tuples(), sys.stdout.buffer, look)
                 sys.stdout.buffer.flush()
+            _say_reading(answer)
             return
         with whole_file(Path(output)) as file, _packed(file, output) as stream:
             count = chosen(answer.columns, answer.tuples(), stream, look)
+        _say_reading(answer)
     say(f"{number(count, 'row')} written to {printable(output)}")
+
+
+def _say_reading(answer: api.Answer) -> None:
+    for sentence in answer.read_as():
+        say(printable(sentence))
 
 
 def _format(output: str) -> str:

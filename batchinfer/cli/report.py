@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import cast
 
 import click
 
-from batchinfer.api.exporting import Boxes
 from batchinfer.api.reporting import report as make
 from batchinfer.cli import options
 from batchinfer.cli.talk import number, say, size, spelled, tell
@@ -60,9 +58,7 @@ def report(
     It is complete in itself and asks nothing of any network: mail it, or open it from disk. Of a
     large run it shows a sample. Works at any time, also while the run is going on.
     """
-    made = make(
-        run, output, title=title, size=megabytes * _MB, map=mapped, boxes=cast("Boxes", boxes)
-    )
+    made = make(run, output, title=title, size=megabytes * _MB, map=mapped, boxes=boxes)
     if as_json:
         tell(json.dumps(made.as_json()))
     else:

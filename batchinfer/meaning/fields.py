@@ -11,9 +11,12 @@ name       says
 `score`    the path of the scores
 `text`     the path of a text
 `format`   the order of four numbers: `xyxy` (corners), `xywh` (left, top, width, height), `cxcywh`
-           (centre, width, height), `yxyx`
+           (centre, width, height), `yxyx`, `xxyy`
 `unit`     `pixels`, or `relative`: fractions of the picture
+`numbers`  what numbers by name are: `classes` (with probabilities), or `data`
 ========== =======================================================================================
+
+Without any path `format`, `unit` and `numbers` say how the run is read; places are found by shape.
 
 A path is made of names joined by dots; `[]` goes into every element of a list, `[0]` into one; a
 name with other signs than letters, digits, `_` and `-` stands in quotes. What belongs together is
@@ -31,7 +34,7 @@ from batchinfer.errors import ConfigError
 
 Step: TypeAlias = str | int | None
 """A name, the place in a list, or (None) every element of a list."""
-Format: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
+Format: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx", "xxyy"]
 
 _EXAMPLE: Final = "--map boxes=result.objects[].bbox label=result.objects[].cls format=xywh"
 _PART: Final = re.compile(r"""\s*(?P<name>[^\s="]+)=(?P<value>(?:"[^"]*"|[^\s"])+)(?=\s|$)\s*""")
@@ -40,6 +43,9 @@ _STEP: Final = re.compile(
 )
 _PATHS: Final = ("boxes", "outline", "label", "score", "text")
 _UNITS: Final = {"pixels": False, "relative": True}
+ORDERS: Final[tuple[str, ...]] = get_args(Format)
+UNITS: Final = tuple(_UNITS)
+"""What `format` and `unit` may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,12 @@ class Fields:
     text: tuple[Step, ...] | None = None
     format: Format | None = None
     relative: bool | None = None
+    numbers: Literal["classes", "data"] | None = None
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether it says where things stand, and not only how numbers are meant."""
+        return any((self.boxes, self.outline, self.label, self.score, self.text))
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> Fields:
@@ -67,20 +79,27 @@ class Fields:
                     raise ConfigError(f"--map says {name} twice: once is enough.")
                 said[name] = value
         paths = {name: _path(name, said.pop(name)) for name in _PATHS if name in said}
-        order = _choice("format", said.pop("format", None), get_args(Format))
-        unit = _choice("unit", said.pop("unit", None), tuple(_UNITS))
+        order = _choice("format", said.pop("format", None), ORDERS)
+        unit = _choice("unit", said.pop("unit", None), UNITS)
+        numbers = _choice("numbers", said.pop("numbers", None), ("classes", "data"))
         if said:
-            known = ", ".join((*_PATHS, "format", "unit"))
+            known = ", ".join((*_PATHS, "format", "unit", "numbers"))
             raise ConfigError(
                 f"--map knows no {_shown(next(iter(said)))}, but {known}. For example: {_EXAMPLE}"
             )
-        if not paths.keys() & {"boxes", "outline", "label", "text"}:
+        only = not paths and (order or unit or numbers)
+        if not only and not paths.keys() & {"boxes", "outline", "label", "text"}:
             raise ConfigError(
                 f"--map does not say where anything stands: name boxes, outline, label or text."
                 f" For example: {_EXAMPLE}"
             )
         relative = None if unit is None else _UNITS[unit]
-        return cls(**paths, format=cast("Format | None", order), relative=relative)
+        return cls(
+            **paths,
+            format=cast("Format | None", order),
+            relative=relative,
+            numbers=cast('Literal["classes", "data"] | None', numbers),
+        )
 
 
 def _parts(text: str) -> list[tuple[str, str]]:

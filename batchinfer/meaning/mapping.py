@@ -8,18 +8,21 @@ from itertools import chain
 from typing import TypeAlias
 
 from batchinfer.domain import Json
+from batchinfer.meaning.drafts import Found, Things
 from batchinfer.meaning.fields import Fields, Step
-from batchinfer.meaning.outlines import polygon
-from batchinfer.meaning.places import Place, boxed, settled
-from batchinfer.meaning.things import ranked
+from batchinfer.meaning.kinds import ranked
+from batchinfer.meaning.masks import mask
+from batchinfer.meaning.orders import Form
+from batchinfer.meaning.outlines import is_raster, polygons
+from batchinfer.meaning.places import Place, boxed, scale_of
 from batchinfer.meaning.values import is_list, label, number
-from batchinfer.meaning.words import Class, Classes, Detection, Detections, Words
+from batchinfer.meaning.words import Class, Classes, Detection, Words
 
 _Found: TypeAlias = dict[tuple[int, ...], Json]
 """Values by their places in the lists that the path's `[]` went through."""
 
 
-def mapped(prediction: Json, fields: Fields) -> Detections | Classes | Words | None:
+def mapped(prediction: Json, fields: Fields) -> Things | Classes | Words | None:
     """What stands where the user says; None: a text is said to be there, and is not."""
     if fields.boxes is None and fields.outline is None and fields.label is None:
         texts = _at(prediction, fields.text).values()
@@ -30,23 +33,25 @@ def mapped(prediction: Json, fields: Fields) -> Detections | Classes | Words | N
         return ranked(Class(name, score) for name, score in read if name is not None)
     boxes, outlines = _at(prediction, fields.boxes), _at(prediction, fields.outline)
     keys = list(boxes) if fields.boxes is not None else list(outlines)
-    places = [_place(boxes.get(key), _beside(outlines, key), fields) for key in keys]
-    return Detections(
+    return Things(
         tuple(
-            Detection(label(_beside(labels, key)), number(_beside(scores, key)), box, outline)
-            for key, (box, outline) in zip(keys, settled(places), strict=True)
+            Found(
+                Detection(label(_beside(labels, key)), number(_beside(scores, key))),
+                _place(boxes.get(key), _beside(outlines, key), fields),
+            )
+            for key in keys
         )
     )
 
 
 def _place(box: Json, outline: Json, fields: Fields) -> Place:
-    found = boxed(box, fields.format or "xyxy?", fields.relative) or Place()
-    form, relative = found.form, found.relative
-    if fields.format is not None and {form, fields.format} <= {"xywh", "cxcywh"}:
-        form = fields.format  # `x` and `y` of a dict are what the user says
+    said: Form = fields.format or "?list"
+    found = boxed(box, said, fields.relative) or Place()
     if fields.relative is not None:
-        relative = fields.relative
-    return replace(found, form=form, relative=relative, points=found.points or polygon(outline))
+        found = replace(found, scale=scale_of(fields.relative))
+    drawn, kept = polygons(outline), mask(outline)
+    lost = ("mask",) if kept is None and not drawn and is_raster(outline) else ()
+    return replace(found, outlines=found.outlines or drawn, mask=kept, unread=lost)
 
 
 def _at(value: Json, path: Sequence[Step] | None) -> _Found:

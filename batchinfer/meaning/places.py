@@ -1,99 +1,46 @@
-"""Where a thing is in the picture: boxes and outlines, as models spell them.
+"""Where a thing is in the picture: boxes, outlines, masks and points, as models spell them.
 
 A place is read in two steps, because one box alone does not say what its numbers mean: `place`
-takes the numbers and what their key says, `settled` decides for all places of a prediction at once.
+takes the numbers and what their names say (`orders`); `settling` makes boxes of them by the reading
+of the run, which is decided once from many predictions.
 
-============================  =====================================================================
-four numbers under            are
-============================  =====================================================================
-`xyxy`, `ltrb`                left, top, right, bottom
-`tlwh`, `ltwh`, `rect`        left, top, width, height
-`cxcywh`, `xcycwh`            centre, width, height
-`xywh`                        centre, width, height (as ultralytics means it); left, top, width and
-                              height if a box would else begin outside the picture
-`detection_boxes`             top, left, bottom, right (TensorFlow)
-`box_2d`                      the same in thousandths (Gemini)
-`bbox` beside `category_id`   left, top, width, height (COCO)
-any other of `BOXES`          left, top, right, bottom; left, top, width, height for the whole
-                              prediction if one box would else end before it begins
-`...n`, `normalized_...`      in fractions of the picture
-============================  =====================================================================
-
-Names of sides in a dict speak for themselves; `x`, `y` beside `width` are left and top, but the
-centre beside `detection_id` (Roboflow). Without a word about the unit all coordinates of a
-prediction decide it: within 0 and 1 (and a tenth beyond, for boxes that reach outside) they are
-fractions. What cannot be told so: corners from widths when every box lies in the upper left
-quarter. Then `--map format=xywh` says it.
+A side that is left out of a box is zero where the opposite one is there: JSON of Protocol Buffers
+(Google, Instill) leaves out what is zero.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 from batchinfer.domain import Json
-from batchinfer.meaning.outlines import OUTLINES, finite, numbered, pairs, polygon
+from batchinfer.meaning.orders import BOXES, EVERY_SIDE, PLURAL, SIDES, VAGUE, Form, Four, base
+from batchinfer.meaning.outlines import OUTLINES, finite, numbered, pairs, polygons, vertices
 from batchinfer.meaning.values import is_list, number, numbers, spelled
-from batchinfer.meaning.words import Box, Point
+from batchinfer.meaning.words import Keypoint, Mask, Outline, Point
 
-Form: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx", "xyxy?", "cxcywh?"]
-"""The order of four numbers; with `?`: unless the prediction's numbers contradict it."""
-Four: TypeAlias = tuple[float, float, float, float]
+Scale: TypeAlias = Literal[
+    "pixels", "relative", "thousandths", "percent", "?unit", "?box_2d", "?bbox_2d"
+]
+"""The unit of coordinates, or the question that decides it."""
 
-BOXES: Final[Mapping[str, Form]] = {
-    **dict.fromkeys(("xyxy", "ltrb", "bboxxyxy", "boxxyxy"), "xyxy"),
-    **dict.fromkeys(("tlwh", "ltwh", "rect", "roi", "rois", "bboxxywh"), "xywh"),
-    **dict.fromkeys(("cxcywh", "xcycwh", "bboxcxcywh"), "cxcywh"),
-    **dict.fromkeys(("detectionboxes", "detectionbox", "box2d"), "yxyx"),
-    **dict.fromkeys(("xywh", "boxxywh"), "cxcywh?"),
-    **dict.fromkeys(
-        (
-            *("box", "boxes", "bbox", "bboxes", "bndbox", "boundingbox", "boundingboxes"),
-            *("rectangle", "rectangles", "boundingrect", "predboxes"),
-            *("coordinates", "coords", "location"),
-        ),
-        "xyxy?",
-    ),
-}
-"""Keys (see `values.spelled`) of what can be a box."""
-_VAGUE: Final = frozenset(("coordinates", "coords", "location"))
-"""These may as well say where on earth."""
-PLURAL: Final = frozenset(
-    ("boxes", "bboxes", "boundingboxes", "detectionboxes", "predboxes", "rectangles", "rois")
-)
-"""Those of `BOXES` that hold the boxes of a whole picture."""
-_SIDES: Final[tuple[tuple[tuple[str, str, str, str], Form], ...]] = (
-    (("xmin", "ymin", "xmax", "ymax"), "xyxy"),
-    (("x1", "y1", "x2", "y2"), "xyxy"),
-    (("x0", "y0", "x1", "y1"), "xyxy"),
-    (("left", "top", "right", "bottom"), "xyxy"),
-    (("minx", "miny", "maxx", "maxy"), "xyxy"),
-    (("left", "top", "width", "height"), "xywh"),
-    (("xmin", "ymin", "width", "height"), "xywh"),
-    (("originx", "originy", "width", "height"), "xywh"),
-    (("xcenter", "ycenter", "width", "height"), "cxcywh"),
-    (("xcentre", "ycentre", "width", "height"), "cxcywh"),
-    (("centerx", "centery", "width", "height"), "cxcywh"),
-    (("cx", "cy", "width", "height"), "cxcywh"),
-    (("cx", "cy", "w", "h"), "cxcywh"),
-    (("xcenter", "ycenter", "w", "h"), "cxcywh"),
-    (("x", "y", "width", "height"), "xywh"),
-    (("x", "y", "w", "h"), "xywh"),
-)
+_OUTLINED: Final = frozenset(OUTLINES)
 _CORNERS: Final = (("topleft", "bottomright"), ("min", "max"))
-_COCO: Final = frozenset(("categoryid", "imageid", "iscrowd"))
 _RELATIVE: Final = frozenset(
     ("normalized", "normalised", "isnormalized", "isnormalised", "relative", "isrelative")
 )
-_BEYOND: Final = 0.1
-"""How far outside 0 to 1 fractions of the picture may reach."""
-_THOUSAND: Final = 1000
 _DEEPEST: Final = 3
 """Lists of one and dicts around the numbers of a box."""
+_AROUND: Final = ("regioninfo", "geometry", "bndbox", "region")
+"""Dicts that hold the box of a thing under a name of their own (Clarifai, docTR)."""
+_NO_PLACES: Final = (
+    *("color", "colour", "rgb", "prob", "logit", "score", "conf", "shape", "size", "mean", "std"),
+    *("embed", "vector", "feature", "hist", "ids", "index", "date", "time", "gps", "token", "hash"),
+    *("version", "quantile", "percentile", "attribute", "weights", "stats", "hsv", "spec"),
+)
+"""Four numbers under a name with one of these in it say no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,35 +49,53 @@ class Place:
 
     four: Four | None = None
     form: Form = "xyxy"
-    points: tuple[Point, ...] = ()
-    relative: bool | None = None
-    """None: it does not say."""
+    outlines: tuple[Outline, ...] = ()
+    corners: tuple[Point, ...] = ()
+    """Points that only span a box."""
+    scale: Scale = "?unit"
+    mask: Mask | None = None
+    keypoints: tuple[Keypoint, ...] = ()
+    unread: tuple[str, ...] = ()
+    """What is said of the place besides, and cannot be kept."""
 
 
-def place(thing: Mapping[str, Json], relative: bool | None = None) -> Place | None:
-    """Where a thing is (its names as `spelled`); None when nothing in it speaks of a place.
+def scale_of(relative: bool | None) -> Scale:
+    """The unit, where something said it."""
+    return "?unit" if relative is None else "relative" if relative else "pixels"
+
+
+def place(  # noqa: C901 - one rule after the other
+    thing: Mapping[str, Json], relative: bool | None = None
+) -> Place | None:
+    """Where the box or outline of a thing is (its names as `spelled`); None: it speaks of none.
 
     A place that is spoken of, but cannot be read, is an empty one.
     """
     relative = unit_of(thing, relative)
-    points = next(
-        (found for name in OUTLINES if name in thing and (found := polygon(thing[name]))), ()
-    )
-    spoken = bool(points)
+    outlined = _outlined(thing, relative)
+    outlines = () if outlined is None else outlined.outlines
+    spoken = outlined is not None
     for name, inner in thing.items():
         plain, normalized = base(name)
         if plain in BOXES and inner is not None and not (plain in PLURAL and _are_dicts(inner)):
-            form = "xywh" if plain == "bbox" and thing.keys() & _COCO else BOXES[plain]
-            box = boxed(inner, form, True if normalized else relative)
-            if box is not None and plain == "box2d" and box.four is not None:
-                box = _from_thousandths(box)
+            box = boxed(inner, BOXES[plain], True if normalized else relative)
             if box is not None:
-                return replace(box, points=points) if points and not box.points else box
-            if plain not in _VAGUE:
+                if plain in {"box2d", "bbox2d"} and box.scale == "?unit":
+                    box = replace(box, scale="?box_2d" if plain == "box2d" else "?bbox_2d")
+                return replace(box, outlines=outlines) if outlines and not box.outlines else box
+            if plain not in VAGUE:
                 spoken = spoken or isinstance(inner, Mapping) or is_list(inner)
-    if (flat := _sides(thing)) is not None:
-        return Place(*flat, points=points, relative=relative)
-    return Place(points=points, relative=relative) if spoken else None
+    if (flat := _sides(thing, within=False)) is not None:
+        return Place(*flat, outlines=outlines, scale=scale_of(relative))
+    if outlined is not None:
+        return outlined
+    for name in _AROUND:
+        inner = thing.get(name)
+        if isinstance(inner, Mapping) and (found := place(spelled(inner), relative)) is not None:
+            return found
+        if name == "geometry" and is_list(inner) and (found := boxed(inner, "xyxy", relative)):
+            return found
+    return Place(scale=scale_of(relative)) if spoken else None
 
 
 def boxed(value: Json, form: Form, relative: bool | None = None, depth: int = 0) -> Place | None:
@@ -145,9 +110,44 @@ def boxed(value: Json, form: Form, relative: bool | None = None, depth: int = 0)
         return boxed(value[0], form, relative, depth + 1)
     match numbers(value):
         case [a, b, c, d, *more] if len(more) <= 2:  # noqa: PLR2004 - score and class: YOLO's rows
-            return Place((a, b, c, d), form, relative=relative)
-    points = finite(pairs(value))
-    return Place(points=points, relative=relative) if len(points) > 1 else None
+            return Place((a, b, c, d), form, scale=scale_of(relative))
+    return pointed(finite(pairs(value)), relative)
+
+
+def pointed(points: tuple[Point, ...], relative: bool | None) -> Place | None:
+    """The place that points enclose; two are the corners of a box."""
+    if len(points) > 2:  # noqa: PLR2004
+        return Place(outlines=(points,), scale=scale_of(relative))
+    return Place(corners=points, scale=scale_of(relative)) if len(points) > 1 else None
+
+
+def unnamed(thing: Mapping[str, Json], relative: bool | None = None) -> Place | None:
+    """A place under a name that nobody knows: four numbers, or points, in what has a label."""
+    for name, inner in thing.items():
+        if isinstance(inner, (str, int, float)) or inner is None or _says_no_place(name):
+            continue
+        if isinstance(inner, Mapping):
+            names = spelled(inner)
+            if (flat := _sides(names, within=False)) is not None:
+                return Place(*flat, scale=scale_of(relative))
+            if points := numbered(names) or vertices(names):
+                return pointed(points, relative)
+            if len(inner) == 4 and all(_is_number(each) for each in inner.values()):  # noqa: PLR2004
+                return Place(unread=("place",), scale=scale_of(relative))
+        elif is_list(inner) and inner:
+            four = numbers(inner) if all(map(_is_number, inner)) else None
+            if four is not None and len(four) == 4 and not _is_spread(four):  # noqa: PLR2004
+                return Place(
+                    (four[0], four[1], four[2], four[3]), "?list", scale=scale_of(relative)
+                )
+            if all(map(is_list, inner)) and (found := pointed(finite(pairs(inner)), relative)):
+                return found
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _says_no_place(name: str) -> bool:
+    return any(word in name for word in _NO_PLACES) or base(name)[0] in VAGUE
 
 
 def unit_of(thing: Mapping[str, Json], otherwise: bool | None) -> bool | None:
@@ -158,87 +158,52 @@ def unit_of(thing: Mapping[str, Json], otherwise: bool | None) -> bool | None:
     return otherwise
 
 
-def settled(places: Sequence[Place | None]) -> list[tuple[Box | None, tuple[Point, ...]]]:
-    """The boxes and outlines of one prediction, each in the unit of its box."""
-    known = [place for place in places if place is not None]
-    corners = _order([place for place in known if place.form == "xyxy?"], "xyxy")
-    centres = _order([place for place in known if place.form == "cxcywh?"], "cxcywh")
-    forms: dict[Form, Form] = {"xyxy?": corners, "cxcywh?": centres}
-    sides = [
-        _corners(place, forms.get(place.form, place.form)) if place is not None else None
-        for place in places
-    ]
-    unsaid = [
-        side
-        for place, side in zip(places, sides, strict=True)
-        if place is not None and side is not None and place.relative is None
-    ]
-    relative = _fractions(chain.from_iterable(unsaid)) if unsaid else None
-    return [
-        _measured(place, side, relative) if place is not None else (None, ())
-        for place, side in zip(places, sides, strict=True)
-    ]
-
-
-def _order(places: Sequence[Place], form: Form) -> Form:
-    for place in places:
-        match place.four, form:
-            case (left, top, right, bottom), "xyxy" if right < left or bottom < top:
-                return "xywh"
-            case (x, y, width, height), "cxcywh" if x < 0.4 * width or y < 0.4 * height:
-                return "xywh"  # a tenth of it would stand outside
-    return form
-
-
-def _corners(place: Place, form: Form) -> Four | None:
-    """Left, top, right, bottom."""
-    if place.four is None:
-        if not place.points:
-            return None
-        xs, ys = zip(*place.points, strict=True)
-        return min(xs), min(ys), max(xs), max(ys)
-    a, b, c, d = place.four
-    match form:
-        case "xywh":
-            c, d = a + c, b + d
-        case "cxcywh" | "cxcywh?":
-            a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
-        case "yxyx":
-            a, b, c, d = b, a, d, c
-        case "xyxy" | "xyxy?":
-            pass
-    if not all(map(math.isfinite, (a, b, c, d))):
+def _outlined(thing: Mapping[str, Json], relative: bool | None) -> Place | None:
+    """The polygons of a thing, or the points of which `type` says what they are (CVAT, LabelMe)."""
+    if thing.keys().isdisjoint(_OUTLINED):
         return None
-    return min(a, c), min(b, d), max(a, c), max(b, d)
+    for name in OUTLINES:
+        inner = thing.get(name)
+        if inner is None:
+            continue
+        if name == "points" and (drawn := _drawn(thing, inner, relative)) is not None:
+            return drawn
+        said = isinstance(inner, Mapping) and "normalizedvertices" in spelled(inner)
+        unit = True if said else relative
+        if found := polygons(inner):
+            if name == "boundingpoly" and len(found) == 1 and _is_upright(found[0]):
+                return Place(corners=found[0], scale=scale_of(unit))
+            return Place(outlines=found, scale=scale_of(unit))
+        if isinstance(inner, Mapping) and (spanned := pointed(vertices(spelled(inner)), unit)):
+            return spanned
+    return None
 
 
-def _measured(
-    place: Place, side: Four | None, relative: bool | None
-) -> tuple[Box | None, tuple[Point, ...]]:
-    if side is None:
-        return None, ()
-    fractions = place.relative if place.relative is not None else bool(relative)
-    points = place.points if len(place.points) > 2 else ()  # noqa: PLR2004 - two are a box
-    if place.four is not None and points and _fractions(chain.from_iterable(points)) != fractions:
-        points = ()  # in another unit than the box: without the picture's size nothing to draw
-    return Box(*side, relative=fractions), points
+def _drawn(thing: Mapping[str, Json], points: Json, relative: bool | None) -> Place | None:
+    kind = thing.get("type", thing.get("shapetype"))
+    if not is_list(points) or not points:
+        return None
+    found = finite(pairs(points))
+    scale = scale_of(relative)
+    if len(found) == 2 and kind in {"ellipse", "circle"}:  # noqa: PLR2004 - the centre, and its reach
+        (x, y), (u, v) = found
+        across, down = abs(u - x), abs(v - y)
+        if kind == "circle":
+            across = down = (across**2 + down**2) ** 0.5
+        return Place((x - across, y - down, x + across, y + down), scale=scale, unread=("shape",))
+    if kind in {"points", "point"} and found:
+        return Place(keypoints=tuple(Keypoint(x, y) for x, y in found), scale=scale)
+    if kind in {"polyline", "line", "linestrip", "cuboid", "skeleton"} and len(found) > 1:
+        return Place(corners=found, scale=scale, unread=("shape",))
+    if len(found) == 2:  # noqa: PLR2004 - the corners of a rectangle
+        return Place(corners=found, scale=scale)
+    return None
 
 
-def _fractions(coordinates: Iterable[float]) -> bool:
-    some = False
-    for value in coordinates:
-        if not -_BEYOND <= value <= 1 + _BEYOND:
-            return False
-        some = some or value != 0
-    return some
-
-
-def _from_thousandths(box: Place) -> Place:
-    a, b, c, d = box.four or (0.0, 0.0, 0.0, 0.0)
-    if not 1 + _BEYOND < max(a, b, c, d) <= _THOUSAND:
-        return box
-    four = (a / _THOUSAND, b / _THOUSAND, c / _THOUSAND, d / _THOUSAND)
-    return replace(box, four=four, relative=True)
+def _is_upright(outline: Outline) -> bool:
+    """Whether it says no more than the box around it."""
+    xs, ys = ({point[axis] for point in outline} for axis in (0, 1))
+    return len(outline) == 4 and len(set(outline)) == 4 and len(xs) == len(ys) == 2  # noqa: PLR2004
 
 
 def _are_dicts(value: Json) -> bool:
@@ -248,36 +213,50 @@ def _are_dicts(value: Json) -> bool:
 def _named(names: Mapping[str, Json], relative: bool | None, depth: int) -> Place | None:
     relative = unit_of(names, relative)
     if points := numbered(names):
-        return Place(points=points, relative=relative)
-    if (flat := _sides(names)) is not None:
-        return Place(*flat, relative=relative)
+        return Place(outlines=(points,), scale=scale_of(relative))
+    if (flat := _sides(names, within=True)) is not None:
+        return Place(*flat, scale=scale_of(relative))
     for first, last in _CORNERS:
         if first in names and last in names:
-            points = finite(pairs([names[first], names[last]]))
-            return Place(points=points, relative=relative) if points else None
+            return pointed(finite(pairs([names[first], names[last]])), relative)
     for name, inner in names.items():
         plain, normalized = base(name)
         if plain in BOXES and is_list(inner):
             return boxed(inner, BOXES[plain], True if normalized else relative, depth + 1)
-    points = polygon(names)
-    return Place(points=points, relative=relative) if points else None
+    normalized = "normalizedvertices" in names
+    if found := polygons(names):
+        return Place(outlines=found, scale="relative" if normalized else scale_of(relative))
+    return pointed(vertices(names), True if normalized else relative)
 
 
-def _sides(names: Mapping[str, Json]) -> tuple[Four, Form] | None:
-    for keys, form in _SIDES:
-        if keys[0] in names and all(key in names for key in keys):
-            a, b, c, d = (number(names[key]) for key in keys)
-            if a is None or b is None or c is None or d is None:
-                continue
-            centred = keys[0] == "x" and "detectionid" in names
-            return (a, b, c, d), "cxcywh" if centred else form
+def _sides(names: Mapping[str, Json], *, within: bool) -> tuple[Four, Form] | None:
+    """The box whose sides a dict names; `within`: the dict is one of a box, and of nothing else."""
+    for keys, form in SIDES:
+        if all(key in names for key in keys):
+            four = _four(names, keys)
+            if four is not None:
+                return four, form
+    given = EVERY_SIDE & names.keys()
+    if not within and not given & {"left", "top", "xmin", "ymin"}:
+        return None
+    for keys, form in SIDES:
+        # Names of another order would be taken for what is left out; x1 and y1 begin another one.
+        if given <= set(keys) and given >= {keys[2], keys[3]} and keys[2] != "x1":
+            four = _four(names, keys)
+            if four is not None:
+                return four, form
     return None
 
 
-@lru_cache(maxsize=1024)
-def base(name: str) -> tuple[str, bool]:
-    """The key without what says that its coordinates are fractions, and whether it does."""
-    for word in ("normalized", "normalised", "relative"):
-        if word in name:
-            return name.replace(word, ""), True
-    return (name[:-1], True) if name.endswith("n") and name[:-1] in BOXES else (name, False)
+def _four(names: Mapping[str, Json], keys: Sequence[str]) -> Four | None:
+    a, b, c, d = (number(names[key]) if key in names else 0.0 for key in keys)
+    return None if a is None or b is None or c is None or d is None else (a, b, c, d)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_spread(four: Sequence[float]) -> bool:
+    """Whether four numbers are rather probabilities: they add up to one."""
+    return all(0 <= each <= 1 for each in four) and abs(sum(four) - 1) < 0.01  # noqa: PLR2004

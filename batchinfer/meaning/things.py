@@ -2,83 +2,166 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from batchinfer.domain import Json
-from batchinfer.meaning.outlines import OUTLINES, polygon
-from batchinfer.meaning.places import BOXES, PLURAL, base, boxed, place, settled
+from batchinfer.meaning.details import DETAILS, keypoints, mask_frame, masked, times
+from batchinfer.meaning.drafts import Found, Things
+from batchinfer.meaning.masks import mask
+from batchinfer.meaning.orders import BOXES, PLURAL, base
+from batchinfer.meaning.outlines import OUTLINES, finite, pairs, polygons
+from batchinfer.meaning.places import Place, boxed, place, scale_of, unnamed
 from batchinfer.meaning.values import is_list, label, number, numbers, spelled
-from batchinfer.meaning.words import Class, Classes, Detection, Detections
+from batchinfer.meaning.words import Detection
 
 LABELS: Final = (
     *("label", "labelname", "classname", "categoryname", "speciesname", "species"),
     *("scientificname", "name", "class", "cls", "category", "classlabel", "predictedclass"),
     *("predictedlabel", "predictedspecies", "predictedname", "predclass", "predlabel"),
     *("toplabel", "topclass", "taxon", "breed", "tagname", "objectname", "displayname"),
-    *("prediction", "labelid", "classid", "categoryid", "classidx"),
+    *("commonname", "prediction", "labelid", "classid", "categoryid", "classidx"),
 )
 """Keys (see `values.spelled`) of a class; a name wins over a number."""
 SCORES: Final = (
     *("score", "confidence", "conf", "probability", "prob", "certainty", "likelihood"),
     *("confidencescore", "predictionscore", "classscore", "classconfidence"),
     *("detectionscore", "detectionconfidence", "topscore", "topprobability"),
-    *("predictedprobability", "predprob", "accuracy"),
+    *("predictedprobability", "predprob", "accuracy", "predictediou"),
 )
-_WITH_PLACE: Final = ("text", "tag", "type", "object")
+_WITH_PLACE: Final = ("text", "tag", "type", "object", "description")
 """These name a class only of what has a place."""
-_NESTED: Final = ("categories", "category", "class", "label", "labels", "classes")
+_NESTED: Final = (
+    "categories",
+    "category",
+    "class",
+    "label",
+    "labels",
+    "classes",
+    "tags",
+    "concepts",
+)
 """These may hold dicts with label and score instead."""
-_MANY_BOXES: Final = (
+MANY_BOXES: Final = (
     *("boxes", "bboxes", "xyxy", "xyxyn", "xywh", "xywhn", "boundingboxes", "detectionboxes"),
-    *("predboxes", "rois", "box", "bbox", "rectangles"),
+    *("predboxes", "rois", "box", "bbox", "rectangles", "recpolys", "recboxes", "dtpolys"),
+    *("quadboxes",),
 )
-_MANY_LABELS: Final = (
-    *("labelnames", "classnames", "labeltexts", "labels", "classes", "names", "detectionclasses"),
+MANY_LABELS: Final = (
+    *("labelnames", "classnames", "labeltexts", "textlabels", "displaynames", "rectexts", "txts"),
+    *("labels", "classes", "names", "detectionclassnames", "detectionclasses"),
     *("predlabnames", "predlab", "predlabels", "predclasses", "classids", "categoryids", "cls"),
-    *("labelids", "label", "class"),
+    *("labelids", "classid", "label", "class"),
 )
-_MANY_SCORES: Final = (
+MANY_SCORES: Final = (
     *("scores", "confidences", "conf", "confs", "confidence", "probabilities", "probs"),
     *("detectionscores", "predscores", "predprob", "predprobs", "predprobabilities", "score"),
+    *("recscores", "labelscores"),
 )
-_NO_CLASSES: Final = frozenset(
-    (
-        *SCORES,
-        *("threshold", "confthreshold", "iou", "iouthreshold", "nms", "seconds", "time", "latency"),
-        *("x", "y", "w", "h", "width", "height", "left", "top", "right", "bottom", "cx", "cy"),
-        *("x1", "y1", "x2", "y2", "x0", "y0", "xmin", "ymin", "xmax", "ymax", "loss", "mean"),
-        *("min", "max", "std", "lat", "lon", "latitude", "longitude"),
-    )
-)
-"""A dict with one of these keys is no dict of labels and probabilities."""
-_NOT_FINITE: Final = ("NaN", "Infinity", "-Infinity")
-"""How the store spells them."""
-_PERCENT: Final = (99.0, 101.0)
 
 
-def things(found: Sequence[Mapping[str, Json]], relative: bool | None = None) -> Detections | None:
+def things(found: Sequence[Mapping[str, Json]], relative: bool | None = None) -> Things | None:
     """A list of dicts, if one of them speaks of a place."""
-    names = [spelled(thing) for thing in found]
-    places = [place(thing, relative) for thing in names]
-    if all(spoken is None for spoken in places):
+    read = [_thing(thing, relative) for thing in chain.from_iterable(map(_instances, found))]
+    if all(one.place is None and one.detection.start is None for one in read):
         return None
-    detections: list[Detection] = []
-    for thing, spoken, (box, outline) in zip(names, places, settled(places), strict=True):
-        name, score = _class(thing, placed=spoken is not None)
-        if spoken is not None or name is not None:
-            detections.append(Detection(name, score, box, outline))
-    return Detections(tuple(detections))
+    return Things(
+        tuple(one for one in read if one.place is not None or one.detection.label is not None)
+    )
 
 
-def columns(names: Mapping[str, Json], relative: bool | None = None) -> Detections | None:
+def _instances(thing: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    """A thing; of a label with several places each of them (Rekognition), by the label's name."""
+    names = spelled(thing)
+    if (inner := names.get("instances")) is None:
+        return [names]
+    places = [each for each in inner if isinstance(each, Mapping)] if is_list(inner) else []
+    name, _ = class_of(names, placed=False)
+    if not places or name is None:
+        return [names]
+    return [{"label": name, **spelled(each)} for each in places]
+
+
+def _thing(names: Mapping[str, Json], relative: bool | None) -> Found:
+    names = _studio(names)
+    if "regioninfo" in names and isinstance(data := names.get("data"), Mapping):  # Clarifai
+        names = {**spelled(data), **names}
+    where = place(names, True if names.get("_percent") else relative)
+    name, score = class_of(names, placed=where is not None)
+    heard = None
+    if where is None and name is not None:
+        where, heard = unnamed(names, relative), times(names)
+    if names.keys().isdisjoint(DETAILS):
+        start, end = heard or (None, None)
+        if where is not None and names.get("_percent"):
+            where = replace(where, scale="percent")
+        return Found(Detection(name, score, start=start, end=end), where)
+    found, unread = masked(names)
+    if (frame := mask_frame(names)) is not None:
+        where = replace(where or Place(), four=frame, form="xyxy", scale="pixels")
+    points, lost = keypoints(names)
+    if (found or unread or points or lost) and (where is not None or name is not None):
+        where = where or Place(scale=scale_of(relative))
+        where = replace(
+            where,
+            mask=found,
+            keypoints=points or where.keypoints,
+            unread=(*where.unread, *unread, *lost),
+        )
+        if name is None:
+            name, score = class_of(names, placed=True)
+    if where is not None and names.get("_percent"):
+        where = replace(where, scale="percent")
+    start, end = heard or (None, None)
+    return Found(Detection(name, score, start=start, end=end), where)
+
+
+def _studio(names: Mapping[str, Json]) -> Mapping[str, Json]:
+    """A region of Label Studio, whose numbers are percents, as the others spell it."""
+    value, kind = names.get("value"), names.get("type")
+    if not (isinstance(value, Mapping) and isinstance(kind, str) and "fromname" in names):
+        return names
+    said = {name: inner for name, inner in spelled(value).items() if name not in LABELS}
+    labels = value.get(kind)
+    if "rle" in said or "brushlabels" in said:
+        said["mask"] = {"rle": True}
+    name = labels[0] if is_list(labels) and labels else None
+    return {**said, "label": name, "score": names.get("score"), "_percent": True}
+
+
+def renamed(found: Things, names: Mapping[str, Json]) -> Things:
+    """The same, with the names that the dict around it (`names`) gives to numbered classes.
+
+    `detection_categories` (MegaDetector), `categories` (COCO).
+    """
+    told = names.get("detectioncategories", names.get("categories"))
+    known: dict[str, str] = {}
+    if isinstance(told, Mapping):
+        known = {number: name for number, name in told.items() if isinstance(name, str)}
+    elif is_list(told):
+        each = [spelled(one) for one in told if isinstance(one, Mapping)]
+        pairs_of = [(label(one.get("id")), label(one.get("name"))) for one in each]
+        known = {number: name for number, name in pairs_of if number and name}
+    if not known:
+        return found
+    return Things(
+        tuple(
+            replace(one, detection=replace(one.detection, label=known.get(name, name)))
+            if (name := one.detection.label) is not None
+            else one
+            for one in found.found
+        )
+    )
+
+
+def columns(names: Mapping[str, Json], relative: bool | None = None) -> Things | None:
     """A dict (its names as `spelled`) of parallel lists, one of boxes."""
-    for name in _MANY_BOXES:
+    for name in MANY_BOXES:
         if is_list(column := names.get(name)):
-            if not column and (name in PLURAL or any(is_list(names.get(k)) for k in _MANY_SCORES)):
-                return Detections(())
+            if not column and (name in PLURAL or any(is_list(names.get(k)) for k in MANY_SCORES)):
+                return Things()
             if (found := _columns(names, name, column, relative)) is not None:
                 return found
     return None
@@ -86,98 +169,78 @@ def columns(names: Mapping[str, Json], relative: bool | None = None) -> Detectio
 
 def _columns(
     names: Mapping[str, Json], name: str, column: Sequence[Json], relative: bool | None
-) -> Detections | None:
+) -> Things | None:
     plain, normalized = base(name)
     unit = True if normalized else relative
-    labels, scores = _column(names, _MANY_LABELS), _column(names, _MANY_SCORES)
+    labels, scores = column_of(names, MANY_LABELS), column_of(names, MANY_SCORES)
+    if isinstance(more := names.get("data"), Mapping):  # supervision keeps names there
+        labels = column_of(spelled(more), ("classname",)) or labels
     boxes = _unbatched(column)
     if not boxes or not all(is_list(box) or (isinstance(box, Mapping) and labels) for box in boxes):
         return None
-    places = [boxed(box, BOXES[plain], unit) for box in boxes]
+    form = BOXES.get(plain, "?list")
+    places = [_box(box, form, relative=unit) for box in boxes]
     if all(place is None for place in places):
         return None
     if len(places) == 1 and not labels and not scores:
         return None  # one thing, whose box stands in a list of its own
-    outlines = _column(names, OUTLINES)
-    if len(outlines) == len(places):
-        places = [
-            place and replace(place, points=place.points or polygon(outline))
-            for place, outline in zip(places, outlines, strict=True)
-        ]
+    outlines = column_of(names, OUTLINES)
+    masks = column_of(names, ("masks", "mask", "predmasks"))
+    points = column_of(names, ("keypoints", "predkeypoints"))
     numbered = names.get("names")
-    return Detections(
-        tuple(
-            Detection(_looked_up(_at(labels, row), numbered), number(_at(scores, row)), *where)
-            for row, where in enumerate(settled(places))
-        )
-    )
+    found: list[Found] = []
+    for row, where in enumerate(places):
+        where = where or Place(scale=scale_of(unit))  # noqa: PLW2901 - an empty one
+        if len(outlines) == len(places) and not where.outlines:
+            where = replace(where, outlines=polygons(outlines[row]))  # noqa: PLW2901
+        if len(masks) == len(places):
+            kept = mask(masks[row])
+            lost = () if kept or masks[row] is None or where.outlines else ("mask",)
+            where = replace(where, mask=kept, unread=lost)  # noqa: PLW2901
+        if len(points) == len(places):
+            kept_points, unread = keypoints({"keypoints": points[row]})
+            where = replace(where, keypoints=kept_points, unread=(*where.unread, *unread))  # noqa: PLW2901
+        named = _looked_up(_at(labels, row), numbered)
+        found.append(Found(Detection(named, number(_at(scores, row))), where))
+    return Things(tuple(found))
 
 
-def rows(value: Sequence[Json]) -> Detections | Classes | None:
-    """A list of rows: YOLO's six numbers; label and score; id, label and score."""
+def _box(value: Json, form: str, relative: bool | None) -> Place | None:
+    flat = numbers(value)
+    if flat is not None and len(flat) == 8:  # noqa: PLR2004 - four corners in a row
+        return Place(outlines=(finite(pairs(flat)),), scale=scale_of(relative))
+    return boxed(value, form, relative)  # type: ignore[arg-type]
+
+
+def rows(value: Sequence[Json]) -> Things | None:
+    """A list of rows with a place: YOLO's six numbers; corners, text and score (OCR)."""
     parts = [part for part in value if is_list(part)]
-    if len(parts) != len(value):
+    if len(parts) != len(value) or not parts:
         return None
     if all(_is_yolo(part) for part in parts):
-        places = [boxed(part, "xyxy") for part in parts]
-        return Detections(
+        return Things(
             tuple(
-                Detection(label(part[5]), number(part[4]), *where)
-                for part, where in zip(parts, settled(places), strict=True)
+                Found(Detection(label(part[5]), number(part[4])), boxed(part, "xyxy"))
+                for part in parts
             )
         )
-    if all(_is_pair(part) for part in parts):
-        return ranked(Class(str(part[-2]), number(part[-1])) for part in parts)
+    read = [_text_row(part) for part in parts]
+    found = [one for one in read if one is not None]
+    return Things(tuple(found)) if len(found) == len(read) else None
+
+
+def _text_row(row: Sequence[Json]) -> Found | None:
+    """`[corners, text, score]` (EasyOCR, RapidOCR), `[corners, [text, score]]` (PaddleOCR)."""
+    match row:
+        case [corners, [str(text), score]] | [corners, str(text), score] if is_list(corners):
+            where = polygons(corners)
+            sure = number(score)
+            if len(where) == 1 and sure is not None:
+                return Found(Detection(text or None, sure), Place(outlines=where))
     return None
 
 
-def classes(found: Sequence[Mapping[str, Json]]) -> Classes | None:
-    """A list of dicts, if each names a class."""
-    named: list[Class] = []
-    for thing in found:
-        names = spelled(thing)
-        name, score = _class(names, placed=False)
-        sure = score is not None or any(key in names for key in SCORES)
-        if name is None or not (sure or any(key in names for key in LABELS if key != "name")):
-            return None
-        named.append(Class(name, score))
-    return ranked(named)
-
-
-def class_columns(names: Mapping[str, Json]) -> Classes | None:
-    """A dict (its names as `spelled`) of parallel lists: labels, probabilities."""
-    labels, scores = _column(names, _MANY_LABELS), _column(names, _MANY_SCORES)
-    if not labels or len(labels) != len(scores):
-        return None
-    read = [(label(name), number(score)) for name, score in zip(labels, scores, strict=True)]
-    found = [Class(name, score) for name, score in read if name is not None]
-    return ranked(found) if len(found) == len(read) else None
-
-
-def likelihoods(value: Mapping[str, Json]) -> Classes | None:
-    """A dict from label to probability, or to percents that make up a hundred."""
-    if not value or spelled(value).keys() & _NO_CLASSES:
-        return None
-    found: list[Class] = []
-    for name, score in value.items():
-        read = None if is_list(score) or isinstance(score, str) else number(score)
-        if (read is None and score not in _NOT_FINITE) or (read is not None and read < 0):
-            return None
-        found.append(Class(name, read))
-    scores = [one.score or 0.0 for one in found]
-    low, high = _PERCENT
-    likely = max(scores) <= 1 and any(isinstance(score, float) for score in value.values())
-    return ranked(found) if likely or (len(found) > 1 and low <= sum(scores) <= high) else None
-
-
-def ranked(found: Iterable[Class]) -> Classes:
-    """The most probable first; what has no score last."""
-    return Classes(
-        tuple(sorted(found, key=lambda one: math.inf if one.score is None else -one.score))
-    )
-
-
-def _class(
+def class_of(
     names: Mapping[str, Json], *, placed: bool, nested: bool = True
 ) -> tuple[str | None, float | None]:
     """Label and score of a dict (its names as `spelled`); None where there is none."""
@@ -187,17 +250,20 @@ def _class(
     name = next(texts, None) or next((other for other in others if other is not None), None)
     scores = (number(names.get(key)) for key in SCORES)
     score = next((score for score in scores if score is not None), None)
+    if not nested and score is None:
+        score = number(names.get("value"))  # Clarifai
     if nested and name is None:
         for key in _NESTED:
             inner = names.get(key)
             first = inner[0] if is_list(inner) and inner else inner
             if isinstance(first, Mapping):
-                name, own = _class(spelled(first), placed=False, nested=False)
+                name, own = class_of(spelled(first), placed=False, nested=False)
                 return name, own if score is None else score
     return name, score
 
 
-def _column(names: Mapping[str, Json], keys: Sequence[str]) -> Sequence[Json]:
+def column_of(names: Mapping[str, Json], keys: Iterable[str]) -> Sequence[Json]:
+    """The first list under one of the keys that holds something."""
     for key in keys:
         if is_list(value := names.get(key)) and value:
             match value:
@@ -211,7 +277,9 @@ def _column(names: Mapping[str, Json], keys: Sequence[str]) -> Sequence[Json]:
 def _unbatched(column: Sequence[Json]) -> Sequence[Json]:
     """Boxes in a batch of one: `[[[1, 2, 3, 4], ...]]`."""
     match column:
-        case [[[*_], *_] as inner] | [[Mapping(), *_] as inner]:
+        case [[[*_] as first, *_] as inner] if len(first) != 2:  # noqa: PLR2004 - no corner
+            return inner
+        case [[Mapping(), *_] as inner]:
             return inner
         case _:
             return column
@@ -233,13 +301,5 @@ def _is_yolo(row: Sequence[Json]) -> bool:
     match numbers(row):
         case [left, top, right, bottom, score, kind]:
             return left < right and top < bottom and 0 <= score <= 1 <= kind + 1 and kind % 1 == 0
-        case _:
-            return False
-
-
-def _is_pair(row: Sequence[Json]) -> bool:
-    match row:
-        case [str(), float(score)] | [str(), str(), float(score)]:
-            return 0 <= score <= 1
         case _:
             return False

@@ -7,13 +7,24 @@ here knows a picture, so that whoever needs the other unit gives the size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 from batchinfer.domain import Json
 
 Point: TypeAlias = tuple[float, float]
+Outline: TypeAlias = tuple[Point, ...]
+"""A polygon: three points at least; the last is joined to the first."""
+
+
+def area_within(outline: Outline) -> float:
+    """The area of a polygon, by the shoelace formula; 0 where it is beyond all numbers."""
+    ahead = chain(outline[1:], outline[:1])
+    area = sum(x * v - u * y for (x, y), (u, v) in zip(outline, ahead, strict=True))
+    return abs(area) / 2 if math.isfinite(area) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +61,52 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """The pixels of a thing, run-length encoded as COCO does it: down the columns, zeros first."""
+
+    height: int
+    width: int
+    """Of the picture that it covers, in pixels."""
+    counts: str | tuple[int, ...]
+    """COCO's compressed text, or the lengths of the runs."""
+    area: int
+    """Pixels of the thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoint:
+    """One point of a thing, as a joint of a body, in the box's unit."""
+
+    x: float
+    y: float
+    score: float | None = None
+    """How sure, or COCO's visibility (0, 1, 2), as the model says it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Detection:
-    """One thing that was found in a picture."""
+    """One thing that was found in a picture or a recording."""
 
     label: str | None = None
     """The name of its class; a class that has only a number: its digits."""
     score: float | None = None
     """How sure the model is, as it says it; finite."""
     box: Box | None = None
-    outline: tuple[Point, ...] = ()
-    """A polygon around it, in the box's unit; empty: the model gives none."""
+    outlines: tuple[Outline, ...] = ()
+    """The polygons around it, in the box's unit, in the model's order; empty: it gives none."""
+    mask: Mask | None = None
+    keypoints: tuple[Keypoint, ...] = ()
+    """In the model's order."""
+    start: float | None = None
+    end: float | None = None
+    """Seconds of the recording in which it was found."""
+    unread: tuple[str, ...] = ()
+    """What else the model says of its place and cannot be kept, in the singular: `mask` ..."""
+
+    @property
+    def outline(self) -> Outline:
+        """The largest of its outlines, the first of equals; empty without any."""
+        return max(self.outlines, key=area_within, default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +137,9 @@ class Features:
     """GeoJSON, as a FeatureCollection."""
 
     collection: Mapping[str, Json]
+    in_degrees: bool = True
+    """Whether its positions can be degrees (WGS 84), as those of its whole run; False: some lie
+    beyond 180 and 90."""
 
 
 @dataclass(frozen=True, slots=True)

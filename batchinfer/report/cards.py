@@ -153,15 +153,14 @@ def _meant(
 
 
 def _detection(each: Detection, facts: Facts | None, limits: _Limits, *, stored: bool) -> list[Any]:
-    """Label, score, box (left, top, width, height), outline; empty lists for what is not known."""
+    """Label, score, box (left, top, width, height), outlines; empty lists for what is not known."""
     box = each.box
-    relative = box is not None and box.relative
     if box is None:
         return [
             _label(each),
             _score(each),
             [],
-            _outline(each.outline, facts, limits, relative, stored),
+            _outlines(each, facts, limits, stored),
         ]
     if facts is not None and stored:
         box = upright(box, facts)
@@ -174,16 +173,26 @@ def _detection(each: Detection, facts: Facts | None, limits: _Limits, *, stored:
         _label(each),
         _score(each),
         place,
-        _outline(each.outline, facts, limits, relative, stored),
+        _outlines(each, facts, limits, stored),
     ]
 
 
+def _outlines(
+    each: Detection, facts: Facts | None, limits: _Limits, stored: bool
+) -> list[list[int]]:
+    """Every outline; of many or long ones not every point."""
+    relative = each.box is not None and each.box.relative
+    most = limits.points // (len(each.outlines) or 1)
+    drawn = [_outline(points, facts, most, relative, stored) for points in each.outlines]
+    return [outline for outline in drawn if outline][: limits.points]
+
+
 def _outline(
-    points: Sequence[Point], facts: Facts | None, limits: _Limits, relative: bool, stored: bool
+    points: Sequence[Point], facts: Facts | None, most: int, relative: bool, stored: bool
 ) -> list[int]:
     if not points or (facts is None and not relative):
         return []
-    step = -(-len(points) // limits.points)
+    step = -(-len(points) // max(most, 3))
     points = points[::step]
     if facts is not None and stored:
         points = upright_points(points, relative, facts)

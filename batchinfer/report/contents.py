@@ -42,6 +42,8 @@ class About:
     going: bool
     info: RunInfo
     help: str | None
+    read_as: Sequence[str]
+    """How its predictions were read, in sentences."""
     adjustments: Sequence[Adjusted]
 
 
@@ -76,6 +78,7 @@ def contents(told: Gathered, about: About) -> Mapping[str, Any]:
         "next": resume if (open_ or not about.complete) and not about.going else "",
         "resume": resume,
         "kinds": wording.kinds(told),
+        "read_as": [shown(sentence, 600) for sentence in (*about.read_as, *wording.undrawn(told))],
         "labels": ranks(told),
         "labelled": "Most probable class"
         if told.kinds["classes"] > told.kinds["detections"]

@@ -38,17 +38,17 @@ function draw(frame, item, least, tags) {
   const x = (part) => left + (part / GRID) * width;
   const y = (part) => top + (part / GRID) * height;
   const labels = [];
-  item.found.forEach(([label, score, box, outline], index) => {
+  item.found.forEach(([label, score, box, outlines], index) => {
     if (score !== null && score < least) return;
     const group = shape("g", { "data-index": index });
-    if (outline.length) {
+    for (const outline of outlines) {
       const points = [];
       for (let at = 0; at < outline.length; at += 2) points.push(`${x(outline[at])},${y(outline[at + 1])}`);
       for (const kind of ["hull", stroke(label)]) group.append(shape("polygon", { class: kind, points: points.join(" ") }));
     }
     if (box.length) {
       const at = { x: x(box[0]), y: y(box[1]), width: (box[2] / GRID) * width, height: (box[3] / GRID) * height, rx: 2 };
-      if (!outline.length) for (const kind of ["hull", stroke(label)]) group.append(shape("rect", { ...at, class: kind }));
+      if (!outlines.length) for (const kind of ["hull", stroke(label)]) group.append(shape("rect", { ...at, class: kind }));
       labels.push([group, label, score, at]);
     }
     svg.append(group);

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from batchinfer.domain import Attempt, Dossier, Failure, State
-from batchinfer.meaning import Classes, Data, Detections, Features, Meaning, Output, Words
+from batchinfer.meaning import (
+    Classes,
+    Data,
+    Detection,
+    Detections,
+    Features,
+    Meaning,
+    Output,
+    Words,
+)
 from batchinfer.report.choosing import Choosing, Sign
 from batchinfer.report.figures import Ranking, Scores, Spread, Timeline, WorkTime
 from batchinfer.report.texts import shown
@@ -59,6 +68,8 @@ class Gathered:
     waiting: Spread = field(default_factory=Spread)
     labels: Ranking = field(default_factory=Ranking)
     scores: Scores = field(default_factory=Scores)
+    undrawn: Counter[str] = field(default_factory=Counter)
+    """Parts of detections that the pictures do not show."""
     empty: int = 0
     """Items in which nothing was found."""
     attempts: int = 0
@@ -146,6 +157,7 @@ class Gathered:
         match meaning:
             case Detections(found=each):
                 self.kinds["detections"] += 1
+                self._count_undrawn(each)
                 named = [(one.label or "")[:LABEL] for one in each if one.label is not None]
                 scores = [one.score for one in each if one.score is not None]
                 found = len(each)
@@ -175,6 +187,14 @@ class Gathered:
             _extremes(scores),
             found,
         )
+
+    def _count_undrawn(self, found: Sequence[Detection]) -> None:
+        for one in found:
+            self.undrawn.update(one.unread)
+            if one.mask is not None:
+                self.undrawn["mask"] += 1
+            if one.keypoints:
+                self.undrawn["keypoint"] += len(one.keypoints)
 
 
 def stamp(text: str) -> float:

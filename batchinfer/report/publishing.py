@@ -105,6 +105,7 @@ def publish(
         going=going,
         info=book.info,
         help=book.help,
+        read_as=book.reading.sentences() if book.reading is not None else (),
         adjustments=reader.adjustments(_MOST),
     )
     labels = quiet(json_text({"labels": [rank.label for rank in ranks(told)]}).decode())

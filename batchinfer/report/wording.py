@@ -95,6 +95,13 @@ def kinds(told: Gathered) -> str:
     return f"Of {told.kinds.total():,} predictions: {'; '.join(said)}." if said else ""
 
 
+def undrawn(told: Gathered) -> Sequence[str]:
+    """What predictions say of places and the pictures do not show."""
+    counts = told.undrawn.items()
+    said = ", ".join(f"{count:,} {part}{'s' * (count > 1)}" for part, count in counts)
+    return [f"Not drawn: {said}."] if said else []
+
+
 def times(told: Gathered) -> str:
     """What the section on durations is about."""
     if not told.server.count:

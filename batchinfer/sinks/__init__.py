@@ -44,6 +44,8 @@ class Format:
     """What it counts, in the singular."""
     extensions: tuple[str, ...] = ()
     folder: bool = False
+    means: bool = True
+    """Whether it says what predictions mean, and not only what they are."""
 
     @property
     def write(self) -> Callable[[Book, Any], int]:
@@ -65,6 +67,14 @@ def export(book: Book, target: Path | BinaryIO, format: str) -> int:
     """
     if format not in FORMATS:
         raise ConfigError(f"Unknown export format {format!r}: choose {' or '.join(FORMATS)}.")
+    count = _write(book, target, format)
+    if FORMATS[format].means and book.reading is not None:
+        for sentence in book.reading.notices():
+            book.notice(sentence)
+    return count
+
+
+def _write(book: Book, target: Path | BinaryIO, format: str) -> int:
     chosen = FORMATS[format]
     if chosen.folder:
         return _to_folder(book, target, format)
@@ -103,8 +113,8 @@ def format_of(path: Path | str) -> str:
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "jsonl": Format("rows:write_jsonl", "row", (".jsonl", ".ndjson")),
-        "csv": Format("rows:write_csv", "row", (".csv",)),
+        "jsonl": Format("rows:write_jsonl", "row", (".jsonl", ".ndjson"), means=False),
+        "csv": Format("rows:write_csv", "row", (".csv",), means=False),
         "csv-flat": Format("flat:write_csv", "row"),
         "parquet": Format("arrow:write_parquet", "row", (".parquet",)),
         "arrow": Format("arrow:write_arrow", "row", (".arrow", ".feather")),
@@ -113,9 +123,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "label-studio": Format("label_studio:write", "task", folder=True),
         "fiftyone": Format("fiftyone:write", "sample", folder=True),
         "geojson": Format("geojson:write", "feature", (".geojson",)),
-        "files": Format("files:write", "item", folder=True),
-        "openai-batch": Format("openai_batch:write", "row"),
-        "ro-crate": Format("crate:write", "item", folder=True),
+        "files": Format("files:write", "item", folder=True, means=False),
+        "openai-batch": Format("openai_batch:write", "row", means=False),
+        "ro-crate": Format("crate:write", "item", folder=True, means=False),
     }
 )
 """Every format by its name."""

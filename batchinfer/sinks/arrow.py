@@ -18,9 +18,14 @@ _BYTES: Final = 8 * 2**20
 """Rows, and characters of their long texts, after which a batch ends."""
 
 _INTEGERS: Final = frozenset(("attempts", "number"))
-_NUMBERS: Final = frozenset(("score", "left", "top", "right", "bottom", "seconds"))
+_NUMBERS: Final = frozenset(("score", "left", "top", "right", "bottom", "seconds", "start", "end"))
 _MOMENTS: Final = frozenset(("started_at", "finished_at"))
-_LONG: Final = frozenset(("key", "path", "message", "label", "outline", "text", "prediction"))
+_LONG: Final = frozenset(
+    (
+        *("key", "path", "message", "label", "outline", "text", "prediction"),
+        *("outlines", "mask", "keypoints"),
+    )
+)
 """Columns whose texts may be of any length. `params`, too, but not of many items."""
 
 

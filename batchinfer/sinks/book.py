@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from batchinfer.domain import Dossier, Result, RunInfo
-from batchinfer.meaning import Fields, Meaning, read
+from batchinfer.meaning import Fields, Meaning, Reading, read
 
 FileNames: TypeAlias = Literal["path", "absolute", "key"]
 FILE_NAMES: Final[tuple[FileNames, ...]] = ("path", "absolute", "key")
@@ -29,6 +29,8 @@ class Options:
     boxes: Literal["upright", "stored"] = "upright"
     """What the model saw of a photograph that is stored turned (EXIF): it turned it upright, as
     OpenCV and YOLO do, or it took the pixels as they are stored, as Pillow does."""
+    found_only: bool = False
+    """Of flat rows only those of detections and classes."""
     file_names: FileNames = "path"
     csv_bom: bool = False
     """Begin a CSV with the mark by which Excel knows that it is UTF-8."""
@@ -52,7 +54,9 @@ class Book:
     scratch: Path | None = None
     """Where a sink may keep what it cannot write yet; None: where the system keeps such files."""
     notice: Callable[[str], None] = lambda _: None
-    """Is told, in a sentence, what an export had no place for."""
+    """Is told, in a sentence, what an export had no place for, and how predictions were read."""
+    interpret: Callable[[], Reading] | None = None
+    """Gives the run's reading, always the same; None: each prediction is read for itself."""
 
     def output(self, name: str) -> Path | None:
         """The file of a prediction that is bytes, if it is there.
@@ -68,4 +72,9 @@ class Book:
 
     def meaning(self, result: Result) -> Meaning:
         """What its prediction means."""
-        return read(result.prediction, result.media_type, self.options.fields)
+        return read(result.prediction, result.media_type, self.options.fields, self.reading)
+
+    @property
+    def reading(self) -> Reading | None:
+        """How all its predictions are read."""
+        return None if self.interpret is None else self.interpret()

@@ -26,6 +26,7 @@ from batchinfer.sinks.pictures import (
     in_fractions,
     is_no_negative,
     is_unicode,
+    leave_out,
     pictures,
 )
 from batchinfer.sinks.scores import Scores, scores_of
@@ -92,8 +93,9 @@ def _said(picture: Picture, book: Book, scores: Scores, left_out: LeftOut) -> di
             placed = in_fractions(picture, book, left_out)
             if is_no_negative(picture, placed, left_out):
                 return {}
+            leave_out(placed, picture, left_out)
             placed = [replace(one, score=fitted(one.score)) for one in placed]
-            outlined = [one for one in placed if one.outline]
+            outlined = [one for one in placed if one.outlines]
             fields = {"detections": _list("Detections", "detections", list(map(_box, placed)))}
             if outlined:
                 lines = list(map(_outline, outlined))
@@ -123,8 +125,10 @@ def _box(placed: Placed) -> Json:
 
 
 def _outline(placed: Placed) -> Json:
-    points = [[round(x, _DIGITS), round(y, _DIGITS)] for x, y in placed.outline]
-    place: dict[str, Json] = {"points": [points], "closed": True, "filled": False}
+    points: list[Json] = [
+        [[round(x, _DIGITS), round(y, _DIGITS)] for x, y in outline] for outline in placed.outlines
+    ]
+    place: dict[str, Json] = {"points": points, "closed": True, "filled": False}
     return _labelled("Polyline", placed.label, placed.score, place)
 
 

@@ -15,6 +15,7 @@ from batchinfer.domain import Dossier, Json, State
 from batchinfer.images import Facts, Unseen
 from batchinfer.marks import GENERATOR
 from batchinfer.meaning import Class, Classes, Detection, Detections, Features, Meaning, Words
+from batchinfer.meaning.geography import is_beyond
 from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import json_text, printable
 from batchinfer.sinks.left_out import LeftOut
@@ -69,8 +70,10 @@ def _features(
         found = ()
     valid = [feature for feature in found if isinstance(feature, Mapping)]
     left_out.add("feature", "not valid GeoJSON", result.key, count=len(found) - len(valid))
+    # A glitch in one of many items is not the system of all of them.
+    in_degrees = meaning.in_degrees and not is_beyond(meaning)
     for feature in valid:
-        yield _theirs(result.key, feature, left_out)
+        yield _theirs(result.key, feature, left_out, in_degrees=in_degrees)
     if not valid:
         yield _own(dossier, seen, meaning)
 
@@ -118,7 +121,7 @@ def _top(best: Detection | Class | None) -> dict[str, Json]:
     return {} if best is None else {"label": best.label or UNLABELLED, "score": best.score}
 
 
-def _theirs(key: str, feature: Mapping[str, Json], left_out: LeftOut) -> Json:
+def _theirs(key: str, feature: Mapping[str, Json], left_out: LeftOut, *, in_degrees: bool) -> Json:
     """A feature of a prediction; of its members those that readers agree about."""
     given = feature.get("properties")
     properties = (
@@ -133,6 +136,10 @@ def _theirs(key: str, feature: Mapping[str, Json], left_out: LeftOut) -> Json:
     geometry = feature.get("geometry")
     if geometry is not None and not _is_sound(geometry):
         left_out.add("shape", "not valid GeoJSON", key)
+        geometry = None
+    if geometry is not None and not in_degrees:
+        why = "not in WGS 84: positions lie beyond 180 and 90 degrees"
+        left_out.add("shape", why, key)
         geometry = None
     return {"type": "Feature", "geometry": geometry, "properties": {"key": key, **properties}}
 

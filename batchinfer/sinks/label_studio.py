@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -21,7 +22,15 @@ from batchinfer.meaning import Class, Classes, Detections, Words
 from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import json_text, printable
 from batchinfer.sinks.left_out import LeftOut
-from batchinfer.sinks.pictures import Picture, Placed, absolute, inside, is_no_negative, pictures
+from batchinfer.sinks.pictures import (
+    Picture,
+    Placed,
+    absolute,
+    inside,
+    is_no_negative,
+    leave_out,
+    pictures,
+)
 from batchinfer.sinks.scores import Scores, scores_of
 
 TASKS: Final = "tasks.json"
@@ -92,7 +101,9 @@ def _regions(picture: Picture, book: Book, left_out: LeftOut) -> Sequence[Region
             placed = inside(picture, book, left_out)
             if is_no_negative(picture, placed, left_out):
                 return None
-            return [_found(picture, number, one) for number, one in enumerate(placed, 1)]
+            leave_out(placed, picture, left_out)
+            shapes = [shape for one in placed for shape in _shapes(one)]
+            return [_found(picture, number, one) for number, one in enumerate(shapes, 1)]
         case Classes(found):
             return [_region(picture, 1, "choices", best, {}) for best in found[:1]]
         case Words(text):
@@ -102,6 +113,13 @@ def _regions(picture: Picture, book: Book, left_out: LeftOut) -> Sequence[Region
         case _:
             left_out.add("prediction", "nothing that Label Studio has a control for", picture.key)
             return None
+
+
+def _shapes(placed: Placed) -> list[Placed]:
+    """A detection as often as it has outlines: a region holds one."""
+    if len(placed.outlines) < 2:  # noqa: PLR2004
+        return [placed]
+    return [replace(placed, outlines=(outline,)) for outline in placed.outlines]
 
 
 def _found(picture: Picture, number: int, placed: Placed) -> Region:

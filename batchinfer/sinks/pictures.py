@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
 from batchinfer.domain import Dossier, State
 from batchinfer.images import Facts, Unseen, facts, upright, upright_points
-from batchinfer.meaning import Box, Detection, Detections, Meaning, Point
+from batchinfer.meaning import (
+    Box,
+    Detection,
+    Detections,
+    Keypoint,
+    Mask,
+    Meaning,
+    Outline,
+    area_within,
+)
 from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import printable
 from batchinfer.sinks.left_out import LeftOut
@@ -36,8 +45,17 @@ class Placed:
     label: str
     score: float | None
     box: Box
-    outline: tuple[Point, ...]
-    """Empty, or three points at least; in the box's unit."""
+    outlines: tuple[Outline, ...] = ()
+    """In the box's unit."""
+    mask: Mask | None = None
+    """Of the size of the upright picture."""
+    keypoints: tuple[Keypoint, ...] = ()
+    """In the box's unit."""
+
+    @property
+    def outline(self) -> Outline:
+        """The largest of the outlines; empty without any."""
+        return max(self.outlines, key=area_within, default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,44 +160,89 @@ def _placed(picture: Picture, book: Book, left_out: LeftOut, *, relative: bool) 
         return []
     turned = book.options.boxes == "stored"
     found = picture.meaning.found
-    placed = [
-        placed
-        for detection in found
-        if (placed := _place(detection, picture.facts, turned=turned, relative=relative))
-    ]
+    placed: list[Placed] = []
+    for detection in found:
+        for part in detection.unread:
+            left_out.add(part, "of a kind that cannot be kept", picture.key)
+        if one := _place(detection, picture.facts, turned=turned, relative=relative):
+            if detection.mask is not None and one.mask is None:
+                left_out.add("mask", "of another size than its picture", picture.key)
+            placed.append(one)
     left_out.add("detection", "without a place", picture.key, count=len(found) - len(placed))
     return placed
 
 
+def leave_out(
+    placed: Sequence[Placed],
+    picture: Picture,
+    left_out: LeftOut,
+    *,
+    outlines: bool = True,
+    masks: bool = False,
+    keypoints: bool = False,
+) -> None:
+    """Note what a format has no place for; the flags say for what it has one.
+
+    Without `outlines` it holds one of a detection, the largest.
+    """
+    why = "which this format has no place for"
+    for one in placed:
+        more = 0 if outlines else max(len(one.outlines) - 1, 0)
+        left_out.add("outline", "beside the largest of its detection", picture.key, count=more)
+        if not masks and one.mask is not None:
+            left_out.add("mask", why, picture.key)
+        if not keypoints:
+            left_out.add("keypoint", why, picture.key, count=len(one.keypoints))
+
+
 def _place(found: Detection, facts: Facts, *, turned: bool, relative: bool) -> Placed | None:
     box = found.box
-    outline = found.outline if len(found.outline) > 2 else ()  # noqa: PLR2004 - a triangle
     if box is None:
         return None
+    outlines = tuple(each for each in found.outlines if len(each) > 2)  # noqa: PLR2004 - a triangle
+    points = tuple((one.x, one.y) for one in found.keypoints)
     if turned:
-        outline = upright_points(outline, box.relative, facts)
+        outlines = tuple(upright_points(each, box.relative, facts) for each in outlines)
+        points = upright_points(points, box.relative, facts)
         box = upright(box, facts)
     across, down = facts.width, facts.height
     if box.relative is not relative:
         x, y = (1 / across, 1 / down) if relative else (across, down)
         box = box.in_fractions(across, down) if relative else box.in_pixels(across, down)
-        outline = tuple((point[0] * x, point[1] * y) for point in outline)
-    if not all(-_FARTHEST <= value <= _FARTHEST for value in _numbers(box, outline)):
+        outlines = tuple(tuple((u * x, v * y) for u, v in each) for each in outlines)
+        points = tuple((u * x, v * y) for u, v in points)
+    if not all(-_FARTHEST <= value <= _FARTHEST for value in _numbers(box, (*outlines, points))):
         return None
-    return Placed(printable(found.label or UNLABELLED), found.score, box, outline)
+    pairs = zip(points, found.keypoints, strict=True)
+    return Placed(
+        printable(found.label or UNLABELLED),
+        found.score,
+        box,
+        outlines,
+        _upright_mask(found.mask, facts, turned=turned),
+        tuple(Keypoint(u, v, one.score) for (u, v), one in pairs),
+    )
 
 
-def _numbers(box: Box, outline: tuple[Point, ...]) -> Iterator[float]:
+def _upright_mask(mask: Mask | None, facts: Facts, *, turned: bool) -> Mask | None:
+    """The mask, where it covers the upright picture as it is."""
+    if mask is None or (mask.width, mask.height) != (facts.width, facts.height):
+        return None
+    return None if turned and facts.orientation != 1 else mask
+
+
+def _numbers(box: Box, outlines: Iterable[Outline]) -> Iterator[float]:
     yield from (box.left, box.top, box.right, box.bottom)
-    for point in outline:
-        yield from point
+    for outline in outlines:
+        for point in outline:
+            yield from point
 
 
 def _cut(placed: Placed) -> Placed:
     box = placed.box
     box = Box(_within(box.left), _within(box.top), _within(box.right), _within(box.bottom), True)
-    outline = tuple((_within(x), _within(y)) for x, y in placed.outline)
-    return replace(placed, box=box, outline=outline)
+    outlines = tuple(tuple((_within(x), _within(y)) for x, y in each) for each in placed.outlines)
+    return replace(placed, box=box, outlines=outlines)
 
 
 def _has_area(placed: Placed) -> bool:

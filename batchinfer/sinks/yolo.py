@@ -26,7 +26,15 @@ from batchinfer.sinks.book import Book
 from batchinfer.sinks.cells import harmless, printable
 from batchinfer.sinks.left_out import LeftOut
 from batchinfer.sinks.names import Names, below
-from batchinfer.sinks.pictures import Picture, Placed, absolute, detected, inside, is_no_negative
+from batchinfer.sinks.pictures import (
+    Picture,
+    Placed,
+    absolute,
+    detected,
+    inside,
+    is_no_negative,
+    leave_out,
+)
 from batchinfer.sinks.rows import Utf8
 from batchinfer.sinks.scores import scores_of
 
@@ -52,6 +60,7 @@ def write(book: Book, folder: Path) -> int:
             stem, ending = _split(picture)
             name = names.place(stem, ("", ending, ".txt"))
             _link(picture.path, below(folder / "images", name + ending))
+            leave_out(placed, picture, left_out, outlines=False)
             for placed_one in placed:
                 classes.setdefault(placed_one.label, len(classes))
             _write(folder / "labels", name, _lines(placed, classes))

@@ -109,7 +109,8 @@ FROM main.inputs AS inputs JOIN main.items AS items ON items.position = inputs.p
         "detections": f"""
 SELECT {_NUMBERED}, {_cell(0)} AS label, {_cell(1)} AS score, {_cell(2)} AS "left",
     {_cell(3)} AS top, {_cell(4)} AS "right", {_cell(5)} AS bottom, {_cell(6)} AS unit,
-    {_cell(7)} AS outline
+    {_cell(7)} AS outline, {_cell(8)} AS outlines, {_cell(9)} AS mask, {_cell(10)} AS keypoints,
+    {_cell(11)} AS "start", {_cell(12)} AS "end"
 FROM {_FROM.format("found_detections")}
 """,
         "classes": f"""

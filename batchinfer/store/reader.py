@@ -51,6 +51,9 @@ _PAGE: Final = 500
 _PAGE_SIZE: Final = 16 * 2**20
 """Characters after which a page ends early."""
 _CANDIDATES: Final = 5_000
+_SPREAD_SIZE: Final = 64 * 2**20
+"""Characters of predictions after which a sample of the run is large enough."""
+_STRIDE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,22 @@ class RunReader:
         """Results of the items at `positions`, in that order; unknown ones are left out."""
         found = {row[0]: row for row in self._rows(sql.RESULTS_AT, (encode(list(positions)),))}
         return [_result(found[position]) for position in positions if position in found]
+
+    def spread(self, limit: int) -> Iterator[Result]:
+        """Results whose predictions are data, at most so many, evenly spread over the run.
+
+        Ends earlier when they are large; what came till then is spread evenly, too.
+        """
+        ((count,),) = self._rows(sql.JSON_PREDICTIONS)
+        positions = [row[0] for row in self._rows(sql.SPREAD, (-(-count // limit) or 1,))]
+        left = _SPREAD_SIZE
+        for first in range(_STRIDE):
+            for position in positions[first::_STRIDE]:
+                for row in self._rows(sql.RESULTS_AT, (encode([position]),)):
+                    left -= len(row[3] or "")
+                    yield _result(row)
+                if left < 0:
+                    return
 
     def final(self, positions: Collection[int]) -> frozenset[int]:
         """Those of `positions` whose items have a final outcome."""

@@ -171,6 +171,13 @@ DOSSIERS: Final[Mapping[State | None, str]] = {
     **{state: _DOSSIERS.format(f"AND state = '{state}'") for state in State},
 }
 RESULTS_AT = "SELECT * FROM results WHERE position IN (SELECT value FROM json_each(?))"
+JSON_PREDICTIONS = "SELECT count(*) FROM predictions WHERE media_type = 'application/json'"
+SPREAD = """
+SELECT position FROM (
+    SELECT position, row_number() OVER (ORDER BY position) - 1 AS place
+    FROM predictions WHERE media_type = 'application/json'
+) WHERE place % ? = 0
+"""
 FINAL_AT = """
 SELECT items.position FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 WHERE items.state IN ('succeeded', 'failed')

@@ -165,8 +165,9 @@ def test_everything_that_can_be_mapped_is_documented():
 def test_every_flag_of_what_looks_at_results_is_documented(name):
     titles = {"report": "## `batchinfer report`", "query": "## `batchinfer query`"}
     text = section(titles.get(name, "## Export"))
-    said = set(re.findall(r"(?<![\w-])--?[a-z-]+", text))
-    in_tables = {flag for cells in rows(text) for flag in re.findall(r"`(--?[a-z-]+)", cells[0])}
+    said = set(re.findall(r"(?<![\w-])--?[a-z]+(?:-[a-z]+)*", text))
+    flags = re.compile(r"`(--?[a-z]+(?:-[a-z]+)*)")
+    in_tables = {flag for cells in rows(text) for flag in flags.findall(cells[0])}
 
     assert [option.name for option in options(name) if not said & {*option.opts}] == []
     assert in_tables <= {flag for option in options(name) for flag in option.opts}

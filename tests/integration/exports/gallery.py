@@ -52,7 +52,7 @@ PREDICTIONS = MappingProxyType(
     {
         "site-1/bear.jpg": [thing("bear", 0.9, 64, 48, 320, 240), thing("dog", 0.25, 0, 0, 64, 48)],
         "site-1/turned.jpg": [thing("bear", 0.5, 30, 40, 150, 200)],
-        "site-2/relative.png": [thing("dog", 0.75, 0.25, 0.5, 0.75, 1.0)],
+        "site-2/relative.png": [thing("dog", 0.75, 0.25, 0.5, 0.75, 1.0, normalized=True)],
         "site-2/outlined.png": [
             thing("cell", 0.5, 20, 10, 120, 90, segments=OUTLINE),
             thing("cell", 0.25, 100, 50, 200, 100),

@@ -96,7 +96,7 @@ def test_classes_texts_and_data_have_rows_too(rows):
         ("class", "1", "cat", "0.75", ""),
         ("class", "2", "dog", "0.25", ""),
     ]
-    assert found[at("nothing.jpg")] == ("detection", "", "", "", "")
+    assert found[at("nothing.jpg")] == ("none", "", "", "", "")
     assert found[at("caption.jpg")] == ("text", "", "", "", "A bear,\nin the snow")
     kind, *_, text = found[at("data.jpg")]
     assert (kind, json.loads(text)) == ("data", PREDICTIONS["data.jpg"])
@@ -134,7 +134,9 @@ def test_columns_have_types_that_pandas_and_polars_agree_about(format_, hung):
     two = (pl.read_parquet if parquet_ else pl.read_ipc)(io.BytesIO(data))
     kinds = {name: str(two.schema[name]) for name in two.columns}
     texts = dict.fromkeys(FIELDS, "String")
-    numbers = dict.fromkeys(("score", "left", "top", "right", "bottom", "seconds"), "Float64")
+    numbers = dict.fromkeys(
+        ("score", "left", "top", "right", "bottom", "seconds", "start", "end"), "Float64"
+    )
     moments = dict.fromkeys(
         ("started_at", "finished_at"), "Datetime(time_unit='ms', time_zone='UTC')"
     )

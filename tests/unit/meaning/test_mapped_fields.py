@@ -83,7 +83,7 @@ def test_outlines_without_boxes():
     triangle = ((1.0, 1.0), (9.0, 1.0), (9.0, 5.0))
     prediction: Json = {"shapes": [[[1, 1], [9, 1], [9, 5]]]}
     assert by_hand(prediction, "outline=shapes[]") == Detections(
-        (Detection(box=Box(1, 1, 9, 5), outline=triangle),)
+        (Detection(box=Box(1, 1, 9, 5), outlines=(triangle,)),)
     )
 
 

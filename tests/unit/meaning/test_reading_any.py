@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batchinfer.domain import JSON, Json
 from batchinfer.meaning import Box, Classes, Detection, Detections, Fields, Meaning, read
+from batchinfer.meaning.orders import BOXES
 from batchinfer.meaning.outlines import OUTLINES
-from batchinfer.meaning.places import BOXES
 from batchinfer.meaning.reading import WRAPPERS
 from batchinfer.meaning.things import LABELS, SCORES
 
@@ -66,7 +66,7 @@ def sound(meaning: Meaning) -> bool:
 
 def _sound(one: Detection) -> bool:
     box = one.box
-    points = [part for point in one.outline for part in point]
+    points = [part for outline in one.outlines for point in outline for part in point]
     finite = box is None or all(
         map(math.isfinite, (box.left, box.top, box.right, box.bottom, *points))
     )
