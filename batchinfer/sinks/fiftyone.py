@@ -91,9 +91,9 @@ def _said(picture: Picture, book: Book, scores: Scores, left_out: LeftOut) -> di
     match picture.meaning:
         case Detections():
             placed = in_fractions(picture, book, left_out)
-            leave_out(placed, picture, left_out)
             if is_no_negative(picture, placed, left_out):
                 return {}
+            leave_out(placed, picture, left_out)
             placed = [replace(one, score=fitted(one.score)) for one in placed]
             outlined = [one for one in placed if one.outlines]
             fields = {"detections": _list("Detections", "detections", list(map(_box, placed)))}

@@ -99,9 +99,9 @@ def _regions(picture: Picture, book: Book, left_out: LeftOut) -> Sequence[Region
     match picture.meaning:
         case Detections():
             placed = inside(picture, book, left_out)
-            leave_out(placed, picture, left_out)
             if is_no_negative(picture, placed, left_out):
                 return None
+            leave_out(placed, picture, left_out)
             shapes = [shape for one in placed for shape in _shapes(one)]
             return [_found(picture, number, one) for number, one in enumerate(shapes, 1)]
         case Classes(found):

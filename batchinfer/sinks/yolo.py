@@ -57,10 +57,10 @@ def write(book: Book, folder: Path) -> int:
             placed = inside(picture, book, left_out)
             if is_no_negative(picture, placed, left_out):
                 continue
-            leave_out(placed, picture, left_out, outlines=False)
             stem, ending = _split(picture)
             name = names.place(stem, ("", ending, ".txt"))
             _link(picture.path, below(folder / "images", name + ending))
+            leave_out(placed, picture, left_out, outlines=False)
             for placed_one in placed:
                 classes.setdefault(placed_one.label, len(classes))
             _write(folder / "labels", name, _lines(placed, classes))
