@@ -31,9 +31,7 @@ from batchinfer.cli.talk import command, number, say, size, spelled, tell
 )
 @click.argument("source", metavar="SOURCE...", nargs=-1, required=True)
 @options.config_option
-@click.option(
-    "-o", "--run", "run_", metavar="RUN", type=click.Path(path_type=Path), help="Run directory."
-)
+@click.option("-o", "--run", "run_", metavar="RUN", type=options.PATH, help="Run directory.")
 @click.option(
     "--mode", metavar="sync|async", help="How items reach the model. Default: as configured."
 )

@@ -260,6 +260,6 @@ class Engine:
 def _too_many(failed: int, progress: Progress) -> str:
     codes = ", ".join(f"{code}: {count}" for code, count in progress.codes.items())
     return (
-        f"{failed} items failed, more than --max-failures allows ({codes}). Look at one, remove the "
-        "cause, then continue."
+        f"{failed} item{'s' * (failed > 1)} failed, more than --max-failures allows ({codes}). Look at one, remove "
+        "the cause, then continue."
     )
