@@ -11,6 +11,7 @@ Rules of the room:
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ from batchinfer.errors import BatchInferError
 from batchinfer.machine import raise_open_files
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
+
+_BAD_NAMES = {errno.ENAMETOOLONG, errno.ELOOP}
+"""What no path that a person gives should be, wherever that is noticed."""
 
 COMMANDS = {
     "init": "Write a configuration: to be filled in, or from what the Dashboard shows.",
@@ -147,8 +151,8 @@ def _done(args: Sequence[str] | None) -> int:
         return _refused(error.format_message(), EXIT_USAGE, before=usage)
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 - shown whole
-        return _bug()
+    except Exception as error:  # noqa: BLE001 - shown whole
+        return _unexpected(error)
 
 
 def _refused(message: str, code: int, before: str = "") -> int:
@@ -156,6 +160,12 @@ def _refused(message: str, code: int, before: str = "") -> int:
 
     say(f"{before}error: {spelled(message)}")
     return code
+
+
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in _BAD_NAMES:
+        return _refused(f"{str(error.filename)[:100]}: {error.strerror}.", EXIT_USAGE)
+    return _bug()
 
 
 def _bug() -> int:

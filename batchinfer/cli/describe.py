@@ -42,7 +42,7 @@ _ACCEPT = "Media type of the answer (DEEPaaS's own)."
         "batchinfer describe --json | jq -r '.parameters[].name'",
     )
 )
-@click.argument("run", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
+@click.argument("run", metavar="[RUN]", required=False, type=options.PATH)
 @options.config_option
 @click.option(
     "--mode",

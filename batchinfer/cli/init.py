@@ -26,7 +26,7 @@ from batchinfer.errors import ConfigError
         "xclip -o | batchinfer init --from -",
     )
 )
-@click.argument("file", metavar="[FILE]", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+@click.argument("file", metavar="[FILE]", type=options.PATH, default=DEFAULT_FILE)
 @click.option(
     "--from",
     "source",
@@ -65,7 +65,10 @@ def init(*, file: Path, source: str | None, env_only: bool) -> None:
 
 
 def _init_from(file: Path, source: str, *, env_only: bool) -> None:
-    found = read_dashboard(_read(source))
+    try:
+        found = read_dashboard(_read(source))
+    except ConfigError as error:
+        raise ConfigError(f"--from {source}: {error}") from None
     env = env_file_of(file)
     texts = {file: found.to_toml()} | ({} if env_only else {env: found.to_env()})
     _write_private(texts, ["--from", source, *(["--env-only"] if env_only else [])])
@@ -91,9 +94,9 @@ def _read(source: str) -> str:
                 data = file.read(LONGEST + 1)
         return data.decode()
     except OSError as error:
-        raise ConfigError(f"{source} cannot be read: {error.strerror}.") from None
+        raise ConfigError(f"it cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{source} is not UTF-8 text.") from None
+        raise ConfigError("it is not UTF-8 text.") from None
 
 
 def _named(file: Path) -> tuple[str | Path, ...]:

@@ -22,9 +22,20 @@ from batchinfer.sources.selection import KINDS
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
-_PATH = click.Path(path_type=Path)
 
-RUN = click.argument("run", metavar="RUN", type=_PATH)
+class _PathType(click.Path):
+    """A path that is not empty: `pathlib` would take that for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a path."""
+        if not str(value).strip():
+            self.fail("an empty name names no file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _PathType(path_type=Path)
+
+RUN = click.argument("run", metavar="RUN", type=PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +67,13 @@ config_option = together(
     click.option(
         "-c",
         "--config",
-        type=_PATH,
+        type=PATH,
         metavar="CONFIG",
         help=f"Configuration (TOML). Default for a new run: ./{DEFAULT_FILE}, if it is there.",
     ),
     click.option(
         "--env-file",
-        type=_PATH,
+        type=PATH,
         metavar="FILE",
         help="File of environment variables with the secrets. Default: .batchinfer.env beside the"
         " config.",

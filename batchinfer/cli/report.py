@@ -25,7 +25,7 @@ _MB = 1_000_000
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="FILE",
     help="Where to. Default: report.html in RUN.",
 )
@@ -33,7 +33,7 @@ _MB = 1_000_000
 @click.option(
     "--size",
     "megabytes",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 100_000),
     default=20,
     metavar="MB",
     help="The file gets no larger. Default: 20.",

@@ -11,6 +11,7 @@ from batchinfer.cli import options
 from batchinfer.cli.talk import command, number, say
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError
+from batchinfer.progress import printable
 
 
 @click.command(
@@ -28,6 +29,7 @@ def retry(*, run: Path, code: str | None, key: str | None) -> None:
 
     Their files are taken as they are now. Nothing is sent until you resume.
     """
+    code = code and printable(code)  # no code is otherwise; a byte that is no text asks for none
     count = api.requeue(run, code=code, key=key)
     if count:
         verb = "is" if count == 1 else "are"

@@ -32,9 +32,7 @@ from batchinfer.sources.skipped import sentence
 @click.argument("source", metavar="SOURCE...", nargs=-1)
 @options.source_options
 @options.config_option
-@click.option(
-    "-o", "--run", "run_", metavar="RUN", type=click.Path(path_type=Path), help="Run directory."
-)
+@click.option("-o", "--run", "run_", metavar="RUN", type=options.PATH, help="Run directory.")
 @click.option(
     "--mode", metavar="sync|async", help="How items reach the model. Default: as configured."
 )

@@ -31,9 +31,7 @@ OBJECTS = 1_000
 @click.argument("source", metavar="[SOURCE]...", nargs=-1)
 @options.source_options
 @options.config_option
-@click.option(
-    "-o", "--run", "run_", metavar="RUN", type=click.Path(path_type=Path), help="Run directory."
-)
+@click.option("-o", "--run", "run_", metavar="RUN", type=options.PATH, help="Run directory.")
 @options.pace_options
 @options.item_options
 @options.source_options

@@ -52,7 +52,7 @@ def env_file_of(config: Path) -> Path:
 def find_env_files(configs: Sequence[Path]) -> list[Path]:
     """The files of variables that lie beside these configs, those that win first."""
     found: dict[Path, None] = {}
-    for config in configs:
+    for config in (each for each in configs if each.name not in {"", ".."}):
         hidden, default = env_file_of(config), env_file_of(config.with_name(DEFAULT_FILE))
         for path in (hidden, default):
             for each in (path, path.with_name(path.name.removeprefix("."))):

@@ -173,7 +173,8 @@ def size(value: object) -> int:
     number = _whole(value)
     if number is None and isinstance(value, str):
         found = _SIZE.fullmatch(value.strip().lower())
-        number = round(float(found["amount"]) * _PREFIXES[found["prefix"]]) if found else None
+        amount = float(found["amount"]) * _PREFIXES[found["prefix"]] if found else math.inf
+        number = round(amount) if amount < math.inf else None
     if number is None or number < 1:
         raise ValueError('a size above zero such as "256MB" or "1GiB"')
     return number

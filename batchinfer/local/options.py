@@ -19,6 +19,8 @@ DEEPAAS_VERSIONS = ("2.5.1", "2.5.2", "2.6.0")
 IMITATED = "2.5.2"
 """Unless told otherwise."""
 _TOKEN_LENGTH = 64
+_LONGEST_NAME = 63
+"""As of any bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Options:
             raise ConfigError("at least one container is needed")
         if not self.name or set(self.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-"):
             raise ConfigError("a service's name is made of a-z, 0-9 and '-'")
+        if len(self.name) > _LONGEST_NAME:
+            raise ConfigError(f"a service's name has {_LONGEST_NAME} characters at most")
         if set('," \n') & set(self.access_key + self.secret_key):
             raise ConfigError("keys of the bucket cannot hold commas, quotes or blanks")
         rates = [self.slow_rate, self.lose_events, self.kill_models]

@@ -66,7 +66,7 @@ def test_init_never_overwrites(desk):
 
 
 def test_init_says_when_it_cannot_write(desk):
-    assert "cannot be written" in told(desk, "init", "nowhere/x.toml")
+    assert "The folder nowhere does not exist" in told(desk, "init", "nowhere/x.toml")
 
 
 def test_a_missing_variable_is_named_with_its_label_on_the_dashboard(desk):

@@ -137,7 +137,8 @@ def test_what_an_aborted_run_prints(folder: Path):
     printed = printed_by(start("aborted", "--max-failures 0"), folder, (3,))
 
     assert printed == ["batchinfer resume aborted -c 'my conf/c.toml'"]
-    follow(printed, folder)
+    assert sh(printed[0], folder).returncode == 3  # more have failed than it bears, again
+    assert bi.status(folder / "aborted").counts.pending == 0
 
 
 def test_what_init_prints(folder: Path):

@@ -149,7 +149,10 @@ def run_all(lines: list[str], folder: Path) -> str:
     for line in lines:
         done = shell(line, folder)
         may_fail = any(verb in line for verb in (" run ", " submit ", " resume ", " collect "))
-        assert done.returncode in ({0, 1} if may_fail else {0}), f"{line}\n{done.stderr}"
+        # ctl: on a busy machine the run may be over before it is asked.
+        is_over = " ctl " in line and "is not running" in done.stderr
+        allowed = {0, 1} if may_fail else {3} if is_over else {0}
+        assert done.returncode in allowed, f"{line}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         said = done.stdout + done.stderr
     return said
@@ -162,7 +165,7 @@ def tried(tmp_path_factory) -> Iterator[Path]:
     block = next(block for block in SHELL if "batchinfer local" in block)
     (line,) = [line for line in lines_of(block) if line.startswith("batchinfer local")]
     # The service of the README predicts; this one answers as fast as the test needs.
-    done = shell(line.replace("--model faces", "--threads --latency 0.05"), folder)
+    done = shell(line.replace("--model faces", "--threads --latency 0.3"), folder)
     assert done.returncode == 0, done.stderr
     (stop,) = re.findall(r"stop it: (kill \d+)$", done.stderr, re.MULTILINE)
     yield folder
