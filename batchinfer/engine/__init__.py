@@ -270,14 +270,6 @@ def _too_many(failed: int, progress: Progress) -> str:
     codes = ", ".join(f"{code}: {count}" for code, count in progress.codes.items())
     items = "1 item has" if failed == 1 else f"{failed} items have"
     return (
-<<<<<<< HEAD
-        f"{failed} items failed, more than --max-failures allows ({codes}). Look at one, remove "
-        "the cause, then continue."
-||||||| f0797a0
-        f"{failed} items failed, more than --max-failures allows ({codes}). Look at one, remove the "
-        "cause, then continue."
-=======
         f"{items} failed, more than --max-failures allows ({codes}). Look at one, remove the "
         "cause, then continue."
->>>>>>> h8
     )
