@@ -13,6 +13,7 @@ from batchinfer.domain import InputFile, Item
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _KEY_BEGINS = "/./"
+_READS_SO = re.compile(r"\\x(?=[0-9a-f]{2})")
 
 
 def printable(name: str) -> str:
@@ -20,6 +21,11 @@ def printable(name: str) -> str:
     if name.isascii():
         return name
     return _SURROGATE.sub(_escape, name)
+
+
+def key_of(path: str) -> str:
+    r"""The key of a path: a byte that was not UTF-8 is `\xNN`, a text that reads so `\x5cxNN`."""
+    return printable(_READS_SO.sub(r"\\x5cx", path) if "\\x" in path else path)
 
 
 def tidy(path: str) -> str:
@@ -56,7 +62,7 @@ class SingleFile:
         full = spec if spec.startswith("/") else here.rstrip("/") + _KEY_BEGINS + spec
         _, mark, typed = full.partition(_KEY_BEGINS)
         path = os.path.abspath(full)  # noqa: PTH100 - not resolve(): links are kept as typed
-        return cls(full, path, printable(tidy(typed if mark else full)), file_param)
+        return cls(full, path, key_of(tidy(typed if mark else full)), file_param)
 
     def __iter__(self) -> Iterator[Item]:
         """The one item."""

@@ -21,7 +21,7 @@ from itertools import islice
 from batchinfer.domain import InputFile, Item
 from batchinfer.errors import SourceError
 from batchinfer.ports import Notice
-from batchinfer.sources.files import printable
+from batchinfer.sources.files import key_of, printable
 
 CHUNK = 20_000
 """Entries that are read, and held, at a time: some 5 MB, some 20 ms."""
@@ -133,7 +133,7 @@ class Folder:
             if self.pattern is None or self.pattern.fullmatch(below):
                 file = self._file(entry)
                 if file is not None:
-                    yield Item(printable(below), (file,))
+                    yield Item(key_of(below), (file,))
         here.folders = folders[::-1]
 
     def _file(self, entry: os.DirEntry[str]) -> InputFile | None:

@@ -31,9 +31,8 @@ from batchinfer.domain import (
 )
 from batchinfer.errors import SourceError
 from batchinfer.ports import Added, Adjusted, Placed, TooLarge
-from batchinfer.store import rules
+from batchinfer.store import checksums, rules
 from batchinfer.store import statements as sql
-from batchinfer.store.checksums import checksum, checksum_of_text
 from batchinfer.store.codec import (
     decode,
     decode_files,
@@ -52,6 +51,8 @@ Sent: TypeAlias = tuple[int | None, str | None]
 """The session and the parameters (JSON) of an attempt."""
 
 _PAGE: Final = 1_000
+_BACKSLASH: Final = r"\x5c"
+"""How the sources spell it in a key, where it would read as a byte."""
 _BESIDE: Final = 1_000
 """Bytes that stand in a row beside its large text."""
 
@@ -102,8 +103,9 @@ def _add(
     begun: Container[int],
     session: Session | None,
 ) -> Added:
-    keys = encode([item.key for item in items])
     with transaction(db):
+        items = _under_old_keys(db, items)
+        keys = encode([item.key for item in items])
         known, last = db.execute(sql.KNOWN, (keys,)).fetchone()
         before = {row[1]: (as_item(row), State(row[6])) for row in rows(known)}
         settled = rules.settle(items, before, begun)
@@ -113,6 +115,23 @@ def _add(
         _note_activity(db, session)
     positions = tuple(sorted(item.position for item, _ in before.values()))
     return Added(len(settled.new), settled.changed, settled.reset, positions)
+
+
+def _under_old_keys(db: sqlite3.Connection, items: Sequence[Item]) -> Sequence[Item]:
+    r"""The items; one that an older version added under a key that spells no backslash keeps it."""
+    old = {item.key: item.key.replace(_BACKSLASH, "\\") for item in items if _BACKSLASH in item.key}
+    if not old:
+        return items
+    (known, _) = db.execute(sql.KNOWN, (encode(list(old.values())),)).fetchone()
+    places = {found.key: found.files[:1] for found in map(as_item, rows(known))}
+
+    def keyed(item: Item) -> Item:
+        key = old.get(item.key, item.key)
+        was = places.get(key)
+        same_path = was and item.files and was[0].path == item.files[0].path
+        return replace(item, key=key) if same_path else item
+
+    return [keyed(item) for item in items]
 
 
 def source_read(db: sqlite3.Connection) -> None:
@@ -125,7 +144,7 @@ def keep_help(db: sqlite3.Connection, text: str) -> None:
     """Keep the model's help with the run."""
     with transaction(db):
         db.execute(sql.KEEP_HELP, (text,))
-        db.execute(sql.SEAL_RUN, (checksum(*db.execute(sql.RUN).fetchone()),))
+        db.execute(sql.SEAL_RUN, (checksums.of_run(*db.execute(sql.RUN).fetchone()),))
 
 
 def note(db: sqlite3.Connection, adjusted: Sequence[Adjusted]) -> None:
@@ -333,7 +352,7 @@ def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
         before = db.execute(sql.SESSIONS).fetchall()
         number, at, sent = (before[-1][0] if before else 0) + 1, time.time(), encode(params)
         asked = {"number": number, "version": __version__, "at": at, "params": sent}
-        asked["checksum"] = checksum(number, __version__, at, sent)
+        asked["checksum"] = checksums.of_session(number, __version__, at, sent)
         db.execute(sql.BEGIN, asked)
     if _emptied(db):  # whatever the log will hold belongs to a file that knows this session
         with transaction(db):
@@ -427,7 +446,7 @@ def as_item(row: Sequence[Any]) -> Item:
 def _item_row(item: Item, position: int) -> tuple[Any, ...]:
     path = printable(item.files[0].path) if item.files else None
     row = (position, item.key, path, encode_files(item.files), encode(item.params))
-    return (*row, checksum(*row))
+    return (*row, checksums.of_item(*row))
 
 
 def _open(row: Sequence[Any]) -> Open:
@@ -451,7 +470,7 @@ def _life_row(position: int, life: Life) -> tuple[Any, ...]:
 
 def _input_row(position: int, number: int, sent: Digest) -> tuple[Any, ...]:
     row = (position, number, sent.param, sent.size, sent.sha256)
-    return (*row, checksum(*row))
+    return (*row, checksums.of_input(*row))
 
 
 def _attempt_row(
@@ -473,13 +492,8 @@ def _attempt_row(
             told = (code, printable(message), kind.value, _real(retry_after), printable(log), None)
         case Submitted():
             raise AssertionError("a submission is no outcome")
-    sums = (of_attempt((*start, *told, *sent), brought, count), checksum_of_text(told[4]))
-    return (*start, *told, *sent, *sums)
-
-
-def of_attempt(row: Sequence[Any], brought: Sequence[Any] | None, attempts: int) -> int:
-    """The checksum of an attempt's row, its log left out; see `_attempt_row`."""
-    return checksum(*row[:8], *row[9:], *(brought or (None, None, None)), attempts)
+    whole = checksums.of_attempt((*start, *told[:4], told[5], *sent), brought, count)
+    return (*start, *told, *sent, whole, checksums.of_text(told[4]))
 
 
 def _real(number: float | None) -> float | None:
