@@ -19,6 +19,9 @@ from batchinfer.store.codec import decode, decode_files, rows
 
 MISSING: Final = ("an item or more", "its row is gone, or has another state than was written")
 _WHY: Final = "it is not what was written: its checksum does not match"
+_STATES: Final = frozenset(state.value for state in State)
+_SUCCEEDED: Final = State.SUCCEEDED.value
+_FINAL: Final = frozenset({_SUCCEEDED, State.FAILED.value})
 _TOLD: Final = 5
 """How many are named."""
 
@@ -71,8 +74,8 @@ def _attempt_is_sound(row: Sequence[Any]) -> bool:
     position, _, state, prediction, media_type, code, message, attempts, seconds = row[:9]
     finished_at, shown, number, started_at, kind, retry_after, server_seconds = row[16:23]
     session, params, kept, of_file = row[23:27]
-    final = state in {State.SUCCEEDED, State.FAILED}
-    if (state == State.SUCCEEDED) != (media_type is not None) or State(state) != state:
+    final = state in _FINAL
+    if (state == _SUCCEEDED) != (media_type is not None) or state not in _STATES:
         return False
     if final != (finished_at is not None):
         return False
