@@ -13,11 +13,15 @@ from typing import Any, Final
 
 from batchinfer.domain import Digest, Dossier, InputFile, Result, State
 from batchinfer.errors import RunDamaged
-from batchinfer.store.checksums import Damage, checksum, checksum_of_text
+from batchinfer.store import checksums
+from batchinfer.store.checksums import Damage
 from batchinfer.store.codec import decode, decode_files, rows
 
 MISSING: Final = ("an item or more", "its row is gone, or has another state than was written")
 _WHY: Final = "it is not what was written: its checksum does not match"
+_STATES: Final = frozenset(state.value for state in State)
+_SUCCEEDED: Final = State.SUCCEEDED.value
+_FINAL: Final = frozenset({_SUCCEEDED, State.FAILED.value})
 _TOLD: Final = 5
 """How many are named."""
 
@@ -62,7 +66,7 @@ def check_row(damages: Damages, row: Sequence[Any]) -> bool:
 
 def _item_is_sound(row: Sequence[Any]) -> bool:
     position, key, path, files, params, kept = row[0], row[1], row[11], row[13], row[14], row[15]
-    return kept is None or checksum(position, key, path, files, params) == kept
+    return kept is None or checksums.of_item(position, key, path, files, params) == kept
 
 
 def _attempt_is_sound(row: Sequence[Any]) -> bool:
@@ -70,8 +74,8 @@ def _attempt_is_sound(row: Sequence[Any]) -> bool:
     position, _, state, prediction, media_type, code, message, attempts, seconds = row[:9]
     finished_at, shown, number, started_at, kind, retry_after, server_seconds = row[16:23]
     session, params, kept, of_file = row[23:27]
-    final = state in {State.SUCCEEDED, State.FAILED}
-    if (state == State.SUCCEEDED) != (media_type is not None) or State(state) != state:
+    final = state in _FINAL
+    if (state == _SUCCEEDED) != (media_type is not None) or state not in _STATES:
         return False
     if final != (finished_at is not None):
         return False
@@ -80,10 +84,11 @@ def _attempt_is_sound(row: Sequence[Any]) -> bool:
     if kept is None:
         return True
     made = (position, number, started_at, seconds, code, message, kind, retry_after)
-    cells = (*made, server_seconds, session, params, media_type, prediction, of_file, attempts)
+    cells = (*made, server_seconds, session, params)
+    brought = None if media_type is None else (media_type, prediction, of_file)
     return (
         number == shown
-        and checksum(*cells) == kept
+        and checksums.of_attempt(cells, brought, attempts) == kept
         and (not final or finished_at == started_at + seconds)
     )
 
@@ -93,10 +98,10 @@ def _rest_is_sound(row: Sequence[Any]) -> bool:
     if len(row) <= _RESULT:
         return True
     log, kept, inputs = row[_RESULT:]
-    if kept is not None and checksum_of_text(log) != kept:
+    if kept is not None and checksums.of_text(log) != kept:
         return False
     return all(
-        of_input is None or checksum(row[0], row[17], *cells) == of_input
+        of_input is None or checksums.of_input(row[0], row[17], *cells) == of_input
         for *cells, of_input in rows(inputs)
     )
 
@@ -109,9 +114,9 @@ def check_failure(damages: Damages, key: str, row: Sequence[Any]) -> None:
     """Check a row of `ATTEMPTS_OF`, behind a position; a reply is checked with what it brought."""
     *made, log, server_seconds, session, params, kept, of_log = row
     failed = made[4] is not None
-    cells = (*made, server_seconds, session, params, None, None, None, made[1])
-    if (failed and kept is not None and checksum(*cells) != kept) or (
-        of_log is not None and checksum_of_text(log) != of_log
+    cells = (*made, server_seconds, session, params)
+    if (failed and kept is not None and checksums.of_attempt(cells, None, made[1]) != kept) or (
+        of_log is not None and checksums.of_text(log) != of_log
     ):
         damages.add(f"attempt {made[1]} of the item {key!r}", _WHY)
 
@@ -119,7 +124,7 @@ def check_failure(damages: Damages, key: str, row: Sequence[Any]) -> None:
 def check_input(damages: Damages, key: str, row: Sequence[Any]) -> None:
     """Check a row of `INPUTS_OF`, behind a position."""
     *cells, kept = row
-    if kept is not None and checksum(*cells) != kept:
+    if kept is not None and checksums.of_input(*cells) != kept:
         damages.add(f"what was sent of the item {key!r}", _WHY)
 
 

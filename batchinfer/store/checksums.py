@@ -1,17 +1,26 @@
 """CRC-32 of what must never change again: finds every flipped bit of a row or a file.
 
-A row's checksum is over its cells as text, one after the other, each ended by U+001F; no value is
-`None`. Which cells those are stands below, and in docs/run-format.md.
+Of a row: its numbers as 8 bytes each (integers, doubles; little-endian), then its texts in UTF-8,
+joined by U+001F. Which those are, and in what order, stands in docs/run-format.md too. Nothing here
+depends on how a library writes a number. Raises ValueError for what can be no such row.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from struct import Struct
 from typing import Any, Final
 from zlib import crc32
 
 _CHUNK: Final = 2**20
+_ITEM: Final = Struct("<q")
+_INPUT: Final = Struct("<qqq")
+_SESSION: Final = Struct("<qd")
+_RUN: Final = Struct("<d")
+_ATTEMPT: Final = Struct("<qqddddqqq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +32,68 @@ class Damage:
     why: str
 
 
-def checksum(*cells: Any) -> int:
-    """Of a row with these cells."""
-    return crc32("\x1f".join(map(str, cells)).encode("utf-8", "surrogatepass"))
+def of_item(position: int, key: str, path: str | None, files: str, params: str) -> int:
+    """Of a row of `items`."""
+    return _sum(_ITEM, (position,), f"{key}\x1f{path or ''}\x1f{files}\x1f{params}")
 
 
-def checksum_of_text(text: str) -> int:
+def of_input(position: int, number: int, param: str, size: int, sha256: str) -> int:
+    """Of a row of `inputs`."""
+    return _sum(_INPUT, (position, number, size), f"{param}\x1f{sha256}")
+
+
+def of_session(number: int, version: str, started_at: float, params: str) -> int:
+    """Of a row of `sessions`."""
+    return _sum(_SESSION, (number, started_at), f"{version}\x1f{params}")
+
+
+def of_run(  # noqa: PLR0917 - the cells of a row
+    id: str, created_at: float, mode: str, config: str, sources: str, help: str | None
+) -> int:
+    """Of the row of `run`."""
+    text = f"{id}\x1f{mode}\x1f{config}\x1f{sources}\x1f{help or ''}"
+    return _sum(_RUN, (created_at,), text)
+
+
+def of_attempt(row: Sequence[Any], brought: Sequence[Any] | None, attempts: int) -> int:
+    """Of a row of `attempts`, without its log.
+
+    `row`: position, number, started_at, seconds, code, message, kind, retry_after, server_seconds,
+    session, params. `brought`: what stands in `predictions`; None: nothing. `attempts`: the item's.
+    """
+    position, number, started_at, seconds, code, message, kind, retry, server, session, params = row
+    media_type, prediction, of_its_file = brought or ("", "", None)
+    numbers = (
+        position,
+        number,
+        started_at,
+        seconds,
+        -1.0 if retry is None else retry,
+        -1.0 if server is None else server,
+        session or 0,
+        -1 if of_its_file is None else of_its_file,
+        attempts,
+    )
+    told = f"{code or ''}\x1f{message or ''}\x1f{kind or ''}\x1f{params or ''}"
+    return _sum(_ATTEMPT, numbers, f"{told}\x1f{media_type or ''}\x1f{prediction or ''}")
+
+
+def of_text(text: str) -> int:
     """Of a text."""
     return crc32(text.encode("utf-8", "surrogatepass"))
 
 
-def checksum_of_file(path: Path) -> int:
+def of_file(path: Path) -> int:
     """Of a file. Raises OSError."""
     found = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             found = crc32(chunk, found)
     return found
+
+
+def _sum(numbers: Struct, values: Sequence[Any], text: str) -> int:
+    try:
+        return crc32(text.encode("utf-8", "surrogatepass"), crc32(numbers.pack(*values)))
+    except struct.error as error:
+        raise ValueError(f"a number is none: {error}") from error

@@ -97,7 +97,7 @@ def pages(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
     size = 0
     for row in rows:
         page.append(row)
-        size += sum([len(cell) for cell in row if isinstance(cell, str)])
+        size += sum([len(cell) for cell in row if cell.__class__ is str])
         if len(page) == PAGE_ROWS or size > PAGE_SIZE:
             yield page
             page, size = [], 0

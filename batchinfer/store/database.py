@@ -18,7 +18,7 @@ from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
 from batchinfer.ports import Adjusted
 from batchinfer.store import statements as sql
-from batchinfer.store.checksums import checksum
+from batchinfer.store.checksums import of_run
 from batchinfer.store.codec import decode, encode
 from batchinfer.store.outputs import sync_directory
 from batchinfer.store.schema import (
@@ -84,7 +84,7 @@ def make(directory: Path, info: RunInfo) -> None:
                 " VALUES (1, ?, ?, ?, ?, ?)",
                 (info.id, info.created_at, info.mode, encode(info.config), encode(info.sources)),
             )
-            connection.execute(sql.SEAL_RUN, (checksum(*connection.execute(sql.RUN).fetchone()),))
+            connection.execute(sql.SEAL_RUN, (of_run(*connection.execute(sql.RUN).fetchone()),))
         finally:
             connection.close()
         with new.open("rb+") as file:

@@ -36,8 +36,8 @@ from batchinfer.domain import (
 )
 from batchinfer.errors import RunCorrupt
 from batchinfer.ports import Adjusted
+from batchinfer.store import checksums, verbs
 from batchinfer.store import statements as sql
-from batchinfer.store import verbs
 from batchinfer.store.checking import (
     MISSING,
     Damages,
@@ -47,7 +47,6 @@ from batchinfer.store.checking import (
     dossier_of,
     result_of,
 )
-from batchinfer.store.checksums import checksum
 from batchinfer.store.codec import decode, decode_files, encode, rows
 from batchinfer.store.database import (
     DATABASE,
@@ -177,7 +176,7 @@ class RunReader:
         of_run = run if isinstance(run, Mapping) else {}
         found = []
         for number, version, started_at, active_until, text, kept in self._rows(sql.SESSIONS):
-            if checksum(number, version, started_at, text) != kept:
+            if checksums.of_session(number, version, started_at, text) != kept:
                 self.damages.add(f"session {number}", "its checksum does not match")
                 continue
             params = decode(text)
@@ -385,7 +384,7 @@ class RunReader:
     def _check_run(self) -> None:
         """Raises RunCorrupt when what the run says of itself is not what was written."""
         *cells, kept = self._db.execute(sql.RUN_SEALED).fetchone()
-        if kept is not None and checksum(*cells) != kept:
+        if kept is not None and checksums.of_run(*cells) != kept:
             raise RunCorrupt(
                 f"{self._path} is damaged: what the run says of itself does not match its "
                 "checksum. Take it from a backup, or start a new run in another directory."

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from batchinfer.domain import Json
 from batchinfer.store.codec import encode
+
+_NONE: Final = "{}"
+"""What most items have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,9 @@ class Session:
 
     def sent(self, own: Mapping[str, Json]) -> str:
         """The parameters of an attempt that differ from the run's, as JSON."""
-        return encode({**self.changed, **own} if self.changed else own)
+        if self.changed:
+            own = {**self.changed, **own}
+        return encode(own) if own else _NONE
 
 
 def changed(now: Mapping[str, Json], run: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -6,6 +6,7 @@ with a few statements a table (`codec.py` says why).
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
@@ -31,9 +32,8 @@ from batchinfer.domain import (
 )
 from batchinfer.errors import SourceError
 from batchinfer.ports import Added, Adjusted, Placed, TooLarge
-from batchinfer.store import rules
+from batchinfer.store import checksums, rules
 from batchinfer.store import statements as sql
-from batchinfer.store.checksums import checksum, checksum_of_text
 from batchinfer.store.codec import (
     decode,
     decode_files,
@@ -52,6 +52,9 @@ Sent: TypeAlias = tuple[int | None, str | None]
 """The session and the parameters (JSON) of an attempt."""
 
 _PAGE: Final = 1_000
+_DOUBLED: Final = re.compile(r"\\{2,}(?=x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2})")
+"""Backslashes of a name before what a byte is spelled as; older versions did not double them."""
+"""How the sources spell it in a key, where it would read as a byte."""
 _BESIDE: Final = 1_000
 """Bytes that stand in a row beside its large text."""
 
@@ -102,8 +105,9 @@ def _add(
     begun: Container[int],
     session: Session | None,
 ) -> Added:
-    keys = encode([item.key for item in items])
     with transaction(db):
+        items = _under_old_keys(db, items)
+        keys = encode([item.key for item in items])
         known, last = db.execute(sql.KNOWN, (keys,)).fetchone()
         before = {row[1]: (as_item(row), State(row[6])) for row in rows(known)}
         settled = rules.settle(items, before, begun)
@@ -122,6 +126,27 @@ def forget_future(db: sqlite3.Connection, now: float) -> None:
         db.execute(sql.DUE_BY_NOW, {"now": now})
 
 
+def _under_old_keys(db: sqlite3.Connection, items: Sequence[Item]) -> Sequence[Item]:
+    r"""The items; one that an older version added under a key that spells no backslash keeps it."""
+    old = {item.key: _DOUBLED.sub(_halved, item.key) for item in items if "\\\\" in item.key}
+    if not old:
+        return items
+    (known, _) = db.execute(sql.KNOWN, (encode(list(old.values())),)).fetchone()
+    places = {found.key: found.files[:1] for found in map(as_item, rows(known))}
+
+    def keyed(item: Item) -> Item:
+        key = old.get(item.key, item.key)
+        was = places.get(key)
+        same_path = was and item.files and was[0].path == item.files[0].path
+        return replace(item, key=key) if same_path else item
+
+    return [keyed(item) for item in items]
+
+
+def _halved(found: re.Match[str]) -> str:
+    return found[0][len(found[0]) // 2 :]
+
+
 def source_read(db: sqlite3.Connection) -> None:
     """Note that the source has been read to its end."""
     with transaction(db):
@@ -132,7 +157,7 @@ def keep_help(db: sqlite3.Connection, text: str) -> None:
     """Keep the model's help with the run."""
     with transaction(db):
         db.execute(sql.KEEP_HELP, (text,))
-        db.execute(sql.SEAL_RUN, (checksum(*db.execute(sql.RUN).fetchone()),))
+        db.execute(sql.SEAL_RUN, (checksums.of_run(*db.execute(sql.RUN).fetchone()),))
 
 
 def note(db: sqlite3.Connection, adjusted: Sequence[Adjusted]) -> None:
@@ -340,7 +365,7 @@ def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
         before = db.execute(sql.SESSIONS).fetchall()
         number, at, sent = (before[-1][0] if before else 0) + 1, time.time(), encode(params)
         asked = {"number": number, "version": __version__, "at": at, "params": sent}
-        asked["checksum"] = checksum(number, __version__, at, sent)
+        asked["checksum"] = checksums.of_session(number, __version__, at, sent)
         db.execute(sql.BEGIN, asked)
     if _emptied(db):  # whatever the log will hold belongs to a file that knows this session
         with transaction(db):
@@ -440,7 +465,7 @@ def as_item(row: Sequence[Any]) -> Item:
 def _item_row(item: Item, position: int) -> tuple[Any, ...]:
     path = printable(item.files[0].path) if item.files else None
     row = (position, item.key, path, encode_files(item.files), encode(item.params))
-    return (*row, checksum(*row))
+    return (*row, checksums.of_item(*row))
 
 
 def _open(row: Sequence[Any]) -> Open:
@@ -464,7 +489,7 @@ def _life_row(position: int, life: Life) -> tuple[Any, ...]:
 
 def _input_row(position: int, number: int, sent: Digest) -> tuple[Any, ...]:
     row = (position, number, sent.param, sent.size, sent.sha256)
-    return (*row, checksum(*row))
+    return (*row, checksums.of_input(*row))
 
 
 def _attempt_row(
@@ -486,13 +511,8 @@ def _attempt_row(
             told = (code, printable(message), kind.value, _real(retry_after), printable(log), None)
         case Submitted():
             raise AssertionError("a submission is no outcome")
-    sums = (of_attempt((*start, *told, *sent), brought, count), checksum_of_text(told[4]))
-    return (*start, *told, *sent, *sums)
-
-
-def of_attempt(row: Sequence[Any], brought: Sequence[Any] | None, attempts: int) -> int:
-    """The checksum of an attempt's row, its log left out; see `_attempt_row`."""
-    return checksum(*row[:8], *row[9:], *(brought or (None, None, None)), attempts)
+    whole = checksums.of_attempt((*start, *told[:4], told[5], *sent), brought, count)
+    return (*start, *told, *sent, whole, checksums.of_text(told[4]))
 
 
 def _real(number: float | None) -> float | None:

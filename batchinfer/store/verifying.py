@@ -9,7 +9,7 @@ from pathlib import Path
 from batchinfer.domain import JSON, TEXT, Dossier
 from batchinfer.errors import RunDamaged
 from batchinfer.store.checking import Damages
-from batchinfer.store.checksums import Damage, checksum, checksum_of_file
+from batchinfer.store.checksums import Damage, of_file, of_session
 from batchinfer.store.database import DATABASE, open_to_read, translated, version_of
 from batchinfer.store.reader import RunReader
 from batchinfer.store.schema import SESSIONS_SINCE
@@ -44,7 +44,7 @@ def _pages(directory: Path, damages: Damages) -> None:
                     damages.add(DATABASE, told)
             if version_of(connection) >= SESSIONS_SINCE:
                 for number, version, at, _, params, kept in connection.execute(SESSIONS):
-                    if checksum(number, version, at, params) != kept:
+                    if of_session(number, version, at, params) != kept:
                         damages.add(f"session {number}", "its checksum does not match")
     finally:
         connection.close()
@@ -56,7 +56,7 @@ def _output(directory: Path, dossier: Dossier, damages: Damages) -> None:
         return
     name = result.prediction
     try:
-        found = checksum_of_file(directory / name)
+        found = of_file(directory / name)
     except (OSError, ValueError) as error:
         damages.add(name, f"it cannot be read ({error})")
         return

@@ -342,3 +342,13 @@ def test_a_key_is_always_text_that_can_be_written(raw):
 def test_tidying_twice_changes_nothing(parts):
     once = tidy("/".join(parts))
     assert tidy(once) == once
+
+
+def test_a_byte_and_a_text_that_reads_like_it_are_two_keys(tmp_path):
+    names = [b"a\xff.jpg", rb"a\xff.jpg", rb"a\\xff.jpg", rb"a\xFF.jpg", rb"a\x.jpg"]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    keys = [item.key for item in open_source([str(tmp_path)])]
+    assert sorted(keys) == sorted(
+        [r"a\xff.jpg", r"a\\xff.jpg", r"a\\\\xff.jpg", r"a\xFF.jpg", r"a\x.jpg"]
+    )

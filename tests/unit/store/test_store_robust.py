@@ -1,5 +1,6 @@
 """What arrives may be too large, too deep, or the ground may be pulled away: never silently."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -242,3 +243,18 @@ async def test_a_killed_run_and_all_three_files_of_a_copy_open(tmp_path):
         killed(each, 8)
         async with SqliteStore.open(each) as store:
             assert (await store.counts()).succeeded == 2
+
+
+# Keys ---------------------------------------------------------------------------------------------
+
+
+async def test_a_key_of_an_older_version_is_the_same_item(store):
+    text = r"/data/a\xff.jpg"
+    old = item(r"a\xff.jpg", path=text)
+    await store.add([old])
+    added = await store.add([item(r"a\\xff.jpg", path=text), item(r"b\\xff.jpg")])
+    assert (added.new, added.known) == (1, (1,))
+    byte = item(r"c\xff.jpg", path=os.fsdecode(b"/data/c\xff.jpg"))
+    text_like = item(r"c\\xff.jpg", path=r"/data/c\xff.jpg")
+    assert (await store.add([byte, text_like])).new == 2
+    assert (await store.add([byte, text_like])).new == 0
