@@ -270,3 +270,16 @@ def test_a_mode_that_was_never_filled_in_is_not_checked(desk, service):
 
 def test_a_wait_that_is_no_duration_is_refused(desk):
     assert "--wait" in batchinfer("check", "--wait", "soon", cwd=desk, env=ENV, code=2).stderr
+
+
+def test_a_secret_that_is_short_or_a_word_is_told(desk, service):
+    changed(desk, service.connection.token, "${MY_TOKEN}")
+    with (desk / "batchinfer.toml").open("a") as file:
+        file.write('[params]\nwho = "${WHO}"\n')
+    env = {**ENV, "MY_TOKEN": service.connection.token, "WHO": "bear"}
+
+    found = check(desk, env=env)
+
+    assert found["sync", "secrets"]["state"] == "note"
+    assert "${WHO} is short or a plain word" in found["sync", "secrets"]["message"]
+    assert "bear" not in found["sync", "secrets"]["message"]

@@ -199,3 +199,16 @@ def test_without_a_service_there_is_no_description(photos, tmp_path):
 
     assert "no connection to 127.0.0.1" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("typed", ["1.10", "1e3", "true", "null", "[1,2]", "007"])
+def test_a_parameter_that_is_a_text_gets_what_was_typed(tmp_path, toml, photos, typed):
+    flags = (*FLAGS, "-c", toml, "--param", f"accept={typed}", "--param", "flag=true")
+    run = tmp_path / "run"
+
+    batchinfer("run", photos, "-o", run, *flags, "-q")
+    kept = json.loads(batchinfer("query", run, "SELECT config FROM run", "--format", "json").stdout)
+    params = json.loads(kept[0]["config"])["params"]
+
+    assert params == {"size": 3, "accept": typed, "flag": True}
+    batchinfer("run", photos, "-o", run, *flags, "-q")  # the same command line goes on

@@ -95,6 +95,14 @@ def test_all_secret_values_are_told_the_longest_first_also_those_of_the_other_mo
     assert run.secrets == (TOKEN, "literal-secret", "me@e.eu", "a-p-i", "gone")
 
 
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+def test_the_password_of_a_proxy_is_a_secret(name):
+    run = resolved(SYNC, ENV | {name: "http://user:pa%24s@proxy.example:3128"})
+
+    assert {"pa%24s", "pa$s"} <= set(run.secrets)
+    assert not [each for each in run.secrets if "user" in each or "proxy" in each]
+
+
 def test_no_repr_shows_a_secret():
     for flags in (SYNC, ASYNC):
         run = resolved(flags | {"params.key": "${API}"}, ENV | {"API": "a-p-i"})

@@ -107,7 +107,7 @@ class _Desk:
                 self.note(Finding("config", State.NOTE, notice.message, mode))
             for name, secret in named_secrets(config, self._order.env).items():
                 if secret in found.secrets and is_weak(secret):
-                    self.note(Finding("config", State.NOTE, _WEAK.format(name=name), mode))
+                    self.note(Finding("secrets", State.NOTE, _WEAK.format(name=name), mode))
             yield found
 
     async def look(self, resolved: Resolved) -> None:
