@@ -114,6 +114,7 @@ async def test_one_that_is_overwritten_while_it_is_watched_is_watched_again(desk
     orphan(desk, OTHER_JSON, at=99.0)
     assert await desk.look() == []
     orphan(desk, at=101.0)
+    await anyio.sleep(SETTLE)
     found = await settled(desk)
     assert isinstance(found[1], Reply)
     assert found[1].prediction == VALUE
