@@ -73,7 +73,8 @@ class Orphans:
         `now`: seconds by any steady clock. Raises as the bucket does.
         """
         name = self._names.get(key)
-        if name is None:  # forgotten since: the next look claims it again
+        # Forgotten since (then the next look claims it again), or just seen.
+        if name is None or (name.seen is not None and now - name.since < SETTLE):
             return Doubt.SETTLING
         page = await self._bucket.page(key)
         entry = next((entry for entry in page.entries if entry.key == key), None)

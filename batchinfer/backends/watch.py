@@ -96,6 +96,8 @@ class BucketWatcher:
         nothing can arrive does not count for a missing half."""
         self._told: set[str] = set()
         self._orphans, self._strays = Orphans(bucket), list[Stray]()
+        self._saved: dict[str, tuple[Entry, Saved]] = {}
+        """What logs said whose orphans are not decided: they are not fetched again every look."""
         self._clean = clean
         self._done: list[Pair] = []
 
@@ -118,6 +120,7 @@ class BucketWatcher:
             seen |= await self._told_of(pairs, store, emit)
         await self._each(self._strays, lambda stray: self._settle_stray(stray, emit))
         self._told &= seen
+        self._saved = {base: known for base, known in self._saved.items() if base in seen}
         self._answered, lasted = True, anyio.current_time() - self._moment
         halves = self._half_since.items()
         self._half_since = {pair: at + lasted for pair, at in halves if pair in seen}
@@ -174,6 +177,10 @@ class BucketWatcher:
         pair = await without_stale(self._bucket, listed)
         if pair is None:
             return
+        known = self._saved.get(pair.base)
+        if known is not None and pair.json is None and pair.log == known[0]:
+            self._note_stray(pair, item, known[1])
+            return
         with self._cargo.room() as room:
             await room.take(self._weight(pair))
             try:
@@ -181,12 +188,16 @@ class BucketWatcher:
             except ObjectTooLarge as error:  # it has grown since it was listed
                 found = reply_too_large(pair, error.size, self._max_reply)
             if isinstance(found, Saved):
-                orphan = f"{OUTPUTS}{orphan_of(found.path)}"
-                logged = None if pair.log is None else pair.log.modified
-                self._orphans.claim(orphan, pair.base, logged)
-                self._strays.append(Stray(pair, item, orphan, found))
+                self._note_stray(pair, item, found)
             else:
                 await self._tell(pair, item, found, emit)
+
+    def _note_stray(self, pair: Pair, item: Open, saved: Saved) -> None:
+        orphan = f"{OUTPUTS}{orphan_of(saved.path)}"
+        if pair.log is not None:
+            self._saved[pair.base] = pair.log, saved
+            self._orphans.claim(orphan, pair.base, pair.log.modified)
+        self._strays.append(Stray(pair, item, orphan, saved))
 
     async def _settle_stray(self, stray: Stray, emit: Emit) -> None:
         """The same of a pair whose output has another name, once all logs have been seen."""
@@ -221,6 +232,7 @@ class BucketWatcher:
             self._half_since.setdefault(pair.base, self._moment)
             return
         self._told.add(pair.base)
+        self._saved.pop(pair.base, None)
         kept = isinstance(outcome, Failure) and outcome.code == REPLY_TOO_LARGE
         if self._clean and not kept:
             self._done.append(pair)
