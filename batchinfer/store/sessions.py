@@ -13,7 +13,6 @@ from typing import Final
 from batchinfer.domain import Json
 from batchinfer.store.codec import encode
 
-
 _NONE: Final = "{}"
 """What most items have."""
 
