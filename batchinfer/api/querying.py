@@ -134,7 +134,10 @@ def _printable(parameters: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] |
     """With keys as they are recorded: no text with bytes that are no UTF-8 can be compared."""
     if isinstance(parameters, Mapping):
         return {name: _as_text(value) for name, value in parameters.items()}
-    return [_as_text(value) for value in parameters]
+    # What is neither is refused by SQLite, in its words.
+    return (
+        [_as_text(each) for each in parameters] if isinstance(parameters, Sequence) else parameters
+    )
 
 
 def _as_text(value: Any) -> Any:

@@ -185,7 +185,7 @@ pace_options = together(
     ),
 )
 
-source_options = together(
+known_run_options = together(
     click.option(
         "--moved",
         is_flag=True,

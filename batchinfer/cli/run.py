@@ -38,7 +38,7 @@ from batchinfer.sources.skipped import sentence
 )
 @options.pace_options
 @options.item_options
-@options.source_options
+@options.known_run_options
 @options.validate_option
 @options.clean_option
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")

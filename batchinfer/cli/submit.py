@@ -34,7 +34,7 @@ OBJECTS = 1_000
 @click.option("-o", "--run", "run_", metavar="RUN", type=options.PATH, help="Run directory.")
 @options.pace_options
 @options.item_options
-@options.source_options
+@options.known_run_options
 @options.validate_option
 @options.detach_option
 @options.voice_options

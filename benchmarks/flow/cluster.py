@@ -14,7 +14,7 @@ from functools import partial
 import anyio
 
 from batchinfer.domain import Failure, Item, Reply, Submitted
-from batchinfer.ports import Arrival, Emit, Placed, Unfinished
+from batchinfer.ports import Arrival, Emit, Placed, Store, Unfinished
 from benchmarks.flow.calls import number_of
 from benchmarks.flow.plans import JobPlan
 from benchmarks.flow.timeline import Timeline
@@ -80,7 +80,9 @@ class Cluster:
             if job.position in open_items:
                 await emit(Arrival(open_items[job.position], job.attempt, Reply()))
 
-    async def placed(self, adopt: Callable[[Sequence[Placed]], Awaitable[None]]) -> None:
+    async def placed(
+        self, store: Store, adopt: Callable[[Sequence[Placed]], Awaitable[None]]
+    ) -> None:
         """See `Watcher`: nothing was there before."""
 
     async def tidy(self, store: Unfinished) -> None:

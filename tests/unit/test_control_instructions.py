@@ -254,7 +254,7 @@ async def test_the_socket_is_private_answers_and_is_gone_at_the_end(run):
         assert not (run / SOCKET).exists()
         assert await there(at_work, run) == {}
 
-    assert answer["said"] == "paused; nothing is in flight"
+    assert answer["said"] == "paused; no call is running"
     assert (status["paused"], status["pid"], status["limit"]) == (True, os.getpid(), 3)
     assert [event.code for event in notebook.events if isinstance(event, Notice)] == ["told"]
     assert await there(at_work, run) is None
@@ -346,7 +346,7 @@ async def test_what_ends_the_job_passes_as_it_is(run):
 async def test_a_process_without_a_socket_is_told_apart_from_nobody(run):
     with pytest.raises(StoreError, match=f"{run} is not running.*batchinfer resume"):
         await there(ask, run, Simple.STATUS)
-    with RunLock(run), pytest.raises(StoreError, match="cannot be told anything"):
+    with RunLock(run), pytest.raises(StoreError, match="its process does not answer"):
         await there(ask, run, Simple.STATUS)
     with pytest.raises(StoreError, match="holds no run"):
         await there(ask, run / "elsewhere", Simple.STATUS)

@@ -107,5 +107,5 @@ def test_each_process_that_sends_is_a_session_until_its_last_commit(tmp_path):
 
     anyio.run(twice)
     with RunReader(tmp_path / "run") as reader:
-        (first, committed), (second, until) = reader.sessions()
-    assert first < committed <= second <= until
+        first, second = reader.sessions()
+    assert first.started_at < first.active_until <= second.started_at <= second.active_until

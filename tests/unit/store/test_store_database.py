@@ -237,9 +237,13 @@ ASKED = {
     ]
     if isinstance(text, str) and re.match(r"\s*(SELECT|INSERT|UPDATE)\b", text) and "{}" not in text
 }
-WALKS = {"KEYS_WITH", "KEYS_ABOUT", "SPAN", "KEYS_OF_ITEMS", "OTHERS"}
-"""When a key was mistyped; the first thousand attempts only; the keys' index, to count it;
-all results, when they were made with other parameters."""
+WALKS = {
+    *("KEYS_WITH", "KEYS_ABOUT", "KEYS_COMPOSED"),  # when a key was mistyped
+    "SPAN",  # the first thousand attempts only
+    "KEYS_OF_ITEMS",  # the keys' index, to count it
+    "OTHERS",  # all results, when they were made with other parameters
+    *("JSON_PREDICTIONS", "SPREAD"),  # once, to decide how the run's predictions are read
+}
 
 
 @pytest.mark.parametrize("name", sorted(ASKED.keys() - WALKS))
