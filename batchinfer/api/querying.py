@@ -130,14 +130,18 @@ def _classes(reader: _Reader, prediction: str, media_type: str) -> str:
     return _texts([classified(each) for each in found])
 
 
-def _printable(parameters: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
-    """With keys as they are recorded: no text with bytes that are no UTF-8 can be compared."""
-    if isinstance(parameters, Mapping):
-        return {name: _as_text(value) for name, value in parameters.items()}
-    # What is neither is refused by SQLite, in its words.
-    return (
-        [_as_text(each) for each in parameters] if isinstance(parameters, Sequence) else parameters
-    )
+def _printable(parameters: Any) -> Any:
+    """With keys as they are recorded: no text with bytes that are no UTF-8 can be compared.
+
+    What is neither a mapping nor a sequence is left to SQLite, which refuses it in its words.
+    """
+    match parameters:
+        case Mapping():
+            return {name: _as_text(value) for name, value in parameters.items()}
+        case Sequence():
+            return [_as_text(value) for value in parameters]
+        case _:
+            return parameters
 
 
 def _as_text(value: Any) -> Any:
