@@ -46,7 +46,7 @@ async def test_paused_nothing_begins_and_what_is_in_flight_is_recorded(world):
         assert desk.tell("status") == "12/20 60%, paused"
         assert world.notebook.recorded[-1].progress.paused
 
-        assert desk.tell("resume") == "going on; concurrency is 4"
+        assert desk.tell("resume") == "resumed; concurrency is 4"
     assert desk.engine.progress.counts.succeeded == 20
     assert model.finished.total() == 20
     assert not world.notebook.recorded[-1].progress.paused
@@ -82,7 +82,9 @@ async def test_an_adaptive_limit_begins_where_the_old_one_was_within_its_bounds(
 
         assert desk.tell("concurrency", "auto") == "concurrency is 30, adaptive"
         assert (desk.engine.limit._lowest, desk.engine.limit._highest) == (1, MOST[Mode.SYNC])
-        assert desk.tell("concurrency", "2-20").startswith("concurrency is 20, adaptive; 30 in")
+        assert desk.tell("concurrency", "2-20").startswith(
+            "concurrency is 20, adaptive; waiting for 30"
+        )
         assert isinstance(desk.engine.limit, Adaptive)
         assert desk.steering.status()["adapts"] is True
         desk.tell("concurrency", "5")
