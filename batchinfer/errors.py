@@ -5,6 +5,7 @@
     BatchInferError
     ├─ ConfigError        the user must change something                     exit 2
     ├─ SourceError        the user must change something                     exit 2
+    │  └─ SourceUnavailable  its disk or server has trouble: leaves a run as RunAborted
     ├─ StoreError         the run directory cannot be used                   exit 3
     │  ├─ RunLocked       another process works on it
     │  ├─ RunMismatch     it was made for another service, mode or params
@@ -36,6 +37,10 @@ class SourceError(BatchInferError):
     """The input cannot be read as it stands: names the place (file, line)."""
 
     exit_code = 2
+
+
+class SourceUnavailable(SourceError):  # noqa: N818 - reads as a fact
+    """The input could be read before, or its disk has trouble: nobody made a mistake."""
 
 
 class StoreError(BatchInferError):

@@ -22,7 +22,14 @@ from batchinfer.backends.redact import Redactor
 from batchinfer.config import BucketAccess, Config, Percent, Resolved, ServiceAccess
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine, ReadPage, Terms
-from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError, StoreError
+from batchinfer.errors import (
+    ConfigError,
+    FatalError,
+    RunAborted,
+    SourceError,
+    SourceUnavailable,
+    StoreError,
+)
 from batchinfer.flow import Adaptive, Fixed, Gate, Limit, OwnLimit, Pace
 from batchinfer.flow.cargo import Cargo
 from batchinfer.machine import calls_at_once, open_files, raise_open_files
@@ -195,12 +202,14 @@ def limit_of(resolved: Resolved, most: int | None = None) -> Limit:
 
 def _pages(items: Iterator[Item], source: Sources, observer: Observer, run: Path) -> ReadPage:
     told: set[Notice] = set()
+    presence = SourcePresence(source.specs)
 
     async def read(size: int) -> list[Item]:
         try:
             page = await _elsewhere(_take, items, size)
         except SourceError as error:
-            if not SourcePresence(source.specs).all_there():
+            gone = isinstance(error, SourceUnavailable) or not presence.all_there()
+            if gone:
                 raise as_outage(run, error) from None
             raise
         for notice in source.notices:

@@ -12,6 +12,7 @@ wrote (`own`) are skipped, and counted (`skipped`).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from batchinfer.domain import InputFile, Item
-from batchinfer.errors import SourceError
+from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.ports import Notice
 from batchinfer.sources.files import composed, key_of, printable
 from batchinfer.sources.litter import litter, litter_folder
@@ -28,6 +29,11 @@ from batchinfer.sources.own import Own, identity, refusal
 from batchinfer.sources.selection import Selection
 from batchinfer.sources.skipped import OWN, Skipped, ending
 
+_OF_THE_FOLDER = frozenset(
+    (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+)
+"""Errors that are a matter of one folder, while the source itself is there: all others are trouble
+of its disk, its server, or this process."""
 CHUNK = 20_000
 """Entries that are read, and held, at a time: some 5 MB, some 20 ms."""
 NOTICES = 20
@@ -109,9 +115,7 @@ class Folder:
             seen = os.stat(path)  # noqa: PTH116 - paths are plain strings in this room
             entries = os.scandir(path)
         except OSError as error:
-            raise SourceError(
-                f"{printable(path)}: this folder cannot be read ({error.strerror})."
-            ) from error
+            raise self._unreadable(error, path, "this folder cannot be read") from error
         return _Open(below, (seen.st_dev, seen.st_ino), entries, entries.close)
 
     def _enter(self, folder: os.DirEntry[str], way: list[_Open]) -> None:
@@ -123,6 +127,8 @@ class Folder:
             return
         try:
             opened = self._open(folder.path, f"{below}/")
+        except SourceUnavailable:
+            raise
         except SourceError as error:
             self._notice("folder_unreadable", f"{error} Its files are not in this run.")
             return
@@ -133,14 +139,19 @@ class Folder:
             return
         way.append(opened)
 
+    def _unreadable(self, error: OSError, path: str, what: str) -> SourceError:
+        """What an error means. Files of a disk in trouble are not left out: they may be there."""
+        message = f"{printable(path)}: {what} ({error.strerror})."
+        own_matter = error.errno in _OF_THE_FOLDER and os.path.isdir(self.path)  # noqa: PTH112
+        return SourceError(message) if own_matter else SourceUnavailable(message)
+
     def _chunk(self, here: _Open) -> list[os.DirEntry[str]]:
         chunk: list[os.DirEntry[str]] = []
         try:
             chunk.extend(islice(here.entries, CHUNK))
         except OSError as error:
-            where = printable(f"{self.path}/{here.below}")
-            message = f"{where}: this folder cannot be read to its end ({error.strerror})."
-            self._notice("folder_unreadable", message)
+            what = "this folder cannot be read to its end"
+            raise self._unreadable(error, f"{self.path}/{here.below}", what) from error
         chunk.sort(key=_name)
         return chunk
 

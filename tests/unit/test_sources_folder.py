@@ -1,13 +1,15 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.errors import SourceError
+from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.sources import Selection, open_source, patterns
 from batchinfer.sources import folder as room
 from batchinfer.sources.files import printable, tidy
@@ -111,6 +113,39 @@ def test_a_folder_that_cannot_be_opened_is_told_and_the_rest_goes_on(tmp_path):
     (notice,) = source.notices
     assert notice.code == "folder_unreadable"
     assert "/gone" in notice.message
+
+
+def test_nothing_is_left_out_when_the_whole_source_goes_meanwhile(tmp_path):
+    source = open_source([str(plant(tmp_path / "disk", "0.jpg", "a/1.jpg", "b/2.jpg"))])
+    items = iter(source)
+    assert next(items).key == "0.jpg"
+    shutil.rmtree(tmp_path / "disk")
+    with pytest.raises(SourceUnavailable, match="disk/a: this folder cannot be read"):
+        list(items)
+
+
+READ_WITH_FEW_FILES = """
+import os, resource, sys
+from batchinfer.errors import SourceUnavailable
+from batchinfer.sources import open_source
+items = iter(open_source([sys.argv[1]]))
+next(items)
+free = os.dup(0)
+os.close(free)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
+try:
+    keys = [item.key for item in items]
+except SourceUnavailable as error:
+    sys.exit(0 if "Too many open files" in str(error) else str(error))
+sys.exit(f"left out without a word: {keys}")
+"""
+
+
+def test_nothing_is_left_out_when_this_process_may_open_no_more_files(tmp_path):
+    plant(tmp_path, "0.jpg", "a/1.jpg")
+    command = [sys.executable, "-c", READ_WITH_FEW_FILES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
