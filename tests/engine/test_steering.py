@@ -42,11 +42,11 @@ async def test_paused_nothing_begins_and_what_is_in_flight_is_recorded(world):
         assert desk.tell("pause") == "paused; waiting for 4 running calls"
         await anyio.sleep(100)
         assert (len(model.began), desk.engine.progress.counts.succeeded) == (12, 12)
-        assert desk.tell("pause") == "paused; nothing is in flight"
+        assert desk.tell("pause") == "paused; no call is running"
         assert desk.tell("status") == "12/20 60%, paused"
         assert world.notebook.recorded[-1].progress.paused
 
-        assert desk.tell("resume") == "going on; concurrency is 4"
+        assert desk.tell("resume") == "resumed; concurrency is 4"
     assert desk.engine.progress.counts.succeeded == 20
     assert model.finished.total() == 20
     assert not world.notebook.recorded[-1].progress.paused
@@ -80,9 +80,11 @@ async def test_an_adaptive_limit_begins_where_the_old_one_was_within_its_bounds(
         group.start_soon(desk.engine.run)
         await anyio.sleep(0.5)
 
-        assert desk.tell("concurrency", "auto") == "concurrency is 30, and adapts"
+        assert desk.tell("concurrency", "auto") == "concurrency is 30, adaptive"
         assert (desk.engine.limit._lowest, desk.engine.limit._highest) == (1, MOST[Mode.SYNC])
-        assert desk.tell("concurrency", "2-20").startswith("concurrency is 20, and adapts; 30 in")
+        assert desk.tell("concurrency", "2-20").startswith(
+            "concurrency is 20, adaptive; waiting for 30"
+        )
         assert isinstance(desk.engine.limit, Adaptive)
         assert desk.steering.status()["adapts"] is True
         desk.tell("concurrency", "5")
@@ -103,7 +105,7 @@ async def test_a_rate_is_kept_until_it_is_taken_back(world):
         assert len(model.began) - before in range(19, 23)
         assert "at most 2 calls per second are started" in desk.tell("status")
 
-        assert desk.tell("rate", "none") == "no pace is kept"
+        assert desk.tell("rate", "none") == "rate limit removed"
         before = len(model.began)
         await anyio.sleep(1)
         assert len(model.began) - before > 60
@@ -122,7 +124,7 @@ async def test_stop_is_the_first_signal(world):
         with pytest.raises(ConfigError, match="about to end"):
             desk.tell("resume")
         assert "stopping" in desk.tell("status")
-    assert desk.tell("stop") == "stopping; nothing is in flight"
+    assert desk.tell("stop") == "stopping: no call is running"
     assert desk.engine.stopped
     assert desk.engine.progress.counts.succeeded == len(model.began) == 8
     (notice,) = [n for n in world.notebook.of(Notice) if n.code == "stopping"][:1]

@@ -254,7 +254,7 @@ async def test_the_socket_is_private_answers_and_is_gone_at_the_end(run):
         assert not (run / SOCKET).exists()
         assert await there(at_work, run) == {}
 
-    assert answer["said"] == "paused; nothing is in flight"
+    assert answer["said"] == "paused; no call is running"
     assert (status["paused"], status["pid"], status["limit"]) == (True, os.getpid(), 3)
     assert [event.code for event in notebook.events if isinstance(event, Notice)] == ["told"]
     assert await there(at_work, run) is None
