@@ -166,7 +166,7 @@ def test_what_a_report_prints(folder: Path):
     page = html.unescape((folder / "reported" / "report.html").read_text())
     texts = re.findall(r'"(batchinfer (?:\\.|[^"\\])*)"', page)
     scripted = [line for text in texts for line in commands_in(json.loads(f'"{text}"'))]
-    found = {*scripted, *re.findall(r"<code>(batchinfer [^<]+)</code>", page)}
+    found = {*scripted, *re.findall(r"<code[^>]*>(batchinfer [^<]+)</code>", page)}
 
     wanted = {line.split()[1] for line in found}
     assert {"retry", "show"} <= wanted

@@ -150,7 +150,7 @@ async def test_in_async_mode_the_limit_is_of_what_is_submitted(world):
         await anyio.sleep(10)
         assert len(bucket.inputs) == 20
 
-        assert desk.tell("concurrency", 5) == "concurrency is 5; 20 submitted finish first"
+        assert desk.tell("concurrency", 5) == "concurrency is 5; waiting for 20 submitted items"
         assert desk.tell("pause") == "paused; 20 submitted finish first"
         await anyio.sleep(200)
         assert len(bucket.inputs) == desk.engine.progress.counts.succeeded == 20

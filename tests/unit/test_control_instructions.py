@@ -346,7 +346,7 @@ async def test_what_ends_the_job_passes_as_it_is(run):
 async def test_a_process_without_a_socket_is_told_apart_from_nobody(run):
     with pytest.raises(StoreError, match=f"{run} is not running.*batchinfer resume"):
         await there(ask, run, Simple.STATUS)
-    with RunLock(run), pytest.raises(StoreError, match="cannot be told anything"):
+    with RunLock(run), pytest.raises(StoreError, match="its process does not answer"):
         await there(ask, run, Simple.STATUS)
     with pytest.raises(StoreError, match="holds no run"):
         await there(ask, run / "elsewhere", Simple.STATUS)
