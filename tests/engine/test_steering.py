@@ -151,7 +151,7 @@ async def test_in_async_mode_the_limit_is_of_what_is_submitted(world):
         assert len(bucket.inputs) == 20
 
         assert desk.tell("concurrency", 5) == "concurrency is 5; waiting for 20 submitted items"
-        assert desk.tell("pause") == "paused; 20 submitted finish first"
+        assert desk.tell("pause") == "paused; waiting for 20 submitted items"
         await anyio.sleep(200)
         assert len(bucket.inputs) == desk.engine.progress.counts.succeeded == 20
         desk.tell("resume")
