@@ -184,6 +184,6 @@ def _is_ours(entry: Path) -> bool:
 def _refuse_differences(run: Path, info: RunInfo, config: Config) -> None:
     if found := differences(info.config, config.unexpanded()):
         raise RunMismatch(
-            f"{run}: this run was started with {'; '.join(found)}. Use a new folder (-o NAME), so "
+            f"{run}: this run was started with {', '.join(found)}. Use a new folder (-o NAME), so "
             "that results are not mixed; or --force, to send what is left like that."
         )

@@ -39,8 +39,10 @@ def _sentences(
 
 def _sentence(section: str, key: str, was: object, is_: object) -> str:
     if (section, key) == ("run", "mode"):
-        return f"mode {was}; you asked for {is_}"
-    return f"{section}.{key} {_spelled(was)}; you asked for {_spelled(is_)}"
+        return f"mode {was} (you asked for {is_})"
+    name = f"{section}.{key}"
+    before = f"no {name}" if was is _MISSING else f"{name} {_spelled(was)}"
+    return f"{before} (you asked for {'none' if is_ is _MISSING else _spelled(is_)})"
 
 
 def _get(config: Mapping[str, Json], section: str, key: str) -> object:

@@ -128,7 +128,7 @@ async def test_clean_refuses_what_it_cannot_do_right(service, photos, toml, tmp_
     text = toml.read_text().replace('name = "local"', 'name = "elsewhere"')
     (tmp_path / "other.toml").write_text(text)
     other = batchinfer("clean", run, "-c", tmp_path / "other.toml", code=3).stderr
-    assert "was made otherwise" in other
+    assert "this run was started with bucket.name" in other
     assert "holds no run" in batchinfer("clean", tmp_path, code=3).stderr
     assert await keys(service) == before
 

@@ -55,7 +55,7 @@ def test_an_unknown_option_is_refused(desk):
 def test_init_writes_a_private_config_that_is_not_filled_in(desk):
     (desk / "batchinfer.toml").unlink()
 
-    assert "batchinfer run SOURCE --dry-run" in told(desk, "init", code=0)
+    assert told(desk, "init", code=0).splitlines()[-1] == "  batchinfer check"
     assert (desk / "batchinfer.toml").stat().st_mode & 0o777 == 0o600
     assert "not filled in yet" in told(desk, "run", "photos")
 
@@ -155,11 +155,11 @@ def test_a_half_of_async_mode_asks_for_the_bucket(desk):
 # Looking before sending ---------------------------------------------------------------------------
 
 
-def dry_run(desk, *args, stdin=None, **env):
+def dry_run(desk, *args, stdin=None, code=0, **env):
     environment = clean_environment(OSCAR_TOKEN=TOKEN, **env)
     given = ["run", *args, "--dry-run"]
-    done = batchinfer(*given, "--json", cwd=desk, env=environment, input=stdin)
-    talk = batchinfer(*given, cwd=desk, env=environment, input=stdin)
+    done = batchinfer(*given, "--json", code=code, cwd=desk, env=environment, input=stdin)
+    talk = batchinfer(*given, code=code, cwd=desk, env=environment, input=stdin)
     assert TOKEN not in done.stdout + done.stderr + talk.stdout + talk.stderr
     assert [path.name for path in desk.glob("*-run")] == []
     return json.loads(done.stdout), talk.stdout
@@ -197,11 +197,13 @@ def test_a_dry_run_tells_what_could_not_be_sent(desk):
 
 
 def test_a_dry_run_says_when_no_item_could_be_sent(desk):
-    found, said = dry_run(desk, "photos", "--param", "conf=0.5")
+    found, said = dry_run(desk, "photos", "--param", "conf=0.5", code=1)
 
     assert found["refused"]["bad_param"]["count"] == 2
     assert found["payload"] is None
     assert "No item could be sent" in said
+    talk = told(desk, "run", "photos", "--param", "conf=0.5", "--dry-run", code=1)
+    assert "photos-run" not in talk  # it would make none
 
 
 def test_a_dry_run_masks_secret_parameters(desk):

@@ -148,7 +148,7 @@ def test_a_pause_lets_nothing_begin_and_loses_nothing(service, photos, toml, tmp
         assert predictions(service) == begun
         assert bi.status(run).counts == counts
 
-        assert tell(run, "resume") == f"going on; concurrency is {AT_ONCE}"
+        assert tell(run, "resume") == f"resumed; concurrency is {AT_ONCE}"
         eventually(lambda: bi.status(run).counts.finished > counts.finished + AT_ONCE)
     assert bi.status(run).counts.failed == 0
 
@@ -189,7 +189,7 @@ def test_a_rate_holds_back_and_is_taken_back(service, photos, toml, tmp_path):
         assert began[5] - began[0] > 0.5  # five times a quarter of a second, less what was late
         assert "at most 4 calls per second are started" in batchinfer("ctl", run, "status").stdout
 
-        assert tell(run, "rate", "none") == "no pace is kept"
+        assert tell(run, "rate", "none") == "rate limit removed"
         mark = len(service.journal())
         eventually(lambda: AT_ONCE in counts_inside(service)[mark:])
 

@@ -137,8 +137,9 @@ def test_what_an_aborted_run_prints(folder: Path):
     printed = printed_by(start("aborted", "--max-failures 0"), folder, (3,))
 
     assert printed == ["batchinfer resume aborted -c 'my conf/c.toml'"]
-    assert sh(printed[0], folder).returncode == 3  # more have failed than it bears, again
-    assert bi.status(folder / "aborted").counts.pending == 0
+    # It may go on to its end, or be given up again: its own limit of failures still holds.
+    assert sh(printed[0], folder).returncode in (1, 3)
+    assert bi.status(folder / "aborted").counts.succeeded == 6
 
 
 def test_what_init_prints(folder: Path):
@@ -165,7 +166,7 @@ def test_what_a_report_prints(folder: Path):
     page = html.unescape((folder / "reported" / "report.html").read_text())
     texts = re.findall(r'"(batchinfer (?:\\.|[^"\\])*)"', page)
     scripted = [line for text in texts for line in commands_in(json.loads(f'"{text}"'))]
-    found = {*scripted, *commands_in(re.sub(r"<[^>]+>", "\n", page.partition("<script")[0]))}
+    found = {*scripted, *re.findall(r"<code[^>]*>(batchinfer [^<]+)</code>", page)}
 
     wanted = {line.split()[1] for line in found}
     assert {"retry", "show"} <= wanted

@@ -639,38 +639,38 @@ ASYNC = {"bucket": {"endpoint": "https://m", "name": "x"}, "run": {"mode": "asyn
         (
             SYNC,
             SYNC | {"service": {"endpoint": "https://b"}},
-            ['service.endpoint "https://a/run/x"; you asked for "https://b"'],
+            ['service.endpoint "https://a/run/x" (you asked for "https://b")'],
         ),
         (SYNC, SYNC | {"bucket": {"name": "x"}}, []),
         (SYNC, SYNC | {"run": {"mode": "sync", "timeout": 5.0}}, []),
-        (SYNC, SYNC | {"run": {"mode": "async"}}, ["mode sync; you asked for async"]),
+        (SYNC, SYNC | {"run": {"mode": "async"}}, ["mode sync (you asked for async)"]),
         (
             ASYNC,
             ASYNC | {"bucket": {"endpoint": "https://n", "name": "y"}},
             [
-                'bucket.endpoint "https://m"; you asked for "https://n"',
-                'bucket.name "x"; you asked for "y"',
+                'bucket.endpoint "https://m" (you asked for "https://n")',
+                'bucket.name "x" (you asked for "y")',
             ],
         ),
         (SYNC, SYNC | {"input": {"file_param": "files"}}, []),
         (
             SYNC,
             SYNC | {"input": {"file_param": "image"}},
-            ['input.file_param "files"; you asked for "image"'],
+            ['input.file_param "files" (you asked for "image")'],
         ),
         (
             SYNC | {"params": {"imgsz": 640, "gone": [1], "same": {"a": 1, "b": 2}}},
             SYNC | {"params": {"imgsz": 1280, "new": True, "same": {"b": 2, "a": 1}}},
             [
-                "params.imgsz 640; you asked for 1280",
-                "params.gone [1]; you asked for not set",
-                "params.new not set; you asked for true",
+                "params.imgsz 640 (you asked for 1280)",
+                "params.gone [1] (you asked for none)",
+                "no params.new (you asked for true)",
             ],
         ),
         (
             SYNC | {"params": {"half": True}},
             SYNC | {"params": {"half": 1}},
-            ["params.half true; you asked for 1"],
+            ["params.half true (you asked for 1)"],
         ),
     ],
 )

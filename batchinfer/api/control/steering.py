@@ -75,7 +75,7 @@ class Steering:
                 "this process only collects outputs: it starts no calls that could be limited"
             )
         if engine.stopped:
-            raise ConfigError(f"it is {_stopping(progress.in_flight)}")
+            raise ConfigError(f"the run is about to end ({_stopping(progress.in_flight)})")
         said = self._changed(instruction)
         self._observer.notify(Notice("told", f"ctl: {said}"))
         self._observer.notify(Recorded((), engine.progress))  # shows it, though nothing ends
