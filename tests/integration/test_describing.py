@@ -224,6 +224,7 @@ async def test_the_help_is_asked_for_once_and_kept(tmp_path, photos):
 async def test_all_mistakes_of_config_flags_and_lines_are_told_at_once(tmp_path, photos):
     manifest = tmp_path / "list.csv"
     manifest.write_text("path,rng\nphotos/a.jpg,1.5\nx.jpg,2\n")
+    (tmp_path / "x.jpg").write_bytes(b"x")
     with pytest.raises(ConfigError) as caught:
         await go(tmp_path, [photos, manifest], more="[params]\nimgz = 3\n", params={"flag": "on"})
     told = str(caught.value)

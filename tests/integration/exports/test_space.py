@@ -119,7 +119,7 @@ def test_a_file_that_may_not_grow_is_told(hung, tmp_path):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("no/such/x.csv", r"No such file or directory\. Create the folder .*no/such first"),
+        ("no/such/x.csv", r"The folder .*no/such does not exist: create it first"),
         ("x" * 300 + ".csv", "File name too long"),
         ("folder", r"Is a directory\. Name a file in it"),
         ("file/x.csv", "Not a directory"),
