@@ -9,12 +9,12 @@ import batchinfer as bi
 from batchinfer.ports import Placed
 from batchinfer.store.database import DATABASE
 from batchinfer.store.reader import RunReader
-from batchinfer.store.sessions import Go, changed, time_at_work
+from batchinfer.store.sessions import RecordedSession, changed, time_at_work
 from batchinfer.store.sqlite import SqliteStore
 
 
 def go(started_at, active_until):
-    return Go(1, "0", started_at, active_until, {}, {})
+    return RecordedSession(1, "0", started_at, active_until, {}, {})
 
 
 GOES = {
