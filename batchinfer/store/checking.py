@@ -1,6 +1,6 @@
 """Rows as they are read for people: compared with their checksums, made values.
 
-The cells are those of `statements.RESULTS` and `DOSSIERS`. A row of a version that kept no
+The cells are those of `read_sql.RESULTS` and `DOSSIERS`. A row of a version that kept no
 checksums is believed. What does not match is noted and left out; whoever has read tells
 (`Damages.tell`).
 """

@@ -36,8 +36,8 @@ from batchinfer.domain import (
 )
 from batchinfer.errors import RunCorrupt
 from batchinfer.ports import Adjusted
-from batchinfer.store import checksums, verbs
-from batchinfer.store import statements as sql
+from batchinfer.store import checksums, queues
+from batchinfer.store import read_sql as sql
 from batchinfer.store.checking import (
     MISSING,
     Damages,
@@ -48,18 +48,11 @@ from batchinfer.store.checking import (
     result_of,
 )
 from batchinfer.store.codec import decode, decode_files, encode, rows
-from batchinfer.store.database import (
-    DATABASE,
-    open_to_read,
-    read_adjustments,
-    read_help,
-    read_info,
-    read_reading,
-    translated,
-    version_of,
-)
+from batchinfer.store.database import DATABASE, open_to_read, translated, version_of
+from batchinfer.store.run_metadata import read_adjustments, read_help, read_info, read_reading
 from batchinfer.store.schema import SESSIONS_SINCE
 from batchinfer.store.sessions import RecordedSession, changed, time_at_work
+from batchinfer.store.table_rows import as_item
 
 _T = TypeVar("_T")
 
@@ -158,7 +151,7 @@ class RunReader:
 
     def reading(self) -> Json:
         """How predictions are read, as the run keeps it; None: not decided. `keep_reading` of
-        `store.database` keeps it.
+        `store.run_metadata` keeps it.
         """  # noqa: D205 - one thought
         with translated(self._path):
             return read_reading(self._db)
@@ -194,7 +187,7 @@ class RunReader:
     def counts(self) -> Counts:
         """Items by state."""
         with translated(self._path):
-            return verbs.counts(self._db)
+            return queues.counts(self._db)
 
     def waited_for(self, now: float) -> WaitedFor:
         """What the run waits for, as it is recorded."""
@@ -227,7 +220,7 @@ class RunReader:
     def submissions(self, positions: Collection[int]) -> Mapping[int, Open]:
         """What items of `positions`, finished ones too, have in the bucket, as it is recorded."""
         with translated(self._path):
-            return verbs.submissions(self._db, positions)
+            return queues.submissions(self._db, positions)
 
     def some_files(self, few: int, steps: int = 64) -> Sequence[InputFile]:
         """Files of some items, spread over the run: of pending ones, if there are `few` of them."""
@@ -264,7 +257,7 @@ class RunReader:
         for row_of_it in self._rows(sql.DOSSIER_AT, (position,)):
             self._sound(row_of_it, dossier_of)
         self.damages.tell()
-        item = verbs.as_item(rows(row))
+        item = as_item(rows(row))
         made = self._rows(sql.ATTEMPTS_OF, (position,))
         sent = self._rows(sql.INPUTS_OF, {"position": position})
         for number, *cells in made:
