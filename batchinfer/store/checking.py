@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from batchinfer.domain import Digest, Dossier, InputFile, Result, State
+from batchinfer.domain import (
+    Attempt,
+    Digest,
+    Dossier,
+    Failure,
+    InputFile,
+    Kind,
+    Outcome,
+    Reply,
+    Result,
+    State,
+)
 from batchinfer.errors import RunDamaged
 from batchinfer.store import checksums
 from batchinfer.store.checksums import Damage
@@ -163,6 +174,16 @@ def dossier_of(row: Sequence[Any]) -> Dossier:
         session=row[23],
         file_checksum=row[26],
     )
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """The attempt in a row of `ATTEMPTS_OF`."""
+    number, started_at, seconds, code, message, kind, retry_after, log, server_seconds = row[:9]
+    outcome: Outcome = Reply(log=log, server_seconds=server_seconds)
+    if code is not None:
+        outcome = Failure(code, message, Kind(kind), retry_after, log)
+    sent = row[10]
+    return Attempt(number, started_at, seconds, outcome, None if sent is None else decode(sent))
 
 
 def _as_sent(file: InputFile, sent: Digest | None) -> InputFile:
