@@ -16,8 +16,8 @@ from batchinfer.domain import Result
 from batchinfer.errors import ConfigError
 from batchinfer.images import Facts, facts
 from batchinfer.meaning import Fields, Reading, Sample, decide, reading_of, sample
-from batchinfer.store.database import keep_reading
 from batchinfer.store.reader import RunReader
+from batchinfer.store.run_metadata import keep_reading
 
 SAMPLE: Final = 1_000
 """Predictions that a reading is decided from, spread evenly over the run."""

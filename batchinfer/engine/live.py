@@ -16,24 +16,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, Item, Kind, Outcome, Record, State, Submitted
+from batchinfer.domain import Attempt, Failure, Item, Outcome, Record, State, Submitted
+from batchinfer.engine.decisions import Decisions
 from batchinfer.engine.flights import Flights, Life, Start
 from batchinfer.engine.record import News, record_of
-from batchinfer.engine.suspicion import REFUSED_PATIENCE, Suspicion
+from batchinfer.engine.service_outage import ServiceOutage
+from batchinfer.engine.suspicion import Suspicion
 from batchinfer.engine.terms import Tools
 from batchinfer.engine.watchdog import Watchdog
-from batchinfer.errors import FatalError
 from batchinfer.flow import Budget, Condition, Gate, Sample, Sign, sign_of
-from batchinfer.ports import Back, Backend, Waiting
-from batchinfer.retry import Decision, Finish, Retry, Wait, decide
-
-LONGEST_WISH: Final = 60.0
-"""Seconds that everybody rests because one answer asked for it (`Retry-After`), at most."""
+from batchinfer.ports import Backend
+from batchinfer.retry import Finish, Wait
 
 
 class Lives:
@@ -43,11 +39,8 @@ class Lives:
         self._resting = 0
         self._gate, self._tools = gate, tools
         gate.adjusted = tools.adjusted
-        self._recorder, self._observer, self._terms = tools.recorder, tools.observer, tools.terms
-        self._clock, self._chance = tools.clock, tools.chance
+        self._recorder, self._clock = tools.recorder, tools.clock
         self._budget = Budget()
-        self._absent: tuple[str, float] | None = None
-        """Why the service is being waited for, and since when."""
         self._ready: deque[Life] = deque()
         self._again: deque[Life] = deque()
         """Retries after trouble of the service, which the budget has to pay for."""
@@ -56,6 +49,8 @@ class Lives:
         self._flights = Flights(backend, gate, self._stir, tools)
         self._suspicion = Suspicion(gate, tools)
         self._watchdog = Watchdog(tools.terms.first_answer, lambda: gate.in_flight)
+        self._outage = ServiceOutage(gate.health, self._suspicion.circuit, self._watchdog, tools)
+        self._decisions = Decisions(gate.health, tools)
         self._hire: Start
         self._rest: Start
         self._over = False
@@ -178,7 +173,7 @@ class Lives:
         if sign is Sign.ANSWERED and self._suspicion.circuit.answered(began):
             for other, refusal in self._suspicion.release():
                 await self._recorder.hand(self._failed(other, refusal))
-        decision = self._decide(life, attempt, sign)
+        decision = self._decisions.decide(life, attempt, sign)
         if isinstance(decision, Wait):
             life.waits += 1
         else:
@@ -227,18 +222,13 @@ class Lives:
                 health.heard_nothing(began, now)
                 return sign
             sign = Sign.AWAY
-        retry_after = self._wish(outcome, now)
+        retry_after = self._outage.requested_rest(outcome, now)
         recovered = health.heard(sign, life.item.position, began, now, retry_after)
         if sign is Sign.ANSWERED:
             self._budget.answered(paid=life.paid)
             life.paid = False
             self._flights.latencies.note(now - began)
-        if health.is_away and isinstance(outcome, Failure):
-            self._wait_for(outcome, now, health.away(now))
-        elif self._absent is not None and not health.is_away:
-            (code, since), self._absent = self._absent, None
-            self._watchdog.back()
-            self._observer.notify(Back(code, now - since))
+        self._outage.update(outcome, now)
         if recovered:
             self._tools.adjusted(self._gate.limit.restart(now))
         self._tools.adjusted(self._gate.limit.learn(self._sample(sign, life, outcome, began, now)))
@@ -267,88 +257,10 @@ class Lives:
         self._ready.extend(other for other, _ in self._suspicion.release())
         return True
 
-    def _wish(self, outcome: Outcome | Submitted, now: float) -> float | None:
-        """How long the service asked for rest: all rest for it, but not beyond their patience."""
-        if not isinstance(outcome, Failure) or outcome.retry_after is None:
-            return None
-        health = self._gate.health
-        patience = self._terms.patience_with(answered=health.has_answered)
-        return min(outcome.retry_after, LONGEST_WISH, max(patience - health.away(now), 0.0))
-
-    def _wait_for(self, failure: Failure, now: float, away: float) -> None:
-        patience = self._terms.patience_with(answered=self._gate.health.has_answered)
-        if failure.shared and self._suspicion.circuit.since is not None:
-            patience = min(patience, REFUSED_PATIENCE)
-            away = now - self._suspicion.circuit.since
-        if away > patience:
-            raise FatalError(failure.code, _gone(failure, away))
-        self._absent = (failure.code, now - away)
-        ended = FatalError(failure.code, _gone(failure, patience))
-        self._watchdog.away(now - away + patience, ended)
-        self._observer.notify(Waiting(failure.code, failure.message, away, patience))
-
-    def _decide(self, life: Life, attempt: Attempt, sign: Sign | None) -> Decision:
-        outcome, policy = attempt.outcome, self._terms.policy
-        if isinstance(outcome, Submitted):
-            return Finish(State.SUBMITTED)
-        if isinstance(outcome, Failure) and self._is_absence(outcome, sign):
-            if sign is Sign.LOCAL or self._may_wait(life):
-                away = replace(outcome, kind=Kind.UNAVAILABLE)
-                waiting = decide(policy, away, life.waits + 1, self._chance())
-                return waiting if sign is Sign.LOCAL else self._wait_in_time(life, waiting)
-            # The service answers others, but never this item: then it is this item's failure.
-            outcome = replace(outcome, kind=Kind.TRANSIENT)
-        tried = attempt.number - life.item.spared
-        decision = decide(policy, outcome, tried, self._chance())
-        return self._in_time(life, decision)
-
-    def _is_absence(self, outcome: Failure, sign: Sign | None) -> bool:
-        """Whether it says nothing about the item: an outage is no attempt, nor is a refusal, which
-        our own searching for the limit may have caused.
-        """  # noqa: D205 - one thought
-        if outcome.kind is Kind.UNAVAILABLE or sign in {Sign.FULL, Sign.AWAY}:
-            return True
-        return sign in {Sign.SLOW, Sign.BROKEN} and self._gate.health.is_away
-
-    def _may_wait(self, life: Life) -> bool:
-        if self._gate.health.is_away:
-            life.since = None
-            return True
-        now, deadline = anyio.current_time(), self._terms.deadline
-        if deadline is not None and now - life.began >= deadline:
-            return False
-        return life.waiting(now) <= self._terms.patience
-
-    def _wait_in_time(self, life: Life, decision: Decision) -> Decision:
-        """The decision, but nobody waits beyond his patience or his deadline (`Retry-After`)."""
-        if not isinstance(decision, Wait) or self._gate.health.is_away:
-            return decision
-        now = anyio.current_time()
-        left = self._terms.patience - life.waiting(now)
-        if self._terms.deadline is not None:
-            left = min(left, self._terms.deadline - (now - life.began))
-        return Wait(max(0.0, min(decision.delay, left)))
-
     def _failed(self, life: Life, attempt: Attempt) -> Record:
         return record_of(life.item.position, attempt, Finish(State.FAILED), self._clock())
-
-    def _in_time(self, life: Life, decision: Decision) -> Decision:
-        """The decision, unless the item's deadline comes before its next attempt."""
-        if self._terms.deadline is None or not isinstance(decision, Retry):
-            return decision
-        spent = anyio.current_time() - life.began + decision.delay
-        return decision if spent < self._terms.deadline else Finish(State.FAILED)
 
 
 def _is_of_source(outcome: Outcome | Submitted) -> bool:
     """Whether a file could not be read, which may be its source's fault."""
     return isinstance(outcome, Failure) and outcome.shared and not outcome.sent
-
-
-def _gone(failure: Failure, seconds: float) -> str:
-    away = failure.kind is Kind.UNAVAILABLE
-    what = "The service has been away" if away else "No call was answered as it should be"
-    return (
-        f"{what} for {seconds:.0f} s: {failure.message.rstrip('.')}. Everything recorded is kept; "
-        f"continue when {'it is back' if away else 'that is mended'}."
-    )

@@ -1,6 +1,6 @@
 """Rows as they are read for people: compared with their checksums, made values.
 
-The cells are those of `statements.RESULTS` and `DOSSIERS`. A row of a version that kept no
+The cells are those of `read_sql.RESULTS` and `DOSSIERS`. A row of a version that kept no
 checksums is believed. What does not match is noted and left out; whoever has read tells
 (`Damages.tell`).
 """
@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from batchinfer.domain import Digest, Dossier, InputFile, Result, State
+from batchinfer.domain import (
+    Attempt,
+    Digest,
+    Dossier,
+    Failure,
+    InputFile,
+    Kind,
+    Outcome,
+    Reply,
+    Result,
+    State,
+)
 from batchinfer.errors import RunDamaged
 from batchinfer.store import checksums
 from batchinfer.store.checksums import Damage
@@ -163,6 +174,16 @@ def dossier_of(row: Sequence[Any]) -> Dossier:
         session=row[23],
         file_checksum=row[26],
     )
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """The attempt in a row of `ATTEMPTS_OF`."""
+    number, started_at, seconds, code, message, kind, retry_after, log, server_seconds = row[:9]
+    outcome: Outcome = Reply(log=log, server_seconds=server_seconds)
+    if code is not None:
+        outcome = Failure(code, message, Kind(kind), retry_after, log)
+    sent = row[10]
+    return Attempt(number, started_at, seconds, outcome, None if sent is None else decode(sent))
 
 
 def _as_sent(file: InputFile, sent: Digest | None) -> InputFile:

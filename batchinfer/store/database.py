@@ -9,22 +9,19 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from batchinfer.domain import Json, Mode, RunInfo
+from batchinfer.domain import RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
-from batchinfer.ports import Adjusted
-from batchinfer.store import statements as sql
+from batchinfer.store import read_sql, write_sql
 from batchinfer.store.checksums import of_run
-from batchinfer.store.codec import decode, encode
+from batchinfer.store.codec import encode
 from batchinfer.store.outputs import sync_directory
 from batchinfer.store.schema import (
-    ADJUSTMENTS_SINCE,
     APPLICATION_ID,
-    HELP_SINCE,
     INPUTS_SINCE,
     MIGRATIONS,
     READABLE,
@@ -37,8 +34,6 @@ DATABASE: Final = "run.db"
 _OLDEST_SQLITE = (3, 37)
 _PATIENCE = 30.0
 """Seconds to wait for another program's lock on the database."""
-_POLITE: Final = 1_000
-"""Milliseconds to wait for it when it does not matter much."""
 _TUNING = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -84,7 +79,9 @@ def make(directory: Path, info: RunInfo) -> None:
                 " VALUES (1, ?, ?, ?, ?, ?)",
                 (info.id, info.created_at, info.mode, encode(info.config), encode(info.sources)),
             )
-            connection.execute(sql.SEAL_RUN, (of_run(*connection.execute(sql.RUN).fetchone()),))
+            connection.execute(
+                write_sql.SEAL_RUN, (of_run(*connection.execute(write_sql.RUN).fetchone()),)
+            )
         finally:
             connection.close()
         with new.open("rb+") as file:
@@ -97,7 +94,7 @@ def open_to_write(directory: Path) -> sqlite3.Connection:
     """The writer's connection, the database brought up to date. Raises RunCorrupt, StoreError."""
     path = directory / DATABASE
     with translated(path):
-        connection = _open(path, "rw")
+        connection = open_as_is(path, "rw")
         with closed_on_error(connection):
             migrate(connection)
             return connection
@@ -108,81 +105,44 @@ def open_to_read(directory: Path) -> sqlite3.Connection:
     path = directory / DATABASE
     with translated(path):
         try:
-            connection = _open(path, "ro")
+            connection = open_as_is(path, "ro")
         except sqlite3.OperationalError:
             # A directory that we may not write cannot take the files that WAL needs. With nothing
             # in the log, no writer is there, and the file alone is the whole truth.
             log = path.with_name(f"{DATABASE}-wal")
             if log.exists() and log.stat().st_size:
                 raise
-            connection = _open(path, "ro&immutable=1")
+            connection = open_as_is(path, "ro&immutable=1")
         with closed_on_error(connection):
             check_version(path, version_of(connection), oldest=READABLE)
             if version_of(connection) < INPUTS_SINCE:
-                connection.execute(sql.NO_INPUTS)
+                connection.execute(read_sql.NO_INPUTS)
             if version_of(connection) < SESSIONS_SINCE:
-                connection.execute(sql.NO_SUBMISSIONS)
+                connection.execute(read_sql.NO_SUBMISSIONS)
             return connection
 
 
-def read_info(connection: sqlite3.Connection) -> tuple[RunInfo, bool]:
-    """What the run knows of itself, and whether its source has been read to the end."""
-    row = connection.execute(
-        "SELECT id, created_at, mode, config, sources, source_read FROM run"
-    ).fetchone()
-    name, created_at, mode, config, sources, source_read = row
-    try:
-        info = RunInfo(name, created_at, Mode(mode), decode(config), tuple(decode(sources)))
-    except (ValueError, TypeError) as error:
+def open_as_is(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection to the database of a run, in the version it has. Raises RunCorrupt."""
+    if not path.exists():
         raise RunCorrupt(
-            f"{DATABASE} is damaged: what the run says of itself cannot be read ({error}). Take it "
-            "from a backup, or start a new run in another directory."
-        ) from error
-    return info, bool(source_read)
-
-
-def read_help(connection: sqlite3.Connection) -> str | None:
-    """The model's help, as it was answered; None when the run does not keep it."""
-    if version_of(connection) < HELP_SINCE:
-        return None
-    (text,) = connection.execute("SELECT help FROM run").fetchone()
-    return None if text is None else str(text)
-
-
-def read_adjustments(connection: sqlite3.Connection, limit: int) -> Sequence[Adjusted]:
-    """How the limit moved of late, oldest first; empty when the run does not keep it."""
-    if version_of(connection) < ADJUSTMENTS_SINCE:
-        return ()
-    return [Adjusted(*row) for row in connection.execute(sql.ADJUSTMENTS, (limit,))]
-
-
-def read_reading(connection: sqlite3.Connection) -> Json:
-    """How the run's predictions are read, as it was kept; None: that is not decided."""
-    if version_of(connection) < SESSIONS_SINCE:
-        return None
-    (text,) = connection.execute("SELECT reading FROM run").fetchone()
-    return None if text is None else decode(text)
-
-
-def keep_reading(directory: Path, reading: Json) -> bool:
-    """Keep how the run's predictions are read; whether that could be done.
-
-    Needs no lock. A run that may not be written, or of an older version, stays as it is. Raises
-    RunCorrupt when there is no run.
-    """
-    path = directory / DATABASE
-    try:
-        with translated(path), closing(_open(path, "rw")) as connection:
-            connection.execute(f"PRAGMA busy_timeout = {_POLITE}")
-            if version_of(connection) < SESSIONS_SINCE:
-                return False
-            with transaction(connection):
-                connection.execute("UPDATE run SET reading = ?", (encode(reading),))
-            return True
-    except RunCorrupt:
-        raise
-    except StoreError:
-        return False
+            f"There is no run in {path.parent}: it holds no {path.name}. Check the directory's "
+            "name, or start a run there with `batchinfer run`."
+        )
+    _check_log(path)
+    connection = _connect(path, mode)
+    with closed_on_error(connection):
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        version = version_of(connection)
+        if application != APPLICATION_ID or version < 1:
+            raise RunCorrupt(f"{path} is not the database of a run; choose another directory.")
+        check_version(path, version)
+        if connection.execute("SELECT 1 FROM run").fetchone() is None:
+            raise RunCorrupt(
+                f"{path} is damaged: it does not say which run it is (the table run is empty). "
+                "Take it from a backup, or start a new run in another directory."
+            )
+        return connection
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -276,48 +236,27 @@ _ADVICE = {
 }
 
 
-def _open(path: Path, mode: str) -> sqlite3.Connection:
-    if not path.exists():
-        raise RunCorrupt(
-            f"There is no run in {path.parent}: it holds no {path.name}. Check the directory's "
-            "name, or start a run there with `batchinfer run`."
-        )
-    _check_log(path)
-    connection = _connect(path, mode)
-    with closed_on_error(connection):
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        version = version_of(connection)
-        if application != APPLICATION_ID or version < 1:
-            raise RunCorrupt(f"{path} is not the database of a run; choose another directory.")
-        check_version(path, version)
-        if connection.execute("SELECT 1 FROM run").fetchone() is None:
-            raise RunCorrupt(
-                f"{path} is damaged: it does not say which run it is (the table run is empty). "
-                "Take it from a backup, or start a new run in another directory."
-            )
-        return connection
-
-
 def _check_log(path: Path) -> None:
     """Raise RunCorrupt when the log beside `path` is that of another file, as far as can be told.
 
     The latest session that the log knows must stand in the file itself: it was written there before
-    anything else (`verbs.begin`). A copy of the file that was made while that very session went on
-    cannot be told from the file. Must come before anything is opened to write: that would mix both.
+    anything else (`sessions.begin`). A copy of the file that was made while that very session went
+    on cannot be told from the file. Must come before anything is opened to write: that would mix
+    both.
     """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or not log.stat().st_size:
         return
     try:
         with closing(_connect(path, "ro")) as both:
-            latest = both.execute(sql.LATEST).fetchone()
+            latest = both.execute(read_sql.LATEST).fetchone()
     except sqlite3.Error:  # an older version; or it shows when it is opened
         return
     if latest is None or not latest[2]:
         return
     try:
         with closing(_connect(path, "ro&immutable=1")) as alone:
-            found = alone.execute(sql.SESSION_AT, latest[:2]).fetchone()
+            found = alone.execute(read_sql.SESSION_AT, latest[:2]).fetchone()
     except sqlite3.OperationalError:
         found = None
     if found is None:

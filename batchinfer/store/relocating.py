@@ -14,6 +14,7 @@ from pathlib import Path
 from batchinfer.domain import InputFile
 from batchinfer.store.codec import decode_files, encode, encode_files, printable
 from batchinfer.store.database import DATABASE, open_to_write, transaction, translated
+from batchinfer.store.read_sql import FILES_OF
 
 _PAGE = 500
 
@@ -85,8 +86,7 @@ def moved_from(old: str, new: str) -> Move:
 
 def _all(connection: sqlite3.Connection) -> Iterator[tuple[int, tuple[InputFile, ...]]]:
     after = 0
-    statement = "SELECT position, files FROM items WHERE position > ? ORDER BY position LIMIT ?"
-    while page := connection.execute(statement, (after, _PAGE)).fetchall():
+    while page := connection.execute(FILES_OF, (after, _PAGE)).fetchall():
         for position, files in page:
             yield position, decode_files(files)
         after = page[-1][0]

@@ -6,12 +6,17 @@ differs is recorded with each attempt, as if it were the item's own.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from batchinfer._version import __version__
 from batchinfer.domain import Json
-from batchinfer.store.codec import encode
+from batchinfer.store import checksums, read_sql, write_sql
+from batchinfer.store.codec import decode, encode
+from batchinfer.store.database import transaction
 
 _NONE: Final = "{}"
 """What most items have."""
@@ -73,3 +78,43 @@ def changed(now: Mapping[str, Json], run: Mapping[str, Json]) -> Mapping[str, Js
         if name not in run or encode(run[name]) != encode(value)
     }
     return {**gone, **differing}
+
+
+def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
+    """Begin a session that sends these of the config's parameters."""
+    with transaction(db):
+        (text,) = db.execute(read_sql.RUN_PARAMS).fetchone()
+        run = {} if text is None else decode(text)
+        before = db.execute(read_sql.SESSIONS).fetchall()
+        number, at, sent = (before[-1][0] if before else 0) + 1, time.time(), encode(params)
+        asked = {"number": number, "version": __version__, "at": at, "params": sent}
+        asked["checksum"] = checksums.of_session(number, __version__, at, sent)
+        db.execute(write_sql.BEGIN, asked)
+    if _emptied(db):  # whatever the log will hold belongs to a file that knows this session
+        with transaction(db):
+            db.execute(write_sql.SEAL, (number,))
+    earlier = Session(before[-1][0], changed(decode(before[-1][4]), run)) if before else None
+    others = [row[0] for row in before if changed(decode(row[4]), params)]
+    if now := changed(params, run):
+        others.append(0)  # results of versions that knew no sessions
+    count, example = (
+        db.execute(read_sql.OTHERS, (encode(others),)).fetchone() if others else (0, None)
+    )
+    return Session(number, now, earlier, count, example)
+
+
+def _emptied(db: sqlite3.Connection) -> bool:
+    """Whether all of the log could be moved into the file; readers are not waited for."""
+    (patience,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute("PRAGMA busy_timeout = 100")
+    try:
+        (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {patience}")
+    return not busy
+
+
+def note_activity(db: sqlite3.Connection, session: Session | None) -> None:
+    """Note that this session is at work."""
+    if session is not None:
+        db.execute(write_sql.ACTIVE, (time.time(), session.number))

@@ -24,16 +24,16 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from batchinfer.domain import Counts, Item, Json, Open, Record, RunInfo, State
 from batchinfer.errors import StoreError
 from batchinfer.ports import Added, Adjusted, Placed
-from batchinfer.store import verbs
+from batchinfer.store import additions, queues, recording, run_metadata, sessions
 from batchinfer.store.database import (
     DATABASE,
     closed_on_error,
     identity_of,
     make,
     open_to_write,
-    read_info,
     translated,
 )
+from batchinfer.store.run_metadata import read_info
 from batchinfer.store.sessions import Session
 
 _P = ParamSpec("_P")
@@ -79,61 +79,61 @@ class SqliteStore:
 
     async def add(self, items: Sequence[Item], begun: Container[int] = ()) -> Added:
         """Add a page. Raises SourceError when one key stands for two paths."""
-        return await self._write.do(verbs.add, items, begun, self._session)
+        return await self._write.do(additions.add, items, begun, self._session)
 
     async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """Pending items that are due, a page of them."""
-        return await self._read.do(verbs.pending, after, limit, due)
+        return await self._read.do(queues.pending, after, limit, due)
 
     async def next_due(self, after: float) -> float | None:
         """When the next item is due that backs off beyond `after`."""
-        return await self._read.do(verbs.next_due, after)
+        return await self._read.do(queues.next_due, after)
 
     async def record(self, records: Sequence[Record]) -> Sequence[State | None]:
         """Commit a pile."""
-        return await self._write.do(verbs.record, self.directory, records, self._session)
+        return await self._write.do(recording.record, self.directory, records, self._session)
 
     async def adopt(self, placed: Sequence[Placed], at: float) -> int:
         """Mark as submitted what was found in the bucket."""
-        return await self._write.do(verbs.adopt, placed, at, self._session)
+        return await self._write.do(recording.adopt, placed, at, self._session)
 
     async def unfinished(self, positions: Collection[int]) -> Mapping[int, Open]:
         """Those of `positions` without a final outcome."""
-        return await self._read.do(verbs.unfinished, positions)
+        return await self._read.do(queues.unfinished, positions)
 
     async def lowest_unfinished(self) -> int | None:
         """Where outputs may still turn up, at the lowest."""
-        return await self._read.do(verbs.lowest_unfinished)
+        return await self._read.do(queues.lowest_unfinished)
 
     async def overdue(self, submitted_before: float, limit: int) -> Sequence[Open]:
         """Items submitted too long ago."""
-        return await self._read.do(verbs.overdue, submitted_before, limit)
+        return await self._read.do(queues.overdue, submitted_before, limit)
 
     async def forget_future(self, now: float) -> None:
         """Bring what lies in the future back to `now`."""
-        await self._write.do(verbs.forget_future, now)
+        await self._write.do(queues.forget_future, now)
 
     async def source_read(self) -> None:
         """Note that the source has been read to its end."""
-        await self._write.do(verbs.source_read)
+        await self._write.do(run_metadata.source_read)
         self.source_is_read = True
 
     async def note(self, adjusted: Sequence[Adjusted]) -> None:
         """Keep how the limit moved."""
-        await self._write.do(verbs.note, adjusted)
+        await self._write.do(run_metadata.note, adjusted)
 
     async def counts(self) -> Counts:
         """Items by state."""
-        return await self._read.do(verbs.counts)
+        return await self._read.do(queues.counts)
 
     async def begin(self, params: Mapping[str, Json]) -> Session:
         """Begin a session: from now on this process sends, these being the config's [params]."""
-        self._session = await self._write.do(verbs.begin, params)
+        self._session = await self._write.do(sessions.begin, params)
         return self._session
 
     async def keep_help(self, text: str) -> None:
         """Keep the model's help with the run, in place of what was kept before."""
-        await self._write.do(verbs.keep_help, text)
+        await self._write.do(run_metadata.keep_help, text)
 
     async def requeue(self, *, code: str | None = None, key: str | None = None) -> int:
         """Put failed items back to pending, due now, with a fresh budget of attempts; how many.
@@ -141,7 +141,7 @@ class SqliteStore:
         Only those whose failure has this `code`, only the one with this `key`, if given. Size and
         time of their files are taken as they are now.
         """
-        return await self._write.do(verbs.requeue, code, key)
+        return await self._write.do(queues.requeue, code, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from batchinfer.errors import RunDamaged
 from batchinfer.store.checking import Damages
 from batchinfer.store.checksums import Damage, of_file, of_session
 from batchinfer.store.database import DATABASE, open_to_read, translated, version_of
+from batchinfer.store.read_sql import SESSIONS
 from batchinfer.store.reader import RunReader
 from batchinfer.store.schema import SESSIONS_SINCE
-from batchinfer.store.statements import SESSIONS
 
 _MOST = 100
 """Findings of SQLite itself that are told."""

@@ -9,8 +9,9 @@ from records import failed, reply, submitted
 
 from batchinfer.domain import Counts, Mode, Open, State
 from batchinfer.errors import RunCorrupt
-from batchinfer.store.database import DATABASE, keep_reading
+from batchinfer.store.database import DATABASE
 from batchinfer.store.reader import RunReader
+from batchinfer.store.run_metadata import keep_reading
 from batchinfer.store.schema import VERSION
 from batchinfer.store.sqlite import SqliteStore
 

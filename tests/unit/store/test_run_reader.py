@@ -12,9 +12,9 @@ from records import INFO, failed, failure, item, page, reply, submitted
 
 from batchinfer.domain import Attempt, Counts, Failure, Item, Kind, Reply, Result, State
 from batchinfer.store.database import DATABASE
+from batchinfer.store.read_sql import RESULTS
 from batchinfer.store.reader import FailureGroup, RunReader, Span
 from batchinfer.store.sqlite import SqliteStore
-from batchinfer.store.statements import RESULTS
 
 PNG = b"\x89PNG\r\n\x1a\n\0"
 
@@ -91,7 +91,8 @@ async def test_results_are_whole(store, reader):
 
 
 async def test_the_view_has_the_columns_of_a_result(reader):
-    columns = [column[0] for column in reader._db.execute("SELECT * FROM results").description]
+    database = reader._tables.connection
+    columns = [column[0] for column in database.execute("SELECT * FROM results").description]
     assert columns == ["position", *(field.name for field in fields(Result))]
 
 
@@ -124,7 +125,7 @@ async def test_large_predictions_make_small_pages(store, reader):
     large = "x" * 9_000_000
     for position in range(1, 6):
         await store.record([reply(position, prediction=large)])
-    assert len(reader._page(RESULTS[None], 0)) == 2
+    assert len(reader._tables._page(RESULTS[None], 0)) == 2
     assert [len(result.prediction) for result in reader.results()] == [9_000_000] * 5
 
 

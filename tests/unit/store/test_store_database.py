@@ -9,7 +9,7 @@ from records import INFO, failed, page, reply
 
 from batchinfer.errors import RunCorrupt, StoreError
 from batchinfer.ports import Adjusted
-from batchinfer.store import schema, statements
+from batchinfer.store import read_sql, schema, write_sql
 from batchinfer.store.database import DATABASE, check_version, holds_run, make, open_to_write
 from batchinfer.store.reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
@@ -230,10 +230,11 @@ CELLS = {
 }
 """Of a row of what writes piles."""
 ASKED = {
-    name: statements.filled(text, 128, CELLS[name]) if name in CELLS else text
+    name: write_sql.filled(text, 128, CELLS[name]) if name in CELLS else text
     for name, text in [
-        *vars(statements).items(),
-        *((f"RESULTS {state}", text) for state, text in statements.RESULTS.items()),
+        *vars(write_sql).items(),
+        *vars(read_sql).items(),
+        *((f"RESULTS {state}", text) for state, text in read_sql.RESULTS.items()),
     ]
     if isinstance(text, str) and re.match(r"\s*(SELECT|INSERT|UPDATE)\b", text) and "{}" not in text
 }

@@ -1,11 +1,11 @@
-"""The statements behind the verbs: piles are written in place of `{rows}`, and asked about by `?`.
+"""The statements that only read.
 
-Such a `?` is a JSON text of the pile; `filled` puts in the rows.
+A `?` or a name that is asked about in `json_each` is a JSON text of a pile.
 
 `INDEXED BY` names the small index a statement lives on, so that it stays fast at a million items
 and fails loudly without it. `CROSS JOIN` keeps SQLite from walking the big table first.
 """
-# ruff: noqa: S608 - put together from the constants of this file only
+# ruff: noqa: S608 - put together from constants only
 
 from __future__ import annotations
 
@@ -14,108 +14,16 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from batchinfer.domain import State
-from batchinfer.store.codec import PAGE_SIZE
 from batchinfer.store.schema import SESSIONS_SINCE
+from batchinfer.store.sql_parts import ITEM, OPEN, SOME
 
-ITEM = """json_array(items.position, items.key, items.files, items.params, items.attempts,
-    items.spared, items.state)"""
-LIFE = """json_array(items.position, items.state, items.attempts, items.spared, items.retry_at,
-    items.in_bucket, items.submitted_at, items.finished_at)"""
-OPEN = """json_array(items.position, items.state, items.in_bucket, items.submitted_at,
-    items.spared, json((
-        SELECT json_group_object(number, object) FROM submissions
-        WHERE submissions.position = items.position
-    )))"""
+# The run and its sessions -------------------------------------------------------------------------
 
-
-_SIZE = "(length(params) + length(files))"
-_SOME = f"""
-    SELECT * FROM (
-        SELECT *, sum({_SIZE}) OVER (ORDER BY position) - {_SIZE} AS before FROM ({{}})
-    ) WHERE before < {PAGE_SIZE}"""
-"""The first rows of a page of items, until they are large together."""
-
-
-def filled(statement: str, rows: int, cells: int) -> str:
-    """The statement for so many rows of so many cells, each a `?`."""
-    row = f"({', '.join(['?'] * cells)})"
-    return statement.format(rows=", ".join([row] * rows))
-
-
-# Adding -------------------------------------------------------------------------------------------
-
-KNOWN = f"""
-SELECT json_group_array({ITEM}), (SELECT coalesce(max(position), 0) FROM items)
-FROM json_each(?) AS asked CROSS JOIN items ON items.key = asked.value
-"""
-INSERT = "INSERT INTO items (position, key, path, files, params, checksum) VALUES {rows}"
-RENEW = """
-UPDATE items SET path = column3, files = column4, params = column5, checksum = column6
-FROM (VALUES {rows}) AS asked WHERE items.position = column1
-"""
-SOURCE_READ = "UPDATE run SET source_read = 1"
-KEEP_HELP = "UPDATE run SET help = ?"
-RUN = "SELECT id, created_at, mode, config, sources, help FROM run"
 RUN_SEALED = "SELECT id, created_at, mode, config, sources, help, checksum FROM run"
-SEAL_RUN = "UPDATE run SET checksum = ?"
-NOTE = "INSERT INTO adjustments VALUES {rows}"
 ADJUSTMENTS = """
 SELECT at, was, value, reason FROM (
     SELECT rowid, * FROM adjustments ORDER BY rowid DESC LIMIT ?
 ) ORDER BY rowid
-"""
-
-# Recording ----------------------------------------------------------------------------------------
-
-LIVES = f"""
-SELECT json_group_array({LIFE})
-FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
-"""
-LIVE_ON = """
-UPDATE items SET state = column2, attempts = column3, spared = column4, retry_at = column5,
-    in_bucket = column6, submitted_at = column7, finished_at = column8
-FROM (VALUES {rows}) AS asked WHERE items.position = column1
-"""
-ATTEMPT = """
-INSERT OR REPLACE INTO attempts (position, number, started_at, seconds, code, message, kind,
-    retry_after, log, server_seconds, session, params, checksum, log_checksum) VALUES {rows}
-"""
-PREDICTION = """
-INSERT INTO predictions (position, attempt, media_type, prediction, file_checksum) VALUES {rows}
-"""
-SENT = """
-INSERT OR REPLACE INTO inputs (position, number, param, size, sha256, checksum) VALUES {rows}
-"""
-SUBMISSION = """
-INSERT OR REPLACE INTO submissions (position, number, object, session, params) VALUES {rows}
-"""
-SUBMITTED_WITH = """
-SELECT json_group_array(json_array(position, number, session, params))
-FROM json_each(?) AS asked CROSS JOIN submissions
-    ON position = json_extract(asked.value, '$[0]') AND number = json_extract(asked.value, '$[1]')
-"""
-PARAMS_OF = """
-SELECT json_group_array(json_array(items.position, items.params))
-FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
-"""
-
-SUBMITTED_BY_NOW = """
-UPDATE items INDEXED BY items_submitted SET submitted_at = :now
-WHERE state = 'submitted' AND submitted_at > :now
-"""
-DUE_BY_NOW = """
-UPDATE items SET retry_at = :now WHERE position IN (
-    SELECT items.position FROM items INDEXED BY items_due
-    CROSS JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
-    WHERE items.retry_at > :now AND attempts.started_at > :now
-)
-"""
-
-# Sessions -----------------------------------------------------------------------------------------
-
-BEGIN = """
-INSERT INTO sessions (number, version, started_at, active_until, params, checksum)
-VALUES (:number, :version, :at, :at, :params, :checksum)
 """
 OTHERS = """
 SELECT count(*), max(items.key) FROM predictions
@@ -123,34 +31,18 @@ JOIN attempts ON attempts.position = predictions.position AND attempts.number = 
 JOIN items ON items.position = predictions.position
 WHERE coalesce(attempts.session, 0) IN (SELECT value FROM json_each(?))
 """
-SEAL = "UPDATE sessions SET sealed = 1 WHERE number = ?"
 LATEST = "SELECT number, started_at, sealed FROM sessions ORDER BY number DESC LIMIT 1"
 SESSION_AT = "SELECT 1 FROM sessions WHERE number = ? AND started_at = ?"
-ACTIVE = "UPDATE sessions SET active_until = ? WHERE number = ?"
 SESSIONS = """
 SELECT number, version, started_at, active_until, params, checksum FROM sessions ORDER BY number
 """
 RUN_PARAMS = "SELECT json_extract(config, '$.params') FROM run"
 
-# Putting back -------------------------------------------------------------------------------------
-
-FAILED = f"""
-SELECT json_group_array({ITEM}) FROM ({
-    _SOME.format('''
-    SELECT items.* FROM items INDEXED BY items_failed
-    JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
-    WHERE items.state = 'failed' AND items.position > :after
-        AND (:code IS NULL OR attempts.code = :code) AND (:key IS NULL OR items.key = :key)
-    ORDER BY items.position LIMIT :limit''')
-}
-) AS items
-"""
-
-# Asking -------------------------------------------------------------------------------------------
+# Unfinished items ---------------------------------------------------------------------------------
 
 PENDING = f"""
 SELECT json_group_array({ITEM}) FROM ({
-    _SOME.format('''
+    SOME.format('''
     SELECT * FROM items INDEXED BY items_pending
     WHERE state = 'pending' AND position > ? AND (retry_at IS NULL OR retry_at <= ?)
     ORDER BY position LIMIT ?''')
@@ -188,7 +80,7 @@ SELECT
     (SELECT coalesce(max(position), 0) FROM items)
 """
 
-# Reading ------------------------------------------------------------------------------------------
+# Results and details ------------------------------------------------------------------------------
 
 FAILURES = """
 SELECT code, count(*), key, message, min(position) FROM failures
