@@ -311,7 +311,9 @@ def test_a_question_that_fails_leaves_what_was_there(run, tmp_path):
     )
 
     assert "integer overflow" in refused(run, late, "-o", target)
-    assert "does not exist: create it first" in refused(run, "select 1", "-o", tmp_path / "no" / "a.csv")
+    assert "does not exist: create it first" in refused(
+        run, "select 1", "-o", tmp_path / "no" / "a.csv"
+    )
     assert target.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
