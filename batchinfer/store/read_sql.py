@@ -186,8 +186,9 @@ FROM json_each(:parts) AS part, (
 )
 WHERE first IS NOT NULL
 """
-FILES_OF = """
-SELECT position, files FROM items WHERE position > ? ORDER BY position LIMIT ?
+ITEMS_WITH_FILES = """
+SELECT position, key, path, files, params, checksum FROM items
+WHERE position > ? ORDER BY position LIMIT ?
 """
 KEYS_WITH = """
 SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key

@@ -10,11 +10,15 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from batchinfer.domain import InputFile
+from batchinfer.store.checksums import of_item
 from batchinfer.store.codec import decode_files, encode, encode_files, printable
 from batchinfer.store.database import DATABASE, open_to_write, transaction, translated
-from batchinfer.store.read_sql import FILES_OF
+from batchinfer.store.read_sql import ITEMS_WITH_FILES
+from batchinfer.store.run_metadata import seal_run
+from batchinfer.store.write_sql import MOVE_ITEM
 
 _PAGE = 500
 
@@ -39,15 +43,13 @@ def relocate(directory: Path, move: Move, sources: Sequence[str]) -> int:
     changed = 0
     try:
         with translated(directory / DATABASE), transaction(connection):
-            for position, files in _all(connection):
+            for row, files in _all(connection):
                 moved = tuple(map(move, files))
                 if moved != files:
                     changed += 1
-                    connection.execute(
-                        "UPDATE items SET path = ?, files = ? WHERE position = ?",
-                        (printable(moved[0].path), encode_files(moved), position),
-                    )
+                    connection.execute(MOVE_ITEM, _moved(row, moved))
             connection.execute("UPDATE run SET sources = ?", (encode(list(sources)),))
+            seal_run(connection)
     finally:
         connection.close()
     return changed
@@ -61,6 +63,7 @@ def keep_sources(directory: Path, sources: Sequence[str]) -> None:
             connection.execute(
                 "UPDATE run SET sources = ?, source_read = 0", (encode(list(sources)),)
             )
+            seal_run(connection)
     finally:
         connection.close()
 
@@ -84,9 +87,21 @@ def moved_from(old: str, new: str) -> Move:
     return move
 
 
-def _all(connection: sqlite3.Connection) -> Iterator[tuple[int, tuple[InputFile, ...]]]:
+def _moved(row: Sequence[Any], files: Sequence[InputFile]) -> tuple[Any, ...]:
+    """What `MOVE_ITEM` writes. A row that was damaged before does not become sound by it."""
+    position, key, path, before, params, kept = row
+    cells = (printable(files[0].path), encode_files(files))
+    if kept is not None and kept == of_item(position, key, path, before, params):
+        kept = of_item(position, key, *cells, params)
+    return (*cells, kept, position)
+
+
+def _all(
+    connection: sqlite3.Connection,
+) -> Iterator[tuple[Sequence[Any], tuple[InputFile, ...]]]:
+    """Rows of `ITEMS_WITH_FILES`, and their files."""
     after = 0
-    while page := connection.execute(FILES_OF, (after, _PAGE)).fetchall():
-        for position, files in page:
-            yield position, decode_files(files)
+    while page := connection.execute(ITEMS_WITH_FILES, (after, _PAGE)).fetchall():
+        for row in page:
+            yield row, decode_files(row[3])
         after = page[-1][0]

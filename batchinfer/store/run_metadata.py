@@ -57,7 +57,12 @@ def keep_help(db: sqlite3.Connection, text: str) -> None:
     """Keep the model's help with the run."""
     with transaction(db):
         db.execute(write_sql.KEEP_HELP, (text,))
-        db.execute(write_sql.SEAL_RUN, (checksums.of_run(*db.execute(write_sql.RUN).fetchone()),))
+        seal_run(db)
+
+
+def seal_run(db: sqlite3.Connection) -> None:
+    """Write the checksum of the run's own row anew, after that was changed."""
+    db.execute(write_sql.SEAL_RUN, (checksums.of_run(*db.execute(write_sql.RUN).fetchone()),))
 
 
 def read_reading(connection: sqlite3.Connection) -> Json:

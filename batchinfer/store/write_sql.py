@@ -34,6 +34,7 @@ SOURCE_READ = "UPDATE run SET source_read = 1"
 KEEP_HELP = "UPDATE run SET help = ?"
 RUN = "SELECT id, created_at, mode, config, sources, help FROM run"
 SEAL_RUN = "UPDATE run SET checksum = ?"
+MOVE_ITEM = "UPDATE items SET path = ?, files = ?, checksum = ? WHERE position = ?"
 NOTE = "INSERT INTO adjustments VALUES {rows}"
 
 # Recording ----------------------------------------------------------------------------------------
