@@ -221,10 +221,9 @@ def test_a_key_is_found_in_either_normal_form(odd, typed):
     assert "1 item is pending" in do(desk, "retry", "out", "--key", typed).stderr
     said = do(desk, "show", "out", f"{typed}x", code=2).stderr
     assert "Did you mean" in said
-    found = json.loads(
-        do(desk, "run", "odd", "--include", f"{typed[:3]}*", "--dry-run", "--json").stdout
-    )
-    assert found["items"] == 1
+    chosen = ("run", "odd", "--include", f"{typed[:3]}*")
+    found = json.loads(do(desk, *chosen, "--dry-run", "--json", code=1).stdout)
+    assert (found["items"], found["refused"].keys()) == (1, {"file_empty"})
 
 
 def test_keys_that_only_look_the_same_are_told_apart(odd):
