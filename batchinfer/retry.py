@@ -18,6 +18,7 @@ items spread out instead of knocking together. A server that says `Retry-After` 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -63,18 +64,23 @@ class Wait:
 Decision: TypeAlias = Finish | Retry | Wait
 
 
-def decide(policy: RetryPolicy, outcome: Outcome, tried: int, chance: float) -> Decision:
+def decide(
+    policy: RetryPolicy, outcome: Outcome, tried: int, chance: float, killed: int = 0
+) -> Decision:
     """Decide what follows.
 
     `tried` counts this attempt and those before it that count, from 1 (for an unavailable service:
-    how often it was found so, from 1). `chance` is uniform in [0, 1).
+    how often it was found so, from 1). `chance` is uniform in [0, 1). `killed`: how many attempts
+    at the item, this one included, ended because the model was killed.
     """
     if isinstance(outcome, Reply):
         return Finish(State.SUCCEEDED)
     match outcome.kind:
         case Kind.PERMANENT:
             return Finish(State.FAILED)
-        case Kind.TRANSIENT if tried >= _limit(policy, outcome):
+        case Kind.TRANSIENT if tried >= policy.max_attempts:
+            return Finish(State.FAILED)
+        case Kind.TRANSIENT if outcome.code == KILLED and killed >= KILLED_ATTEMPTS:
             return Finish(State.FAILED)
         case Kind.TRANSIENT:
             return Retry(_delay(policy, outcome, tried, chance))
@@ -82,18 +88,24 @@ def decide(policy: RetryPolicy, outcome: Outcome, tried: int, chance: float) -> 
             return Wait(_delay(policy, outcome, min(tried, 5), (1 + chance) / 2))
 
 
-def _limit(policy: RetryPolicy, failure: Failure) -> int:
-    """Attempts that an item has which ends like this, the first included."""
-    return min(
-        policy.max_attempts, KILLED_ATTEMPTS if failure.code == KILLED else policy.max_attempts
-    )
-
-
 def _delay(policy: RetryPolicy, failure: Failure, tried: int, chance: float) -> float:
     span = min(policy.cap, policy.base * 2.0 ** min(tried - 1, 60))
     if failure.retry_after is not None:
         return failure.retry_after + chance * policy.base
     return chance * span
+
+
+class Kills:
+    """How often the models of items were killed, as far as this process has seen."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def count(self, position: int, outcome: Outcome) -> int:
+        """Take note of an attempt that has ended; kills at the item until now."""
+        if isinstance(outcome, Failure) and outcome.code == KILLED:
+            self._counts[position] += 1
+        return self._counts.get(position, 0)
 
 
 class Absence:

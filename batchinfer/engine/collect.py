@@ -27,7 +27,7 @@ from batchinfer.engine.terms import Tools
 from batchinfer.errors import RunAborted
 from batchinfer.flow import Sample, sign_of
 from batchinfer.ports import Arrival, Back, Placed, Store, Waiting, Watcher
-from batchinfer.retry import Absence, Retry, Wait, decide
+from batchinfer.retry import Absence, Kills, Retry, Wait, decide
 
 PAGE = 500
 LARGE = 1 << 20
@@ -62,6 +62,7 @@ class Collector:
         self._clock, self._chance = tools.clock, tools.chance
         self._rhythm, self._learn = rhythm or Rhythm(), learn
         self._absence, self._has_answered = Absence(), False
+        self._kills = Kills()
         self._quiet = 0.0
         self._arrivals = 0
         self._newest = 0.0
@@ -156,7 +157,8 @@ class Collector:
         now = self._clock()
         started = now if item.submitted_at is None else min(item.submitted_at, now)
         attempt = Attempt(number, started, round(max(now - started, 0.0), 3), outcome)
-        decision = decide(self._terms.policy, outcome, number - item.spared, self._chance())
+        tried, killed = number - item.spared, self._kills.count(item.position, outcome)
+        decision = decide(self._terms.policy, outcome, tried, self._chance(), killed)
         if isinstance(decision, Wait):
             decision = Retry(decision.delay)
         await self._recorder.hand(record_of(item.position, attempt, decision, now))

@@ -13,7 +13,7 @@ from batchinfer.domain import Attempt, Failure, Kind, State, Submitted
 from batchinfer.engine.flights import Life
 from batchinfer.engine.terms import Tools
 from batchinfer.flow import Health, Sign
-from batchinfer.retry import Decision, Finish, Retry, Wait, decide
+from batchinfer.retry import Decision, Finish, Kills, Retry, Wait, decide
 
 
 class Decisions:
@@ -21,6 +21,7 @@ class Decisions:
 
     def __init__(self, health: Health, tools: Tools) -> None:
         self._health, self._terms, self._chance = health, tools.terms, tools.chance
+        self._kills = Kills()
 
     def decide(self, life: Life, attempt: Attempt, sign: Sign | None) -> Decision:
         """What to do next about the item of this attempt."""
@@ -34,8 +35,11 @@ class Decisions:
                 return waiting if sign is Sign.LOCAL else self._wait_in_time(life, waiting)
             # The service answers others, but never this item: then it is this item's failure.
             outcome = replace(outcome, kind=Kind.TRANSIENT)
-        tried = attempt.number - life.item.spared
-        decision = decide(policy, outcome, tried, self._chance())
+        tried, killed = (
+            attempt.number - life.item.spared,
+            self._kills.count(life.item.position, outcome),
+        )
+        decision = decide(policy, outcome, tried, self._chance(), killed)
         return self._in_time(life, decision)
 
     def _is_absence(self, outcome: Failure, sign: Sign | None) -> bool:

@@ -286,4 +286,4 @@ def test_the_command_line(folder, page_file):
     assert told["bytes"] == (folder / "b.html").stat().st_size
     assert "holds no run" in batchinfer("report", folder / "none", code=3).stderr
     wrong = batchinfer("report", folder / "run", "-o", folder / "no" / "b.html", code=2)
-    assert "cannot be written" in wrong.stderr
+    assert "does not exist: create it first" in wrong.stderr
