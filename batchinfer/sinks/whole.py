@@ -116,7 +116,7 @@ def _explained(error: OSError, target: Path) -> str:
             f" in {printable(str(above))}. Free some space there, or write to another disk with -o"
         )
     elif error.errno == errno.ENOENT and not above.is_dir():
-        return f"The folder {printable(str(above))} does not exist: create it first."
+        return f"The folder {printable(str(target.parent))} does not exist: create it first."
     elif error.errno == errno.EISDIR:
         said += ". Name a file in it"
     elif error.filename is not None and not _is_within(Path(os.fsdecode(error.filename)), above):

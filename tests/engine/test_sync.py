@@ -281,6 +281,13 @@ async def test_back_off_of_an_earlier_process_is_respected(world: World):
     assert {number for _, number in second.began} == {2}
 
 
+async def test_other_failures_before_a_kill_do_not_count_as_kills(world: World):
+    answers = {1: transient("http_500"), 2: transient("model_killed")}
+    model = Model(lambda item, n: answers.get(n, Reply()))
+    progress = await world.engine(model, source=items(3)).run()
+    assert progress.counts.succeeded == 3
+
+
 @pytest.mark.parametrize(("attempts", "tried"), [(5, 2), (2, 2), (1, 1)])
 async def test_a_killed_model_is_tried_twice_at_most(world: World, attempts: int, tried: int):
     model = Model(lambda item, n: transient("model_killed"))
