@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from service import batchinfer, config, images, rows
+from service import config, images, rows, start
 
 import batchinfer as bi
 from batchinfer.local.options import Fault, Options
@@ -21,6 +21,18 @@ def assert_exact(run: Path, photos: Path, count: int) -> None:
         assert row["prediction"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def run_to_its_end(photos: Path, run: Path, toml: Path, calls: int) -> None:
+    """Run; who was killed twice by chance, and failed for that alone, is put back."""
+    ends = [start("run", photos, "-c", toml, "-o", run, "-n", calls)]
+    ends[-1].communicate(timeout=300)
+    while failures := bi.status(run).failures:
+        assert {group.code for group in failures} == {"model_killed"}
+        assert bi.requeue(run, code="model_killed") == sum(group.count for group in failures)
+        ends.append(start("resume", run, "-c", toml))
+        ends[-1].communicate(timeout=300)
+    assert [process.returncode for process in ends] == [*[1] * (len(ends) - 1), 0]
+
+
 def test_async_through_orphans_lost_events_killed_models_and_a_restarting_store(tmp_path: Path):
     count = 1000
     photos, run = images(tmp_path / "photos", count), tmp_path / "run"
@@ -36,7 +48,7 @@ def test_async_through_orphans_lost_events_killed_models_and_a_restarting_store(
     )
     with running(faults) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "async"\ntimeout = "8s"')
-        batchinfer("run", photos, "-c", toml, "-o", run, "-n", 100)
+        run_to_its_end(photos, run, toml, 100)
         ran = service.stats()["async_started"]
     assert_exact(run, photos, count)
     with RunReader(run) as reader:
@@ -73,5 +85,5 @@ def test_sync_through_every_passing_fault(tmp_path: Path):
     )
     with running(faults) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "sync"\nmax_attempts = 12')
-        batchinfer("run", photos, "-c", toml, "-o", run, "-n", 16)
+        run_to_its_end(photos, run, toml, 16)
     assert_exact(run, photos, count)
