@@ -171,10 +171,8 @@ def _nothing(source: Sources) -> str:
     where = ", ".join(printable(spec) for spec in source.specs)
     if not counts:
         return f"There is nothing to send in {where}: no file was found. Check the path."
-    return (
-        f"There is nothing to send in {where}. {sentence(taken, counts)} Check the path, and "
-        "--include, --exclude and --only if you use them."
-    )
+    told = f"There is nothing to send in {where}. {sentence(taken, counts)} Check the path"
+    return f"{told}, and {', '.join(source.asked)}." if source.asked else f"{told}."
 
 
 def _is_ours(entry: Path) -> bool:

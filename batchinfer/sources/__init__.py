@@ -71,6 +71,8 @@ class Sources:
     own: Own = field(default_factory=Own, repr=False)
     left_out: Skipped = field(default_factory=Skipped, repr=False)
     """Named files that are not sent."""
+    asked: tuple[str, ...] = ()
+    """The selection among files, as typed."""
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -165,7 +167,8 @@ def open_source(
         else:
             opened.append(opener.open(spec))
     given = tuple(spec for spec, _ in opened)
-    return Sources(given, tuple(part for _, part in opened), opener.own, left_out)
+    parts = tuple(part for _, part in opened)
+    return Sources(given, parts, opener.own, left_out, opener.selection.asked)
 
 
 @dataclass(frozen=True, slots=True)

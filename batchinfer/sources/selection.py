@@ -8,7 +8,7 @@ out all that is in it; an include that ends in `/` takes all that is in that fol
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,18 +44,23 @@ class Selection:
     """With their dots; empty: of any kind."""
     names: frozenset[str] = frozenset()
     """Names that an include spells out: they are taken though they look like litter."""
+    asked: tuple[str, ...] = ()
+    """Its patterns and kinds as typed, each after the name of its option."""
 
     @classmethod
     def of(
-        cls, include: Iterable[str] = (), exclude: Iterable[str] = (), only: Iterable[str] = ()
+        cls, include: Sequence[str] = (), exclude: Sequence[str] = (), only: Sequence[str] = ()
     ) -> Selection:
         """From patterns and kinds as typed. Raises SourceError for a pattern without sense."""
+        typed = (("--include", include), ("--exclude", exclude), ("--only", only))
+        asked = tuple([f"{option} {each}" for option, given in typed for each in given])
         include = [f"{each}**" if each.endswith("/") else each for each in include]
         return cls(
             tuple([patterns.chooser(each) for each in include]),
             tuple([patterns.chooser(each.rstrip("/") or "/") for each in exclude]),
             tuple([f".{ending}" for kind in only for ending in KINDS[kind]]),
             spelled_out(include),
+            asked,
         )
 
     def takes(self, below: str) -> bool:

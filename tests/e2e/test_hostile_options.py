@@ -100,7 +100,14 @@ def test_no_value_of_an_option_is_a_bug(name: str, option: str, desk: Path, capf
         said = capfd.readouterr()
         if code not in (0, 1, 2, 3) or "Traceback" in said.err or (code > 1 and not said.err):
             wrong.append((value[:40], code, said.err[-300:]))
-        named = (option, printable(value)[:20], "xff", str(Path(value).parent), "[service]")
+        named = (
+            option,
+            printable(value)[:20],
+            "xff",
+            str(Path(value).parent),
+            "[service]",
+            "[bucket]",
+        )
         if code == 2 and not any(word in said.err for word in named):
             wrong.append((value[:40], "names neither option nor value", said.err[-300:]))
 
