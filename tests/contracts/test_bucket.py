@@ -7,16 +7,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from servers import ACCESS_KEY, SECRET_KEY, free_port, rclone_s3
 
 from batchinfer.backends.objects import Bucket, Entry, MemoryBucket
 from batchinfer.backends.redact import Redactor
 from batchinfer.backends.s3 import s3_bucket
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
+from support.servers import ACCESS_KEY, SECRET_KEY, free_port, rclone_s3
 
 
 @pytest.fixture(params=["memory", "s3"])

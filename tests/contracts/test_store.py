@@ -8,7 +8,6 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import INFO, failed, failure, item, page, reply, submitted
 
 from batchinfer.api.querying import query
 from batchinfer.domain import Counts, Digest, InputFile, Item, Open, Reply, State
@@ -17,6 +16,9 @@ from batchinfer.ports import Placed
 from batchinfer.store.reader import RunReader, WaitedFor
 from batchinfer.store.sqlite import SqliteStore
 from batchinfer.testing import MemoryStore
+from support.records import INFO, failed, failure, item, page, reply, submitted
+
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 PENDING, SUBMITTED, SUCCEEDED, FAILED = State
 FOREVER = math.inf

@@ -15,19 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from deepaas_cases import CASES, FILES, Case  # noqa: E402 - from the folder above
+from batchinfer.domain import Failure, Mode
+from batchinfer.local.environment import Environment
+from batchinfer.local.journal import Journal
+from batchinfer.local.options import Options
+from batchinfer.local.predictor import Order, Predictor
+from batchinfer.oscar.payload import FileContent, build, file_format, sendable
+from support.deepaas_cases import CASES, FILES, Case
+from support.paths import FIXTURES
 
-from batchinfer.domain import Failure, Mode  # noqa: E402
-from batchinfer.local.environment import Environment  # noqa: E402
-from batchinfer.local.journal import Journal  # noqa: E402
-from batchinfer.local.options import Options  # noqa: E402
-from batchinfer.local.predictor import Order, Predictor  # noqa: E402
-from batchinfer.oscar.payload import FileContent, build, file_format, sendable  # noqa: E402
-
-CAPTURED = HERE.parent / "fixtures" / "captured"
+CAPTURED = FIXTURES / "captured"
 AT_A_TIME = 2
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from deepaas_cases import ASYNC, CASES, FILES, SYNC, Case, Data, agrees
 
 import batchinfer as bi
 from batchinfer import api
@@ -21,8 +20,9 @@ from batchinfer.api.blocking import wait_for
 from batchinfer.domain import Failure, Outcome, Reply, Result
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.deepaas_cases import ASYNC, CASES, FILES, SYNC, Case, Data, agrees
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 VERSIONS = ("2.5.2", "2.6.0")
 VENVS = {version: ROOT / f".venv-deepaas-{version}" for version in VERSIONS}
 INSTALLED = [version for version, venv in VENVS.items() if (venv / ".stamp").exists()]

@@ -17,8 +17,8 @@ from batchinfer.meaning.fields import Fields
 from batchinfer.oscar import status
 from batchinfer.report import Reported
 from batchinfer.sinks import answers, flat
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SCRIPTING = (ROOT / "docs" / "scripting.md").read_text()
 DOCUMENTED = set(re.findall(r"`([A-Za-z0-9_]+)`", SCRIPTING))
 _MAKES_A_CODE = re.compile(

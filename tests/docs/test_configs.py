@@ -1,14 +1,14 @@
 """Every ready configuration loads, and needs nothing but what it says."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from batchinfer.config import load, resolve
 from batchinfer.domain import Mode
+from support.paths import ROOT
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = ROOT / "configs"
 TOKEN = "0123456789abcdef" * 4
 ENV = {
     "OSCAR_TOKEN": TOKEN,

@@ -7,14 +7,15 @@ from pathlib import Path
 import anyio
 import pytest
 from click.testing import CliRunner
-from records import INFO, failed, failure, item, reply, submitted
 
 from batchinfer.api import views
 from batchinfer.cli.query import query
 from batchinfer.domain import Digest
 from batchinfer.store.sqlite import SqliteStore
+from support.paths import ROOT
+from support.records import INFO, failed, failure, item, reply, submitted
 
-PAGE = (Path(__file__).parents[2] / "docs" / "run-format.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "run-format.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## Views of `batchinfer query`")[2].partition("\n## ")[0]
 EXAMPLES = re.findall(r'(?m)^\$ batchinfer query my-run "(.*)"\n((?:(?!```).*\n)*)', SECTION)
 KEPT = {"results", "failures", "submitted"}

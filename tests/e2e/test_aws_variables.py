@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, DEFAULT_S3_CONFIG_VARS
-from service import batchinfer, config, images, rows
 
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, config, images, rows
 
 TABLES = (BOTOCORE_DEFAUT_SESSION_VARIABLES, DEFAULT_S3_CONFIG_VARS)
 BESIDE_TABLES = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_NEW_RETRIES_2026", "AWS_REGION"]

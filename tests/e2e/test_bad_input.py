@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from service import batchinfer, config, png
 
 from batchinfer.local.options import Options
 from batchinfer.local.running import Running, running
+from support.cli import batchinfer, config, png
 
 MODES = ["sync", "async"]
 GOOD = [

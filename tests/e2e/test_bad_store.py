@@ -9,20 +9,15 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 import pytest
-from servers import ACCESS_KEY, SECRET_KEY, Answer, Request, stub, talking
-from service import batchinfer, images
 
 import batchinfer as bi
 from batchinfer.domain import Counts
+from support.cli import batchinfer, images
+from support.servers import ACCESS_KEY, SECRET_KEY, Answer, Request, stub, talking
 
 HTML = b"<html><body>Please sign in</body></html>"
 ENTRY = "<Contents><Key>inputs/x</Key><Size>1</Size></Contents>"
 TRUNCATED = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def config(folder: Path, port: int) -> Path:

@@ -4,23 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-from service import batchinfer, config, images, rows
 
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.s3 import s3_bucket
 from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
+from batchinfer.local.running import running
 from batchinfer.store.lock import RunLock
 from batchinfer.store.reader import RunReader
+from support.cli import batchinfer, config, images, rows
+from support.local_bucket import keys, put
 
 COUNT = 30
 FOREIGN = {"inputs.json", "mine/a.json", "outputs/tmp-file-abcde.json", "outputs/b.log"}
 SETTINGS = 'mode = "async"\ntimeout = "60s"'
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -37,35 +31,6 @@ def photos(tmp_path) -> Path:
 @pytest.fixture
 def toml(tmp_path, service) -> Path:
     return config(tmp_path / "c.toml", service, SETTINGS)
-
-
-def access(service: Running) -> dict[str, object]:
-    bucket = service.connection.bucket
-    return {
-        "endpoint": bucket.endpoint,
-        "name": bucket.name,
-        "access_key": bucket.access_key,
-        "secret_key": bucket.secret_key,
-        "redact": Redactor(()),
-    }
-
-
-async def keys(service: Running) -> set[str]:
-    """Everything in the bucket."""
-    found, token = set[str](), None
-    async with s3_bucket(**access(service)) as bucket:
-        while True:
-            page = await bucket.page("", token=token)
-            found |= {entry.key for entry in page.entries}
-            token = page.token
-            if token is None:
-                return found
-
-
-async def put(service: Running, *names: str) -> None:
-    async with s3_bucket(**access(service)) as bucket:
-        for name in names:
-            await bucket.put(name, b"theirs")
 
 
 def run_id(run: Path) -> str:

@@ -7,19 +7,13 @@ import socket
 import time
 
 import pytest
-from service import batchinfer, config, images, png, start
-from test_cli_bucket import keys, put
-from test_cli_input import clean_environment
 
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, clean_environment, config, images, png, start
+from support.local_bucket import keys, put
 
 ENV = clean_environment()
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

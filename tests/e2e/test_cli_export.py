@@ -6,19 +6,15 @@ import io
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import anyio
 import pytest
-from records import failed, item
-from service import batchinfer
-from test_cli_runs import made
 
 import batchinfer as bi
 from batchinfer.sinks import FORMATS
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "integration" / "exports"))
-from gallery import hung as painted
+from support.cli import batchinfer
+from support.gallery import hung as painted
+from support.records import failed, item, made
 
 SAID = {
     **dict.fromkeys(("jsonl", "csv"), "31 rows"),

@@ -5,11 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from service import batchinfer, png
-from test_cli_input import clean_environment
 
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, clean_environment, png
 
 ENV = clean_environment()
 

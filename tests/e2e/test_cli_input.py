@@ -1,23 +1,11 @@
 """What a user did wrong is told in words, with exit code 2, and nothing is sent or made."""
 
 import json
-import os
 import subprocess
 
 import pytest
-from service import batchinfer, command
 
-TOKEN = "0123456789abcdef" * 4
-CONFIG = """
-[service]
-endpoint = "http://127.0.0.1:9/run/nobody"
-token = "${OSCAR_TOKEN}"
-"""
-
-
-def clean_environment(**more: str) -> dict[str, str]:
-    ours = ("BATCHINFER_", "OSCAR_", "MINIO_")
-    return {n: v for n, v in os.environ.items() if not n.startswith(ours)} | more
+from support.cli import CONFIG, TOKEN, batchinfer, clean_environment, command, told
 
 
 @pytest.fixture
@@ -28,14 +16,6 @@ def desk(tmp_path):
     (tmp_path / "photos" / "b.png").write_bytes(b"\x89PNG another")
     (tmp_path / "batchinfer.toml").write_text(CONFIG)
     return tmp_path
-
-
-def told(desk, *args, code=2, stdin=None, **env) -> str:
-    """What a command says on stderr that must end with `code`, without a traceback."""
-    environment = clean_environment(**({"OSCAR_TOKEN": TOKEN} | env))
-    done = batchinfer(*args, code=code, cwd=desk, env=environment, input=stdin)
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 def test_version_and_help(desk):

@@ -7,12 +7,11 @@ import subprocess
 import time
 
 import pytest
-from service import batchinfer, config, png
-from test_cli_input import clean_environment
 
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
 from batchinfer.oscar.reply import read_body
+from support.cli import batchinfer, clean_environment, config, png
 
 PARAMS = [
     "--param",

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from records import INFO, failed, item, page, reply, submitted
-from service import batchinfer, command, config, images, start, until
 
 import batchinfer as bi
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
 from batchinfer.store.reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
+from support.cli import batchinfer, command, config, images, start, until
+from support.records import INFO, failed, item, page, reply, submitted
 
 COUNT = 12
 HOSTILE = '=1+1"\x1b]0;gone\x07\x9b31m\u202egpj.\r\n\x85\u2028猫'
@@ -31,11 +31,6 @@ FOREVER = "with recursive n(i) as (select 1 union all select i + 1 from n) "
 STEP = 0.01
 """Seconds between two looks at what another process does."""
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,12 @@ import signal
 import subprocess
 
 import pytest
-from records import failed, item, reply
-from service import batchinfer, command
-from test_cli_input import TOKEN, clean_environment, told
 
-from batchinfer.domain import Mode, RunInfo
 from batchinfer.store.lock import LOCK, RunLock, is_held
-from batchinfer.store.sqlite import SqliteStore
+from support.cli import TOKEN, batchinfer, clean_environment, command, told
+from support.records import failed, item, made, reply
+
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 ENV = clean_environment(OSCAR_TOKEN=TOKEN)
 
@@ -33,15 +32,6 @@ def desk(tmp_path):
 
 def do(desk, *args, code=0):
     return batchinfer(*args, code=code, cwd=desk, env=ENV)
-
-
-async def made(run, items, records):
-    info = RunInfo("abc", 1_700_000_000.0, Mode.SYNC, {"run": {"mode": "sync"}}, ("/data",))
-    async with SqliteStore.create(run, info) as store:
-        await store.add(items)
-        await store.record(records)
-        await store.source_read()
-    return run
 
 
 def test_a_run_whose_items_fail_ends_with_1_and_says_what_to_do(desk):

@@ -7,11 +7,11 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from service import batchinfer, config, png
 
 import batchinfer as bi
 from batchinfer.local.options import Options
 from batchinfer.local.running import Running, running
+from support.cli import batchinfer, config, png
 
 TOKEN = "0123456789abcdef" * 4
 CONFIG = '[service]\nendpoint = "http://127.0.0.1:9/run/nobody"\ntoken = "${OSCAR_TOKEN}"\n'

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from service import batchinfer, command, config, images
 
 import batchinfer as bi
 from batchinfer import cli
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, command, config, images
 
 CLOSED = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "all": "<&- >&- 2>&-"}
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from service import batchinfer, command, config, images, rows, start, until
 
 import batchinfer as bi
 from batchinfer.api.control import SOCKET, ask, at_work, read
@@ -24,6 +23,8 @@ from batchinfer.local.options import Options
 from batchinfer.local.running import Running, running
 from batchinfer.store.lock import is_held
 from batchinfer.store.reader import RunReader
+from support.cli import batchinfer, command, config, images, rows, start, until
+from support.paths import MODELS
 
 COUNT = 2000
 """So many that no run comes to its end by itself while it is being steered."""
@@ -36,7 +37,7 @@ PATIENCE = 60.0
 def slow(**more: str) -> AbstractContextManager[Running]:
     """A service with more containers than calls, each of which takes a while."""
     options = Options(model="slow_model:predict", threads=True, containers=32, **more)
-    return running(options, cwd=Path(__file__).parent)
+    return running(options, cwd=MODELS)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from service import batchinfer, config, images, png, start, until
 
 import batchinfer as bi
 from batchinfer.local.options import Options
 from batchinfer.local.running import Running, running
+from support.cli import batchinfer, config, images, png, start, until
 
 FIRST = 6
 

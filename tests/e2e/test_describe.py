@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from service import batchinfer, config, images, rows
 
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, config, images, rows
+from support.paths import MODELS
 
-HERE = Path(__file__).parent
 FLAGS = ("--file-param", "image", "--param", "size=3")
 
 
@@ -17,7 +17,7 @@ FLAGS = ("--file-param", "image", "--param", "size=3")
 def service(tmp_path_factory):
     data = str(tmp_path_factory.mktemp("bucket"))
     options = Options(threads=True, model="described_model:predict", deepaas="2.6.0", data=data)
-    with running(options, cwd=HERE) as started:
+    with running(options, cwd=MODELS) as started:
         yield started
 
 

@@ -1,34 +1,12 @@
 """What the pages tell people to type works as it stands there."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from servers import free_port
-from service import images
-
 import batchinfer as bi
-
-ROOT = Path(__file__).parents[2]
-
-
-def shell(lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run lines as a person would, in a shell that ends whatever it has started."""
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(folder),
-    }
-    return subprocess.run(
-        ["bash", "-e", "-c", f"trap 'for job in $(jobs -p); do kill $job; done' EXIT\n{lines}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from support.cli import images, shell
+from support.paths import ROOT
+from support.servers import free_port
 
 
 def test_the_header_of_the_demo_config(tmp_path: Path):

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service import images
-from test_documented import ROOT
 
 import batchinfer as bi
 from batchinfer.local.options import Options
 from batchinfer.local.running import Running, running
+from support.cli import images
+from support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

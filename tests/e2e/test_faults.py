@@ -3,12 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from service import config, images, rows, start
-
 import batchinfer as bi
 from batchinfer.local.options import Fault, Options
 from batchinfer.local.running import running
 from batchinfer.store.reader import RunReader
+from support.cli import config, images, rows, start
 
 
 def assert_exact(run: Path, photos: Path, count: int) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 import anyio
 import click
 import pytest
-from records import INFO, item, reply
-from service import command
-from test_cli_input import CONFIG, TOKEN
 
 from batchinfer import cli
 from batchinfer.progress import printable
 from batchinfer.store.sqlite import SqliteStore
+from support.cli import CONFIG, TOKEN, command
+from support.records import INFO, item, reply
 
 BASE = {
     "init": ["new.toml"],

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from records import INFO, failed, item, reply, submitted
-from service import batchinfer
 
 from batchinfer.domain import Digest, InputFile, Item
 from batchinfer.store.sqlite import SqliteStore
+from support.cli import batchinfer
+from support.records import INFO, failed, item, reply, submitted
 
 SIGNS = "\x1b]0;gone\x07\x1b[2J\x9b31m\u202egpj.\u2066\r\n\x85\u2028\x7f\b\ufeff"
 """Titles, colours, wiping, turned writing, lines of its own, signs that nobody sees."""

@@ -5,12 +5,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from service import batchinfer, config, images, rows, start, until
 
 import batchinfer as bi
 from batchinfer.engine.feed import READY_SPARE
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, config, images, rows, start, until
 
 COUNT = 2000
 AT_ONCE = {"sync": 16, "async": 100}

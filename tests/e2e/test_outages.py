@@ -14,21 +14,16 @@ from typing import TypeAlias
 
 import anyio
 import pytest
-from servers import Answer, Request, Stub, stub
-from service import command, png
 
 import batchinfer as bi
+from support.cli import command, png
+from support.servers import Answer, Request, Stub, stub
 
 OK = Answer(
     body=b"2026-11-23 07:35:30.498 6943 INFO deepaas.cmd.cli [-] return: {'label': 'cat'}\n"
 )
 
 Do: TypeAlias = Callable[..., Awaitable[subprocess.CompletedProcess[bytes]]]
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service import batchinfer, images
 
 import batchinfer as bi
 from batchinfer import cli
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, images
 
 RUN = "it's a run"
 _COMMAND = re.compile(rf"batchinfer (?:{'|'.join(cli.COMMANDS)})\b[^`\n]*")

@@ -4,18 +4,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from service import config, images
 
 import batchinfer as bi
 from batchinfer.local.options import Options
 from batchinfer.local.running import Running, running
+from support.cli import config, images
 
 COUNT = 60
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service import png
-from test_documented import ROOT, shell
 
 import batchinfer as bi
 from batchinfer.local.connection import BucketAccess, Connection
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import png, shell
+from support.paths import MODELS, ROOT
 
 README = (ROOT / "README.md").read_text()
 TABLE = README[README.index("## Everything in the platform's tutorial") :]
@@ -59,10 +59,9 @@ def folder(tmp_path_factory) -> Iterator[Path]:
         (folder / name).write_bytes(name.encode())
     (line,) = re.findall(r"^\{\"files\".*$", README, re.MULTILINE)
     (folder / "demo.jsonl").write_text(line)
-    here = Path(__file__).parent
     with (
-        running(Options(model="demo_app:bears", threads=True), cwd=here) as yolo,
-        running(Options(model="demo_app:demo_app", threads=True), cwd=here) as demo,
+        running(Options(model="demo_app:bears", threads=True), cwd=MODELS) as yolo,
+        running(Options(model="demo_app:demo_app", threads=True), cwd=MODELS) as demo,
     ):
         text = (ROOT / "configs" / "demo-app.toml").read_text()
         address = re.findall(r'^endpoint = "([^"]+)"', text, re.MULTILINE)[0]

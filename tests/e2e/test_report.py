@@ -4,18 +4,15 @@ import json
 import os
 import re
 import shutil
-import sys
-from pathlib import Path
 
 import anyio
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
-from records import failed, reply
-from service import batchinfer
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "unit" / "report"))
-from report_runs import T0, detection, item, made, photograph, report
+from support.cli import batchinfer
+from support.records import failed, reply
+from support.report_runs import T0, detection, item, made, photograph, report
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""

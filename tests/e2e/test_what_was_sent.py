@@ -4,11 +4,11 @@ import json
 import os
 
 import pytest
-from service import batchinfer, config, images
 
 import batchinfer as bi
 from batchinfer.local.options import Options
 from batchinfer.local.running import running
+from support.cli import batchinfer, config, images
 
 MODES = ["sync", "async"]
 COUNT = 12

@@ -1,7 +1,7 @@
 """Every way to answer and to fail, by the value of the parameter `mode`.
 
-What the platform makes of each is told in `tests/deepaas_cases.py`. Both name plainly what they
-mean: neither is made from the other.
+What the platform makes of each is told in `tests/support/deepaas_cases.py`. Both name plainly what
+they mean: neither is made from the other.
 """
 
 # ruff: noqa: T201 - models print

@@ -1,6 +1,7 @@
 import anyio
-import gallery
 import pytest
+
+from support import gallery
 
 
 @pytest.fixture(scope="session")

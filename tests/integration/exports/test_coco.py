@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from books import book, result, thing, with_files
-from gallery import DETECTED, NASTY, ODD, OUTLINE, PREDICTIONS
 from PIL import Image
 from pycocotools.coco import COCO
 
 from batchinfer.sinks import export
 from batchinfer.sinks.cells import printable
+from support.books import book, result, thing, with_files
+from support.gallery import DETECTED, NASTY, ODD, OUTLINE, PREDICTIONS
 
 
 def prediction(key):

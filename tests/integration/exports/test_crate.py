@@ -13,8 +13,6 @@ from urllib.parse import unquote_to_bytes
 
 import anyio
 import pytest
-from books import HOSTILE, book, failed, pending, result
-from gallery import ODD, PNG
 from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 
@@ -36,8 +34,11 @@ from batchinfer.oscar.schema import parse_help
 from batchinfer.sinks import export
 from batchinfer.store.reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
+from support.books import HOSTILE, book, failed, pending, result
+from support.gallery import ODD, PNG
+from support.paths import FIXTURES
 
-HELP = (Path(__file__).parents[2] / "fixtures" / "sync_2.6.0_help.body").read_text(encoding="utf-8")
+HELP = (FIXTURES / "sync_2.6.0_help.body").read_text(encoding="utf-8")
 SECRET = "s3cr3t"
 PARAMS = {"imgsz": 640, "threshold": 0.25, "flag": True, "text": "=1+1", "classes": ["bear", None]}
 INFO = RunInfo(

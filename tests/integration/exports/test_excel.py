@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from books import book, result, thing
 
 from batchinfer.errors import ConfigError
 from batchinfer.sinks import export
+from support.books import book, result, thing
 
 SWAN = "Höckerschwan é 天鹅 🦢"
 

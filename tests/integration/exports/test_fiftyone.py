@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from gallery import NASTY, ODD, POINT
 from pydantic import BaseModel, ConfigDict, Field
 
 from batchinfer.sinks import export
+from support.gallery import NASTY, ODD, POINT
 
 EXACT = 1e-7
 

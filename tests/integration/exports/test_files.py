@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from books import HOSTILE, book, failed, pending, result
-from gallery import HOSTILE as HOSTILE_KEYS
-from gallery import PNG, PREDICTIONS
 
 from batchinfer.domain import TEXT
 from batchinfer.errors import ConfigError
 from batchinfer.sinks import export
+from support.books import HOSTILE, book, failed, pending, result
+from support.gallery import HOSTILE as HOSTILE_KEYS
+from support.gallery import PNG, PREDICTIONS
 
 
 def read_index(folder):

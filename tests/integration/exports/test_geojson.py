@@ -4,12 +4,12 @@ import json
 import geopandas
 import pytest
 import shapely
-from books import HOSTILE, book, result, thing
-from gallery import POINT, SQUARE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.sinks import export
+from support.books import HOSTILE, book, result, thing
+from support.gallery import POINT, SQUARE
 
 # GDAL takes a property named `id` for a feature's number; that of two items may be the same.
 pytestmark = pytest.mark.filterwarnings("ignore:Several features with id:RuntimeWarning")

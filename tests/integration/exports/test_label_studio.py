@@ -3,11 +3,11 @@ import urllib.parse
 from xml.etree import ElementTree as ET
 
 import pytest
-from gallery import NASTY, ODD
 from label_studio_sdk.converter import Converter
 from label_studio_sdk.label_interface import LabelInterface
 
 from batchinfer.sinks import label_studio
+from support.gallery import NASTY, ODD
 
 
 @pytest.fixture(scope="module")

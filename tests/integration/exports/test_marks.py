@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,7 @@ from batchinfer.api.reporting import report
 from batchinfer.config.template import TEMPLATE
 from batchinfer.marks import MARKER, Mark, is_ours, mark_of
 from batchinfer.sinks import FORMATS, export
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "e2e"))
-from service import batchinfer
+from support.cli import batchinfer
 
 FILES = [name for name, each in FORMATS.items() if not each.folder]
 FOLDERS = [name for name, each in FORMATS.items() if each.folder]

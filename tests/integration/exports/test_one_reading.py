@@ -22,6 +22,8 @@ from batchinfer.domain import Attempt, InputFile, Item, Mode, Record, Reply, Run
 from batchinfer.store.reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
+
 INFO = RunInfo("abc", 1_700_000_000.0, Mode.SYNC, {}, ("/data",))
 SIZE = (200, 100)
 WIDE = [150, 60, 40, 30]

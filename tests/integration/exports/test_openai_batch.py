@@ -9,13 +9,13 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from books import HOSTILE, book, failed, pending, result
-from gallery import NASTY, PREDICTIONS
 from openai import BaseModel, DefaultHttpxClient, OpenAI
 from openai.types import BatchError
 from pydantic import JsonValue
 
 from batchinfer.sinks import export
+from support.books import HOSTILE, book, failed, pending, result
+from support.gallery import NASTY, PREDICTIONS
 
 
 class Response(BaseModel):

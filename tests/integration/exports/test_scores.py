@@ -5,11 +5,11 @@ import json
 import math
 
 import pytest
-from books import book, result, thing, with_files
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
 from batchinfer.sinks import export
+from support.books import book, result, thing, with_files
 
 
 @pytest.fixture

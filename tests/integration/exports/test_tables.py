@@ -11,14 +11,14 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from books import HOSTILE, book, failed, pending, result, thing
-from gallery import NASTY, ODD, OUTLINE, PREDICTIONS
 from pyarrow import feather, parquet
 
 import batchinfer as bi
 from batchinfer.domain import TEXT
 from batchinfer.sinks import export
 from batchinfer.sinks.flat import FIELDS
+from support.books import HOSTILE, book, failed, pending, result, thing
+from support.gallery import NASTY, ODD, OUTLINE, PREDICTIONS
 
 MOMENT = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 FORMULA = "[ \x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u206f]*[=+@\uff1d-]|[\t\r\n]"

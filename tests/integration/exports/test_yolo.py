@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gallery import DETECTED, HOSTILE, NASTY, ODD, SIZES
 
 from batchinfer.sinks import export
+from support.gallery import DETECTED, HOSTILE, NASTY, ODD, SIZES
 
 EXACT = 1e-7
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from batchinfer.backends.bucket import BucketBackend
 from batchinfer.backends.files import Body, Loader
 from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
 from batchinfer.domain import Failure, InputFile, Item, Kind, Mode, Submitted
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
 
 
 class Weighing(MemoryBucket):

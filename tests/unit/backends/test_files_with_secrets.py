@@ -17,11 +17,6 @@ TOKEN = "0123456789abcdef" * 4
 KEY = "s3cret/k+y==$"
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 def spellings(secret: str) -> list[bytes]:
     raw = secret.encode()
     return [

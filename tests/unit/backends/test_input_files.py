@@ -20,11 +20,6 @@ SHRINKING = Path("/sys/kernel/uevent_seqnum")
 """Says that it has 4,096 bytes, and has a few."""
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 def seen(path: Path, param: str = "files") -> InputFile:
     """The file as a source would have recorded it."""
     now = path.stat()

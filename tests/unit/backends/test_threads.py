@@ -9,11 +9,6 @@ import pytest
 from batchinfer.backends.threads import Threads
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 async def test_work_is_done_elsewhere_and_its_result_comes_back():
     threads = Threads(2)
     assert await threads.run(threading.current_thread) is not threading.current_thread()

@@ -4,6 +4,8 @@ import pytest
 
 from batchinfer.flow import Condition, Fixed, Gate, Health, OwnLimit
 
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
+
 
 def test_a_shortage_lowers_it_below_what_was_in_flight():
     own = OwnLimit()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_files import bomb, exif, photograph, ratio, scene, stored
 from PIL import Image
 
 from batchinfer.images import Facts, Unseen, facts
+from support.image_files import bomb, exif, photograph, ratio, scene, stored
 
 HERE = {1: "N", 2: (47.0, 22.0, 30.0), 3: "W", 4: (8.0, 33.0, 0.0)}
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import exif, quarters, scene
 from PIL import Image, PngImagePlugin
 
 from batchinfer.images import Facts, facts
 from batchinfer.images.shrinking import Thumbnail, shrunk
+from support.image_files import exif, quarters, scene
 
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'

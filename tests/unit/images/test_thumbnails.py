@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from image_files import bomb, exif, photograph, quarters, scene, stored
 from PIL import Image, features
 
 from batchinfer.images import Facts, Job, Thumbnail, Unseen, facts, thumbnails
+from support.image_files import bomb, exif, photograph, quarters, scene, stored
 
 UPRIGHT = ["red", "green", "blue", "gray"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import stored
 from PIL import Image
 
 from batchinfer.images import Facts, upright, upright_points
 from batchinfer.meaning import Box
+from support.image_files import stored
 
 
 def drawn(size: tuple[int, int], box: Box) -> Image.Image:

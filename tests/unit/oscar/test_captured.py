@@ -4,15 +4,14 @@ The expectations are those of the table of cases (`deepaas_cases.py`), written b
 were written down by `tests/deepaas/capture.py`.
 """
 
-from pathlib import Path
-
 import pytest
-from deepaas_cases import ALL, ASYNC, CASES, SYNC, Fails, agrees
 
 from batchinfer.domain import Failure, Kind
 from batchinfer.oscar.reply import Saved, killed, orphan_of, read_body, read_log, read_output
+from support.deepaas_cases import ALL, ASYNC, CASES, SYNC, Fails, agrees
+from support.paths import FIXTURES
 
-CAPTURED = Path(__file__).parents[2] / "fixtures" / "captured"
+CAPTURED = FIXTURES / "captured"
 TABLE = [
     pytest.param(version, case, id=f"{version}-{case.name}")
     for version in ALL

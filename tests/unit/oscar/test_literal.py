@@ -4,7 +4,6 @@ import json
 import math
 
 import pytest
-from answers import containers, values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from batchinfer.oscar.literal import (
 )
 from batchinfer.oscar.reprs import MAX_DEPTH, MAX_WORDS, read_quickly, read_slowly
 from batchinfer.oscar.words import BAD
+from support.deepaas_answers import containers, values
 
 
 def plain(value):

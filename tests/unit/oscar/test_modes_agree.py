@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable
 
 import pytest
-from answers import STAMP, leaves, record
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchinfer.domain import JSON, TEXT, Reply
 from batchinfer.oscar.literal import printed_at
 from batchinfer.oscar.reply import read_body, read_output
+from support.deepaas_answers import STAMP, leaves, record
 
 VERSIONS = ["2.5.0", "2.5.1", "2.5.2", "2.6.0"]
 BARE = {"2.5.0", "2.5.1"}

@@ -5,10 +5,8 @@ import io
 import json
 import math
 import zipfile
-from pathlib import Path
 
 import pytest
-from answers import RESET, STAMP, containers, crashed, data, noise, record, sync_body, values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,8 +20,19 @@ from batchinfer.oscar.reply import (
     read_log,
     read_output,
 )
+from support.deepaas_answers import (
+    RESET,
+    STAMP,
+    containers,
+    crashed,
+    data,
+    noise,
+    record,
+    sync_body,
+    values,
+)
+from support.paths import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 VERSIONS = ["2.5.0", "2.5.1", "2.5.2", "2.6.0"]
 MARKED = ["2.5.2", "2.6.0"]
 BARE = ["2.5.0", "2.5.1"]

@@ -1,7 +1,6 @@
 """The model's help as argparse prints it: read whole, whatever stands around it."""
 
 import argparse
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,8 +8,8 @@ from hypothesis import strategies as st
 
 from batchinfer.domain import Failure, Reply
 from batchinfer.oscar.schema import LONGEST, MOST, Parameter, Schema, helped, parse_help
+from support.paths import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 RECORDED = ("sync_2.5.2_help.body", "sync_2.6.0_help.body", "async_2.5.2_help.log")
 
 MINIMOD = Schema(

@@ -1,12 +1,9 @@
 """What a service runs, and what is peculiar to it, told by its own words."""
 
-from pathlib import Path
-
 import pytest
 
 from batchinfer.oscar.versions import deepaas_version, quirks_of
-
-FIXTURES = Path(__file__).parents[2] / "fixtures"
+from support.paths import FIXTURES
 
 
 def log(deepaas: str, python: str = "3.12.8") -> str:

@@ -9,8 +9,6 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
-from records import failed, failure, reply
-from report_runs import T0, detection, item, made, photograph, report
 
 from batchinfer.api.exporting import book_of, options_of
 from batchinfer.errors import ConfigError
@@ -18,6 +16,10 @@ from batchinfer.report import publish
 from batchinfer.report.page import policy
 from batchinfer.sinks.whole import whole_file
 from batchinfer.store.reader import RunReader
+from support.records import failed, failure, reply
+from support.report_runs import T0, detection, item, made, photograph, report
+
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 BLOCK = re.compile(r'<script type="application/json" id="(\w+)">(.*?)</script>', re.DOTALL)
 

@@ -4,12 +4,12 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import reply
-from report_runs import INFO, T0, item, made, report
 
 from batchinfer.report.figures import PAUSE, WorkTime
 from batchinfer.store.reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
+from support.records import reply
+from support.report_runs import INFO, T0, item, made, report
 
 NIGHT = 14 * 3600.0
 

@@ -6,7 +6,6 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
-from records import INFO, failed, failure, item, reply, submitted
 
 import batchinfer as bi
 from batchinfer.domain import Digest
@@ -14,6 +13,9 @@ from batchinfer.errors import RunCorrupt, RunDamaged, StoreError
 from batchinfer.store.database import DATABASE
 from batchinfer.store.sqlite import SqliteStore
 from batchinfer.store.verifying import verify
+from support.records import INFO, failed, failure, item, reply, submitted
+
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 FLIPS = 60
 
@@ -91,7 +93,7 @@ async def test_a_run_that_is_whole_shows_no_damage(run, tmp_path):
     assert verify(run) == ()
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.event_loops("asyncio")
 @pytest.mark.parametrize("part", range(2))
 async def test_a_flipped_bit_of_the_database_is_told_or_changes_nothing(run, tmp_path, part):
     before, _ = exported(run, scratch(tmp_path, "before"))

@@ -2,10 +2,8 @@
 
 import shutil
 import sqlite3
-from pathlib import Path
 
 import pytest
-from records import failed, reply, submitted
 
 from batchinfer.domain import Counts, Mode, Open, State
 from batchinfer.errors import RunCorrupt
@@ -14,8 +12,12 @@ from batchinfer.store.reader import RunReader
 from batchinfer.store.run_metadata import keep_reading
 from batchinfer.store.schema import VERSION
 from batchinfer.store.sqlite import SqliteStore
+from support.paths import FIXTURES
+from support.records import failed, reply, submitted
 
-STORED = Path(__file__).parents[2] / "fixtures" / "runs"
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
+
+STORED = FIXTURES / "runs"
 COUNTS = {
     Mode.SYNC: Counts(pending=4, succeeded=3, failed=1),
     Mode.ASYNC: Counts(pending=2, submitted=3, succeeded=2, failed=1),

@@ -11,8 +11,6 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from older import become
-from records import INFO, failed, failure, item, page, reply, submitted
 
 from batchinfer.api.exporting import book_of
 from batchinfer.api.querying import query, views
@@ -23,6 +21,8 @@ from batchinfer.sinks.answers import Look, write_csv
 from batchinfer.store.database import DATABASE
 from batchinfer.store.schema import INPUTS_SINCE, VERSION
 from batchinfer.store.sqlite import SqliteStore
+from support.older_runs import become
+from support.records import INFO, failed, failure, item, page, reply, submitted
 
 SHA = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("image", "mask", "again")}
 HOSTILE = "=cmd()|'\x1b[31m'\u202egpj.\r\n\x85猫"
@@ -37,11 +37,6 @@ OBJECTS = [
     {"name": "no place", "confidence": 1, "box": {}},
 ]
 CLASSES = {"labels": ["oak", "ash"], "probabilities": [0.75, 0.125]}
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
 
 
 @pytest.fixture

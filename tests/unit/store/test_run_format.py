@@ -2,17 +2,19 @@
 
 import re
 import sqlite3
-from pathlib import Path
 
 import pytest
-from records import INFO, failed, item, reply, submitted
 
 from batchinfer.domain import State
 from batchinfer.store.database import DATABASE
 from batchinfer.store.schema import APPLICATION_ID, VERSION
 from batchinfer.store.sqlite import SqliteStore
+from support.paths import ROOT
+from support.records import INFO, failed, item, reply, submitted
 
-PAGE = (Path(__file__).parents[3] / "docs" / "run-format.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
+
+PAGE = (ROOT / "docs" / "run-format.md").read_text(encoding="utf-8")
 AT = 1795419330.25
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import anyio
 import pytest
-from records import INFO, failed, failure, item, page, reply, submitted
 
 from batchinfer.domain import Attempt, Counts, Failure, Item, Kind, Reply, Result, State
 from batchinfer.store.database import DATABASE
 from batchinfer.store.read_sql import RESULTS
 from batchinfer.store.reader import FailureGroup, RunReader, Span
 from batchinfer.store.sqlite import SqliteStore
+from support.records import INFO, failed, failure, item, page, reply, submitted
+
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 PNG = b"\x89PNG\r\n\x1a\n\0"
 

@@ -3,7 +3,6 @@
 import sqlite3
 
 import pytest
-from records import INFO, failed, item, page, reply, submitted
 
 import batchinfer as bi
 from batchinfer.ports import Placed
@@ -11,6 +10,9 @@ from batchinfer.store.database import DATABASE
 from batchinfer.store.reader import RunReader
 from batchinfer.store.sessions import RecordedSession, changed, time_at_work
 from batchinfer.store.sqlite import SqliteStore
+from support.records import INFO, failed, item, page, reply, submitted
+
+pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 
 def go(started_at, active_until):

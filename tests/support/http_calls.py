@@ -1,0 +1,32 @@
+"""Calls of an inference service over real sockets."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from batchinfer.backends.http import HttpBackend, http_backend
+from batchinfer.backends.redact import Redactor
+from batchinfer.domain import Item
+
+TOKEN = "0123456789abcdef" * 4
+NOW = 1_800_000_000.0
+ITEM = Item("a", (), {"text": "hello"})
+OK = b"""[*] Using DEEPaaS version 2.5.2
+2026-11-23 07:35:30.497 6943 INFO deepaas.cmd.cli [-] predict was called.
+2026-11-23 07:35:30.498 6943 INFO deepaas.cmd.cli [-] return: {'label': 'cat', 'score': 0.5}
+"""
+
+
+def backend_at(
+    port: int, scheme: str = "http", **changed: Any
+) -> AbstractAsyncContextManager[HttpBackend]:
+    known: dict[str, Any] = {
+        "endpoint": f"{scheme}://127.0.0.1:{port}/run/ai4papi-1",
+        "token": TOKEN,
+        "params": {"size": 1},
+        "timeout": 30.0,
+        "redact": Redactor([TOKEN]),
+        "clock": lambda: NOW,
+    }
+    return http_backend(**(known | changed))

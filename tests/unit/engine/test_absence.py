@@ -1,0 +1,31 @@
+"""Waiting for a service that is not there begins and ends with what was heard of it."""
+
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from batchinfer.domain import Counts
+from batchinfer.ports import Back
+from support.world import Model, World, cold, items, permanent, succeed
+
+pytestmark = pytest.mark.event_loops("virtual")
+
+
+async def test_it_is_told_when_the_service_is_back(world: World):
+    model = Model(lambda item, n: cold() if anyio.current_time() < 100 else succeed(item, n))
+    await world.engine(model, source=items(3)).run()
+    (back,) = world.notebook.of(Back)
+    assert back.code == "cold_start"
+    assert 95 < back.seconds < 130
+
+
+async def test_an_item_that_cannot_be_sent_says_nothing_about_the_service(world: World):
+    def script(item, number):
+        if item.key > "item-0002":
+            return replace(permanent("file_empty"), sent=False)
+        return cold() if anyio.current_time() < 100 else succeed(item, number)
+
+    progress = await world.engine(Model(script), source=items(50)).run()
+    assert progress.counts == Counts(succeeded=2, failed=48)
+    assert len(world.notebook.of(Back)) == 1
