@@ -76,13 +76,13 @@ __all__ = [
     "stream",
 ]
 
-_HOMES = ("batchinfer.errors", "batchinfer.domain", "batchinfer.api")
+_PUBLIC_MODULES = ("batchinfer.errors", "batchinfer.domain", "batchinfer.api")
 
 
 def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for: `import batchinfer` itself costs nothing."""
     if name in __all__:
-        for home in map(import_module, _HOMES):
-            if hasattr(home, name):
-                return getattr(home, name)
+        for module in map(import_module, _PUBLIC_MODULES):
+            if hasattr(module, name):
+                return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

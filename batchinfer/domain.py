@@ -25,8 +25,8 @@ Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Js
 """Data as JSON knows it. Floats may be nan or infinite: models return them (the store spells them
 as the strings "NaN", "Infinity", "-Infinity", for strict JSON has no other way)."""
 
-JSON = "application/json"
-TEXT = "text/plain"
+JSON_MEDIA_TYPE = "application/json"
+TEXT_MEDIA_TYPE = "text/plain"
 """Media types of a prediction that was read as data, and of one that could only be kept as text."""
 
 
@@ -50,7 +50,7 @@ class State(StrEnum):
     """A failure that will not be tried again by itself. `retry` makes it pending."""
 
 
-class Kind(StrEnum):
+class FailureKind(StrEnum):
     """What a failure says about the future; the retry policy reads nothing else."""
 
     TRANSIENT = "transient"
@@ -76,7 +76,7 @@ class InputFile:
     """Modification time in ns since the epoch; None when unknown. A file that differs from `size`
     or `mtime_ns` when it is read is not the one that was added: the item fails (`file_changed`)."""
 
-    def differs(self, size: int | None, mtime_ns: int | None) -> bool:
+    def has_changed(self, size: int | None, mtime_ns: int | None) -> bool:
         """Whether a file with this size and modification time is another one than this.
 
         What is not known on both sides says nothing. A time that moved by whole quarters of an
@@ -86,18 +86,21 @@ class InputFile:
             return True
         if mtime_ns is None or self.mtime_ns is None or mtime_ns == self.mtime_ns:
             return False
-        return not _shifted(mtime_ns, self.mtime_ns)
+        return not _is_time_zone_shift(mtime_ns, self.mtime_ns)
 
 
-_SECOND = 1_000_000_000
+_NS_PER_SECOND = 1_000_000_000
 
 
-def _shifted(one: int, other: int) -> bool:
+def _is_time_zone_shift(one: int, other: int) -> bool:
     """Whether two times differ by a whole offset of time zones, neither in ns nor in whole s."""
-    if one % _SECOND == 0 or other % _SECOND == 0:  # a disk that knows no fractions
-        one, other = one // _SECOND * _SECOND, other // _SECOND * _SECOND
-    moved = abs(one - other)
-    return moved % (900 * _SECOND) == 0 and moved <= 14 * 3600 * _SECOND
+    if one % _NS_PER_SECOND == 0 or other % _NS_PER_SECOND == 0:  # a disk that knows no fractions
+        one, other = (
+            one // _NS_PER_SECOND * _NS_PER_SECOND,
+            other // _NS_PER_SECOND * _NS_PER_SECOND,
+        )
+    difference = abs(one - other)
+    return difference % (900 * _NS_PER_SECOND) == 0 and difference <= 14 * 3600 * _NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +118,12 @@ class Item:
     -1: not added yet."""
     attempts: int = 0
     """Attempts recorded so far; the next one is number `attempts + 1`."""
-    spared: int = 0
+    uncounted_attempts: int = 0
     """How many of them do not count against `max_attempts`: those from before a `retry`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class SentFile:
     """One file of an item as an attempt read it, to send it."""
 
     param: str
@@ -135,8 +138,10 @@ class Digest:
 class Reply:
     """What the model returned."""
 
-    media_type: str = JSON
-    """`JSON` when it was read as data, `TEXT` when as text only, else the type of `data`."""
+    media_type: str = JSON_MEDIA_TYPE
+    """`JSON_MEDIA_TYPE` when it was read as data, `TEXT` when as text only, else the type of
+    `data`.
+    """
     prediction: Json = None
     """The data, or the text; None when `data` holds the prediction."""
     data: bytes | None = None
@@ -145,7 +150,7 @@ class Reply:
     """Everything the service wrote, secrets redacted: the 200 body (sync) or the `.log` (async)."""
     server_seconds: float | None = None
     """Seconds on the server, where it tells (`X-Duration-Seconds`)."""
-    inputs: tuple[Digest, ...] = ()
+    inputs: tuple[SentFile, ...] = ()
     """The files that the attempt sent. Async mode: they stand in its `Submitted`."""
     lease: object = field(default=None, repr=False, compare=False)
     """Holds the part of the memory budget that it takes, until nobody needs the reply any more."""
@@ -159,17 +164,17 @@ class Failure:
     """Stable and documented (`docs/scripting.md`): programs may depend on it."""
     message: str
     """For people: what happened and what to do next. Never holds a secret. May change."""
-    kind: Kind = Kind.PERMANENT
+    kind: FailureKind = FailureKind.PERMANENT
     retry_after: float | None = None
     """Seconds the server asked us to wait, if it did."""
     log: str = ""
     """What the service wrote, if anything, secrets redacted."""
     sent: bool = True
     """False: the item could not be sent as it is; nothing was heard of the service."""
-    shared: bool = False
+    may_be_systemic: bool = False
     """It may have one cause for all items (the source is away, everybody is refused): no verdict on
     this item until that is known."""
-    inputs: tuple[Digest, ...] = ()
+    inputs: tuple[SentFile, ...] = ()
     """As in `Reply`."""
 
 
@@ -182,7 +187,7 @@ class Submitted:
 
     name: str
     """Object name without folder and `.json`."""
-    inputs: tuple[Digest, ...] = ()
+    inputs: tuple[SentFile, ...] = ()
     """The files that were sent."""
 
 
@@ -215,7 +220,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenItem:
     """An item without final outcome, as the watcher needs it."""
 
     position: int
@@ -224,7 +229,7 @@ class Open:
     """Number of the newest attempt that was begun in the bucket (0: none)."""
     submitted_at: float | None
     """When that attempt was submitted, seconds since the epoch."""
-    spared: int = 0
+    uncounted_attempts: int = 0
     """As in `Item`."""
     objects: Mapping[int, str] = field(default_factory=dict)
     """Object names (without folder and `.json`) of its submissions, by number of the attempt. Those
@@ -303,7 +308,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Dossier:
+class ResultDetails:
     """A result with everything else that is known of it: what exports and the report read."""
 
     position: int

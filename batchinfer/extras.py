@@ -8,12 +8,12 @@ from types import ModuleType
 from batchinfer.errors import ConfigError
 
 
-def bring(module: str, what: str, extra: str) -> ModuleType:
+def import_optional(module: str, feature: str, extra: str) -> ModuleType:
     """The module; `what` needs it, and the extra named `extra` installs it. Raises ConfigError."""
     try:
         return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"{what} needs the library {module.partition('.')[0]}, which is not installed:"
+            f"{feature} needs the library {module.partition('.')[0]}, which is not installed:"
             f" pip install 'batchinfer[{extra}]'"
         ) from error

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from batchinfer.domain import Counts, Item, Open, Outcome, Record, State, Submitted
+from batchinfer.domain import Counts, Item, OpenItem, Outcome, Record, State, Submitted
 
 Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch. Durations are measured on the event loop's own clock instead."""
@@ -41,10 +41,10 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class OutputArrival:
     """An outcome that has turned up in the bucket."""
 
-    item: Open
+    item: OpenItem
     attempt: int
     """The attempt it belongs to: may be older than `item.attempt`."""
     outcome: Outcome
@@ -52,33 +52,33 @@ class Arrival:
     """Bytes that were read for it."""
 
 
-Emit: TypeAlias = Callable[[Arrival], Awaitable[None]]
+EmitOutput: TypeAlias = Callable[[OutputArrival], Awaitable[None]]
 
 
-class Watcher(Protocol):
+class OutputWatcher(Protocol):
     """Asks the bucket, for everybody, what has turned up."""
 
-    async def look(self, store: Unfinished, emit: Emit) -> None:
+    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
         """One look: page through the run's outputs, emit what is decided, remember half pairs.
 
         Raises FatalError as a backend does, and OSError when the bucket does not answer: then the
         look was not whole, and says nothing about what is missing.
         """
 
-    async def placed(
-        self, store: Store, adopt: Callable[[Sequence[Placed]], Awaitable[None]]
+    async def find_unrecorded(
+        self, store: Store, mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]]
     ) -> None:
         """Page through the run's input objects: what was submitted, but not recorded, by a kill.
 
         Only what surely is what its item would be sent as now is adopted.
         """
 
-    async def tidy(self, store: Unfinished) -> None:
+    async def cleanup(self, store: OpenItems) -> None:
         """Delete what is no longer needed, now that all that was emitted is on record."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class SubmittedObject:
     """An input object found in the bucket."""
 
     position: int
@@ -87,31 +87,31 @@ class Placed:
     """Object name without folder and `.json`."""
 
 
-class Unfinished(Protocol):
+class OpenItems(Protocol):
     """The part of a store that a watcher may see."""
 
-    async def unfinished(self, positions: Collection[int]) -> Mapping[int, Open]:
+    async def fetch_open(self, positions: Collection[int]) -> Mapping[int, OpenItem]:
         """Those of `positions` that have no final outcome yet."""
 
-    async def lowest_unfinished(self) -> int | None:
+    async def fetch_lowest_open_position(self) -> int | None:
         """Lowest position whose output may still turn up: submitted, or pending after attempts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class AddResult:
     """What came of adding a page of items."""
 
-    new: int
+    new_count: int
     """Items that were not in the run before."""
-    changed: tuple[str, ...] = ()
+    changed_file_keys: tuple[str, ...] = ()
     """Keys of items whose file is no longer the one that was sent."""
-    reset: tuple[str, ...] = ()
+    changed_param_keys: tuple[str, ...] = ()
     """Keys of items whose parameters are no longer those that were sent."""
-    known: tuple[int, ...] = ()
+    known_positions: tuple[int, ...] = ()
     """Positions of the items that were in the run before."""
 
 
-class TooLarge(Exception):  # noqa: N818 - reads as a fact
+class RecordsTooLarge(Exception):  # noqa: N818 - reads as a fact
     """Records that the store cannot hold, by the positions of their items; nothing was recorded."""
 
     def __init__(self, positions: Collection[int]) -> None:
@@ -119,10 +119,10 @@ class TooLarge(Exception):  # noqa: N818 - reads as a fact
         self.positions = frozenset(positions)
 
 
-class Store(Unfinished, Protocol):
+class Store(OpenItems, Protocol):
     """Remembers the run. One writer; every verb is one transaction; returned means durable."""
 
-    async def add(self, items: Sequence[Item], begun: Container[int] = ()) -> Added:
+    async def add(self, items: Sequence[Item], maybe_in_flight: Container[int] = ()) -> AddResult:
         """Add a page, in order. An item whose key is known (same first path) is not added again.
 
         A pending item that was never tried takes over changed files and parameters, unless its
@@ -130,13 +130,13 @@ class Store(Unfinished, Protocol):
         one key stands for two paths.
         """
 
-    async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
+    async def fetch_pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """At most `limit` pending items with position > `after` and no `retry_at` beyond `due`."""
 
-    async def next_due(self, after: float) -> float | None:
+    async def fetch_next_retry_at(self, after: float) -> float | None:
         """Earliest `retry_at` of a pending item that is later than `after`, if there is one."""
 
-    async def record(self, records: Sequence[Record]) -> Sequence[State | None]:
+    async def commit_records(self, records: Sequence[Record]) -> Sequence[State | None]:
         """Commit a pile, in order; for each record the state its item was in before.
 
         None: it came too late and changed nothing, for its item has a final outcome, or its attempt
@@ -144,26 +144,26 @@ class Store(Unfinished, Protocol):
         and records nothing, when replies or logs are more than it can hold.
         """
 
-    async def adopt(self, placed: Sequence[Placed], at: float) -> int:
+    async def mark_submitted(self, objects: Sequence[SubmittedObject], at: float) -> int:
         """Mark pending items submitted whose next attempt is already in the bucket; how many."""
 
-    async def overdue(self, submitted_before: float, limit: int) -> Sequence[Open]:
+    async def fetch_overdue(self, submitted_before: float, limit: int) -> Sequence[OpenItem]:
         """Submitted items whose submission is older than that, oldest first."""
 
-    async def forget_future(self, now: float) -> None:
+    async def clamp_future_times(self, now: float) -> None:
         """Bring what lies in the future back to `now`: this machine's clock was once ahead.
 
         That is submissions, and retries of attempts that began in the future: without it they
         would be waited for until the clock is there again.
         """
 
-    async def source_read(self) -> None:
+    async def mark_source_complete(self) -> None:
         """Note that the source has been read to its end: resuming need not read it again."""
 
-    async def note(self, adjusted: Sequence[Adjusted]) -> None:
+    async def save_limit_changes(self, changes: Sequence[LimitChanged]) -> None:
         """Keep how the limit moved."""
 
-    async def counts(self) -> Counts:
+    async def fetch_counts(self) -> Counts:
         """Items by state."""
 
 
@@ -174,20 +174,20 @@ class Progress:
     counts: Counts
     in_flight: int
     """Attempts that hold a slot."""
-    complete: bool
+    is_source_complete: bool
     """Whether `counts.total` is all there will be (the source has been read to its end)."""
-    codes: Mapping[str, int] = field(default_factory=dict)
+    failed_by_code: Mapping[str, int] = field(default_factory=dict)
     """Items failed in this process, by code."""
     limit: int | None = None
     """Attempts in flight (async mode: objects submitted and unfinished) that are allowed now."""
-    serving: float | None = None
+    estimated_servers: float | None = None
     """How many containers seem to serve this run; None while nobody can say."""
     paused: bool = False
     """Whether nothing new begins, by a person's wish."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class Committed:
     """Something has become durable: records, or (then without any) items of the source."""
 
     records: Sequence[Record]
@@ -195,7 +195,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class OutageOngoing:
     """The service is not there; it is being waited for."""
 
     code: str
@@ -207,7 +207,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class OutageEnded:
     """The service that was waited for answers again."""
 
     code: str
@@ -225,7 +225,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Adjusted:
+class LimitChanged:
     """The limit has moved."""
 
     at: float
@@ -237,7 +237,7 @@ class Adjusted:
     """Why, in a few words for a person."""
 
 
-Event: TypeAlias = Recorded | Waiting | Back | Notice | Adjusted
+Event: TypeAlias = Committed | OutageOngoing | OutageEnded | Notice | LimitChanged
 
 
 class Observer(Protocol):

@@ -7,28 +7,28 @@ import shlex
 from pathlib import Path
 
 
-def command_line(*words: str | Path | None) -> str:
+def format_command(*words: str | Path | None) -> str:
     """A command line of batchinfer, quoted; None stands for nothing."""
-    given = [_as_argument(word) for word in words if word is not None]
-    return " ".join(quote(word) for word in ("batchinfer", *given))
+    arguments = [_to_argument(word) for word in words if word is not None]
+    return " ".join(quote_for_shell(word) for word in ("batchinfer", *arguments))
 
 
-def quote(word: str) -> str:
+def quote_for_shell(word: str) -> str:
     """The word as a shell reads it: printable signs only, also of bytes that are no text."""
     if word.isprintable():
         return shlex.quote(word)
-    return f'"$(printf {shlex.quote("".join(map(_escaped, word)))})"'
+    return f'"$(printf {shlex.quote("".join(map(_escape_for_printf, word)))})"'
 
 
-def _as_argument(word: str | Path) -> str:
+def _to_argument(word: str | Path) -> str:
     """A path that begins like an option is spelled so that it is none."""
     text = str(word)
     return f".{os.sep}{text}" if isinstance(word, Path) and text.startswith("-") else text
 
 
-def _escaped(sign: str) -> str:
-    if sign in "\\%":
-        return {"\\": "\\\\", "%": "%%"}[sign]
-    if sign.isprintable():
-        return sign
-    return "".join(f"\\{byte:03o}" for byte in sign.encode(errors="surrogateescape"))
+def _escape_for_printf(character: str) -> str:
+    if character in "\\%":
+        return {"\\": "\\\\", "%": "%%"}[character]
+    if character.isprintable():
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="surrogateescape"))

@@ -16,7 +16,7 @@ from batchinfer.domain import (
     Counts,
     Item,
     Mode,
-    Open,
+    OpenItem,
     Outcome,
     Record,
     Reply,
@@ -24,179 +24,192 @@ from batchinfer.domain import (
     State,
     Submitted,
 )
-from batchinfer.ports import Added, Adjusted, Placed
-from batchinfer.store.rules import FINAL, Life, adopt, as_now, follow, revive, settle
+from batchinfer.ports import AddResult, LimitChanged, SubmittedObject
+from batchinfer.store.transitions import (
+    FINAL_STATES,
+    ItemStatus,
+    apply_found_object,
+    apply_record,
+    merge_page,
+    reset_for_retry,
+    restat_files,
+)
 
-INFO = RunInfo(id="test", created_at=0.0, mode=Mode.SYNC, config={}, sources=())
+TEST_RUN_INFO = RunInfo(id="test", created_at=0.0, mode=Mode.SYNC, config={}, sources=())
 
 
 class MemoryStore:
     """`ports.Store` in a dict: for tests of what uses a store."""
 
-    def __init__(self, info: RunInfo = INFO) -> None:
+    def __init__(self, info: RunInfo = TEST_RUN_INFO) -> None:
         self.info = info
-        self.source_is_read = False
+        self.is_source_complete = False
         self.records: list[Record] = []
         """Every record that counted, in order."""
-        self.adjusted: list[Adjusted] = []
+        self.limit_changes: list[LimitChanged] = []
         """How the limit moved."""
         self._items: dict[int, Item] = {}
-        self._lives: dict[int, Life] = {}
+        self._statuses: dict[int, ItemStatus] = {}
         self._positions: dict[str, int] = {}
         self._outcomes: dict[int, dict[int, Outcome]] = {}
         self._objects: dict[int, dict[int, str]] = {}
 
-    def results(self) -> dict[str, Outcome]:
+    def final_outcomes(self) -> dict[str, Outcome]:
         """Final outcomes by key, in input order."""
         return {
-            self._items[position].key: self._deciding(position)
-            for position, life in self._lives.items()
-            if life.state in FINAL
+            self._items[position].key: self._final_outcome(position)
+            for position, status in self._statuses.items()
+            if status.state in FINAL_STATES
         }
 
-    def states(self) -> dict[str, State]:
+    def item_states(self) -> dict[str, State]:
         """States by key, in input order."""
-        return {self._items[position].key: life.state for position, life in self._lives.items()}
+        return {
+            self._items[position].key: status.state for position, status in self._statuses.items()
+        }
 
     # ports.Store ----------------------------------------------------------------------------------
 
-    async def add(self, items: Sequence[Item], begun: Container[int] = ()) -> Added:
+    async def add(self, items: Sequence[Item], maybe_in_flight: Container[int] = ()) -> AddResult:
         """Add a page."""
         await checkpoint()
         keys = {item.key for item in items} & self._positions.keys()
-        known = {key: self._known(self._positions[key]) for key in keys}
-        settled = settle(items, known, begun)
-        for item in settled.new:
+        known = {key: self._find_item(self._positions[key]) for key in keys}
+        merged = merge_page(items, known, maybe_in_flight)
+        for item in merged.new:
             position = len(self._items) + 1
             self._items[position] = replace(item, position=position)
-            self._lives[position] = Life()
+            self._statuses[position] = ItemStatus()
             self._positions[item.key] = position
-        for item in settled.renewed:
+        for item in merged.updated:
             self._items[item.position] = item
         positions = tuple(sorted(item.position for item, _ in known.values()))
-        return Added(len(settled.new), settled.changed, settled.reset, positions)
+        return AddResult(
+            len(merged.new), merged.changed_file_keys, merged.changed_param_keys, positions
+        )
 
-    async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
+    async def fetch_pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """Pending items that are due, a page of them."""
         await checkpoint()
         ready = (
-            self._known(position)[0]
+            self._find_item(position)[0]
             for position in range(after + 1, len(self._items) + 1)
-            if self._is_ready(self._lives[position], due)
+            if self._is_due(self._statuses[position], due)
         )
         return list(islice(ready, limit))
 
-    async def next_due(self, after: float) -> float | None:
+    async def fetch_next_retry_at(self, after: float) -> float | None:
         """When the next item is due that backs off beyond `after`."""
         await checkpoint()
-        times = (life.retry_at for life in self._lives.values())
+        times = (status.retry_at for status in self._statuses.values())
         return min((at for at in times if at is not None and at > after), default=None)
 
-    async def record(self, records: Sequence[Record]) -> Sequence[State | None]:
+    async def commit_records(self, records: Sequence[Record]) -> Sequence[State | None]:
         """Commit a pile."""
         await checkpoint()
-        return [self._follow(record) for record in records]
+        return [self._apply_record(record) for record in records]
 
-    async def adopt(self, placed: Sequence[Placed], at: float) -> int:
+    async def mark_submitted(self, objects: Sequence[SubmittedObject], at: float) -> int:
         """Mark as submitted what was found in the bucket."""
         await checkpoint()
         count = 0
-        for one in placed:
-            life = self._lives.get(one.position)
-            adopted = adopt(life, one.attempt, at) if life else None
+        for one in objects:
+            status = self._statuses.get(one.position)
+            adopted = apply_found_object(status, one.attempt, at) if status else None
             if adopted:
-                self._lives[one.position] = adopted
+                self._statuses[one.position] = adopted
                 self._objects.setdefault(one.position, {})[one.attempt] = one.name
                 count += 1
         return count
 
-    async def unfinished(self, positions: Collection[int]) -> Mapping[int, Open]:
+    async def fetch_open(self, positions: Collection[int]) -> Mapping[int, OpenItem]:
         """Those of `positions` without a final outcome."""
         await checkpoint()
         return {
-            position: self._open(position)
+            position: self._as_open_item(position)
             for position in positions
-            if position in self._lives and self._lives[position].state not in FINAL
+            if position in self._statuses and self._statuses[position].state not in FINAL_STATES
         }
 
-    async def lowest_unfinished(self) -> int | None:
+    async def fetch_lowest_open_position(self) -> int | None:
         """Where outputs may still turn up, at the lowest."""
         await checkpoint()
         return next(
             (
                 position
-                for position, life in self._lives.items()
-                if life.state is State.SUBMITTED or (life.state is State.PENDING and life.attempts)
+                for position, status in self._statuses.items()
+                if status.state is State.SUBMITTED
+                or (status.state is State.PENDING and status.attempts)
             ),
             None,
         )
 
-    async def overdue(self, submitted_before: float, limit: int) -> Sequence[Open]:
+    async def fetch_overdue(self, submitted_before: float, limit: int) -> Sequence[OpenItem]:
         """Items submitted too long ago."""
         await checkpoint()
         late = sorted(
-            (life.submitted_at, position)
-            for position, life in self._lives.items()
-            if life.state is State.SUBMITTED
-            and life.submitted_at is not None
-            and life.submitted_at < submitted_before
+            (status.submitted_at, position)
+            for position, status in self._statuses.items()
+            if status.state is State.SUBMITTED
+            and status.submitted_at is not None
+            and status.submitted_at < submitted_before
         )
-        return [self._open(position) for _, position in late[:limit]]
+        return [self._as_open_item(position) for _, position in late[:limit]]
 
-    async def forget_future(self, now: float) -> None:
+    async def clamp_future_times(self, now: float) -> None:
         """Bring what lies in the future back to `now`."""
         await checkpoint()
         began = {record.position: record.attempt.started_at for record in self.records}
-        for position, life in self._lives.items():
-            submitted, retry = life.submitted_at, life.retry_at
+        for position, status in self._statuses.items():
+            submitted, retry = status.submitted_at, status.retry_at
             if submitted is not None and submitted > now:
                 submitted = now
             if retry is not None and retry > now and began[position] > now:
                 retry = now
-            self._lives[position] = replace(life, submitted_at=submitted, retry_at=retry)
+            self._statuses[position] = replace(status, submitted_at=submitted, retry_at=retry)
 
-    async def source_read(self) -> None:
+    async def mark_source_complete(self) -> None:
         """Note that the source has been read to its end."""
         await checkpoint()
-        self.source_is_read = True
+        self.is_source_complete = True
 
-    async def note(self, adjusted: Sequence[Adjusted]) -> None:
+    async def save_limit_changes(self, changes: Sequence[LimitChanged]) -> None:
         """See `ports.Store`."""
         await checkpoint()
-        self.adjusted.extend(adjusted)
+        self.limit_changes.extend(changes)
 
-    async def counts(self) -> Counts:
+    async def fetch_counts(self) -> Counts:
         """Items by state."""
         await checkpoint()
-        states = [life.state for life in self._lives.values()]
+        states = [status.state for status in self._statuses.values()]
         return Counts(**{state.value: states.count(state) for state in State})
 
     async def requeue(self, *, code: str | None = None, key: str | None = None) -> int:
-        """As `SqliteStore.requeue`."""
+        """As `SqliteStore.requeue_failed`."""
         await checkpoint()
         count = 0
-        for position, life in self._lives.items():
+        for position, status in self._statuses.items():
             item, outcome = self._items[position], self._outcomes.get(position, {})
-            failure = outcome.get(life.attempts)
+            failure = outcome.get(status.attempts)
             if (
-                life.state is State.FAILED
+                status.state is State.FAILED
                 and key in {None, item.key}
                 and code in {None, getattr(failure, "code", None)}
             ):
-                self._lives[position] = revive(life)
-                self._items[position] = replace(item, files=as_now(item.files))
+                self._statuses[position] = reset_for_retry(status)
+                self._items[position] = replace(item, files=restat_files(item.files))
                 count += 1
         return count
 
     # ----------------------------------------------------------------------------------------------
 
-    def _follow(self, record: Record) -> State | None:
-        before = self._lives[record.position]
-        after = follow(before, record)
+    def _apply_record(self, record: Record) -> State | None:
+        before = self._statuses[record.position]
+        after = apply_record(before, record)
         if after is None:
             return None
         self.records.append(record)
-        self._lives[record.position] = after
+        self._statuses[record.position] = after
         attempt = record.attempt
         if isinstance(attempt.outcome, Submitted):
             self._objects.setdefault(record.position, {})[attempt.number] = attempt.outcome.name
@@ -204,21 +217,32 @@ class MemoryStore:
             self._outcomes.setdefault(record.position, {})[attempt.number] = attempt.outcome
         return before.state
 
-    def _known(self, position: int) -> tuple[Item, State]:
-        life = self._lives[position]
-        item = replace(self._items[position], attempts=life.attempts, spared=life.spared)
-        return item, life.state
+    def _find_item(self, position: int) -> tuple[Item, State]:
+        status = self._statuses[position]
+        item = replace(
+            self._items[position],
+            attempts=status.attempts,
+            uncounted_attempts=status.uncounted_attempts,
+        )
+        return item, status.state
 
-    def _is_ready(self, life: Life, due: float) -> bool:
-        return life.state is State.PENDING and (life.retry_at is None or life.retry_at <= due)
+    def _is_due(self, status: ItemStatus, due: float) -> bool:
+        return status.state is State.PENDING and (status.retry_at is None or status.retry_at <= due)
 
-    def _deciding(self, position: int) -> Outcome:
+    def _final_outcome(self, position: int) -> Outcome:
         """The reply, if there is one; else the latest failure."""
         outcomes = self._outcomes[position]
         replies = [outcome for outcome in outcomes.values() if isinstance(outcome, Reply)]
         return replies[0] if replies else outcomes[max(outcomes)]
 
-    def _open(self, position: int) -> Open:
-        life = self._lives[position]
+    def _as_open_item(self, position: int) -> OpenItem:
+        status = self._statuses[position]
         objects = dict(self._objects.get(position, {}))
-        return Open(position, life.state, life.in_bucket, life.submitted_at, life.spared, objects)
+        return OpenItem(
+            position,
+            status.state,
+            status.submitted_attempt,
+            status.submitted_at,
+            status.uncounted_attempts,
+            objects,
+        )

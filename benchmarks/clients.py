@@ -124,8 +124,8 @@ def bare_aiohttp() -> Work:
 
 def batchinfer() -> Work:
     from batchinfer import api  # noqa: PLC0415 - each process loads its own client only
-    from batchinfer.backends import http, watch  # noqa: F401, PLC0415 - what a run loads later
-    from batchinfer.config import load  # noqa: PLC0415 - as above
+    from batchinfer.backends import http_backend, output_watcher  # noqa: F401, PLC0415 - what a run loads later
+    from batchinfer.config import load_config  # noqa: PLC0415 - as above
 
     with suppress(ImportError):  # an extra that may be missing
         import uvloop  # noqa: F401, PLC0415 - as above
@@ -133,7 +133,7 @@ def batchinfer() -> Work:
     def work(endpoint: str, folder: Path) -> int:
         flags = {"service.endpoint": endpoint, "service.token": TOKEN, "run.concurrency": IN_FLIGHT}
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="run-") as run:
-            summary = api.run(folder, Path(run) / "run", config=load(None, {}, flags))
+            summary = api.run(folder, Path(run) / "run", config=load_config(None, {}, flags))
         return summary.counts.succeeded
 
     return work

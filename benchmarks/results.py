@@ -34,7 +34,7 @@ from batchinfer.domain import (
     RunInfo,
     State,
 )
-from batchinfer.local.photographs import collect
+from batchinfer.local.demo_images import write_demo_images
 from batchinfer.store.sqlite import SqliteStore
 
 PAGE = 2_000
@@ -72,7 +72,7 @@ def main() -> None:
     given = ask.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="batchinfer-bench-") as below:
         photographs = Path(below) / "photos"
-        collect(photographs)
+        write_demo_images(photographs)
         files = sorted(path for path in photographs.rglob("*") if path.parent.name != "bad")
         print(
             f"{'':10} {'items':>9} {'seconds':>8} {'peak MB':>8} {'file MB':>8}   goal", flush=True
@@ -91,8 +91,8 @@ async def make(run: Path, count: int, files: list[Path]) -> None:
         for first in range(1, count + 1, PAGE):
             positions = range(first, min(first + PAGE, count + 1))
             await store.add([_item(position, files) for position in positions])
-            await store.record([_record(position, chance) for position in positions])
-        await store.source_read()
+            await store.commit_records([_record(position, chance) for position in positions])
+        await store.mark_source_complete()
 
 
 def measured(task: Task, run: Path, count: int) -> str:

@@ -42,7 +42,7 @@ def check(source: str) -> None:
     opened = open_source([source])
     opened.check()
     seconds = time.perf_counter() - began
-    lines = sum(1 for part in opened.parts for _ in part.entries(lambda *_: None))
+    lines = sum(1 for part in opened.parts for _ in part.iter_entries(lambda *_: None))
     rate = lines / seconds
     name = Path(source).name
     print(f"check  {name:<14} {rate:>11,.0f} lines/s   peak +{_peak() - before:5.1f} MB")

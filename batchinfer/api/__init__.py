@@ -23,108 +23,122 @@ from typing import TypeAlias, Unpack
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from batchinfer.api.blocking import wait_for
-from batchinfer.api.cleaning import Cleaned, clean
-from batchinfer.api.composing import opened
-from batchinfer.api.control import Steering, ask, at_work, steered
-from batchinfer.api.describing import Description
-from batchinfer.api.exporting import Boxes, Which, book_of, export, options_of
-from batchinfer.api.job import Half, Job
-from batchinfer.api.preparing import must_be_known
-from batchinfer.api.preview import Preview, preview
-from batchinfer.api.querying import Answer, query, views
-from batchinfer.api.reading import Extrapolated, Status, extrapolated, find_key, left, show, status
-from batchinfer.api.settings import Settings, flags_of
-from batchinfer.api.tables import Results, results
+from batchinfer.api.bucket_cleanup import CleanupSummary, clean
+from batchinfer.api.composition import open_engine
+from batchinfer.api.control import Controller, get_worker_status, send_command, serve_control
+from batchinfer.api.dry_run import Preview, preview
+from batchinfer.api.job import AsyncPhase, Job
+from batchinfer.api.job_setup import require_run
+from batchinfer.api.model_help import ModelDescription
+from batchinfer.api.result_export import (
+    BoxSpec,
+    ResultFilter,
+    build_export_source,
+    export,
+    parse_export_options,
+)
+from batchinfer.api.result_set import Results, results
+from batchinfer.api.run_status import (
+    RunEstimate,
+    Status,
+    estimate_run,
+    estimate_time_left,
+    find_key,
+    show,
+    status,
+)
+from batchinfer.api.settings import Settings, settings_to_flags
+from batchinfer.api.sql_query import QueryResult, list_views, query
+from batchinfer.api.sync_runner import run_blocking
 from batchinfer.config import Config
 from batchinfer.domain import Result, State
 from batchinfer.engine import Engine
-from batchinfer.ports import Observer, Recorded
-from batchinfer.progress import Quiet, Summary
+from batchinfer.ports import Committed, Observer
+from batchinfer.progress import QuietDisplay, Summary
 from batchinfer.store.lock import RunLock
-from batchinfer.store.reader import Detail, RunReader
+from batchinfer.store.run_reader import Detail, RunReader
 from batchinfer.store.sqlite import SqliteStore
 
 __all__ = [
-    "Answer",
-    "Boxes",
-    "Cleaned",
-    "Description",
+    "AsyncPhase",
+    "BoxSpec",
+    "CleanupSummary",
     "Detail",
-    "Extrapolated",
-    "Half",
     "Job",
+    "ModelDescription",
     "Preview",
+    "QueryResult",
+    "ResultFilter",
     "Results",
+    "RunEstimate",
     "Settings",
     "Status",
     "Summary",
-    "Which",
     "aresume",
     "arun",
-    "ask",
-    "at_work",
-    "book_of",
+    "build_export_source",
     "clean",
-    "do",
+    "estimate_run",
+    "estimate_time_left",
     "export",
-    "extrapolated",
-    "left",
-    "options_of",
+    "get_worker_status",
+    "list_views",
+    "parse_export_options",
     "preview",
     "query",
     "requeue",
     "results",
     "resume",
     "run",
+    "run_job",
+    "send_command",
     "show",
     "status",
     "stream",
     "summarize",
-    "views",
 ]
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
-Path_: TypeAlias = str | Path
+StrPath: TypeAlias = str | Path
 
 
-async def do(
+async def run_job(
     job: Job,
     observer: Observer | None = None,
     *,
-    started: Callable[[Engine], None] | None = None,
+    on_started: Callable[[Engine], None] | None = None,
 ) -> Summary:
     """Do a job to its end, or until the engine that `started` was given is stopped.
 
     Raises RunAborted, ConfigError, SourceError, StoreError; what is recorded is kept.
     """
-    began = time.monotonic()
-    steering = Steering(observer or Quiet())
-    async with opened(job, steering) as engine, steered(job.run, engine, steering):
-        if started is not None:
-            started(engine)
+    start = time.monotonic()
+    controller = Controller(observer or QuietDisplay())
+    async with open_engine(job, controller) as engine, serve_control(job.run, engine, controller):
+        if on_started is not None:
+            on_started(engine)
         progress = await engine.run()
     if job.clean and not engine.stopped:
         await clean(job)  # also what was left behind: earlier attempts, inputs whose event was lost
     code = EXIT_OK if progress.counts.failed == 0 else EXIT_FAILED
     if engine.stopped:
         code = EXIT_INTERRUPTED
-    return summarize(job.run, time.monotonic() - began, code)
+    return summarize(job.run, time.monotonic() - start, code)
 
 
 def summarize(run: Path, seconds: float, exit_code: int) -> Summary:
     """How a process left its run."""
-    now = status(run)
-    failures = {group.code: group.count for group in now.failures}
-    return Summary(str(run), now.mode, now.counts, failures, seconds, exit_code)
+    current = status(run)
+    failures = {group.code: group.count for group in current.failures}
+    return Summary(str(run), current.mode, current.counts, failures, seconds, exit_code)
 
 
 async def arun(
-    source: Path_ | Sequence[Path_],
-    run: Path_,
+    source: StrPath | Sequence[StrPath],
+    run: StrPath,
     *,
-    config: Path_ | Config | None = None,
+    config: StrPath | Config | None = None,
     limit: int | None = None,
     force: bool = False,
     validate: bool = True,
@@ -136,28 +150,28 @@ async def arun(
     `source`: folders, globs, files, manifests. `validate`: check all parameters against the model's
     help before anything is sent. Raises as `do` does.
     """
-    job = _job(source, run, config, limit, settings, force=force, validate=validate)
-    return await do(job, observer)
+    job = _build_job(source, run, config, limit, settings, force=force, validate=validate)
+    return await run_job(job, observer)
 
 
 async def aresume(
-    run: Path_,
+    run: StrPath,
     *,
-    config: Path_ | None = None,
+    config: StrPath | None = None,
     limit: int | None = None,
     observer: Observer | None = None,
     **settings: Unpack[Settings],
 ) -> Summary:
     """Go on with a run; secrets come from the environment or `config`. Raises as `do` does."""
-    must_be_known(Path(run))
-    return await do(_job((), run, config, limit, settings), observer)
+    require_run(Path(run))
+    return await run_job(_build_job((), run, config, limit, settings), observer)
 
 
 def run(
-    source: Path_ | Sequence[Path_],
-    run: Path_,
+    source: StrPath | Sequence[StrPath],
+    run: StrPath,
     *,
-    config: Path_ | Config | None = None,
+    config: StrPath | Config | None = None,
     limit: int | None = None,
     force: bool = False,
     validate: bool = True,
@@ -165,30 +179,30 @@ def run(
     **settings: Unpack[Settings],
 ) -> Summary:
     """`arun`, waited for."""
-    job = _job(source, run, config, limit, settings, force=force, validate=validate)
-    return wait_for(lambda: do(job, observer))
+    job = _build_job(source, run, config, limit, settings, force=force, validate=validate)
+    return run_blocking(lambda: run_job(job, observer))
 
 
 def resume(
-    run: Path_,
+    run: StrPath,
     *,
-    config: Path_ | None = None,
+    config: StrPath | None = None,
     limit: int | None = None,
     observer: Observer | None = None,
     **settings: Unpack[Settings],
 ) -> Summary:
     """`aresume`, waited for."""
-    must_be_known(Path(run))
-    job = _job((), run, config, limit, settings)
-    return wait_for(lambda: do(job, observer))
+    require_run(Path(run))
+    job = _build_job((), run, config, limit, settings)
+    return run_blocking(lambda: run_job(job, observer))
 
 
 @asynccontextmanager
 async def stream(
-    source: Path_ | Sequence[Path_],
-    run: Path_,
+    source: StrPath | Sequence[StrPath],
+    run: StrPath,
     *,
-    config: Path_ | Config | None = None,
+    config: StrPath | Config | None = None,
     limit: int | None = None,
     validate: bool = True,
     observer: Observer | None = None,
@@ -205,42 +219,42 @@ async def stream(
     Results of an earlier go are not in it (see `results`). Who reads slowly slows the run down; who
     leaves early stops it, resumable. Raises as `do` does, at the end of the stream.
     """
-    job = _job(source, run, config, limit, settings, validate=validate)
+    job = _build_job(source, run, config, limit, settings, validate=validate)
     send, receive = anyio.create_memory_object_stream[Result](0)
 
-    async def recorded(event: Recorded) -> None:
-        final = {State.SUCCEEDED, State.FAILED}
-        positions = [record.position for record in event.records if record.state in final]
-        for result in await anyio.to_thread.run_sync(_read, job.run, positions):
+    async def on_commit(event: Committed) -> None:
+        final_states = {State.SUCCEEDED, State.FAILED}
+        positions = [record.position for record in event.records if record.state in final_states]
+        for result in await anyio.to_thread.run_sync(_read_results, job.run, positions):
             await send.send(result)
 
-    causes: list[Exception] = []
+    errors: list[Exception] = []
 
-    async def produce(engine: Engine) -> None:
+    async def run_engine(engine: Engine) -> None:
         with send:
             try:
                 await engine.run()
             except Exception as error:  # noqa: BLE001 - raised below, alone
-                causes.append(error)
+                errors.append(error)
 
-    steering = Steering(observer or Quiet())
+    controller = Controller(observer or QuietDisplay())
     async with (
-        opened(job, steering, recorded) as engine,
-        steered(job.run, engine, steering),
+        open_engine(job, controller, on_commit) as engine,
+        serve_control(job.run, engine, controller),
         receive,
     ):
         async with anyio.create_task_group() as group:
-            group.start_soon(produce, engine)
+            group.start_soon(run_engine, engine)
             try:
                 yield receive
             except Exception as error:  # noqa: BLE001 - the same
-                causes.insert(0, error)
+                errors.insert(0, error)
             group.cancel_scope.cancel()
-        if causes:
-            raise causes[0]
+        if errors:
+            raise errors[0]
 
 
-def requeue(run: Path_, *, code: str | None = None, key: str | bytes | None = None) -> int:
+def requeue(run: StrPath, *, code: str | None = None, key: str | bytes | None = None) -> int:
     """Put failed items back to pending (all; those of one code; the one of a key); how many.
 
     They have a fresh budget of attempts, and their files are taken as they are now. Raises
@@ -248,20 +262,20 @@ def requeue(run: Path_, *, code: str | None = None, key: str | bytes | None = No
     StoreError when there is none.
     """
 
-    async def work() -> int:
+    async def requeue_items() -> int:
         async with SqliteStore.open(Path(run)) as store:
-            return await store.requeue(code=code, key=found)
+            return await store.requeue(code=code, key=stored_key)
 
-    must_be_known(Path(run))
-    found = None if key is None else find_key(run, key)
+    require_run(Path(run))
+    stored_key = None if key is None else find_key(run, key)
     with RunLock(Path(run)):
-        return wait_for(work)
+        return run_blocking(requeue_items)
 
 
-def _job(
-    source: Path_ | Sequence[Path_],
-    run: Path_,
-    config: Path_ | Config | None,
+def _build_job(
+    source: StrPath | Sequence[StrPath],
+    run: StrPath,
+    config: StrPath | Config | None,
     limit: int | None,
     settings: Settings,
     *,
@@ -271,15 +285,15 @@ def _job(
     sources = [source] if isinstance(source, (str, Path)) else source
     return Job(
         run=Path(run),
-        sources=tuple(str(each) for each in sources),
+        sources=tuple(str(spec) for spec in sources),
         config=config if isinstance(config, Config) or config is None else Path(config),
-        flags=flags_of(settings),
+        flags=settings_to_flags(settings),
         limit=limit,
         force=force,
         validate=validate,
     )
 
 
-def _read(run: Path, positions: Sequence[int]) -> Sequence[Result]:
+def _read_results(run: Path, positions: Sequence[int]) -> Sequence[Result]:
     with RunReader(run) as reader:
-        return reader.results_at(positions)
+        return reader.read_results_at(positions)

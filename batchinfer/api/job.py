@@ -12,7 +12,7 @@ from typing import BinaryIO
 from batchinfer.config import Config
 
 
-class Half(StrEnum):
+class AsyncPhase(StrEnum):
     """Which half of async mode a job does."""
 
     BOTH = "both"
@@ -31,9 +31,9 @@ class Job:
     config: Config | Path | None = None
     """None: what the run directory keeps."""
     flags: Mapping[str, object] = field(default_factory=dict)
-    """Settings that win over every other place, named `section.key`; None means not given."""
+    """Settings that win over every other place, named `section.first_key`; None means not given."""
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    half: Half = Half.BOTH
+    phase: AsyncPhase = AsyncPhase.BOTH
     limit: int | None = None
     """Items sent in this go, at most."""
     force: bool = False
@@ -43,9 +43,9 @@ class Job:
     validate: bool = True
     """Check the parameters against the model's help before anything is sent (`validating`)."""
     stdin: BinaryIO | None = None
-    add: bool = False
+    add_sources: bool = False
     """Add the items of sources that the run was not made from; else they are refused."""
-    moved: bool = False
+    sources_moved: bool = False
     """`sources` are those of the run, at a new place."""
     moved_to: tuple[str, ...] = ()
     """The new places of the run's sources, when the run is resumed without naming `sources`."""

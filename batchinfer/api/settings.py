@@ -31,8 +31,8 @@ class Settings(TypedDict, total=False):
     params: dict[str, Json]
 
 
-def flags_of(settings: Settings) -> dict[str, object]:
-    """Settings as `config.load` names them: `section.key`."""
+def settings_to_flags(settings: Settings) -> dict[str, object]:
+    """Settings as `config.load_config` names them: `section.first_key`."""
     flags: dict[str, object] = {}
     for name, value in settings.items():
         match name, value:

@@ -18,12 +18,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 
-class NoFirstByte(TimeoutError):  # noqa: N818 - reads as a fact
+class FirstByteTimeout(TimeoutError):  # noqa: N818 - reads as a fact
     """Everything was sent, and no answer began in time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
+class CallTimeouts:
     """All in seconds."""
 
     total: float
@@ -36,49 +36,54 @@ class Timeouts:
     """From the body's last byte to the answer's first; None: as long as `total` allows."""
 
 
-class Deadlines:
+class CallDeadlines:
     """Of one call, which is made inside of the context `alarm`."""
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(self, timeouts: CallTimeouts) -> None:
         self._loop = asyncio.get_running_loop()
-        self._first_byte = timeouts.first_byte
-        self._ends = self._loop.time() + timeouts.total
-        self._answers_by: float | None = None
-        self.alarm = asyncio.timeout_at(self._ends)
+        self._first_byte_seconds = timeouts.first_byte
+        self._total_deadline = self._loop.time() + timeouts.total
+        self._first_byte_deadline: float | None = None
+        self.timeout = asyncio.timeout_at(self._total_deadline)
 
-    def put_off(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """So long it is ourselves who keep the call waiting."""
-        self._ends += seconds
-        self._set()
+        self._total_deadline += seconds
+        self._reschedule()
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def pause(self) -> Iterator[None]:
         """As long as the block lasts it is ourselves who keep the call waiting."""
-        began = self._loop.time()
+        paused_at = self._loop.time()
         with suppress(RuntimeError):
-            self.alarm.reschedule(None)
+            self.timeout.reschedule(None)
         try:
             yield
         finally:
-            self.put_off(self._loop.time() - began)
+            self.extend(self._loop.time() - paused_at)
 
-    def sent(self) -> None:
+    def on_body_sent(self) -> None:
         """The whole body has gone out."""
-        if self._first_byte is not None:
-            self._answers_by = self._loop.time() + self._first_byte
-            self._set()
+        if self._first_byte_seconds is not None:
+            self._first_byte_deadline = self._loop.time() + self._first_byte_seconds
+            self._reschedule()
 
-    def answered(self) -> None:
+    def on_response_start(self) -> None:
         """The answer has begun."""
-        if self._answers_by is not None:
-            self._answers_by = None
-            self._set()
+        if self._first_byte_deadline is not None:
+            self._first_byte_deadline = None
+            self._reschedule()
 
-    def _set(self) -> None:
+    def _reschedule(self) -> None:
         with suppress(RuntimeError):  # it is ending already
-            self.alarm.reschedule(min(self._ends, self._answers_by or self._ends))
+            self.timeout.reschedule(
+                min(self._total_deadline, self._first_byte_deadline or self._total_deadline)
+            )
 
-    def told(self, error: Exception) -> Exception:
+    def translate(self, error: Exception) -> Exception:
         """The error of the call; in place of the alarm's, which of the deadlines has passed."""
-        late = self._answers_by is not None and self._answers_by < self._ends
-        return NoFirstByte() if late and self.alarm.expired() else error
+        first_byte_missed = (
+            self._first_byte_deadline is not None
+            and self._first_byte_deadline < self._total_deadline
+        )
+        return FirstByteTimeout() if first_byte_missed and self.timeout.expired() else error

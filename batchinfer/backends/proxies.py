@@ -15,47 +15,47 @@ from urllib.parse import SplitResult, urlsplit
 
 from batchinfer.errors import ConfigError
 
-_HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Never behind a proxy: the local service."""
 
 
-def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
+def find_proxy(scheme: str, host: str, port: int | None = None) -> str | None:
     """The URL from `HTTPS_PROXY` or `HTTP_PROXY`, unless `NO_PROXY` names the host.
 
     Raises ConfigError when it is no address of a proxy; its message shows no password.
     """
     proxy = (urllib.request.getproxies().get(scheme) or "").strip()
-    if not proxy or host in _HERE or _goes_past(host, port):
+    if not proxy or host in _LOCAL_HOSTS or _bypasses_proxy(host, port):
         return None
     url = proxy if "://" in proxy else f"http://{proxy}"
-    if fault := _fault(url):
+    if fault := _find_proxy_url_error(url):
         raise ConfigError(
-            f"{_variable(scheme)} is no address of a proxy: {fault}. Write it as "
+            f"{_find_proxy_variable(scheme)} is no address of a proxy: {fault}. Write it as "
             "http://proxy.example:3128 (or http://user:password@proxy.example:3128; in a password, "
             "write @ as %40, : as %3A, / as %2F), or unset it."
         )
     return url
 
 
-def proxy_before(endpoint: str) -> str | None:
-    """As `proxy_for`, for a URL; None, too, when that is no URL."""
+def find_proxy_for_url(endpoint: str) -> str | None:
+    """As `find_proxy`, for a URL; None, too, when that is no URL."""
     try:
         url = urlsplit(endpoint)
-        return proxy_for(url.scheme, url.hostname or "", url.port)
+        return find_proxy(url.scheme, url.hostname or "", url.port)
     except ValueError:
         return None
 
 
-def _variable(scheme: str) -> str:
+def _find_proxy_variable(scheme: str) -> str:
     names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")
     return next((name for name in names if os.environ.get(name)), "The system's proxy setting")
 
 
-def _fault(url: str) -> str | None:
+def _find_proxy_url_error(url: str) -> str | None:
     """What is wrong with it. Shows at most its scheme and its port, never a name or a password."""
     try:
         parts = urlsplit(url)
-        port = 0 if (host := parts.hostname or "") == "" else _port(parts)
+        port = 0 if (host := parts.hostname or "") == "" else _parse_port(parts)
     except ValueError:
         return "it is no URL"
     faults = {
@@ -69,7 +69,7 @@ def _fault(url: str) -> str | None:
     return next((fault for fault, holds in faults.items() if holds), None)
 
 
-def _port(parts: SplitResult) -> int | None:
+def _parse_port(parts: SplitResult) -> int | None:
     """The port; 0 when what stands there is none."""
     try:
         return parts.port
@@ -77,15 +77,19 @@ def _port(parts: SplitResult) -> int | None:
         return 0
 
 
-def _goes_past(host: str, port: int | None) -> bool:
+def _bypasses_proxy(host: str, port: int | None) -> bool:
     """Whether `NO_PROXY` names the host, or (macOS, Windows) the system's settings do."""
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     if listed is None:
         return bool(urllib.request.proxy_bypass(host))
-    return any(_names(entry, host.lower(), port) for entry in re.split(r"[,\s]+", listed) if entry)
+    return any(
+        _matches_no_proxy_entry(entry, host.lower(), port)
+        for entry in re.split(r"[,\s]+", listed)
+        if entry
+    )
 
 
-def _names(entry: str, host: str, port: int | None) -> bool:
+def _matches_no_proxy_entry(entry: str, host: str, port: int | None) -> bool:
     if entry == "*":
         return True
     name, its_port = entry.lower(), ""

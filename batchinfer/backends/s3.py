@@ -1,4 +1,4 @@
-"""The verbs of `objects.Bucket` carried to a real bucket, by aiobotocore (see `s3_session.py`).
+"""The verbs of `keys.Bucket` carried to a real bucket, by aiobotocore (see `s3_session.py`).
 
 Rules of the room: creating or deleting any service restarts the store that all share (contract,
 section 2), so what may pass is tried again, for `patience` seconds; botocore's own retries are off.
@@ -23,29 +23,35 @@ from aiobotocore.config import AioConfig
 from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
-from batchinfer.backends import s3_codes, tls
-from batchinfer.backends.files import Body
-from batchinfer.backends.objects import BucketUnreachable, InvalidAnswer, Page
-from batchinfer.backends.proxies import proxy_before
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.s3_answers import NO_S3, UNREADABLE, page_of, read, refuse_pages
-from batchinfer.backends.s3_session import USER_AGENT, IsolatedSession
-from batchinfer.backends.sending import Sending
+from batchinfer.backends import s3_errors, tls
+from batchinfer.backends.bucket_client import BucketUnreachable, InvalidS3Response, ListingPage
+from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.backends.proxies import find_proxy_for_url
+from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.s3_responses import (
+    RESPONSE_PARSE_ERRORS,
+    UNREADABLE_RESPONSE,
+    parse_listing_page,
+    read_object_body,
+    reject_web_pages,
+)
+from batchinfer.backends.s3_session import S3_USER_AGENT, IsolatedSession
+from batchinfer.backends.streamed_body import StreamedBody
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
-from batchinfer.flow.pace import Bandwidth
-from batchinfer.machine import shortage
-from batchinfer.oscar.status import place
+from batchinfer.flow.rate_limiters import BandwidthLimiter
+from batchinfer.machine_limits import detect_shortage
+from batchinfer.oscar.http_status import safe_url
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.25
-LONGEST_PAUSE: Final = 8.0
+FIRST_BACKOFF_SECONDS: Final = 0.25
+MAX_BACKOFF_SECONDS: Final = 8.0
 """Seconds before another try: doubled from the first to the longest, less a random part of it."""
-LONGEST_ANSWER: Final = 4
+RESPONSE_READ_TIMEOUTS: Final = 4
 """How many `read_timeout`s a whole answer may take, however steadily it drips."""
 
-_UNREACHED: Final = (
+_CONNECTION_ERRORS: Final = (
     boto.HTTPClientError,  # also: closed in the middle, read timeout
     boto.ConnectionError,  # also: refused, no such name, TLS, proxy, connect timeout
     boto.IncompleteReadError,
@@ -56,22 +62,22 @@ _UNREACHED: Final = (
 
 
 @asynccontextmanager
-async def s3_bucket(
+async def open_s3_bucket(
     *,
     endpoint: str,
     name: str,
     access_key: str,
     secret_key: str,
-    redact: Redactor,
+    redactor: Redactor,
     region: str = "us-east-1",
     ca_file: str | None = None,
     verify: bool = True,
-    patience: float = 60.0,
+    retry_timeout: float = 60.0,
     read_timeout: float = 60.0,
     send_timeout: float = 60.0,
     bandwidth: float | None = None,
     concurrency: int = 64,
-) -> AsyncIterator[S3Bucket]:
+) -> AsyncIterator[S3BucketClient]:
     """The bucket `name` of an S3 store; its connections live as long as the context.
 
     `patience`: seconds that a store which does not answer is waited for. `read_timeout`: seconds
@@ -80,8 +86,8 @@ async def s3_bucket(
     second, at most. `concurrency`: how many connections. Raises FatalError (`bad_endpoint`) and
     ConfigError (`ca_file`, `region`); sends nothing yet.
     """
-    tls.context(ca_file, verify=verify)  # aiobotocore would find out late, and say less
-    making = IsolatedSession().create_client(
+    tls.create_ssl_context(ca_file, verify=verify)  # aiobotocore would find out late, and say less
+    client_context = IsolatedSession().create_client(
         "s3",
         endpoint_url=endpoint,
         region_name=region,
@@ -95,15 +101,15 @@ async def s3_bucket(
             response_checksum_validation="when_required",
             retries={"total_max_attempts": 1},
             max_pool_connections=concurrency,
-            proxies=_proxies(endpoint),
+            proxies=_proxy_config(endpoint),
             connect_timeout=10,
             read_timeout=read_timeout,
-            user_agent=USER_AGENT,
+            user_agent=S3_USER_AGENT,
         ),
     )
     async with AsyncExitStack() as stack:
         try:
-            client = await stack.enter_async_context(making)
+            client = await stack.enter_async_context(client_context)
         except boto.InvalidRegionError:
             raise ConfigError(
                 f"region {region!r} is no name of a region: leave it out (us-east-1 is the default "
@@ -111,36 +117,37 @@ async def s3_bucket(
             ) from None
         except boto.BotoCoreError as error:
             raise ConfigError(
-                f"the connection to the store at {place(endpoint)!r} cannot be set up "
+                f"the connection to the store at {safe_url(endpoint)!r} cannot be set up "
                 f"({type(error).__name__}): check endpoint, region and keys of the bucket"
             ) from None
         except ValueError:
             raise FatalError(
                 "bad_endpoint",
-                f"the store's address {place(endpoint)!r} cannot be called: copy 'MINIO URL' from "
+                f"the store's address {safe_url(endpoint)!r} cannot be called: copy 'MINIO URL' "
+                "from "
                 "the Dashboard (https://...)",
             ) from None
         # It would add "Expect: 100-continue", a round trip for every large object.
         client.meta.events.unregister("before-call.s3", add_expect_header)
-        client.meta.events.register("before-parse.s3", refuse_pages)
-        way = partial(
-            Sending,
-            patience=send_timeout,
-            bandwidth=Bandwidth(bandwidth) if bandwidth else None,
+        client.meta.events.register("before-parse.s3", reject_web_pages)
+        make_body = partial(
+            StreamedBody,
+            stall_timeout=send_timeout,
+            bandwidth=BandwidthLimiter(bandwidth) if bandwidth else None,
         )
-        yield S3Bucket(
+        yield S3BucketClient(
             client,
             name=name,
-            host=place(endpoint),
-            redact=redact,
-            patience=patience,
-            longest=LONGEST_ANSWER * read_timeout,
-            way=way,
+            host=safe_url(endpoint),
+            redactor=redactor,
+            retry_timeout=retry_timeout,
+            response_timeout=RESPONSE_READ_TIMEOUTS * read_timeout,
+            make_body=make_body,
         )
 
 
-class S3Bucket:
-    """See `objects.Bucket`. Made by `s3_bucket`."""
+class S3BucketClient:
+    """See `keys.Bucket`. Made by `open_s3_bucket`."""
 
     def __init__(
         self,
@@ -148,177 +155,192 @@ class S3Bucket:
         *,
         name: str,
         host: str,
-        redact: Redactor,
-        patience: float,
-        longest: float,
-        way: Callable[[Body], Sending],
+        redactor: Redactor,
+        retry_timeout: float,
+        response_timeout: float,
+        make_body: Callable[[PayloadBody], StreamedBody],
     ) -> None:
         self._client = client
         self._name = name
         self._host = host
-        self._redact = redact
-        self._patience = patience
-        self._longest = longest
-        self._way = way
+        self._redactor = redactor
+        self._retry_timeout = retry_timeout
+        self._response_timeout = response_timeout
+        self._make_body = make_body
 
-    async def put(self, key: str, body: Body) -> Failure | None:
-        """See `objects.Bucket`."""
-        tried = False
+    async def put(self, key: str, body: PayloadBody) -> Failure | None:
+        """See `keys.Bucket`."""
+        was_tried = False
 
         async def call() -> Failure | None:
-            nonlocal tried
-            if tried and await self._head(key):
+            nonlocal was_tried
+            if was_tried and await self._object_exists(key):
                 return None  # only the answer was lost; another put would be another event
-            tried = True
+            was_tried = True
             try:
-                await self._ask("put_object", Key=key, Body=self._way(body))
+                await self._call_s3("put_object", Key=key, Body=self._make_body(body))
             except boto.ClientError as error:
-                if _code(error) in s3_codes.TOO_LARGE:
-                    return _too_large(len(body))
+                if _error_code(error) in s3_errors.TOO_LARGE_CODES:
+                    return _payload_too_large(len(body))
                 raise
             return None
 
-        return await self._patiently("put", call)
+        return await self._retry("put", call)
 
     async def exists(self, key: str) -> bool:
-        """See `objects.Bucket`."""
-        return await self._patiently("get", lambda: self._head(key))
+        """See `keys.Bucket`."""
+        return await self._retry("get", lambda: self._object_exists(key))
 
-    async def get(self, key: str, limit: int | None = None) -> bytes | None:
-        """See `objects.Bucket`."""
+    async def get(self, key: str, max_bytes: int | None = None) -> bytes | None:
+        """See `keys.Bucket`."""
 
         async def call() -> bytes | None:
             try:
-                answer = await self._ask("get_object", self._longest, Key=key)
+                answer = await self._call_s3("get_object", self._response_timeout, Key=key)
             except boto.ClientError as error:
-                if _code(error) in s3_codes.MISSING:
+                if _error_code(error) in s3_errors.NOT_FOUND_CODES:
                     return None
                 raise
             async with answer["Body"] as stream:
-                return await read(stream, answer.get("ContentLength"), limit, self._longest)
+                return await read_object_body(
+                    stream, answer.get("ContentLength"), max_bytes, self._response_timeout
+                )
 
-        return await self._patiently("get", call)
+        return await self._retry("get", call)
 
     async def delete(self, key: str) -> None:
-        """See `objects.Bucket`."""
+        """See `keys.Bucket`."""
 
         async def call() -> None:
             try:
-                await self._ask("delete_object", self._longest, Key=key)
+                await self._call_s3("delete_object", self._response_timeout, Key=key)
             except boto.ClientError as error:
-                if _code(error) not in s3_codes.MISSING:
+                if _error_code(error) not in s3_errors.NOT_FOUND_CODES:
                     raise
 
-        await self._patiently("delete", call)
+        await self._retry("delete", call)
 
-    async def page(self, prefix: str, *, start_after: str = "", token: str | None = None) -> Page:
-        """See `objects.Bucket`."""
-        begin = {"ContinuationToken": token} if token else {"StartAfter": start_after}
+    async def list_page(
+        self, prefix: str, *, start_after: str = "", token: str | None = None
+    ) -> ListingPage:
+        """See `keys.Bucket`."""
+        start_params = {"ContinuationToken": token} if token else {"StartAfter": start_after}
 
-        async def call() -> Page:
-            answer = await self._ask("list_objects_v2", self._longest, Prefix=prefix, **begin)
-            return page_of(answer)
+        async def call() -> ListingPage:
+            answer = await self._call_s3(
+                "list_objects_v2", self._response_timeout, Prefix=prefix, **start_params
+            )
+            return parse_listing_page(answer)
 
-        return await self._patiently("list", call)
+        return await self._retry("list", call)
 
-    async def _head(self, key: str) -> bool:
+    async def _object_exists(self, key: str) -> bool:
         try:
-            await self._ask("head_object", self._longest, Key=key)
+            await self._call_s3("head_object", self._response_timeout, Key=key)
         except boto.ClientError as error:
-            if _code(error) in s3_codes.MISSING:
+            if _error_code(error) in s3_errors.NOT_FOUND_CODES:
                 return False
             raise
         return True
 
-    async def _ask(self, verb: str, longest: float | None = None, **named: Any) -> Any:
+    async def _call_s3(self, operation: str, seconds: float | None = None, **params: Any) -> Any:
         """Call once, for `longest` seconds. Raises InvalidAnswer for what cannot be read."""
         try:
-            with anyio.fail_after(longest):
-                return await getattr(self._client, verb)(Bucket=self._name, **named)
-        except UNREADABLE as error:
-            if isinstance(error, _UNREACHED):
+            with anyio.fail_after(seconds):
+                return await getattr(self._client, operation)(Bucket=self._name, **params)
+        except RESPONSE_PARSE_ERRORS as error:
+            if isinstance(error, _CONNECTION_ERRORS):
                 raise
-            raise InvalidAnswer(NO_S3) from None
+            raise InvalidS3Response(UNREADABLE_RESPONSE) from None
 
-    async def _patiently(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it is answered, for `patience` seconds; the last try comes after them."""
-        deadline = anyio.current_time() + self._patience
-        pause = FIRST_PAUSE
+        deadline = anyio.current_time() + self._retry_timeout
+        backoff = FIRST_BACKOFF_SECONDS
         while True:
-            late = anyio.current_time() >= deadline
+            is_last_try = anyio.current_time() >= deadline
             try:
                 return await call()
-            except (boto.ClientError, boto.BotoCoreError, *_UNREACHED) as error:
-                if fatal := self._fatal(error, verb):
+            except (boto.ClientError, boto.BotoCoreError, *_CONNECTION_ERRORS) as error:
+                if fatal := self._classify_fatal(error, verb):
                     raise fatal from None
-                if late:
-                    raise self._unreachable(error) from None
-            left = max(deadline - anyio.current_time(), 0)
-            await anyio.sleep(min(pause * random.uniform(0.5, 1), left))  # noqa: S311 - no secret
-            pause = min(pause * 2, LONGEST_PAUSE)
+                if is_last_try:
+                    raise self._make_unreachable(error) from None
+            remaining = max(deadline - anyio.current_time(), 0)
+            await anyio.sleep(min(backoff * random.uniform(0.5, 1), remaining))  # noqa: S311 - no secret
+            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
 
-    def _fatal(self, error: Exception, verb: str) -> FatalError | None:
+    def _classify_fatal(self, error: Exception, verb: str) -> FatalError | None:
         """The fatal error that it is; None when it may pass."""
-        if distrust := tls.trouble(_cause(error)):
-            return FatalError("tls", f"{self._host} cannot be trusted: {distrust}. {tls.ADVICE}")
+        if tls_error := tls.describe_tls_error(_find_os_error(error)):
+            return FatalError(
+                "tls", f"{self._host} cannot be trusted: {tls_error}. {tls.TLS_ADVICE}"
+            )
         match error:
             case boto.ParamValidationError():  # keys are ours, so it is the bucket's name
                 code, status = "InvalidBucketName", 400
-            case _ if isinstance(error, _UNREACHED):
+            case _ if isinstance(error, _CONNECTION_ERRORS):
                 return None
             case boto.BotoCoreError():
                 code, status = type(error).__name__, 400
             case boto.ClientError():
-                code, status = self._redact.text(_code(error)), _status(error)
+                code, status = (
+                    self._redactor.redact_text(_error_code(error)),
+                    _http_status_of(error),
+                )
             case _:
                 return None
-        return s3_codes.judge(code, status, name=self._name, host=self._host, verb=verb)
+        return s3_errors.classify_s3_error(
+            code, status, name=self._name, host=self._host, verb=verb
+        )
 
-    def _unreachable(self, error: Exception) -> BucketUnreachable:
-        if isinstance(error, InvalidAnswer | ResponseParserError):
-            why = error if isinstance(error, InvalidAnswer) else NO_S3
+    def _make_unreachable(self, error: Exception) -> BucketUnreachable:
+        if isinstance(error, InvalidS3Response | ResponseParserError):
+            reason = error if isinstance(error, InvalidS3Response) else UNREADABLE_RESPONSE
             return BucketUnreachable(
-                f"the store at {self._host} does not answer as an S3 store does: {why}. Check that "
+                f"the store at {self._host} does not answer as an S3 store does: {reason}. Check "
+                "that "
                 "the address is that of the store itself (MINIO URL on the Dashboard), and that no "
                 "proxy or login page answers in its place"
             )
         unreachable = BucketUnreachable(
-            f"the store at {self._host} has not answered for {self._patience:g} s "
-            f"({self._redact.text(_why(error))}): check the address, the network and whether the "
+            f"the store at {self._host} has not answered for {self._retry_timeout:g} s "
+            f"({self._redactor.redact_text(_describe_error(error))}): check the address, the "
+            "network and whether the "
             "cluster is up"
         )
-        unreachable.shortage = shortage(_cause(error))
+        unreachable.shortage = detect_shortage(_find_os_error(error))
         return unreachable
 
 
-def _proxies(endpoint: str) -> dict[str, str]:
-    proxy = proxy_before(endpoint)  # None, too, for no address at all: aiobotocore says so
+def _proxy_config(endpoint: str) -> dict[str, str]:
+    proxy = find_proxy_for_url(endpoint)  # None, too, for no address at all: aiobotocore says so
     return {urlsplit(endpoint).scheme: proxy} if proxy else {}
 
 
-def _code(error: boto.ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code") or _status(error))
+def _error_code(error: boto.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code") or _http_status_of(error))
 
 
-def _status(error: boto.ClientError) -> int:
+def _http_status_of(error: boto.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
 
 
-def _cause(error: Exception) -> BaseException | None:
+def _find_os_error(error: Exception) -> BaseException | None:
     """What the operating system or TLS said, from within two libraries' wrappings."""
     wrapped = getattr(error, "kwargs", {}).get("error", error)
     cause = getattr(wrapped, "os_error", wrapped)
     return cause if isinstance(cause, BaseException) else None
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, boto.ClientError):
-        return _code(error)
-    cause = _cause(error)
+        return _error_code(error)
+    cause = _find_os_error(error)
     return getattr(cause, "strerror", None) or type(cause or error).__name__
 
 
-def _too_large(size: int) -> Failure:
+def _payload_too_large(size: int) -> Failure:
     return Failure(
         code="payload_too_large",
         message=f"the store refuses an object of {size:,} bytes: make the file smaller",

@@ -23,7 +23,7 @@ from botocore.loaders import Loader
 
 from batchinfer._version import __version__
 
-USER_AGENT = f"batchinfer/{__version__}"
+S3_USER_AGENT = f"batchinfer/{__version__}"
 """Said to the store in place of botocore's, which holds `AWS_EXECUTION_ENV`."""
 
 
@@ -41,7 +41,7 @@ class IsolatedSession(AioSession):  # type: ignore[misc]  # untyped
         self._components.register_component("config_store", ConfigValueStore(mapping=constants))
 
     def _register_data_loader(self) -> None:
-        self._components.register_component("data_loader", _loader())
+        self._components.register_component("data_loader", _builtin_loader())
 
     def _add_configured_endpoint_provider(self, client_name: str, config_store: Any) -> None:
         """Add none: the endpoint is always told."""
@@ -62,11 +62,11 @@ class IsolatedSession(AioSession):  # type: ignore[misc]  # untyped
         return {"profiles": {}}
 
     def user_agent(self) -> str:
-        """See `USER_AGENT`."""
-        return USER_AGENT
+        """See `S3_USER_AGENT`."""
+        return S3_USER_AGENT
 
 
 @cache
-def _loader() -> Loader:
+def _builtin_loader() -> Loader:
     """Loads botocore's own models, and none of `~/.aws/models`; keeps what it has loaded."""
     return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)

@@ -6,32 +6,33 @@ import ssl
 
 from batchinfer.errors import ConfigError
 
-ADVICE = (
+TLS_ADVICE = (
     "For a cluster with a certificate of its own, name its CA with ca_file; verify = false trusts "
     "anybody"
 )
 
 
-def context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
+def create_ssl_context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
     """Trusts the CAs in `ca_file` only; without one, the system's; with `verify` off, anybody.
 
     Raises ConfigError when `ca_file` cannot be used.
     """
     try:
-        trusting = ssl.create_default_context(cafile=ca_file)
+        ssl_context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
-        why = error.strerror if not isinstance(error, ssl.SSLError) else "no certificates in it"
+        reason = error.strerror if not isinstance(error, ssl.SSLError) else "no certificates in it"
         raise ConfigError(
-            f"ca_file {ca_file!r} cannot be used: {why or 'unreadable'}. It must be a file of CA "
+            f"ca_file {ca_file!r} cannot be used: {reason or 'unreadable'}. It must be a file of "
+            "CA "
             "certificates in PEM form"
         ) from None
     if not verify:
-        trusting.check_hostname = False
-        trusting.verify_mode = ssl.CERT_NONE
-    return trusting
+        ssl_context.check_hostname = False
+        ssl_context.verify_mode = ssl.CERT_NONE
+    return ssl_context
 
 
-def trouble(error: BaseException | None) -> str | None:
+def describe_tls_error(error: BaseException | None) -> str | None:
     """Why TLS failed, when trying again is of no use; None when it is not that, or may pass."""
     match error:
         case ssl.SSLCertVerificationError():

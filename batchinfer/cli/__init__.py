@@ -22,17 +22,17 @@ from importlib import import_module
 import click
 
 from batchinfer._version import __version__
-from batchinfer.cli.streams import open_standard_streams
-from batchinfer.cli.texts import PATHS, TEXT
+from batchinfer.cli.param_types import PATH_PARAMETERS, TEXT_PARAM_TYPE
+from batchinfer.cli.std_streams import open_standard_streams
 from batchinfer.errors import BatchInferError
-from batchinfer.machine import raise_open_files
+from batchinfer.machine_limits import raise_open_file_limit
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
 
-_BAD_NAMES = {errno.ENAMETOOLONG, errno.ELOOP}
+_BAD_PATH_ERRNOS = {errno.ENAMETOOLONG, errno.ELOOP}
 """What no path that a person gives should be, wherever that is noticed."""
 
-COMMANDS = {
+COMMAND_SUMMARIES = {
     "init": "Write a configuration: to be filled in, or from what the Dashboard shows.",
     "check": "See whether all is well before anything is sent.",
     "describe": "Show what the model takes.",
@@ -53,7 +53,7 @@ COMMANDS = {
 }
 """Every command, in the order of use, with its line in the help."""
 
-EXAMPLES = """\b
+EPILOG = """\b
 Examples:
   batchinfer init
   batchinfer run photos -o my-run
@@ -66,24 +66,24 @@ Exit codes: 0 all succeeded, 1 some items failed, 2 usage, config or
 source, 3 aborted or run unusable, 130 interrupted (resumable)."""
 
 
-class Commands(click.Group):
+class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of all commands."""
-        return list(COMMANDS)
+        return list(COMMAND_SUMMARIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """The command from its file."""
-        if cmd_name not in COMMANDS:
-            near = difflib.get_close_matches(cmd_name, COMMANDS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+        if cmd_name not in COMMAND_SUMMARIES:
+            matches = difflib.get_close_matches(cmd_name, COMMAND_SUMMARIES, 1)
+            hint = f" Did you mean {matches[0]!r}?" if matches else ""
             ctx.fail(f"There is no command {cmd_name!r}.{hint}")
-        module = import_module(f"batchinfer.cli.{cmd_name}")
+        module = import_module(f"batchinfer.cli.{cmd_name}_command")
         command: click.Command = getattr(module, cmd_name)
         for param in command.params:
-            if param.type is click.STRING and param.name not in PATHS:
-                param.type = TEXT
+            if param.type is click.STRING and param.name not in PATH_PARAMETERS:
+                param.type = TEXT_PARAM_TYPE
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -103,13 +103,13 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(COMMAND_SUMMARIES.items()))
 
 
 @click.group(
-    cls=Commands,
+    cls=LazyGroup,
     invoke_without_command=True,
-    epilog=EXAMPLES,
+    epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="batchinfer", message="%(prog)s %(version)s")
@@ -135,40 +135,40 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    raise_open_files()
-    return _flushed(_done(args))
+    raise_open_file_limit()
+    return _flush_stdout(_invoke_command(args))
 
 
-def _done(args: Sequence[str] | None) -> int:
+def _invoke_command(args: Sequence[str] | None) -> int:
     try:
         # Commands end with a code of their own (`Context.exit`), or with None.
         return batchinfer.main(args, prog_name="batchinfer", standalone_mode=False) or 0
     except BatchInferError as error:
-        return _refused(str(error), error.exit_code)
+        return _report_error(str(error), error.exit_code)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""
-        return _refused(error.format_message(), EXIT_USAGE, before=usage)
+        return _report_error(error.format_message(), EXIT_USAGE, usage=usage)
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - shown whole
-        return _unexpected(error)
+        return _report_unexpected_error(error)
 
 
-def _refused(message: str, code: int, before: str = "") -> int:
-    from batchinfer.cli.talk import say, spelled  # noqa: PLC0415 - --help does without
+def _report_error(message: str, code: int, usage: str = "") -> int:
+    from batchinfer.cli.output import echo_message, escape_lines  # noqa: PLC0415 - --help does without
 
-    say(f"{before}error: {spelled(message)}")
+    echo_message(f"{usage}error: {escape_lines(message)}")
     return code
 
 
-def _unexpected(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in _BAD_NAMES:
-        return _refused(f"{str(error.filename)[:100]}: {error.strerror}.", EXIT_USAGE)
-    return _bug()
+def _report_unexpected_error(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in _BAD_PATH_ERRNOS:
+        return _report_error(f"{str(error.filename)[:100]}: {error.strerror}.", EXIT_USAGE)
+    return _report_bug()
 
 
-def _bug() -> int:
+def _report_bug() -> int:
     traceback.print_exc()
     print(  # noqa: T201 - the last words
         "error: this is a bug in batchinfer, for which we are sorry. What is recorded in a run "
@@ -178,13 +178,13 @@ def _bug() -> int:
     return EXIT_BUG
 
 
-def _flushed(code: int) -> int:
+def _flush_stdout(code: int) -> int:
     """Bring stdout to its reader now: at the interpreter's end it is too late to be told."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - no path
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        with open(os.devnull, "w", encoding="utf-8") as devnull:  # noqa: PTH123 - no path
+            os.dup2(devnull.fileno(), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError) and code == 0:
-            return _refused(f"standard output cannot be written: {error}", EXIT_USAGE)
+            return _report_error(f"standard output cannot be written: {error}", EXIT_USAGE)
     return code

@@ -1,4 +1,4 @@
-"""The configuration: TOML, environment and flags in; one frozen `Config` out; then `Resolved`.
+"""The configuration: TOML, environment and flags in; one frozen `Config` out; then `RunSettings`.
 
 Rules of the room:
 
@@ -14,58 +14,65 @@ Rules of the room:
     load ──▶ Config ──unexpanded──▶ run directory ──from_stored──▶ Config ──resolve──▶ Resolved
 """
 
-from batchinfer.config.comparing import differences
-from batchinfer.config.env_files import env_file_of, merge_env, read_env_file
-from batchinfer.config.loading import ENV_FILE, from_stored, load, stored_file
-from batchinfer.config.resolving import (
-    BucketAccess,
-    Contents,
-    Resolved,
-    ServiceAccess,
-    named_secrets,
-    resolve,
-    resolve_contents,
+from batchinfer.config.diff import find_differences
+from batchinfer.config.env_files import get_env_file_path, merge_env, read_env_file
+from batchinfer.config.loader import ENV_FILE_FLAG, get_stored_path, load_config, load_stored_config
+from batchinfer.config.run_settings import (
+    BucketSettings,
+    PayloadSettings,
+    RunSettings,
+    ServiceSettings,
+    collect_named_secrets,
+    resolve_payload_settings,
+    resolve_run_settings,
 )
-from batchinfer.config.sections import FILE_PARAM, Bucket, Config, Input, Run, Service
-from batchinfer.config.template import DEFAULT_FILE, ENV_TEMPLATE, TEMPLATE
-from batchinfer.config.values import (
+from batchinfer.config.sections import (
+    DEFAULT_FILE_PARAM,
+    BucketSection,
+    Config,
+    InputSection,
+    RunSection,
+    ServiceSection,
+)
+from batchinfer.config.template import CONFIG_TEMPLATE, DEFAULT_CONFIG_FILE, ENV_FILE_TEMPLATE
+from batchinfer.config.value_parsers import (
     Concurrency,
     MaxFailures,
     Percent,
     Secret,
-    parse_param,
-    split_param,
+    parse_param_argument,
+    split_param_argument,
 )
 
 __all__ = [
-    "DEFAULT_FILE",
-    "ENV_FILE",
-    "ENV_TEMPLATE",
-    "FILE_PARAM",
-    "TEMPLATE",
-    "Bucket",
-    "BucketAccess",
+    "CONFIG_TEMPLATE",
+    "DEFAULT_CONFIG_FILE",
+    "DEFAULT_FILE_PARAM",
+    "ENV_FILE_FLAG",
+    "ENV_FILE_TEMPLATE",
+    "BucketSection",
+    "BucketSettings",
     "Concurrency",
     "Config",
-    "Contents",
-    "Input",
+    "InputSection",
     "MaxFailures",
+    "PayloadSettings",
     "Percent",
-    "Resolved",
-    "Run",
+    "RunSection",
+    "RunSettings",
     "Secret",
-    "Service",
-    "ServiceAccess",
-    "differences",
-    "env_file_of",
-    "from_stored",
-    "load",
+    "ServiceSection",
+    "ServiceSettings",
+    "collect_named_secrets",
+    "find_differences",
+    "get_env_file_path",
+    "get_stored_path",
+    "load_config",
+    "load_stored_config",
     "merge_env",
-    "named_secrets",
-    "parse_param",
+    "parse_param_argument",
     "read_env_file",
-    "resolve",
-    "resolve_contents",
-    "split_param",
-    "stored_file",
+    "resolve_payload_settings",
+    "resolve_run_settings",
+    "split_param_argument",
 ]

@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from batchinfer.config.template import DEFAULT_FILE
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.errors import ConfigError
 from batchinfer.ports import Notice
 
-_LINE: Final = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=(?P<value>.*)")
-_PART: Final = re.compile(
+_ENV_LINE: Final = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=(?P<value>.*)")
+_ENV_VALUE_PART: Final = re.compile(
     r"""(?P<end>\s+\#.*|\s*$)|'(?P<single>[^']*)'|"(?P<double>(?:\\.|[^"\\])*)"|"""
     r"""\\(?P<escaped>.)|(?P<plain>[^'"\\\s]+|\s+)"""
 )
-_LONGEST: Final = 1 << 20
+_MAX_ENV_FILE_BYTES: Final = 1 << 20
 """Bytes; what is longer is no file of variables."""
 
 
@@ -44,7 +44,7 @@ class EnvFile:
     """Whether somebody named it, rather than it was found."""
 
 
-def env_file_of(config: Path) -> Path:
+def get_env_file_path(config: Path) -> Path:
     """The file beside a config that `init` writes its secrets to: `.NAME.env` for `NAME.toml`."""
     return config.with_name(f".{config.stem.lstrip('.')}.env")
 
@@ -53,7 +53,10 @@ def find_env_files(configs: Sequence[Path]) -> list[Path]:
     """The files of variables that lie beside these configs, those that win first."""
     found: dict[Path, None] = {}
     for config in (each for each in configs if each.name not in {"", ".."}):
-        hidden, default = env_file_of(config), env_file_of(config.with_name(DEFAULT_FILE))
+        hidden, default = (
+            get_env_file_path(config),
+            get_env_file_path(config.with_name(DEFAULT_CONFIG_FILE)),
+        )
         for path in (hidden, default):
             for each in (path, path.with_name(path.name.removeprefix("."))):
                 if each.is_file():
@@ -66,14 +69,14 @@ def read_env_files(configs: Sequence[Path], others: Sequence[Path] = ()) -> list
 
     What cannot be read is skipped and told.
     """
-    there = [path.absolute() for path in others if path.is_file()]
-    paths = dict.fromkeys([*there, *find_env_files(configs)])
-    return [_read(path, strict=False) for path in paths]
+    existing = [path.absolute() for path in others if path.is_file()]
+    paths = dict.fromkeys([*existing, *find_env_files(configs)])
+    return [_read_file(path, strict=False) for path in paths]
 
 
 def read_env_file(path: Path) -> EnvFile:
     """Read a file that somebody named. Raises ConfigError, which never quotes a value."""
-    return _read(path.absolute(), strict=True)
+    return _read_file(path.absolute(), strict=True)
 
 
 def merge_env(env: Mapping[str, str], files: Sequence[EnvFile]) -> Mapping[str, str]:
@@ -89,59 +92,59 @@ def merge_env(env: Mapping[str, str], files: Sequence[EnvFile]) -> Mapping[str, 
     }
 
 
-def _read(path: Path, *, strict: bool) -> EnvFile:
+def _read_file(path: Path, *, strict: bool) -> EnvFile:
     try:
         with path.open("rb") as file:
-            text = file.read(_LONGEST).decode("utf-8-sig")
+            text = file.read(_MAX_ENV_FILE_BYTES).decode("utf-8-sig")
             mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
-        return _failed(path, f"it cannot be read: {error.strerror}", strict=strict)
+        return _raise_or_skip(path, f"it cannot be read: {error.strerror}", strict=strict)
     except UnicodeDecodeError:
-        return _failed(path, "it is not UTF-8 text", strict=strict)
+        return _raise_or_skip(path, "it is not UTF-8 text", strict=strict)
     variables: dict[str, str] = {}
-    wrong: list[int] = []
+    bad_lines: list[int] = []
     for number, line in enumerate(text.splitlines(), 1):
-        read = _read_line(line.strip())
-        if read is None:
-            wrong.append(number)
-        elif read:
-            variables[read[0]] = read[1]
-    if wrong and strict:
-        raise ConfigError(f"{path}, line {wrong[0]}: expected NAME=VALUE.")
-    return EnvFile(path, variables, tuple(_notices(path, mode, wrong)), strict)
+        parsed = _parse_line(line.strip())
+        if parsed is None:
+            bad_lines.append(number)
+        elif parsed:
+            variables[parsed[0]] = parsed[1]
+    if bad_lines and strict:
+        raise ConfigError(f"{path}, line {bad_lines[0]}: expected NAME=VALUE.")
+    return EnvFile(path, variables, tuple(_iter_env_file_notices(path, mode, bad_lines)), strict)
 
 
-def _failed(path: Path, why: str, *, strict: bool) -> EnvFile:
+def _raise_or_skip(path: Path, problem: str, *, strict: bool) -> EnvFile:
     if strict:
-        raise ConfigError(f"{path}: {why}.")
-    return EnvFile(path, {}, (Notice("env_file_skipped", f"{path} is not used: {why}."),))
+        raise ConfigError(f"{path}: {problem}.")
+    return EnvFile(path, {}, (Notice("env_file_skipped", f"{path} is not used: {problem}."),))
 
 
-def _read_line(line: str) -> tuple[str, str] | tuple[()] | None:
+def _parse_line(line: str) -> tuple[str, str] | tuple[()] | None:
     """Name and value; nothing for a line without a variable; None when it is no such line."""
     if not line or line.startswith("#"):
         return ()
-    found = _LINE.fullmatch(line)
-    if found is None:
+    match = _ENV_LINE.fullmatch(line)
+    if match is None:
         return None
-    value = _read_value(found["value"])
-    return None if value is None else (found["name"], value)
+    value = _parse_value(match["value"])
+    return None if value is None else (match["name"], value)
 
 
-def _read_value(text: str) -> str | None:
+def _parse_value(text: str) -> str | None:
     """What a shell would make of the text; None when a quote is not closed.
 
     Blanks belong to the value, although a shell would end it there.
     """
     parts: list[str] = []
-    at = 0
+    offset = 0
     if text.startswith((" ", "\t", "#")):  # NAME= # comment
         text = f" {text.lstrip()}" if text.lstrip().startswith("#") else text.lstrip()
-    while at < len(text):
-        part = _PART.match(text, at)
+    while offset < len(text):
+        part = _ENV_VALUE_PART.match(text, offset)
         if part is None:
             return None
-        at = part.end()
+        offset = part.end()
         match part.lastgroup:
             case "end":
                 break
@@ -154,15 +157,15 @@ def _read_value(text: str) -> str | None:
     return "".join(parts)
 
 
-def _notices(path: Path, mode: int, wrong: Sequence[int]) -> Iterator[Notice]:
+def _iter_env_file_notices(path: Path, mode: int, bad_lines: Sequence[int]) -> Iterator[Notice]:
     if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
         yield Notice(
             "env_file_readable",
             f"Other users of this machine can read the secrets in {path}. Protect them: "
             f"chmod 600 {shlex.quote(str(path))}",
         )
-    if wrong:
-        lines = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")  # noqa: PLR2004
+    if bad_lines:
+        lines = ", ".join(map(str, bad_lines[:5])) + (", ..." if len(bad_lines) > 5 else "")  # noqa: PLR2004
         yield Notice(
             "env_file_skipped",
             f"{path}: expected NAME=VALUE in each line; skipped: line {lines}.",

@@ -12,106 +12,118 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeAlias
 
-from batchinfer.config import values
+from batchinfer.config import value_parsers
 from batchinfer.config.env_files import EnvFile, merge_env
-from batchinfer.config.references import reference
-from batchinfer.config.values import Concurrency, MaxFailures, Percent, Secret
+from batchinfer.config.interpolation import parse_reference
+from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.flow.cargo import MAX_REPLY, MEMORY
+from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
 
-FILE_PARAM = "files"
+DEFAULT_FILE_PARAM = "files"
 """The model parameter that receives an item's file, unless the config names another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class ServiceSection:
     """The service as sync mode calls it."""
 
-    endpoint: str | None = field(default=None, metadata={"read": values.text})
-    token: Secret | None = field(default=None, metadata={"read": values.secret})
-    ca_file: str | None = field(default=None, metadata={"read": values.text, "path": True})
+    endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    token: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    ca_file: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True}
+    )
     """Certificates to trust besides the system's (PEM); absolute."""
-    verify: bool = field(default=True, metadata={"read": values.switch})
+    verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class BucketSection:
     """The bucket of async mode."""
 
-    endpoint: str | None = field(default=None, metadata={"read": values.text})
-    name: str | None = field(default=None, metadata={"read": values.text})
-    access_key: Secret | None = field(default=None, metadata={"read": values.secret})
-    secret_key: Secret | None = field(default=None, metadata={"read": values.secret})
-    region: str = field(default="us-east-1", metadata={"read": values.text})
-    ca_file: str | None = field(default=None, metadata={"read": values.text, "path": True})
-    verify: bool = field(default=True, metadata={"read": values.switch})
+    endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    name: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    access_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    secret_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    region: str = field(default="us-east-1", metadata={"read": value_parsers.parse_text})
+    ca_file: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True}
+    )
+    verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
+class InputSection:
     """What of the source is sent, and as what."""
 
-    file_param: str = field(default=FILE_PARAM, metadata={"read": values.text})
-    include: tuple[str, ...] = field(default=(), metadata={"read": values.texts})
+    file_param: str = field(default=DEFAULT_FILE_PARAM, metadata={"read": value_parsers.parse_text})
+    include: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
     """Patterns: which files of a folder; none: all that are not hidden, nor left by a system."""
-    exclude: tuple[str, ...] = field(default=(), metadata={"read": values.texts})
+    exclude: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
     """Patterns: which files, and whole folders, are left out."""
-    only: tuple[str, ...] = field(default=(), metadata={"read": values.kinds})
+    only: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_file_kinds})
     """Kinds of files: images, audio, video; none: of any kind."""
-    glob: tuple[str, ...] = field(default=(), metadata={"read": values.texts})
+    glob: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
     """As `include`, to which it adds; the name of older versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunSection:
     """How the run goes about it. Durations in seconds."""
 
-    mode: Mode | None = field(default=None, metadata={"read": values.mode})
+    mode: Mode | None = field(default=None, metadata={"read": value_parsers.parse_mode})
     """None: sync, unless only a bucket is configured."""
-    concurrency: Concurrency = field(default=Concurrency(), metadata={"read": values.concurrency})
+    concurrency: Concurrency = field(
+        default=Concurrency(), metadata={"read": value_parsers.parse_concurrency}
+    )
     """Calls in flight (sync), objects submitted and unfinished (async)."""
-    rate: float | None = field(default=None, metadata={"read": values.rate})
+    rate: float | None = field(default=None, metadata={"read": value_parsers.parse_rate})
     """Attempts started per second, at most; None: no such limit."""
-    bandwidth: float | None = field(default=None, metadata={"read": values.bandwidth})
+    bandwidth: float | None = field(default=None, metadata={"read": value_parsers.parse_bandwidth})
     """Bytes sent per second, at most; None: no such limit."""
-    memory: int = field(default=MEMORY, metadata={"read": values.size})
+    memory: int = field(default=DEFAULT_MEMORY_BYTES, metadata={"read": value_parsers.parse_size})
     """Bytes of files and replies that are in memory at a time; one that is larger goes alone."""
-    max_reply: int = field(default=MAX_REPLY, metadata={"read": values.size})
+    max_reply: int = field(
+        default=DEFAULT_MAX_REPLY_BYTES, metadata={"read": value_parsers.parse_size}
+    )
     """Bytes of one reply, decompressed; an item whose reply is larger fails (reply_too_large)."""
-    timeout: float | None = field(default=None, metadata={"read": values.seconds})
+    timeout: float | None = field(default=None, metadata={"read": value_parsers.parse_duration})
     """Of one attempt; in async mode from submission to output. None: 10 minutes, 1 hour."""
-    connect_timeout: float = field(default=30.0, metadata={"read": values.seconds})
+    connect_timeout: float = field(default=30.0, metadata={"read": value_parsers.parse_duration})
     """Of one call: until the connection is there (sync mode)."""
-    send_timeout: float = field(default=60.0, metadata={"read": values.seconds})
+    send_timeout: float = field(default=60.0, metadata={"read": value_parsers.parse_duration})
     """Of one call or upload: while it is sent, without any of it being accepted."""
-    first_byte_timeout: float | None = field(default=None, metadata={"read": values.seconds})
+    first_byte_timeout: float | None = field(
+        default=None, metadata={"read": value_parsers.parse_duration}
+    )
     """Of one call: from the end of its sending to the first of its answer (sync mode). None: as
     long as `timeout` allows."""
-    max_attempts: int = field(default=5, metadata={"read": values.count})
-    max_failures: MaxFailures | None = field(default=None, metadata={"read": values.max_failures})
+    max_attempts: int = field(default=5, metadata={"read": value_parsers.parse_count})
+    max_failures: MaxFailures | None = field(
+        default=None, metadata={"read": value_parsers.parse_max_failures}
+    )
     """The run is given up when more items have failed; None: never."""
-    cold_start: float = field(default=900.0, metadata={"read": values.seconds})
+    cold_start: float = field(default=900.0, metadata={"read": value_parsers.parse_duration})
     """How long a service that never answered is waited for."""
-    give_up_after: float = field(default=14_400.0, metadata={"read": values.seconds})
+    give_up_after: float = field(default=14_400.0, metadata={"read": value_parsers.parse_duration})
     """How long a service that answered before is waited for."""
-    deadline: float | None = field(default=None, metadata={"read": values.seconds})
+    deadline: float | None = field(default=None, metadata={"read": value_parsers.parse_duration})
     """Of one item with all its attempts; None: none."""
-    hedge: bool = field(default=True, metadata={"read": values.switch})
+    hedge: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
     """Whether the last calls in flight get a second one when they take unusually long."""
 
 
-Section: TypeAlias = Service | Bucket | Input | Run
+Section: TypeAlias = ServiceSection | BucketSection | InputSection | RunSection
 
 SECTIONS: Mapping[str, type[Section]] = {
-    "service": Service,
-    "bucket": Bucket,
-    "input": Input,
-    "run": Run,
+    "service": ServiceSection,
+    "bucket": BucketSection,
+    "input": InputSection,
+    "run": RunSection,
 }
 """Every section of fixed keys; the other one is `params`, whose keys are the model's."""
 
-PARAMS = "params"
-ORIGIN = "origin"
+PARAMS_SECTION = "params"
+ORIGIN_SECTION = "origin"
 """Not a section of a config, but of what a run directory keeps of it: where it came from."""
 
 
@@ -119,18 +131,20 @@ ORIGIN = "origin"
 class Config:
     """Everything that was configured, by section; `${NAME}` unexpanded."""
 
-    service: Service = field(default_factory=Service)
-    bucket: Bucket = field(default_factory=Bucket)
-    input: Input = field(default_factory=Input)
+    service: ServiceSection = field(default_factory=ServiceSection)
+    bucket: BucketSection = field(default_factory=BucketSection)
+    input: InputSection = field(default_factory=InputSection)
     params: Mapping[str, Json] = field(default_factory=dict)
-    run: Run = field(default_factory=Run)
+    run: RunSection = field(default_factory=RunSection)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """Where each value comes from, for messages: `section.key` -> "sync.toml: [section] key"."""
+    """Where each value comes from, for messages: `section.first_key` -> "sync.toml: [section]
+    key".
+    """
     file: Path | None = field(default=None, compare=False)
     """The config file; of a run that goes on, the one it was started with."""
     env_files: tuple[EnvFile, ...] = field(default=(), repr=False, compare=False)
     """Files of environment variables that were found, those that win first."""
-    typed: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    raw_params: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """The parameters that were given by `--param`, as they were typed."""
 
     @property
@@ -138,44 +152,44 @@ class Config:
         """The mode as given, or as what is configured suggests."""
         if self.run.mode is not None:
             return self.run.mode
-        only_bucket = self.service.endpoint is None and self.bucket != Bucket()
+        only_bucket = self.service.endpoint is None and self.bucket != BucketSection()
         return Mode.ASYNC if only_bucket else Mode.SYNC
 
-    def unexpanded(self) -> Mapping[str, Json]:
+    def to_tables(self) -> Mapping[str, Json]:
         """What was configured: enough to resume, given the secrets.
 
         Holds what differs from the defaults, and the mode. A secret that is not exactly `${NAME}`
         is left out.
         """
-        given: dict[str, dict[str, Json]] = {
-            "service": _given(self.service),
-            "bucket": _given(self.bucket),
-            "input": _given(self.input),
-            PARAMS: dict(self.params),
-            "run": {**_given(self.run), "mode": self.mode.value},
+        tables: dict[str, dict[str, Json]] = {
+            "service": _collect_non_defaults(self.service),
+            "bucket": _collect_non_defaults(self.bucket),
+            "input": _collect_non_defaults(self.input),
+            PARAMS_SECTION: dict(self.params),
+            "run": {**_collect_non_defaults(self.run), "mode": self.mode.value},
         }
-        return {name: table for name, table in given.items() if table}
+        return {name: table for name, table in tables.items() if table}
 
-    def stored(self) -> Mapping[str, Json]:
+    def to_stored_tables(self) -> Mapping[str, Json]:
         """`unexpanded`, and the files it came from: what a run directory keeps."""
         files: dict[str, Json] = {} if self.file is None else {"file": str(self.file)}
         named = [str(each.path) for each in self.env_files if each.is_named]
         files |= {"env_file": named[0]} if named else {}
-        return {**self.unexpanded(), **({ORIGIN: files} if files else {})}
+        return {**self.to_tables(), **({ORIGIN_SECTION: files} if files else {})}
 
-    def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
+    def complete_environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
         """Where `${NAME}` is looked up: `env`, completed by the files of variables."""
         return merge_env(env, self.env_files)
 
 
-def _given(section: Section) -> dict[str, Json]:
+def _collect_non_defaults(section: Section) -> dict[str, Json]:
     table: dict[str, Json] = {}
     for each in fields(section):
         value = getattr(section, each.name)
         match value:
             case _ if value == each.default:
                 continue
-            case Secret(text) if reference(text) is None:
+            case Secret(text) if parse_reference(text) is None:
                 continue
             case Secret(text):
                 table[each.name] = text

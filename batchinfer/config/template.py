@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-DEFAULT_FILE = "batchinfer.toml"
+DEFAULT_CONFIG_FILE = "batchinfer.toml"
 
-TEMPLATE = """\
+CONFIG_TEMPLATE = """\
 # batchinfer: how to reach your service, and how to run it.
 #
 # On the Dashboard: Inference, Serverless (OSCAR), Info of your service. Replace every value that
@@ -61,7 +61,7 @@ mode = "sync"                   # "sync": calls of seconds; "async": everything 
 # hedge = true                  # a second call for the last ones that take unusually long
 """
 
-ENV_TEMPLATE = """\
+ENV_FILE_TEMPLATE = """\
 # Secrets: for your eyes only. batchinfer reads this file by itself; a shell can read it, too.
 export OSCAR_TOKEN=             # "Token"
 export MINIO_ACCESS_KEY=        # "MINIO access key"

@@ -9,8 +9,9 @@
 Rules:
 
 1. *An item's life is one pipeline* (`live.py`): a slot, an attempt, a decision, a record; again.
-2. *One writer* (`record.py`): one record, then whatever has piled up while the last transaction
-   was written; one commit. Only what is committed is counted, told, or makes room for the next.
+2. *One writer* (`commit_records.py`): one record, then whatever has piled up while the last
+   transaction was written; one commit. Only what is committed is counted, told, or makes room for
+   the next.
 3. *Structure is shutdown.* The left side (add, feed, rest, collect) stands inside the middle (the
    workers with the attempts in flight), the middle inside the right side (record). ``stop`` cancels
    the left side: whatever waits there ends at once, while attempts in flight finish and are
@@ -31,16 +32,32 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from batchinfer.engine.collect import Collector, Rhythm
-from batchinfer.engine.feed import Feeder, ReadPage
-from batchinfer.engine.live import Lives
-from batchinfer.engine.record import News, Recorder
-from batchinfer.engine.terms import SourceAway, Terms, Tools
+from batchinfer.engine.collector import Collector, PollInterval
+from batchinfer.engine.feeder import Feeder, ReadPage
+from batchinfer.engine.recorder import ChangeNotifier, Recorder
+from batchinfer.engine.run_policy import CheckSource, EngineContext, RunPolicy
+from batchinfer.engine.scheduler import Scheduler
 from batchinfer.errors import FatalError, RunAborted
-from batchinfer.flow import Change, Condition, Gate, Limit, Pace, Sample
-from batchinfer.ports import Adjusted, Backend, Clock, Observer, Progress, Recorded, Store, Watcher
+from batchinfer.flow import (
+    AttemptSample,
+    ConcurrencyLimit,
+    Gate,
+    LimitAdjustment,
+    RateLimiter,
+    ServiceState,
+)
+from batchinfer.ports import (
+    Backend,
+    Clock,
+    Committed,
+    LimitChanged,
+    Observer,
+    OutputWatcher,
+    Progress,
+    Store,
+)
 
-__all__ = ["Engine", "ReadPage", "Rhythm", "SourceAway", "Terms"]
+__all__ = ["CheckSource", "Engine", "PollInterval", "ReadPage", "RunPolicy"]
 
 
 class Engine:
@@ -61,76 +78,80 @@ class Engine:
         gate: Gate,
         observer: Observer,
         backend: Backend | None = None,
-        read: ReadPage | None = None,
-        watcher: Watcher | None = None,
-        submitted: Limit | None = None,
+        read_page: ReadPage | None = None,
+        watcher: OutputWatcher | None = None,
+        submitted_limit: ConcurrencyLimit | None = None,
         collects: bool = True,
-        terms: Terms | None = None,
-        rhythm: Rhythm | None = None,
-        recorded: Callable[[Recorded], Awaitable[None]] | None = None,
-        source_away: SourceAway | None = None,
+        policy: RunPolicy | None = None,
+        poll_interval: PollInterval | None = None,
+        on_commit: Callable[[Committed], Awaitable[None]] | None = None,
+        check_source: CheckSource | None = None,
         clock: Clock = time.time,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.stopped = False
         """Whether `stop` or `cancel` was called: the run ended before its end."""
         self._store, self._gate, self._observer = store, gate, observer
-        self._collects, self._clock, self._recorded = collects, clock, recorded
-        terms = terms or Terms()
-        if submitted is not None:
+        self._collects, self._clock, self._on_commit = collects, clock, on_commit
+        policy = policy or RunPolicy()
+        if submitted_limit is not None:
             # A second upload would overwrite the first, and that starts a second job (contract 2).
-            terms = replace(terms, hedge=False)
-        self._terms = terms
-        self._recorder = recorder = Recorder(store, News())
-        tools = Tools(recorder, observer, terms, clock, chance, self._adjusted, source_away)
-        self._lives = None if backend is None else Lives(backend, gate, tools)
+            policy = replace(policy, hedge=False)
+        self._policy = policy
+        self._recorder = recorder = Recorder(store, ChangeNotifier())
+        context = EngineContext(
+            recorder, observer, policy, clock, jitter, self._on_limit_change, check_source
+        )
+        self._scheduler = None if backend is None else Scheduler(backend, gate, context)
         self._feeder = Feeder(
             store,
             gate,
-            self._lives,
-            tools,
-            read=read,
-            submitted=submitted,
+            self._scheduler,
+            context,
+            read_page=read_page,
+            submitted_limit=submitted_limit,
             collects=collects,
-            progress=lambda: self.progress,
+            get_progress=lambda: self.progress,
         )
         self._collector = None
         if watcher is not None:
-            self._collector = Collector(watcher, store, tools, rhythm, self._learn)
-        self._adjustments: list[Adjusted] = []
-        self._left, self._middle = anyio.CancelScope(), anyio.CancelScope()
-        self._cause: Exception | None = None
+            self._collector = Collector(
+                watcher, store, context, poll_interval, self._on_output_sample
+            )
+        self._unsaved_limit_changes: list[LimitChanged] = []
+        self._feed_scope, self._attempt_scope = anyio.CancelScope(), anyio.CancelScope()
+        self._failure_cause: Exception | None = None
 
     async def run(self) -> Progress:
         """Run to the end, or until stopped; where the run stands then.
 
         Raises RunAborted for a fatal error, StoreError, SourceError; never a group.
         """
-        async with anyio.create_task_group() as right:
-            right.start_soon(self._guard, self._record)
+        async with anyio.create_task_group() as writer_tasks:
+            writer_tasks.start_soon(self._run_guarded, self._run_writer)
             try:
-                with self._middle:
-                    async with anyio.create_task_group() as middle:
-                        with self._left:
-                            await self._guard(self._left_side, middle)
+                with self._attempt_scope:
+                    async with anyio.create_task_group() as attempt_tasks:
+                        with self._feed_scope:
+                            await self._run_guarded(self._run_feed, attempt_tasks)
             finally:
                 self._recorder.close()
-        if self._cause is not None:
-            raise self._cause
+        if self._failure_cause is not None:
+            raise self._failure_cause
         return self.progress
 
     def stop(self) -> int:
         """Start nothing new, let what is in flight finish; how many that are."""
         self.stopped = True
-        self._left.cancel()
-        if self._lives is not None:
-            self._lives.stop()
+        self._feed_scope.cancel()
+        if self._scheduler is not None:
+            self._scheduler.stop()
         return self._gate.in_flight
 
     def cancel(self) -> None:
         """Stop, and cut off what is in flight: it leaves no trace and is not counted."""
         self.stop()
-        self._middle.cancel()
+        self._attempt_scope.cancel()
 
     @property
     def progress(self) -> Progress:
@@ -138,48 +159,50 @@ class Engine:
         return Progress(
             self._recorder.counts,
             self._gate.in_flight,
-            not self._feeder.source_open,
-            dict(self._recorder.failed_here),
-            None if self._lives is None else self._bound,
-            self.limit.serving,
+            not self._feeder.is_source_open,
+            dict(self._recorder.failed_by_code),
+            None if self._scheduler is None else self._effective_limit,
+            self.limit.estimated_servers,
             self.paused,
         )
 
     @property
-    def condition(self) -> Condition:
+    def service_state(self) -> ServiceState:
         """Whether the service is there, as far as is known."""
-        return self._gate.health.condition
+        return self._gate.health.state
 
     # At any time, by whoever looks after the run --------------------------------------------------
 
     @property
-    def limit(self) -> Limit:
+    def limit(self) -> ConcurrencyLimit:
         """The limit that counts: of calls in flight, or (async mode) of what is submitted."""
-        return self._feeder.submitted or self._gate.limit
+        return self._feeder.submitted_limit or self._gate.limit
 
     @limit.setter
-    def limit(self, limit: Limit) -> None:
-        self._adjusted(Change(0.0, self.limit.value, limit.value, "as told"))
-        if self._feeder.submitted is None:
+    def limit(self, limit: ConcurrencyLimit) -> None:
+        self._on_limit_change(LimitAdjustment(0.0, self.limit.value, limit.value, "as told"))
+        if self._feeder.submitted_limit is None:
             self._gate.limit = limit
         else:
-            self._feeder.bound(limit)
-        self._stirred()
+            self._feeder.set_submitted_limit(limit)
+        self._wake_up()
 
     @property
-    def _bound(self) -> int:
+    def _effective_limit(self) -> int:
         """What is allowed now, by the limit and by what this machine bears."""
-        return self._gate.bound if self._feeder.submitted is None else self.limit.value
+        return (
+            self._gate.effective_limit if self._feeder.submitted_limit is None else self.limit.value
+        )
 
     @property
     def rate(self) -> float | None:
         """Starts per second, at most."""
-        return self._gate.pace.rate if self._gate.pace else None
+        return self._gate.rate_limiter.rate if self._gate.rate_limiter else None
 
     @rate.setter
     def rate(self, rate: float | None) -> None:
-        self._gate.pace = Pace(rate) if rate else None
-        self._stirred()
+        self._gate.rate_limiter = RateLimiter(rate) if rate else None
+        self._wake_up()
 
     @property
     def paused(self) -> bool:
@@ -189,85 +212,95 @@ class Engine:
     @paused.setter
     def paused(self, paused: bool) -> None:
         self._gate.paused = paused
-        self._stirred()
+        self._wake_up()
 
-    def _stirred(self) -> None:
-        self._recorder.news.tell()
-        if self._lives is not None:
-            self._lives.staff()
+    def _wake_up(self) -> None:
+        self._recorder.changes.notify()
+        if self._scheduler is not None:
+            self._scheduler.spawn_workers()
 
-    def _adjusted(self, change: Change | None) -> None:
+    def _on_limit_change(self, change: LimitAdjustment | None) -> None:
         if change is not None and change.value != change.was:
-            event = Adjusted(self._clock(), change.was, change.value, change.reason)
-            self._adjustments.append(event)
+            event = LimitChanged(self._clock(), change.was, change.value, change.reason)
+            self._unsaved_limit_changes.append(event)
             self._observer.notify(event)
-            self._recorder.news.tell()
+            self._recorder.changes.notify()
 
-    def _learn(self, sample: Sample) -> None:
+    def _on_output_sample(self, sample: AttemptSample) -> None:
         """Async mode: what an output says about the limit of what is submitted."""
         saturated = self._recorder.counts.pending > 0 and sample.in_flight >= self.limit.value
-        self._adjusted(self.limit.learn(replace(sample, saturated=saturated)))
+        self._on_limit_change(self.limit.update(replace(sample, saturated=saturated)))
 
     # The left side: add, feed, live, collect ------------------------------------------------------
 
-    async def _left_side(self, middle: TaskGroup) -> None:
-        await self._store.forget_future(self._clock())
-        await self._recorder.recount()
+    async def _run_feed(self, attempt_tasks: TaskGroup) -> None:
+        await self._store.clamp_future_times(self._clock())
+        await self._recorder.reload_counts()
         if self._collector is not None:
-            await self._collector.adopt()
-        self._feeder.open()
-        async with anyio.create_task_group() as left:
+            await self._collector.recover_submissions()
+        self._feeder.start()
+        async with anyio.create_task_group() as feed_tasks:
             if self._collector is not None and self._collects:
-                left.start_soon(self._guard, self._collector.run)
-            left.start_soon(self._guard, self._feeder.add)
-            if self._lives is not None:
-                self._lives.begin(
-                    hire=lambda part, *args: middle.start_soon(self._guard, part, *args),
-                    rest=lambda part, *args: left.start_soon(self._guard, part, *args),
+                feed_tasks.start_soon(self._run_guarded, self._collector.run)
+            feed_tasks.start_soon(self._run_guarded, self._feeder.read_source)
+            if self._scheduler is not None:
+                self._scheduler.start(
+                    spawn_worker=lambda part, *args: attempt_tasks.start_soon(
+                        self._run_guarded, part, *args
+                    ),
+                    spawn_background=lambda part, *args: feed_tasks.start_soon(
+                        self._run_guarded, part, *args
+                    ),
                 )
-            await self._guard(self._feeder.feed)
-            self._left.cancel()
+            await self._run_guarded(self._feeder.feed)
+            self._feed_scope.cancel()
 
     # The right side: record -----------------------------------------------------------------------
 
-    async def _record(self) -> None:
+    async def _run_writer(self) -> None:
         try:
-            while records := await self._recorder.write():
-                await self._note_adjustments()
-                event = Recorded(records, self.progress)
+            while records := await self._recorder.write_batch():
+                await self._save_limit_changes()
+                event = Committed(records, self.progress)
                 self._observer.notify(event)
-                if self._recorded is not None:
-                    await self._recorded(event)
-                failed = self._recorder.failed_here.total()
-                if self._terms.too_many(failed, failed + self._recorder.succeeded_here):
-                    self._give_up(RunAborted("too_many_failures", _too_many(failed, self.progress)))
-            await self._note_adjustments()
+                if self._on_commit is not None:
+                    await self._on_commit(event)
+                failed = self._recorder.failed_by_code.total()
+                if self._policy.has_too_many_failures(
+                    failed, failed + self._recorder.succeeded_count
+                ):
+                    self._abort(
+                        RunAborted(
+                            "too_many_failures", _too_many_failures_message(failed, self.progress)
+                        )
+                    )
+            await self._save_limit_changes()
         finally:
-            self._recorder.end()
+            self._recorder.close_receiver()
 
-    async def _note_adjustments(self) -> None:
-        adjusted, self._adjustments = self._adjustments, []
-        if adjusted:
-            await self._store.note(adjusted)
+    async def _save_limit_changes(self) -> None:
+        changes, self._unsaved_limit_changes = self._unsaved_limit_changes, []
+        if changes:
+            await self._store.save_limit_changes(changes)
 
     # Ends -----------------------------------------------------------------------------------------
 
-    async def _guard(self, part: Callable[..., Awaitable[None]], *args: object) -> None:
+    async def _run_guarded(self, part: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a part of the house; if it fails, the run ends with that cause."""
         try:
             await part(*args)
         except FatalError as error:
-            self._give_up(RunAborted(error.code, str(error)))
+            self._abort(RunAborted(error.code, str(error)))
         except Exception as error:  # noqa: BLE001 - raised again, alone, by run()
-            self._give_up(error)
+            self._abort(error)
 
-    def _give_up(self, cause: Exception) -> None:
-        self._cause = self._cause or cause
+    def _abort(self, cause: Exception) -> None:
+        self._failure_cause = self._failure_cause or cause
         self.cancel()
 
 
-def _too_many(failed: int, progress: Progress) -> str:
-    codes = ", ".join(f"{code}: {count}" for code, count in progress.codes.items())
+def _too_many_failures_message(failed: int, progress: Progress) -> str:
+    codes = ", ".join(f"{code}: {count}" for code, count in progress.failed_by_code.items())
     items = "1 item has" if failed == 1 else f"{failed} items have"
     return (
         f"{items} failed, more than --max-failures allows ({codes}). Look at one, remove the "

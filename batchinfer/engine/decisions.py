@@ -1,6 +1,6 @@
 """What follows an attempt, with the patience, the deadline and the health of the service in view.
 
-What the rules of retries say alone stands in `batchinfer/retry.py`.
+What the rules of retries say alone stands in `batchinfer/retry_policy.py`.
 """
 
 from __future__ import annotations
@@ -9,69 +9,81 @@ from dataclasses import replace
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, Kind, State, Submitted
-from batchinfer.engine.flights import Life
-from batchinfer.engine.terms import Tools
-from batchinfer.flow import Health, Sign
-from batchinfer.retry import Decision, Finish, Kills, Retry, Wait, decide
+from batchinfer.domain import Attempt, Failure, FailureKind, State, Submitted
+from batchinfer.engine.attempt_runner import WorkItem
+from batchinfer.engine.run_policy import EngineContext
+from batchinfer.flow import ServiceHealth, ServiceSignal
+from batchinfer.retry_policy import (
+    Decision,
+    Finish,
+    ModelKillCounter,
+    Retry,
+    WaitForService,
+    decide,
+)
 
 
-class Decisions:
+class DecisionMaker:
     """Decides after each attempt: finish, try again, or wait for the service."""
 
-    def __init__(self, health: Health, tools: Tools) -> None:
-        self._health, self._terms, self._chance = health, tools.terms, tools.chance
-        self._kills = Kills()
+    def __init__(self, health: ServiceHealth, context: EngineContext) -> None:
+        self._health, self._policy, self._jitter = health, context.policy, context.jitter
+        self._kill_counter = ModelKillCounter()
 
-    def decide(self, life: Life, attempt: Attempt, sign: Sign | None) -> Decision:
+    def decide(self, work: WorkItem, attempt: Attempt, signal: ServiceSignal | None) -> Decision:
         """What to do next about the item of this attempt."""
-        outcome, policy = attempt.outcome, self._terms.policy
+        outcome, retry_policy = attempt.outcome, self._policy.retry
         if isinstance(outcome, Submitted):
             return Finish(State.SUBMITTED)
-        if isinstance(outcome, Failure) and self._is_absence(outcome, sign):
-            if sign is Sign.LOCAL or self._may_wait(life):
-                away = replace(outcome, kind=Kind.UNAVAILABLE)
-                waiting = decide(policy, away, life.waits + 1, self._chance())
-                return waiting if sign is Sign.LOCAL else self._wait_in_time(life, waiting)
+        if isinstance(outcome, Failure) and self._is_service_fault(outcome, signal):
+            if signal is ServiceSignal.LOCAL_SHORTAGE or self._can_wait(work):
+                unavailable = replace(outcome, kind=FailureKind.UNAVAILABLE)
+                wait = decide(retry_policy, unavailable, work.unavailable_count + 1, self._jitter())
+                return (
+                    wait if signal is ServiceSignal.LOCAL_SHORTAGE else self._cap_wait(work, wait)
+                )
             # The service answers others, but never this item: then it is this item's failure.
-            outcome = replace(outcome, kind=Kind.TRANSIENT)
-        tried, killed = (
-            attempt.number - life.item.spared,
-            self._kills.count(life.item.position, outcome),
+            outcome = replace(outcome, kind=FailureKind.TRANSIENT)
+        attempts, kills = (
+            attempt.number - work.item.uncounted_attempts,
+            self._kill_counter.record_attempt(work.item.position, outcome),
         )
-        decision = decide(policy, outcome, tried, self._chance(), killed)
-        return self._in_time(life, decision)
+        decision = decide(retry_policy, outcome, attempts, self._jitter(), kills)
+        return self._apply_deadline(work, decision)
 
-    def _is_absence(self, outcome: Failure, sign: Sign | None) -> bool:
+    def _is_service_fault(self, outcome: Failure, signal: ServiceSignal | None) -> bool:
         """Whether it says nothing about the item: an outage is no attempt, nor is a refusal, which
         our own searching for the limit may have caused.
         """  # noqa: D205 - one thought
-        if outcome.kind is Kind.UNAVAILABLE or sign in {Sign.FULL, Sign.AWAY}:
+        if outcome.kind is FailureKind.UNAVAILABLE or signal in {
+            ServiceSignal.OVERLOADED,
+            ServiceSignal.UNREACHABLE,
+        }:
             return True
-        return sign in {Sign.SLOW, Sign.BROKEN} and self._health.is_away
+        return signal in {ServiceSignal.TIMEOUT, ServiceSignal.ERROR} and self._health.is_down
 
-    def _may_wait(self, life: Life) -> bool:
-        if self._health.is_away:
-            life.since = None
+    def _can_wait(self, work: WorkItem) -> bool:
+        if self._health.is_down:
+            work.unavailable_since = None
             return True
-        now, deadline = anyio.current_time(), self._terms.deadline
-        if deadline is not None and now - life.began >= deadline:
+        now, deadline = anyio.current_time(), self._policy.deadline
+        if deadline is not None and now - work.added_at >= deadline:
             return False
-        return life.waiting(now) <= self._terms.patience
+        return work.unavailable_for(now) <= self._policy.cold_start_timeout
 
-    def _wait_in_time(self, life: Life, decision: Decision) -> Decision:
+    def _cap_wait(self, work: WorkItem, decision: Decision) -> Decision:
         """The decision, but nobody waits beyond his patience or his deadline (`Retry-After`)."""
-        if not isinstance(decision, Wait) or self._health.is_away:
+        if not isinstance(decision, WaitForService) or self._health.is_down:
             return decision
         now = anyio.current_time()
-        left = self._terms.patience - life.waiting(now)
-        if self._terms.deadline is not None:
-            left = min(left, self._terms.deadline - (now - life.began))
-        return Wait(max(0.0, min(decision.delay, left)))
+        remaining = self._policy.cold_start_timeout - work.unavailable_for(now)
+        if self._policy.deadline is not None:
+            remaining = min(remaining, self._policy.deadline - (now - work.added_at))
+        return WaitForService(max(0.0, min(decision.delay, remaining)))
 
-    def _in_time(self, life: Life, decision: Decision) -> Decision:
+    def _apply_deadline(self, work: WorkItem, decision: Decision) -> Decision:
         """The decision, unless the item's deadline comes before its next attempt."""
-        if self._terms.deadline is None or not isinstance(decision, Retry):
+        if self._policy.deadline is None or not isinstance(decision, Retry):
             return decision
-        spent = anyio.current_time() - life.began + decision.delay
-        return decision if spent < self._terms.deadline else Finish(State.FAILED)
+        elapsed = anyio.current_time() - work.added_at + decision.delay
+        return decision if elapsed < self._policy.deadline else Finish(State.FAILED)

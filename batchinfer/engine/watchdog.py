@@ -2,7 +2,8 @@
 
 Rules:
 
-1. A service that never answered must do so within `Terms.first_answer` seconds of the first call.
+1. A service that never answered must do so within `RunPolicy.first_answer_timeout` seconds of the
+   first call.
 2. One that is known to be away is given up when its time is over, though a call is under way.
 """
 
@@ -13,70 +14,78 @@ from typing import Final
 
 import anyio
 
-from batchinfer.engine.record import News
+from batchinfer.engine.recorder import ChangeNotifier
 from batchinfer.errors import FatalError
 
-LAST: Final = 10.0
+MIN_CALL_SECONDS: Final = 10.0
 """Seconds that a call under way is given at least."""
 
 
 class Watchdog:
     """See the rules above. Times are seconds on the event loop's clock."""
 
-    def __init__(self, first_answer: float | None, in_flight: Callable[[], int]) -> None:
-        self._first_answer, self._in_flight = first_answer, in_flight
-        self._news = News()
-        self._began: float | None = None
-        self._heard = False
-        self._away: tuple[float, FatalError] | None = None
+    def __init__(self, first_answer_timeout: float | None, in_flight: Callable[[], int]) -> None:
+        self._first_answer_timeout, self._in_flight = first_answer_timeout, in_flight
+        self._changes = ChangeNotifier()
+        self._first_call_at: float | None = None
+        self._has_ended_call = False
+        self._outage_deadline: tuple[float, FatalError] | None = None
 
-    def begun(self, now: float) -> None:
+    def on_call_start(self, now: float) -> None:
         """A call begins."""
-        if self._began is None:
-            self._began = now
-            self._news.tell()
-        if self._away is not None:
-            until, cause = self._away
-            self._away = (max(until, now + LAST), cause)
-            self._news.tell()
+        if self._first_call_at is None:
+            self._first_call_at = now
+            self._changes.notify()
+        if self._outage_deadline is not None:
+            until, cause = self._outage_deadline
+            self._outage_deadline = (max(until, now + MIN_CALL_SECONDS), cause)
+            self._changes.notify()
 
-    def heard(self) -> None:
+    def on_call_end(self) -> None:
         """A call ended, however it did."""
-        if not self._heard:
-            self._heard = True
-            self._news.tell()
+        if not self._has_ended_call:
+            self._has_ended_call = True
+            self._changes.notify()
 
-    def away(self, until: float, cause: FatalError) -> None:
+    def on_outage(self, until: float, cause: FatalError) -> None:
         """The service is away, and waited for until then; `cause` ends the run."""
-        self._away = (until, cause)
-        self._news.tell()
+        self._outage_deadline = (until, cause)
+        self._changes.notify()
 
-    def back(self) -> None:
+    def on_recovery(self) -> None:
         """It is there again."""
-        if self._away is not None:
-            self._away = None
-            self._news.tell()
+        if self._outage_deadline is not None:
+            self._outage_deadline = None
+            self._changes.notify()
 
     async def watch(self) -> None:
         """Watch, for as long as the run goes on. Raises FatalError."""
         while True:
-            seen = self._news.count
-            now, ends = anyio.current_time(), self._end()
-            if ends is not None and now >= ends[0] and self._in_flight():
-                raise ends[1]
-            seconds = None if ends is None or now >= ends[0] else ends[0] - now
+            change_count = self._changes.count
+            now, next_deadline = anyio.current_time(), self._next_deadline()
+            if next_deadline is not None and now >= next_deadline[0] and self._in_flight():
+                raise next_deadline[1]
+            seconds = (
+                None if next_deadline is None or now >= next_deadline[0] else next_deadline[0] - now
+            )
             with anyio.move_on_after(seconds):
-                await self._news.beyond(seen)
+                await self._changes.wait_changed(change_count)
 
-    def _end(self) -> tuple[float, FatalError] | None:
-        if self._away is not None:
-            return self._away
-        if self._heard or self._began is None or self._first_answer is None:
+    def _next_deadline(self) -> tuple[float, FatalError] | None:
+        if self._outage_deadline is not None:
+            return self._outage_deadline
+        if (
+            self._has_ended_call
+            or self._first_call_at is None
+            or self._first_answer_timeout is None
+        ):
             return None
-        return self._began + self._first_answer, _silent(self._first_answer)
+        return self._first_call_at + self._first_answer_timeout, _no_answer_error(
+            self._first_answer_timeout
+        )
 
 
-def _silent(seconds: float) -> FatalError:
+def _no_answer_error(seconds: float) -> FatalError:
     return FatalError(
         "no_answer",
         f"The service accepts calls, and has answered none within {seconds:.0f} s (--cold-start). "

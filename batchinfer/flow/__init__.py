@@ -6,29 +6,29 @@ health (`health`), whether refusals have one cause (`circuit`), the budget of re
 the pace (`pace`). The one thing that does is the `gate`.
 """
 
-from batchinfer.flow.adaptive import Adaptive
-from batchinfer.flow.budget import Budget
-from batchinfer.flow.circuit import Circuit
+from batchinfer.flow.adaptive_limit import AdaptiveLimit
+from batchinfer.flow.concurrency_limit import ConcurrencyLimit, FixedLimit, LimitAdjustment
+from batchinfer.flow.denial_streak import DenialStreak
 from batchinfer.flow.gate import Gate
-from batchinfer.flow.health import Condition, Health
-from batchinfer.flow.limit import Change, Fixed, Limit
-from batchinfer.flow.own_limit import OwnLimit
-from batchinfer.flow.pace import Pace
-from batchinfer.flow.signs import Sample, Sign, sign_of
+from batchinfer.flow.machine_capacity import MachineCapacity
+from batchinfer.flow.rate_limiters import RateLimiter
+from batchinfer.flow.retry_budget import RetryBudget
+from batchinfer.flow.service_health import ServiceHealth, ServiceState
+from batchinfer.flow.service_signals import AttemptSample, ServiceSignal, classify_outcome
 
 __all__ = [
-    "Adaptive",
-    "Budget",
-    "Change",
-    "Circuit",
-    "Condition",
-    "Fixed",
+    "AdaptiveLimit",
+    "AttemptSample",
+    "ConcurrencyLimit",
+    "DenialStreak",
+    "FixedLimit",
     "Gate",
-    "Health",
-    "Limit",
-    "OwnLimit",
-    "Pace",
-    "Sample",
-    "Sign",
-    "sign_of",
+    "LimitAdjustment",
+    "MachineCapacity",
+    "RateLimiter",
+    "RetryBudget",
+    "ServiceHealth",
+    "ServiceSignal",
+    "ServiceState",
+    "classify_outcome",
 ]

@@ -9,82 +9,94 @@ from collections.abc import Callable
 
 import anyio
 
-from batchinfer.flow.health import Health
-from batchinfer.flow.limit import Change, Limit
-from batchinfer.flow.own_limit import OwnLimit
-from batchinfer.flow.pace import Pace
+from batchinfer.flow.concurrency_limit import ConcurrencyLimit, LimitAdjustment
+from batchinfer.flow.machine_capacity import MachineCapacity
+from batchinfer.flow.rate_limiters import RateLimiter
+from batchinfer.flow.service_health import ServiceHealth
 
 
 class Gate:
     """Lets at most `bound` attempts be in flight, started at most as fast as `pace`.
 
-    Whoever is let in (`enter`) may make attempt after attempt (`go_on`), until one of the rules is
-    against it: then it leaves. `health` None: a service nobody has heard of yet. `own`: what this
+    Whoever is let in (`enter`) may make attempt after attempt (`try_reuse`), until one of the
+    rules is against it: then it leaves. `health` None: a service nobody has heard of yet. `own`:
+    what this
     machine bears; None: anything.
     """
 
     def __init__(
         self,
-        limit: Limit,
-        pace: Pace | None = None,
-        health: Health | None = None,
-        own: OwnLimit | None = None,
+        limit: ConcurrencyLimit,
+        rate_limiter: RateLimiter | None = None,
+        health: ServiceHealth | None = None,
+        machine_capacity: MachineCapacity | None = None,
     ) -> None:
         self.limit = limit
-        self.own = own or OwnLimit()
-        self.pace = pace
-        self.health = health or Health()
+        self.machine_capacity = machine_capacity or MachineCapacity()
+        self.rate_limiter = rate_limiter
+        self.health = health or ServiceHealth()
         self.paused = False
         """By a person: nothing begins."""
         self.in_flight = 0
-        self.adjusted: Callable[[Change | None], object] = bool
+        self.on_limit_change: Callable[[LimitAdjustment | None], object] = bool
         """Told when the limit begins anew."""
 
     @property
-    def bound(self) -> int:
+    def effective_limit(self) -> int:
         """Attempts allowed in flight now: by the limit, and by what this machine bears."""
-        own = self.own.value
-        return self.limit.value if own is None else min(self.limit.value, own)
+        machine_capacity = self.machine_capacity.value
+        return (
+            self.limit.value
+            if machine_capacity is None
+            else min(self.limit.value, machine_capacity)
+        )
 
     @property
     def is_full(self) -> bool:
         """Whether the limit is reached."""
-        return self.in_flight >= self.bound
+        return self.in_flight >= self.effective_limit
 
     @property
-    def opens_at(self) -> float | None:
+    def next_open_at(self) -> float | None:
         """When time alone will let the next attempt begin, on the loop's clock; None: never."""
         if self.paused or self.is_full:
             return None
-        times = [self.pace.due if self.pace else None, self.health.opens_at, self.own.opens_at]
+        times = [
+            self.rate_limiter.next_start if self.rate_limiter else None,
+            self.health.next_open_at,
+            self.machine_capacity.next_open_at,
+        ]
         return max((time for time in times if time is not None), default=None)
 
-    def enter(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take a slot for an attempt that begins now; whether that was allowed."""
-        if self.is_full or not self._begin():
+        if self.is_full or not self._try_start():
             return False
         self.in_flight += 1
         return True
 
-    def go_on(self) -> bool:
+    def try_reuse(self) -> bool:
         """Begin another attempt on a slot held already; whether that was allowed."""
-        return self.in_flight <= self.bound and self._begin()
+        return self.in_flight <= self.effective_limit and self._try_start()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give a slot back."""
         self.in_flight -= 1
 
-    def _begin(self) -> bool:
+    def _try_start(self) -> bool:
         now = anyio.current_time()
         if (
             self.paused
-            or not self.health.admits(now)
-            or (self.pace is not None and now < self.pace.due)
-            or (self.own.opens_at is not None and now < self.own.opens_at)
+            or not self.health.allows(now)
+            or (self.rate_limiter is not None and now < self.rate_limiter.next_start)
+            or (
+                self.machine_capacity.next_open_at is not None
+                and now < self.machine_capacity.next_open_at
+            )
         ):
             return False
-        if self.health.begun(now):
-            self.adjusted(self.limit.restart(now))
-        if self.pace is not None:
-            self.pace.begun(now)
+        if self.health.on_start(now):
+            self.on_limit_change(self.limit.restart(now))
+        if self.rate_limiter is not None:
+            self.rate_limiter.record_start(now)
         return True

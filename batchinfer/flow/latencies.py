@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-ENOUGH: Final = 20
+MIN_LATENCY_SAMPLES: Final = 20
 """Durations before which nothing can be said."""
-RECENT: Final = 500
+MAX_LATENCY_SAMPLES: Final = 500
 
 
 class Latencies:
     """The last durations of answered attempts, in seconds."""
 
     def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._recent: deque[float] = deque(maxlen=MAX_LATENCY_SAMPLES)
 
-    def note(self, seconds: float) -> None:
+    def add(self, seconds: float) -> None:
         """An attempt was answered."""
         self._recent.append(seconds)
 
     def quantile(self, share: float) -> float | None:
         """Seconds within which that share of them was answered; None while too few were."""
-        if len(self._recent) < ENOUGH:
+        if len(self._recent) < MIN_LATENCY_SAMPLES:
             return None
         return sorted(self._recent)[int(share * (len(self._recent) - 1))]

@@ -1,4 +1,4 @@
-"""Serve as told by one JSON object on standard input: how `running.py` starts the service.
+"""Serve as told by one JSON object on standard input: how `start_service.py` starts the service.
 
 People use `batchinfer local`. Standard output gets the connection, one line of JSON.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 import sys
 
 from batchinfer.errors import ConfigError
-from batchinfer.local.connection import Connection
-from batchinfer.local.options import Options
-from batchinfer.local.service import serve
+from batchinfer.local.local_server import serve
+from batchinfer.local.service_connection import ServiceConnection
+from batchinfer.local.service_options import LocalServiceOptions
 
 
 def main() -> int:
     """Serve until a signal comes; 2 when it cannot start."""
 
-    def announce(connection: Connection) -> None:
+    def announce(connection: ServiceConnection) -> None:
         sys.stdout.write(connection.to_json() + "\n")
         sys.stdout.flush()
 
     try:
-        serve(Options.from_json(sys.stdin.readline()), announce)
+        serve(LocalServiceOptions.from_json(sys.stdin.readline()), announce)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

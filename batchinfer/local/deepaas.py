@@ -3,7 +3,7 @@
 Rules (contract sections 1 to 3; texts compared with `tests/fixtures`):
 
 * Everything goes to stdout: in a container stdout and stderr are one file.
-* The words of 2.5.1, 2.5.2 and 2.6.0 differ: `Style` is all there is to it.
+* The words of 2.5.1, 2.5.2 and 2.6.0 differ: `LogStyle` is all there is to it.
 * Only the standard library is imported. With `--threads` the service calls `predict`; otherwise it
   runs this file as a program for each prediction, and an import is then paid each time.
 """
@@ -30,46 +30,46 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-Model: typing.TypeAlias = Callable[..., object]
+ModelFunction: typing.TypeAlias = Callable[..., object]
 
-_LOG = logging.getLogger("deepaas.cmd.cli")
-_CRASH = logging.getLogger("deepaas-cli")
+_DEEPAAS_LOGGER = logging.getLogger("deepaas.cmd.cli")
+_CRASH_LOGGER = logging.getLogger("deepaas-cli")
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class LogStyle:
     """How one version of DEEPaaS words its log."""
 
     called: str = "predict was called."
     returned: str = "return: {}"
     """Empty: the bare text on a line of its own."""
     saved: str = "return: Output is saved in {}"
-    echoes: bool = False
+    prints_saved_result: bool = False
     """Whether the result is printed although it is saved."""
     warning: str = ""
-    ending: str = ""
+    line_ending: str = ""
     """Of every log record."""
 
 
-STYLES = {
-    "2.5.1": Style(
+LOG_STYLES = {
+    "2.5.1": LogStyle(
         called="[INFO, Method] predict was called.",
         returned="",
         saved="[INFO, Output] Output is saved in {}",
-        echoes=True,
+        prints_saved_result=True,
         warning="[WARNING] ",
     ),
-    "2.5.2": Style(),
-    "2.6.0": Style(ending="\x1b[00m"),
+    "2.5.2": LogStyle(),
+    "2.6.0": LogStyle(line_ending="\x1b[00m"),
 }
 
 
 class LogHandler(logging.Handler):
     """Writes records to whatever `sys.stdout` is at that moment, in the style's shape."""
 
-    def __init__(self, style: Style) -> None:
+    def __init__(self, style: LogStyle) -> None:
         super().__init__()
-        self._ending = style.ending
+        self._ending = style.line_ending
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record; a traceback as ERROR lines, and an empty one, below it."""
@@ -83,7 +83,11 @@ class LogHandler(logging.Handler):
 
 
 def predict(
-    parser: Parser, argv: Sequence[str], style: Style, folder: Path, before: Callable[[], None]
+    parser: ModelParser,
+    argv: Sequence[str],
+    style: LogStyle,
+    folder: Path,
+    on_called: Callable[[], None],
 ) -> None:
     """Predict once and print everything a container would; raises nothing of the model's.
 
@@ -91,74 +95,76 @@ def predict(
     once the model is under way: to kill it there.
     """
     try:
-        output, params = parser.read(argv, folder)
+        output, params = parser.parse_args(argv, folder)
     except SystemExit:  # help, or an error in the arguments: argparse has said it
         return
     except Exception:  # noqa: BLE001 - DEEPaaS lets these out raw (a SyntaxError in a list)
         _write(traceback.format_exc())
         return
-    _LOG.info(style.called)
-    before()
+    _DEEPAAS_LOGGER.info(style.called)
+    on_called()
     try:
         result = parser.model(**params)
         if output is not None:
-            _save(result, output, params, style)
-    except Exception as error:  # noqa: BLE001 - whatever a model raises is its answer
-        _CRASH.critical("Unhandled error: %s: %s", type(error).__name__, error, exc_info=error)
+            _save_result(result, output, params, style)
+    except Exception as error:
+        _CRASH_LOGGER.critical(
+            "Unhandled error: %s: %s", type(error).__name__, error, exc_info=error
+        )
         return
-    if output is None or style.echoes:
-        _tell(style.returned, result)
+    if output is None or style.prints_saved_result:
+        _print_result(style.returned, result)
 
 
-class Parser:
+class ModelParser:
     """The command line of `deepaas-cli`, made from the signature of a model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: ModelFunction) -> None:
         self.model = model
         parameters = inspect.signature(model, eval_str=True).parameters.values()
-        self._open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self._accepts_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
-        self._files = {p.name for p in named if _kind(p)[1] is Path}
-        self._top = _parser("deepaas-cli", _GLOBALS)
-        methods = self._top.add_subparsers(dest="method")
+        self._file_params = {p.name for p in named if _describe_parameter(p)[1] is Path}
+        self._parser = _make_parser("deepaas-cli", _DEEPAAS_OPTIONS)
+        methods = self._parser.add_subparsers(dest="method")
         for method in ("get_metadata", "warm", "predict", "train"):
             added = methods.add_parser(method, formatter_class=_formatter)
             if method == "predict":
                 for parameter in named:
-                    _add(added, parameter)
-                if self._open:  # unlike any module of DEEPaaS: said as argparse says it
+                    _add_parameter(added, parameter)
+                if self._accepts_any:  # unlike any module of DEEPaaS: said as argparse says it
                     usage = added.format_usage().removeprefix("usage: ").rstrip()
                     added.usage = f"{usage} ..."
-        self._names = [p.name for p in named]
+        self._param_names = [p.name for p in named]
 
-    def read(self, argv: Sequence[str], folder: Path) -> tuple[str | None, dict[str, object]]:
+    def parse_args(self, argv: Sequence[str], folder: Path) -> tuple[str | None, dict[str, object]]:
         """Where to save the result, if anywhere, and the model's parameters.
 
         Raises SystemExit when argparse has printed help or an error, and what a conversion raises.
         """
-        known, rest = self._top.parse_known_args(argv)
-        if rest and not self._open:
-            self._top.error(f"unrecognized arguments: {' '.join(rest)}")
+        known, rest = self._parser.parse_known_args(argv)
+        if rest and not self._accepts_any:
+            self._parser.error(f"unrecognized arguments: {' '.join(rest)}")
         found = vars(known)
-        params = {name: found[name] for name in self._names}
-        for name in self._files:
+        params = {name: found[name] for name in self._param_names}
+        for name in self._file_params:
             params[name] = params[name] and folder / params[name]
         pairs = zip(rest[::2], rest[1::2], strict=False)
         params |= {name.removeprefix("--"): value for name, value in pairs}
         return found["deepaas_method_output"], params
 
 
-def resolve(spec: str) -> Model:
+def load_model(spec: str) -> ModelFunction:
     """The model of that name: `module:function`, `command:...`, or one of `models.py`.
 
     Raises ImportError, AttributeError.
     """
     kind, _, rest = spec.partition(":")
     if kind == "command":
-        return typing.cast("Model", _models().command(rest))
+        return typing.cast("ModelFunction", _load_models_module().command(rest))
     if not rest:
-        return typing.cast("Model", getattr(_models(), kind))
-    return typing.cast("Model", getattr(importlib.import_module(kind), rest))
+        return typing.cast("ModelFunction", getattr(_load_models_module(), kind))
+    return typing.cast("ModelFunction", getattr(importlib.import_module(kind), rest))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -166,28 +172,28 @@ def main(argv: Sequence[str]) -> None:
 
     HOW is `live`, `die` (be killed half-way) or `check` (only see whether there is such a model).
     """
-    version, spec, path, how, *arguments = argv
+    version, spec, path, action, *arguments = argv
     sys.path.insert(0, path)
     sys.stderr = sys.stdout
     root = logging.getLogger()
-    root.addHandler(LogHandler(STYLES[version]))
+    root.addHandler(LogHandler(LOG_STYLES[version]))
     root.setLevel(logging.INFO)
-    parser = Parser(resolve(spec))
-    before = _kill_oneself if how == "die" else _go_on
-    if how != "check":
-        predict(parser, arguments, STYLES[version], Path.cwd(), before)
+    parser = ModelParser(load_model(spec))
+    on_called = _kill_self if action == "die" else _do_nothing
+    if action != "check":
+        predict(parser, arguments, LOG_STYLES[version], Path.cwd(), on_called)
 
 
 # -- results -------------------------------------------------------------------------------------
 
 
-def _save(result: object, output: str, params: dict[str, object], style: Style) -> None:
+def _save_result(result: object, output: str, params: dict[str, object], style: LogStyle) -> None:
     """Write the result where it shall be, under the extension of what was asked for."""
     accept = params.get("accept")
     extension = mimetypes.guess_extension(str(accept)) if accept else ".json"
     if extension is not None:
         output += extension
-        _LOG.warning(
+        _DEEPAAS_LOGGER.warning(
             "%sYou are trying to store %s type data in the file with  extension!\n"
             "===================> New output is %s",
             style.warning,
@@ -199,13 +205,13 @@ def _save(result: object, output: str, params: dict[str, object], style: Style) 
     elif isinstance(result, io.BytesIO):
         Path(output).write_bytes(result.getvalue())
     else:
-        _LOG.info("Output of type type(%s), %s", result, result)
-    _LOG.info(style.saved.format(output))
+        _DEEPAAS_LOGGER.info("Output of type type(%s), %s", result, result)
+    _DEEPAAS_LOGGER.info(style.saved.format(output))
 
 
-def _tell(pattern: str, result: object) -> None:
+def _print_result(pattern: str, result: object) -> None:
     if pattern:
-        _LOG.info(pattern.format(result))
+        _DEEPAAS_LOGGER.info(pattern.format(result))
     elif not isinstance(result, int | None):  # Python exits with it, which prints all but these
         _write(f"{result}\n")
 
@@ -216,15 +222,15 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _kill_oneself() -> None:
+def _kill_self() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _go_on() -> None:
+def _do_nothing() -> None:
     pass
 
 
-def _models() -> types.ModuleType:
+def _load_models_module() -> types.ModuleType:
     """The file beside this one, without importing the package: that would take far longer."""
     path = Path(__file__).with_name("models.py")
     spec = importlib.util.spec_from_file_location("batchinfer_local_models", path)
@@ -238,8 +244,8 @@ def _models() -> types.ModuleType:
 
 # -- arguments -----------------------------------------------------------------------------------
 
-_GLOBALS = """client-max-size=CLIENT_MAX_SIZE config-dir=DIR config-file=PATH debug debug-endpoint
-deepaas_method_output=DEEPAAS_METHOD_OUTPUT deepaas_with_multiprocessing doc-endpoint
+_DEEPAAS_OPTIONS = """client-max-size=CLIENT_MAX_SIZE config-dir=DIR config-file=PATH debug
+debug-endpoint deepaas_method_output=DEEPAAS_METHOD_OUTPUT deepaas_with_multiprocessing doc-endpoint
 log-config-append=PATH log-date-format=DATE_FORMAT log-dir=LOG_DIR log-file=PATH
 model-name=MODEL_NAME nodebug nodebug-endpoint nodeepaas_with_multiprocessing nodoc-endpoint
 nopredict-endpoint notrain-endpoint nouse-journal nouse-json nouse-syslog nowarm
@@ -253,7 +259,7 @@ def _formatter(prog: str) -> argparse.RawTextHelpFormatter:
     return argparse.RawTextHelpFormatter(prog, max_help_position=10, width=78)
 
 
-def _parser(prog: str, options: str) -> argparse.ArgumentParser:
+def _make_parser(prog: str, options: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog, formatter_class=_formatter)
     for option in options.split():
         name, _, metavar = option.partition("=")
@@ -264,10 +270,10 @@ def _parser(prog: str, options: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
+def _add_parameter(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
     """One parameter of the model, with its help in DEEPaaS's grammar."""
-    description, kind, choices = _kind(parameter)
-    convert, words = _CONVERTERS.get(kind, (str, "Type: str"))
+    description, kind, choices = _describe_parameter(parameter)
+    convert, words = _TYPE_CONVERTERS.get(kind, (str, "Type: str"))
     required = parameter.default is parameter.empty
     lines = [description.replace("%", "%%"), words]
     lines.append("*Required*" if required else f"Default: {parameter.default}".replace("%", "%%"))
@@ -282,7 +288,7 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
     )
 
 
-def _kind(parameter: inspect.Parameter) -> tuple[str, object, tuple[object, ...]]:
+def _describe_parameter(parameter: inspect.Parameter) -> tuple[str, object, tuple[object, ...]]:
     """Description, type and choices of a parameter, from its annotation.
 
     `Annotated[T, "..."]` describes it, `Literal[...]` lists choices, `| None` means nothing here,
@@ -299,15 +305,15 @@ def _kind(parameter: inspect.Parameter) -> tuple[str, object, tuple[object, ...]
     return description, typing.get_origin(kind) or kind, ()
 
 
-def _truth(text: str) -> bool:
+def _parse_bool(text: str) -> bool:
     return text.lower() in {"yes", "true", "t", "1"}
 
 
-_CONVERTERS: dict[object, tuple[Callable[[str], object], str]] = {
+_TYPE_CONVERTERS: dict[object, tuple[Callable[[str], object], str]] = {
     str: (str, "Type: str"),
     int: (int, "Type: int"),
     float: (float, "Type: float"),
-    bool: (_truth, "Type: bool"),
+    bool: (_parse_bool, "Type: bool"),
     list: (ast.literal_eval, 'Type: list, enclosed as string: "[...]"'),
     dict: (ast.literal_eval, 'Type: dict, enclosed as string: "{...}"'),
     Path: (str, "Type: str (filepath)"),

@@ -23,15 +23,15 @@ from random import Random
 
 from aiohttp import web
 
-from batchinfer.local import replies
-from batchinfer.local.containers import Containers, QueueFull
-from batchinfer.local.options import Options
-from batchinfer.local.replies import Answer
+from batchinfer.local import canned_responses
+from batchinfer.local.canned_responses import CannedResponse
+from batchinfer.local.container_pool import ContainerPool, QueueFull
+from batchinfer.local.service_options import LocalServiceOptions
 
-Predict = Callable[[str, bytes], Awaitable[bytes]]
+PredictCall = Callable[[str, bytes], Awaitable[bytes]]
 
-_EVENT_KEYS = {"event", "event_type", "httpMethod", "Records"}
-_TOKEN_LENGTH = 64
+_RESERVED_EVENT_KEYS = {"event", "event_type", "httpMethod", "Records"}
+_SERVICE_TOKEN_CHARS = 64
 _JWT_DOTS = 2
 
 
@@ -40,66 +40,76 @@ class Gateway:
 
     def __init__(
         self,
-        options: Options,
-        containers: Containers,
-        predict: Predict,
-        chance: Random,
+        options: LocalServiceOptions,
+        containers: ContainerPool,
+        predict: PredictCall,
+        rng: Random,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._options = options
         self._containers = containers
         self._predict = predict
-        self._chance = chance
+        self._rng = rng
         self._tasks = tasks
 
-    async def run(self, request: web.Request) -> web.Response:
+    async def handle_call(self, request: web.Request) -> web.Response:
         """Answer one call."""
-        refusal = self._refuse(request)
+        refusal = self._find_refusal(request)
         if refusal is not None:
-            return self._answer(refusal)
+            return self._to_response(refusal)
         try:
-            payload = read_event(await request.read())
+            payload = parse_event(await request.read())
         except Exception:  # noqa: BLE001 - whatever the body breaks, the supervisor crashes of it
-            return self._answer(Answer(500, f"exit status 1\n{traceback.format_exc()}"))
-        task = self._tasks.create_task(self._hold(request, payload))
+            return self._to_response(
+                CannedResponse(500, f"exit status 1\n{traceback.format_exc()}")
+            )
+        task = self._tasks.create_task(self._predict_in_container(request, payload))
         done, _ = await asyncio.wait({task}, timeout=self._options.request_timeout)
         if not done:
-            return self._answer(replies.TIMED_OUT)
+            return self._to_response(canned_responses.TIMEOUT_RESPONSE)
         return task.result()
 
-    def _refuse(self, request: web.Request) -> Answer | None:
+    def _find_refusal(self, request: web.Request) -> CannedResponse | None:
         """What a layer in front of the script answers, if one does."""
         limit = self._options.payload_limit
         if limit is not None and (request.content_length or 0) > limit:
-            return replies.TOO_LARGE
+            return canned_responses.PAYLOAD_TOO_LARGE_RESPONSE
         for fault in self._options.fail_with:
-            if self._chance.random() < fault.rate:
-                return replies.FAULTS[fault.name]
-        if (refusal := self._forbid(request)) is not None:
+            if self._rng.random() < fault.rate:
+                return canned_responses.FAULT_RESPONSES[fault.name]
+        if (refusal := self._check_token(request)) is not None:
             return refusal
-        return replies.COLD if self._containers.warming() else None
+        return (
+            canned_responses.COLD_START_RESPONSE if self._containers.seconds_until_warm() else None
+        )
 
-    def _forbid(self, request: web.Request) -> Answer | None:
+    def _check_token(self, request: web.Request) -> CannedResponse | None:
         """What OSCAR says to the token, if it does not like it."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
-            return replies.BAD_TOKEN
-        if len(token) != _TOKEN_LENGTH:
+            return canned_responses.BAD_TOKEN_RESPONSE
+        if len(token) != _SERVICE_TOKEN_CHARS:
             jwt = token.count(".") == _JWT_DOTS
-            return replies.UNKNOWN_ISSUER if jwt else replies.MALFORMED_TOKEN
+            return (
+                canned_responses.UNKNOWN_ISSUER_RESPONSE
+                if jwt
+                else canned_responses.MALFORMED_TOKEN_RESPONSE
+            )
         known = request.match_info["name"] == self._options.name
-        return None if known and token == self._options.token else replies.BAD_TOKEN
+        return (
+            None if known and token == self._options.token else canned_responses.BAD_TOKEN_RESPONSE
+        )
 
-    async def _hold(self, request: web.Request, payload: bytes) -> web.Response:
+    async def _predict_in_container(self, request: web.Request, payload: bytes) -> web.Response:
         """Predict in a container."""
         try:
-            async with self._containers.place():
+            async with self._containers.acquire():
                 began = time.monotonic()  # by the container's own watchdog: waiting is not in it
                 if request.transport is None:  # gave up while it waited
                     return web.Response(status=499)
                 body = await self._predict(f"event-file-{uuid.uuid4()}", payload)
         except QueueFull:
-            return self._answer(replies.QUEUE_FULL)
+            return self._to_response(canned_responses.QUEUE_FULL_RESPONSE)
         except Exception as error:  # noqa: BLE001 - one call must not end the service
             sys.stderr.write(f"a call failed: {error!r}\n")
             return web.Response(status=500)
@@ -109,14 +119,14 @@ class Gateway:
         }
         return web.Response(body=body, headers=headers)
 
-    def _answer(self, answer: Answer) -> web.Response:
-        headers = {"Content-Type": answer.content_type} if answer.body else {}
-        if answer.status in {429, 503} and self._options.retry_after is not None:
+    def _to_response(self, canned: CannedResponse) -> web.Response:
+        headers = {"Content-Type": canned.content_type} if canned.body else {}
+        if canned.status in {429, 503} and self._options.retry_after is not None:
             headers["Retry-After"] = str(self._options.retry_after)
-        return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
+        return web.Response(status=canned.status, body=canned.body.encode(), headers=headers)
 
 
-def read_event(body: bytes) -> bytes:
+def parse_event(body: bytes) -> bytes:
     """The payload in a call's body, as the supervisor hands it to the script.
 
     A JSON object is one, base64 is decoded, anything else is left for the script to stumble over.
@@ -130,6 +140,6 @@ def read_event(body: bytes) -> bytes:
             return base64.b64decode(body, validate=True)
         except binascii.Error:
             return body
-    if reserved := _EVENT_KEYS & set(payload.keys()):
+    if reserved := _RESERVED_EVENT_KEYS & set(payload.keys()):
         raise KeyError(*reserved)
     return body

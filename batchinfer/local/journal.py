@@ -19,26 +19,26 @@ class Journal:
 
     def __init__(self, path: str | None) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        self._file = None if path is None else os.open(path, flags, 0o644)
+        self._fd = None if path is None else os.open(path, flags, 0o644)
         self._lock = Lock()
         self.counts: Counter[str] = Counter()
 
-    def note(self, event: str, *, mode: str, name: str, sha256: str | None = None) -> None:
+    def record(self, event: str, *, mode: str, name: str, sha256: str | None = None) -> None:
         """Write that it happened: `started`, `finished`, `killed`, `event_lost` ..."""
         with self._lock:
             self.counts[f"{mode}_{event}"] += 1
-        if self._file is not None:
+        if self._fd is not None:
             line = {"time": time.time(), "event": event, "mode": mode, "name": name}
-            os.write(self._file, json.dumps(line | {"sha256": sha256}).encode() + b"\n")
+            os.write(self._fd, json.dumps(line | {"sha256": sha256}).encode() + b"\n")
 
     def close(self) -> None:
         """Write no more."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path) -> list[dict[str, Any]]:
     """The lines of a journal, oldest first; none if nothing happened yet."""
     if not path.exists():
         return []

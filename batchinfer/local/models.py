@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 if TYPE_CHECKING:
     import numpy as np
 
-_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_LARGEST = 800
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_MAX_EDGE_PIXELS = 800
 """Pixels of the longer side; larger images are made smaller first."""
 _CASCADES = (
     ("face", "haarcascade_frontalface_default.xml", 8),
@@ -49,8 +49,8 @@ def faces(
     """
     import cv2  # noqa: PLC0415 - takes a while, and other models do without
 
-    gray = _gray(files)
-    scale = max(1.0, max(gray.shape) / _LARGEST)
+    gray = _read_gray(files)
+    scale = max(1.0, max(gray.shape) / _MAX_EDGE_PIXELS)
     small = cv2.resize(gray, None, fx=1 / scale, fy=1 / scale) if scale > 1 else gray
     smallest = max(1, round(min_size / scale))
     found: list[dict[str, object]] = []
@@ -71,7 +71,7 @@ def faces(
     return found
 
 
-def command(template: str) -> Callable[..., object]:
+def make_command_model(template: str) -> Callable[..., object]:
     """A model that runs a command: `{name}` in it becomes a parameter, stdout is the prediction.
 
     What the command writes to stderr goes to the log. Its stdout is read as JSON if it is JSON, as
@@ -101,7 +101,7 @@ def command(template: str) -> Callable[..., object]:
     return model
 
 
-def _gray(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+def _read_gray(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     """The image in shades of gray. Raises ValueError for what is none."""
     import cv2  # noqa: PLC0415 - see above
     import numpy as np  # noqa: PLC0415
@@ -109,7 +109,7 @@ def _gray(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     data = path.read_bytes()
     if not data:
         raise ValueError("the file is empty")
-    if data.startswith(_JPEG) and not data.rstrip(b"\0").endswith(_JPEG_END):
+    if data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END):
         raise ValueError("the JPEG image is cut off")  # OpenCV would fill the rest with gray
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:

@@ -18,30 +18,30 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from batchinfer.local import capture, deepaas, script
-from batchinfer.local.children import Children
-from batchinfer.local.environment import Environment
+from batchinfer.local import deepaas, output_capture, service_script
+from batchinfer.local.child_processes import ChildProcesses
 from batchinfer.local.journal import Journal
-from batchinfer.local.options import Options
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.venv_runner import VenvRunner
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PredictionRequest:
     """One prediction to be made."""
 
     mode: str
     name: str
     """`event-file-<uuid>` of a call, the input object's base name of a job."""
     payload: bytes
-    chance: Random
-    die: bool = False
+    rng: Random
+    kill_model: bool = False
     """Kill the model half-way."""
 
 
-class Runner(Protocol):
+class ModelRunner(Protocol):
     """Runs `deepaas-cli` with a model in it."""
 
-    def run(self, argv: list[str], folder: Path, *, die: bool) -> str:
+    def run(self, argv: list[str], folder: Path, *, kill_model: bool) -> str:
         """All that it wrote."""
 
     def stop(self) -> None:
@@ -51,75 +51,79 @@ class Runner(Protocol):
 class Predictor:
     """Makes predictions as the platform makes them."""
 
-    def __init__(self, options: Options, journal: Journal) -> None:
+    def __init__(self, options: LocalServiceOptions, journal: Journal) -> None:
         self._journal = journal
-        self._runner: Runner
+        self._runner: ModelRunner
         self._versions = options.deepaas, platform.python_version()
         if options.deepaas_venv is not None:
-            self._runner = environment = Environment(Path(options.deepaas_venv))
+            self._runner = environment = VenvRunner(Path(options.deepaas_venv))
             self._versions = environment.versions
         else:
-            self._runner = Threads(options) if options.threads else Processes(options)
+            self._runner = ThreadRunner(options) if options.threads else ProcessRunner(options)
 
-    def call(self, order: Order) -> bytes:
+    def predict_call(self, request: PredictionRequest) -> bytes:
         """Predict for a call: the body of its answer."""
-        saving = order.name.endswith(".json")
-        with _place(order.chance) as place:
-            log = self._predict(order, place, saving=saving)
-            return script.body(log, place.outputs, name=order.name, versions=self._versions)
+        saving = request.name.endswith(".json")
+        with _work_dirs(request.rng) as dirs:
+            log = self._predict(request, dirs, saving=saving)
+            return service_script.build_response_body(
+                log, dirs.outputs, name=request.name, versions=self._versions
+            )
 
-    def job(self, order: Order) -> Mapping[str, bytes]:
+    def predict_job(self, request: PredictionRequest) -> Mapping[str, bytes]:
         """Predict for an object: what is to be uploaded."""
-        saving = order.name.endswith(".json")
-        with _place(order.chance) as place:
-            log = self._predict(order, place, saving=saving)
-            return script.uploads(log, place.outputs, name=order.name)
+        saving = request.name.endswith(".json")
+        with _work_dirs(request.rng) as dirs:
+            log = self._predict(request, dirs, saving=saving)
+            return service_script.build_uploads(log, dirs.outputs, name=request.name)
 
     def stop(self) -> None:
         """End what runs now."""
         self._runner.stop()
 
-    def _predict(self, order: Order, place: script.Place, *, saving: bool) -> str:
-        prepared = script.prepare(order.payload, place, saving=saving)
-        log = prepared.crash
+    def _predict(
+        self, request: PredictionRequest, dirs: service_script.WorkDirs, *, saving: bool
+    ) -> str:
+        prepared = service_script.prepare_command(request.payload, dirs, save_output=saving)
+        log = prepared.traceback
         if not log and prepared.argv:
-            note = partial(
-                self._journal.note, mode=order.mode, name=order.name, sha256=prepared.sha256
+            record = partial(
+                self._journal.record, mode=request.mode, name=request.name, sha256=prepared.sha256
             )
-            helps = "--help" in prepared.argv
-            note("asked" if helps else "started")
+            is_help = "--help" in prepared.argv
+            record("asked" if is_help else "started")
             try:
-                log = self._runner.run(prepared.argv, place.folder, die=order.die)
+                log = self._runner.run(prepared.argv, dirs.working, kill_model=request.kill_model)
             except OSError:  # all arguments together are too long
-                prepared.said.append(script.WENT_WRONG)
-            note("helped" if helps else "killed" if order.die else "finished")
-        return log + "".join(line + "\n" for line in prepared.said)
+                prepared.script_lines.append(service_script.EXECUTION_FAILED)
+            record("helped" if is_help else "killed" if request.kill_model else "finished")
+        return log + "".join(line + "\n" for line in prepared.script_lines)
 
 
-class Processes:
+class ProcessRunner:
     """Each prediction in a process of its own, as on the platform."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: LocalServiceOptions) -> None:
         program = [sys.executable, "-P", deepaas.__file__]
-        self._command = [*program, options.deepaas, options.spec, str(Path.cwd())]
-        self._children = Children(subprocess.Popen.kill)
+        self._command = [*program, options.deepaas, options.model_spec, str(Path.cwd())]
+        self._children = ChildProcesses(subprocess.Popen.kill)
         checked = subprocess.run(  # noqa: S603 - our own program; no shell
             [*self._command, "check"], capture_output=True, text=True, check=False
         )
         if checked.returncode:
             raise ImportError(checked.stdout.strip().rpartition("\n")[2])
 
-    def run(self, argv: list[str], folder: Path, *, die: bool) -> str:
+    def run(self, argv: list[str], folder: Path, *, kill_model: bool) -> str:
         """All that the process wrote until it ended, or was killed."""
         process = subprocess.Popen(  # noqa: S603 - our own program; no shell
-            [*self._command, "die" if die else "live", *argv],
+            [*self._command, "die" if kill_model else "live", *argv],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUTF8": "1"},
         )
-        with process, self._children.with_(process):
+        with process, self._children.track(process):
             return process.communicate()[0].decode("utf-8", "replace")
 
     def stop(self) -> None:
@@ -127,20 +131,26 @@ class Processes:
         self._children.stop()
 
 
-class Threads:
+class ThreadRunner:
     """Predictions in the caller's thread: quick, for tests and large trials."""
 
-    def __init__(self, options: Options) -> None:
-        self._style = deepaas.STYLES[options.deepaas]
+    def __init__(self, options: LocalServiceOptions) -> None:
+        self._style = deepaas.LOG_STYLES[options.deepaas]
         sys.path.insert(0, str(Path.cwd()))
-        self._parser = deepaas.Parser(deepaas.resolve(options.spec))
-        capture.install(self._style)
+        self._parser = deepaas.ModelParser(deepaas.load_model(options.model_spec))
+        output_capture.install(self._style)
 
-    def run(self, argv: list[str], folder: Path, *, die: bool) -> str:
+    def run(self, argv: list[str], folder: Path, *, kill_model: bool) -> str:
         """All that the model printed or logged in this thread."""
-        with capture.captured() as text:
+        with output_capture.capture_output() as text:
             with suppress(_Killed, SystemExit):
-                deepaas.predict(self._parser, argv, self._style, folder, _die if die else _live)
+                deepaas.predict(
+                    self._parser,
+                    argv,
+                    self._style,
+                    folder,
+                    _raise_killed if kill_model else _do_nothing,
+                )
             return text.getvalue()
 
     def stop(self) -> None:
@@ -151,16 +161,16 @@ class _Killed(BaseException):
     """Ends a prediction where a kill would."""
 
 
-def _die() -> None:
+def _raise_killed() -> None:
     raise _Killed
 
 
-def _live() -> None:
+def _do_nothing() -> None:
     pass
 
 
 @contextmanager
-def _place(chance: Random) -> Iterator[script.Place]:
+def _work_dirs(rng: Random) -> Iterator[service_script.WorkDirs]:
     """Two temporary folders, gone afterwards."""
     with TemporaryDirectory() as folder, TemporaryDirectory() as outputs:
-        yield script.Place(Path(folder), Path(outputs), chance)
+        yield service_script.WorkDirs(Path(folder), Path(outputs), rng)

@@ -35,46 +35,51 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from batchinfer.domain import Failure, Json, Kind, Mode
-from batchinfer.oscar.sniff import HEAD, extension, looks_like_json, sniff
+from batchinfer.domain import Failure, FailureKind, Json, Mode
+from batchinfer.oscar.media_types import (
+    SNIFF_BYTES,
+    extension_for,
+    looks_like_json,
+    sniff_media_type,
+)
 
-base64: Callable[[bytes], bytes]
+encode_base64: Callable[[bytes], bytes]
 """Standard base64 with padding: URL-safe base64 is silently corrupted (contract section 3)."""
 try:
-    from pybase64 import b64encode as base64
+    from pybase64 import b64encode as encode_base64
 except ImportError:  # the extra [fast] is not installed
-    base64 = partial(binascii.b2a_base64, newline=False)
+    encode_base64 = partial(binascii.b2a_base64, newline=False)
 
-Sendable: TypeAlias = str | int | float | bool
+ParamValue: TypeAlias = str | int | float | bool
 """What a parameter may be on the wire."""
 
-FILES: Final = "oscar-files"
-HELP: Final = b'{"help": ""}'
+FILES_KEY: Final = "oscar-files"
+HELP_PAYLOAD: Final = b'{"help": ""}'
 """The payload that is answered with the model's help."""
-MAX_VALUE: Final = 131_072
+MAX_PARAM_BYTES: Final = 131_072
 """Bytes; a value on a Linux command line must be shorter."""
 
-MAX_NESTED: Final = 100
+MAX_PARAM_DEPTH: Final = 100
 """Levels of lists and dicts in a parameter; what is deeper the service's Python could not read."""
 
-_SHARED: Final = (
+_SHARED_OPTION_PREFIXES: Final = (
     "c co con conf confi config d de deb debu dee deep deepa deepaas l lo log log-d"
     " n no nod node nodeb nou now nowa s u us use w wa"
 )
-AMBIGUOUS: Final = frozenset(_SHARED.split())
+AMBIGUOUS_PARAM_NAMES: Final = frozenset(_SHARED_OPTION_PREFIXES.split())
 """Prefixes of two or more of DEEPaaS's own options: refused by its command line on Python before
 3.12.8 and 3.13.1, whatever the model."""
 
 EVENT_KEYS: Final = frozenset({"event", "event_type", "httpMethod", "Records"})
 """Top-level keys that make OSCAR take a sync payload for an event (contract section 1)."""
 
-_PLAIN_NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+")
+_NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
 """What argparse accepts as a value although it starts with a dash."""
-_COMPRESSED: Final = frozenset(["gz", "bgz", "bz2", "xz", "zst", "lz4", "lzma"])
+_COMPRESSION_EXTENSIONS: Final = frozenset(["gz", "bgz", "bz2", "xz", "zst", "lz4", "lzma"])
 """Extensions that tell only how a file is compressed."""
-_INNER: Final = re.compile(r"[a-z]{1,8}|h5|hdf5|nc4|jp2|mp3|mp4|m4a")
+_INNER_EXTENSION: Final = re.compile(r"[a-z]{1,8}|h5|hdf5|nc4|jp2|mp3|mp4|m4a")
 """What stands before them as an extension: `nii`, `tar`, `fastq`; no date, number or version."""
-_PAIRS: Final = frozenset(
+_DOUBLE_EXTENSIONS: Final = frozenset(
     {
         *(("ome", each) for each in ("tif", "tiff", "btf", "tf2", "tf8", "xml")),
         *((each, "gii") for each in ("surf", "func", "label", "shape")),
@@ -87,9 +92,9 @@ _PAIRS: Final = frozenset(
     }
 )
 """Of OME, GIFTI and CIFTI, and of point clouds: readers go by both."""
-_FORMAT: Final = re.compile(r"[a-z0-9]{1,16}")
-_INT64: Final = 63
-_LONGEST_INT: Final = 4096
+_EXTENSION_PATTERN: Final = re.compile(r"[a-z0-9]{1,16}")
+_INT64_MAX_BITS: Final = 63
+_MAX_PARAM_INT_BITS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +103,31 @@ class FileContent:
 
     param: str
     file_format: str
-    """Extension without the dot, never empty; see `file_format`."""
+    """Extension without the dot, never empty; see `detect_file_format`."""
     data: bytes
 
 
-def sendable(
+def encode_params(
     params: Mapping[str, Json], files: Sequence[str], mode: Mode
-) -> Mapping[str, Sendable] | Failure:
+) -> Mapping[str, ParamValue] | Failure:
     """`params` as they must be spelled to arrive unchanged; or why they cannot be sent.
 
     `files` are the names of the parameters that receive a file, one file each.
     """
-    if (problem := _bad_files(files, params)) is not None:
+    if (problem := _check_file_params(files, params)) is not None:
         return problem
-    sent: dict[str, Sendable] = {}
+    encoded: dict[str, ParamValue] = {}
     for name, value in params.items():
-        if (reason := _bad_name(name) or _bad_event(name, mode)) is not None:
-            return _refused(name, reason)
-        spelled = _spelled(value)
-        if isinstance(spelled, _Refusal):
-            return _refused(name, spelled.reason)
-        sent[name] = spelled
-    return sent
+        if (reason := _check_param_name(name) or _check_event_name(name, mode)) is not None:
+            return _param_failure(name, reason)
+        encoded_value = _encode_value(value)
+        if isinstance(encoded_value, _Refusal):
+            return _param_failure(name, encoded_value.reason)
+        encoded[name] = encoded_value
+    return encoded
 
 
-def build(params: Mapping[str, Sendable], files: Sequence[FileContent]) -> bytes:
+def build_payload(params: Mapping[str, ParamValue], files: Sequence[FileContent]) -> bytes:
     """The payload as JSON: prefix, base64, suffix per file, so that no JSON pass sees the data."""
     head = orjson.dumps(dict(params))
     if not files:
@@ -130,43 +135,53 @@ def build(params: Mapping[str, Sendable], files: Sequence[FileContent]) -> bytes
     parts = [head[:-1], b"," if params else b"", b'"oscar-files":[']
     for number, file in enumerate(files):
         entry = orjson.dumps({"key": file.param, "file_format": file.file_format})
-        parts += [b"," if number else b"", entry[:-1], b',"data":"', base64(file.data), b'"}']
+        parts += [
+            b"," if number else b"",
+            entry[:-1],
+            b',"data":"',
+            encode_base64(file.data),
+            b'"}',
+        ]
     parts.append(b"]}")
     return b"".join(parts)
 
 
-def file_format(path: str, head: bytes) -> str:
-    """The `file_format` of a file: its extension, else what its first bytes say, else "bin".
+def detect_file_format(path: str, head: bytes) -> str:
+    """The `detect_file_format` of a file: its extension, else what its first bytes say, else "bin".
 
     Never empty; lower-case ASCII letters and digits, and a dot where a format has two extensions
     (`nii.gz`, `ome.tif`). A number is no extension where the bytes tell more (`scan.001`).
     """
-    rest, dot, named = os.path.basename(path).lower().rpartition(".")  # noqa: PTH119 - a name, not a path of this machine
-    named = named if dot and rest.strip(".") else ""
-    if _FORMAT.fullmatch(named) and not named.isdecimal():
+    rest, dot, extension_part = os.path.basename(path).lower().rpartition(".")  # noqa: PTH119 - a name, not a path of this machine
+    extension_part = extension_part if dot and rest.strip(".") else ""
+    if _EXTENSION_PATTERN.fullmatch(extension_part) and not extension_part.isdecimal():
         before = rest.rpartition(".")[2] if "." in rest.lstrip(".") else ""
-        return f"{before}.{named}" if _are_one(before, named) else named
-    if media := sniff(head[:HEAD]):
-        return extension(media)
-    if looks_like_json(head[:HEAD]):
+        return (
+            f"{before}.{extension_part}"
+            if _is_double_extension(before, extension_part)
+            else extension_part
+        )
+    if media := sniff_media_type(head[:SNIFF_BYTES]):
+        return extension_for(media)
+    if looks_like_json(head[:SNIFF_BYTES]):
         return "json"
-    return named if _FORMAT.fullmatch(named) else "bin"
+    return extension_part if _EXTENSION_PATTERN.fullmatch(extension_part) else "bin"
 
 
-def _are_one(before: str, last: str) -> bool:
+def _is_double_extension(before: str, last: str) -> bool:
     """Whether two extensions tell the format together: of what is compressed, or a known pair."""
-    if last in _COMPRESSED:
-        return _INNER.fullmatch(before) is not None
-    return (before, last) in _PAIRS
+    if last in _COMPRESSION_EXTENSIONS:
+        return _INNER_EXTENSION.fullmatch(before) is not None
+    return (before, last) in _DOUBLE_EXTENSIONS
 
 
-def preview(params: Mapping[str, Sendable], files: Sequence[tuple[str, str, int]]) -> str:
+def format_preview(params: Mapping[str, ParamValue], files: Sequence[tuple[str, str, int]]) -> str:
     """The payload for people, indented, data elided; `files` as (param, file_format, bytes)."""
     payload: dict[str, object] = dict(params)
     if files:
-        payload[FILES] = [
-            {"key": param, "file_format": form, "data": f"<base64 of {size:,} bytes>"}
-            for param, form, size in files
+        payload[FILES_KEY] = [
+            {"key": param, "file_format": file_format, "data": f"<base64 of {size:,} bytes>"}
+            for param, file_format, size in files
         ]
     return json.dumps(payload, indent=2, ensure_ascii=False)
 
@@ -176,29 +191,31 @@ class _Refusal:
     reason: str
 
 
-def _refused(name: str, reason: str) -> Failure:
-    return Failure("bad_param", f"parameter {name!r} cannot be sent: {reason}", Kind.PERMANENT)
+def _param_failure(name: str, reason: str) -> Failure:
+    return Failure(
+        "bad_param", f"parameter {name!r} cannot be sent: {reason}", FailureKind.PERMANENT
+    )
 
 
-def _bad_files(files: Sequence[str], params: Mapping[str, Json]) -> Failure | None:
+def _check_file_params(files: Sequence[str], params: Mapping[str, Json]) -> Failure | None:
     seen: set[str] = set()
     for name in files:
-        if (reason := _bad_name(name)) is not None:
-            return _refused(name, reason)
+        if (reason := _check_param_name(name)) is not None:
+            return _param_failure(name, reason)
         if name in seen:
-            return _refused(
+            return _param_failure(
                 name, "two files for one parameter, of which the service would use the last only"
             )
         if name in params:
-            return _refused(name, "it is given both as a value and as a file; leave one out")
+            return _param_failure(name, "it is given both as a value and as a file; leave one out")
         seen.add(name)
     return None
 
 
-def _bad_name(name: str) -> str | None:
-    if name == FILES:
+def _check_param_name(name: str) -> str | None:
+    if name == FILES_KEY:
         return "the platform keeps this name for files; give the file in the source instead"
-    if name in AMBIGUOUS:
+    if name in AMBIGUOUS_PARAM_NAMES:
         return (
             "DEEPaaS takes this name for an abbreviation of several options of its own;"
             " leave it out, or ask the model's maintainers for another name"
@@ -210,36 +227,36 @@ def _bad_name(name: str) -> str | None:
     return None
 
 
-def _bad_event(name: str, mode: Mode) -> str | None:
+def _check_event_name(name: str, mode: Mode) -> str | None:
     if mode is Mode.SYNC and name in EVENT_KEYS:
         return "in sync mode the platform takes this name for an event; use async mode"
     return None
 
 
-def _spelled(value: object) -> Sendable | _Refusal:
+def _encode_value(value: object) -> ParamValue | _Refusal:
     """A value as it must stand in the payload."""
     match value:
         case str():
-            return _text(value)
+            return _encode_text(value)
         case bool() | int():
-            return _integer(value)
+            return _encode_int(value)
         case float():
-            return _float(value)
+            return _encode_float(value)
         case None:
             return _Refusal("null has no spelling on a command line; leave the parameter out")
         case _:
-            return _literal(value)
+            return _encode_literal(value)
 
 
-def _integer(value: int) -> int | str | _Refusal:
-    if value.bit_length() <= _INT64:
+def _encode_int(value: int) -> int | str | _Refusal:
+    if value.bit_length() <= _INT64_MAX_BITS:
         return value
-    if value.bit_length() > _LONGEST_INT:
+    if value.bit_length() > _MAX_PARAM_INT_BITS:
         return _Refusal("the number is too long")
     return str(value)
 
 
-def _float(value: float) -> float | str | _Refusal:
+def _encode_float(value: float) -> float | str | _Refusal:
     if not math.isfinite(value):
         return _Refusal(
             f'{value} is no JSON number; if the model wants it, send the string "{value}"'
@@ -249,8 +266,8 @@ def _float(value: float) -> float | str | _Refusal:
     return value
 
 
-def _text(value: str) -> str | _Refusal:
-    if value.startswith("-") and not _PLAIN_NEGATIVE.fullmatch(value):
+def _encode_text(value: str) -> str | _Refusal:
+    if value.startswith("-") and not _NEGATIVE_NUMBER.fullmatch(value):
         return _Refusal(
             "its value starts with '-', which the service takes for an option;"
             " put something before the dash, or send the text as a file"
@@ -259,9 +276,9 @@ def _text(value: str) -> str | _Refusal:
         size = len(value.encode())
     except UnicodeEncodeError:
         return _Refusal("its value is not valid Unicode text")
-    if size >= MAX_VALUE:
+    if size >= MAX_PARAM_BYTES:
         return _Refusal(
-            f"its value is {size:,} bytes long, and {MAX_VALUE:,} or more do not fit on the"
+            f"its value is {size:,} bytes long, and {MAX_PARAM_BYTES:,} or more do not fit on the"
             " service's command line; send it as a file"
         )
     if "\0" in value:
@@ -269,18 +286,18 @@ def _text(value: str) -> str | _Refusal:
     return value
 
 
-def _literal(value: object) -> str | _Refusal:
+def _encode_literal(value: object) -> str | _Refusal:
     """A list or dict as the Python literal that `ast.literal_eval` on the service reads back."""
     try:
-        spelled = _python(value)
+        literal = _format_python_literal(value)
     except ValueError as problem:
         return _Refusal(str(problem))
-    return _text(spelled)
+    return _encode_text(literal)
 
 
-def _python(value: object, depth: int = 0) -> str:
-    if depth > MAX_NESTED:
-        raise ValueError(f"its value is nested too deeply: more than {MAX_NESTED} levels")
+def _format_python_literal(value: object, depth: int = 0) -> str:
+    if depth > MAX_PARAM_DEPTH:
+        raise ValueError(f"its value is nested too deeply: more than {MAX_PARAM_DEPTH} levels")
     match value:
         case None | bool() | int() | str():
             return repr(value)
@@ -290,11 +307,13 @@ def _python(value: object, depth: int = 0) -> str:
             raise ValueError(f"{value} inside a list or dict has no Python literal")
         case Mapping():
             pairs = (
-                f"{_python(key, depth)}: {_python(entry, depth + 1)}"
+                f"{_format_python_literal(key, depth)}: {_format_python_literal(entry, depth + 1)}"
                 for key, entry in value.items()
             )
             return "{" + ", ".join(pairs) + "}"
         case Sequence() if not isinstance(value, (bytes, bytearray)):
-            return "[" + ", ".join(_python(entry, depth + 1) for entry in value) + "]"
+            return (
+                "[" + ", ".join(_format_python_literal(entry, depth + 1) for entry in value) + "]"
+            )
         case _:
             raise ValueError(f"values of type {type(value).__name__} have no JSON form")

@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-LONGEST: Final = 1 << 16
+MAX_TOKEN_CHARS: Final = 1 << 16
 """Characters; no token is longer."""
 
-_PART: Final = "[A-Za-z0-9_-]+"
+_JWT_PART: Final = "[A-Za-z0-9_-]+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +34,36 @@ class OidcToken:
 
 
 @dataclass(frozen=True, slots=True)
-class NoToken:
+class InvalidToken:
     """Neither of the two: every call would be refused."""
 
     reason: str
 
 
-Token: TypeAlias = ServiceToken | OidcToken | NoToken
+Token: TypeAlias = ServiceToken | OidcToken | InvalidToken
 
 
-def read_token(text: str) -> Token:
+def classify_token(text: str) -> Token:
     """What kind of token it is. The reason never quotes it."""
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
         return ServiceToken()
-    if len(text) <= LONGEST and re.fullmatch(rf"{_PART}\.{_PART}\.{_PART}", text):
-        claims = _claims(text.split(".")[1])
+    if len(text) <= MAX_TOKEN_CHARS and re.fullmatch(
+        rf"{_JWT_PART}\.{_JWT_PART}\.{_JWT_PART}", text
+    ):
+        claims = _decode_claims(text.split(".")[1])
         if claims is not None:
-            return OidcToken(_expiry(claims.get("exp")))
-        return NoToken("it looks like an OIDC token, but cannot be read: it was not copied whole")
+            return OidcToken(_parse_expiry(claims.get("exp")))
+        return InvalidToken(
+            "it looks like an OIDC token, but cannot be read: it was not copied whole"
+        )
     if re.fullmatch(r"[0-9a-fA-F]+", text):
-        return NoToken(f"it has {len(text):,} hexadecimal digits; a service token has 64")
-    return NoToken(f"its {len(text):,} signs are neither 64 hexadecimal digits nor an OIDC token")
+        return InvalidToken(f"it has {len(text):,} hexadecimal digits; a service token has 64")
+    return InvalidToken(
+        f"its {len(text):,} signs are neither 64 hexadecimal digits nor an OIDC token"
+    )
 
 
-def _claims(part: str) -> dict[str, object] | None:
+def _decode_claims(part: str) -> dict[str, object] | None:
     try:
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (binascii.Error, ValueError, RecursionError):
@@ -65,7 +71,7 @@ def _claims(part: str) -> dict[str, object] | None:
     return claims if isinstance(claims, dict) else None
 
 
-def _expiry(exp: object) -> float | None:
+def _parse_expiry(exp: object) -> float | None:
     if isinstance(exp, bool) or not isinstance(exp, int | float):
         return None
     try:

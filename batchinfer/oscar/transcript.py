@@ -27,7 +27,7 @@ bars and warnings. None and whole numbers those versions do not print: as if the
 so where `5` or `None` stands, a text was returned.
 
 **An answer that was cut off** ends in the middle: each value knows what shows that it is whole
-(`End`).
+(`Completeness`).
 """
 
 from __future__ import annotations
@@ -40,231 +40,254 @@ from enum import IntEnum
 from itertools import islice
 from typing import Final
 
-from batchinfer.oscar.literal import Read, printed_at, read_printed
+from batchinfer.oscar.literals import ParsedLiteral, parse_printed, parse_printed_at
 
-STAMP: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.,][0-9]{3} [0-9]+ "
+RECORD_STAMP: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.,][0-9]{3} [0-9]+ "
 """How every record of DEEPaaS begins: date, time, process."""
 
-_LEVEL: Final = "(?:TRACE|DEBUG|INFO|AUDIT|WARNING|ERROR|CRITICAL)"
-_RECORD: Final = re.compile(rf"{STAMP}{_LEVEL} \S+ ")
-_RETURN: Final = re.compile(rf"{STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] return:(?: |(?=\n|\Z))")
-_RETURN_END: Final = "] return:"
-_CALLED: Final = "[INFO, Method] predict was called."
-_BARE: Final = re.compile(
-    rf"{STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] \[INFO, Method\] predict was called\.[^\n]*\n?"
+_LOG_LEVEL_PATTERN: Final = "(?:TRACE|DEBUG|INFO|AUDIT|WARNING|ERROR|CRITICAL)"
+_LOG_RECORD: Final = re.compile(rf"{RECORD_STAMP}{_LOG_LEVEL_PATTERN} \S+ ")
+_RETURN_RECORD: Final = re.compile(
+    rf"{RECORD_STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] return:(?: |(?=\n|\Z))"
 )
-_FINAL: Final = "[*] Final command: deepaas-cli "
-_STAMPED: Final = re.compile(STAMP)
-_SPOKE: Final = re.compile(r"^(?:usage: deepaas-cli|Traceback |Error: DEEPaaS)", re.MULTILINE)
-_STOP: Final = re.compile(
+_RETURN_RECORD_END: Final = "] return:"
+_PREDICT_CALLED_TEXT: Final = "[INFO, Method] predict was called."
+_PREDICT_CALLED_RECORD: Final = re.compile(
+    rf"{RECORD_STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] \[INFO, Method\] predict was "
+    r"called\.[^\n]*\n?"
+)
+_COMMAND_ECHO: Final = "[*] Final command: deepaas-cli "
+_RECORD_STAMP_PATTERN: Final = re.compile(RECORD_STAMP)
+_MODEL_OUTPUT_START: Final = re.compile(
+    r"^(?:usage: deepaas-cli|Traceback |Error: DEEPaaS)", re.MULTILINE
+)
+_SCRIPT_LINE: Final = re.compile(
     r"^(?:\[\*\] (?:Processing file|Final command)|Output will be saved on:)", re.MULTILINE
 )
-_RESET: Final = re.compile(r"\x1b\[00m(?=\n|\Z)")
-_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*+[A-Za-z]")
-_PROGRESS: Final = re.compile(r"%\||it/s|s/it|\r")
-_NOISE: Final = re.compile(
+_ANSI_RESET_AT_RECORD_END: Final = re.compile(r"\x1b\[00m(?=\n|\Z)")
+_ANSI_ESCAPE: Final = re.compile(r"\x1b\[[0-9;?]*+[A-Za-z]")
+_PROGRESS_OUTPUT: Final = re.compile(r"%\||it/s|s/it|\r")
+_NOISE_LINE: Final = re.compile(
     r"%\||it/s|s/it|Warning: |^\s+warnings\.warn|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: [IWEF] "
 )
-_BAR: Final = re.compile(r"^[^\n]*(?:it/s|s/it)\]", re.MULTILINE)
-_CONTAINER: Final = re.compile(
+_PROGRESS_BAR: Final = re.compile(r"^[^\n]*(?:it/s|s/it)\]", re.MULTILINE)
+_CONTAINER_START: Final = re.compile(
     r"(?:^|(?<=it/s\])|(?<=s/it\])|(?<=\r))(?=[\[({]|set\(|frozenset\(|tensor\(|b['\"])",
     re.MULTILINE,
 )
-_MARKED_END: Final = "was called.\x1b[00m"
+_END_MARKED_RECORD: Final = "was called.\x1b[00m"
 """What shows that every record has an end mark, as in 2.6.0."""
-_BAR_LENGTH: Final = 500
+_MAX_PROGRESS_BAR_CHARS: Final = 500
 """Characters; no progress bar is longer."""
-_MARK_LENGTH: Final = 500
+_MAX_RETURN_MARK_CHARS: Final = 500
 """Characters; no record up to its `return:` is longer."""
-_MARKS: Final = 32
+_MAX_RETURN_MARKS: Final = 32
 """So many `return:` are looked at, the last ones."""
-_TRIES: Final = 200
-_WORK: Final = 50_000_000
+_MAX_VALUE_CANDIDATES: Final = 200
+_MAX_SCANNED_CHARS: Final = 50_000_000
 """So many places, and about so many characters, are looked at for the value of a bare transcript:
 hostile output shall not cost more than it is long."""
 
 
-class End(IntEnum):
+class Completeness(IntEnum):
     """What shows that a value is whole."""
 
-    NOTHING = 0
+    UNKNOWN = 0
     """Nothing: the transcript ends in the middle of it."""
-    LINE = 1
+    LINE_END = 1
     """Only that the line ends there: more lines may have followed."""
-    MARK = 2
+    MARKED = 2
     """A mark: closing brackets, the end of a record, what the platform writes next."""
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class ReturnedValue:
     """What the model returned, as it stands in a transcript."""
 
     text: str
-    read: Read | None
+    literal: ParsedLiteral | None
     """None when the text is no literal."""
     end: int
     """Offset behind it."""
-    shown: End = End.MARK
+    completeness: Completeness = Completeness.MARKED
     """What shows that it is whole."""
 
 
-def decoded(data: bytes) -> str:
+def decode_output(data: bytes) -> str:
     """What the service wrote, as text; bytes that are no UTF-8 become U+FFFD."""
     return data.decode(errors="replace")
 
 
-def without_escapes(text: str) -> str:
+def strip_ansi(text: str) -> str:
     """`text` without colours."""
-    return _ESCAPES.sub("", text) if "\x1b" in text else text
+    return _ANSI_ESCAPE.sub("", text) if "\x1b" in text else text
 
 
-def records(
-    kind: re.Pattern[str], text: str, start: int = 0, end: int | None = None
+def iter_records(
+    pattern: re.Pattern[str], text: str, start: int = 0, end: int | None = None
 ) -> Iterator[re.Match[str]]:
     """Where log records of a kind begin a line, or stand behind a progress bar in one.
 
     Elsewhere in a line it is a quotation: the `repr` of a value that holds such a text.
     """
-    for record in kind.finditer(text, start, len(text) if end is None else end):
+    for record in pattern.finditer(text, start, len(text) if end is None else end):
         at = record.start()
-        bar = text[max(start, at - _BAR_LENGTH) : at].rpartition("\n")[2]
-        if not bar.strip() or _PROGRESS.search(bar):
+        bar = text[max(start, at - _MAX_PROGRESS_BAR_CHARS) : at].rpartition("\n")[2]
+        if not bar.strip() or _PROGRESS_OUTPUT.search(bar):
             yield record
 
 
-def spoken(text: str) -> str:
+def strip_command_echo(text: str) -> str:
     """The part that DEEPaaS and the model wrote: without the echo of the command.
 
     The command repeats every parameter, and so might look like anything. Mostly it comes last;
     where the service writes at once it comes first, and then nothing is cut.
     """
-    command = _line_with(_FINAL, text, len(text))
-    if command < 0 or not (_STAMPED.search(text, 0, command) or _SPOKE.search(text, 0, command)):
+    command_start = _find_line_start(_COMMAND_ECHO, text, len(text))
+    if command_start < 0 or not (
+        _RECORD_STAMP_PATTERN.search(text, 0, command_start)
+        or _MODEL_OUTPUT_START.search(text, 0, command_start)
+    ):
         return text
-    return text[:command]
+    return text[:command_start]
 
 
-def returned(text: str, *, goes_on: bool = False) -> Value | None:
+def find_returned_value(text: str, *, has_more: bool = False) -> ReturnedValue | None:
     """The value behind the last `return:` of DEEPaaS; None when there is none.
 
     `goes_on`: whether the platform wrote more behind `text`, so that it is not cut off.
     """
-    found: Value | None = None
-    for mark in deque(_marks(text), _MARKS):
+    found: ReturnedValue | None = None
+    for mark in deque(_iter_return_marks(text), _MAX_RETURN_MARKS):
         if found is None or mark.start() >= found.end:
-            found = _value(text, mark.end(), goes_on=goes_on)
+            found = _parse_value_at(text, mark.end(), has_more=has_more)
     return found
 
 
-def _marks(text: str) -> Iterator[re.Match[str]]:
+def _iter_return_marks(text: str) -> Iterator[re.Match[str]]:
     """`_RETURN.finditer(text)`, sooner: looked for where the words of its end are."""
-    free = at = 0
-    while (at := text.find(_RETURN_END, at)) >= 0:
-        at += len(_RETURN_END)
-        free = max(free, text.rfind("\n", free, at) + 1, at - _MARK_LENGTH)
-        if mark := _RETURN.search(text, free, min(at + 1, len(text))):
+    search_start = at = 0
+    while (at := text.find(_RETURN_RECORD_END, at)) >= 0:
+        at += len(_RETURN_RECORD_END)
+        search_start = max(
+            search_start, text.rfind("\n", search_start, at) + 1, at - _MAX_RETURN_MARK_CHARS
+        )
+        if mark := _RETURN_RECORD.search(text, search_start, min(at + 1, len(text))):
             yield mark
-        free = at  # no mark holds another "]"
+        search_start = at  # no mark holds another "]"
 
 
-def is_bare(text: str) -> bool:
+def is_unmarked(text: str) -> bool:
     """Whether a DEEPaaS wrote this that prints results without a mark."""
     # The words first: to look for a record at every place of a text takes ten times as long.
-    return _CALLED in text and next(records(_BARE, text), None) is not None
+    return (
+        _PREDICT_CALLED_TEXT in text
+        and next(iter_records(_PREDICT_CALLED_RECORD, text), None) is not None
+    )
 
 
-def bare(text: str, *, goes_on: bool = False) -> Value | None:
+def find_unmarked_value(text: str, *, has_more: bool = False) -> ReturnedValue | None:
     """The value that DEEPaaS 2.5.0 or 2.5.1 printed; None when there is none to be seen.
 
     `goes_on`: as in `returned`.
     """
-    calls = deque(records(_BARE, text), 1)
+    calls = deque(iter_records(_PREDICT_CALLED_RECORD, text), 1)
     if not calls:
         return None
     start = calls[0].end()
-    stop = _STOP.search(text, start)
-    own = text[start : stop.start() if stop else len(text)]
-    shown = End.MARK if stop or goes_on else _line_shown(text)
-    behind = max((_line_end(own, record.end()) for record in records(_RECORD, own)), default=0)
-    before, after = own[:behind], own[behind + 1 if behind else 0 :]
-    at_once = _line_with(_FINAL, text, start) >= 0
-    for part, last in ((after, at_once), (before, True)):
-        if values := _literals(part, max(shown, End.LINE)):
-            return values[-1 if last else 0]
-    printed = _BAR.sub(lambda bar: "" if "%|" in bar[0] else bar[0], after)
-    if (value := _edge_number(printed.strip("\n"), len(text), shown)) is not None:
+    stop = _SCRIPT_LINE.search(text, start)
+    output = text[start : stop.start() if stop else len(text)]
+    completeness = Completeness.MARKED if stop or has_more else _assess_completeness(text)
+    last_record_end = max(
+        (_find_line_end(output, record.end()) for record in iter_records(_LOG_RECORD, output)),
+        default=0,
+    )
+    before, after = (
+        output[:last_record_end],
+        output[last_record_end + 1 if last_record_end else 0 :],
+    )
+    is_unbuffered = _find_line_start(_COMMAND_ECHO, text, start) >= 0
+    for part, take_last in ((after, is_unbuffered), (before, True)):
+        if values := _find_literals(part, max(completeness, Completeness.LINE_END)):
+            return values[-1 if take_last else 0]
+    printed = _PROGRESS_BAR.sub(lambda bar: "" if "%|" in bar[0] else bar[0], after)
+    if (value := _find_edge_number(printed.strip("\n"), len(text), completeness)) is not None:
         return value
-    if all(_NOISE.search(line) for line in printed.split("\n") if line.strip()):
+    if all(_NOISE_LINE.search(line) for line in printed.split("\n") if line.strip()):
         return None
     printed = printed.removesuffix("\n") if printed == after else printed.strip("\n")
-    return Value(without_escapes(printed), None, len(text), shown)
+    return ReturnedValue(strip_ansi(printed), None, len(text), completeness)
 
 
-def _value(text: str, start: int, *, goes_on: bool) -> Value:
+def _parse_value_at(text: str, start: int, *, has_more: bool) -> ReturnedValue:
     """The value whose text begins at `start`, right behind its mark.
 
     `goes_on`: whether the platform wrote more behind `text`.
     """
-    line_end = _line_end(text, start)
-    reset = _RESET.search(text, start)
-    if reset and (_MARKED_END in text or reset.end() == line_end):
-        own = text[start : reset.start()]
-        return Value(own, read_printed(own), reset.end())
+    line_end = _find_line_end(text, start)
+    reset = _ANSI_RESET_AT_RECORD_END.search(text, start)
+    if reset and (_END_MARKED_RECORD in text or reset.end() == line_end):
+        value_text = text[start : reset.start()]
+        return ReturnedValue(value_text, parse_printed(value_text), reset.end())
     if text[start:line_end].strip():
-        read = printed_at(text, start)
-        if read is not None:
-            cut = read.is_scalar and read.end == len(text) and not goes_on
-            shown = End.NOTHING if cut else End.MARK
-            return Value(text[start : read.end], read, read.end, shown)
-    record = next(records(_RECORD, text, start), None)
+        literal = parse_printed_at(text, start)
+        if literal is not None:
+            may_be_cut = literal.is_scalar and literal.end == len(text) and not has_more
+            completeness = Completeness.UNKNOWN if may_be_cut else Completeness.MARKED
+            return ReturnedValue(text[start : literal.end], literal, literal.end, completeness)
+    record = next(iter_records(_LOG_RECORD, text, start), None)
     end = len(text) if record is None else record.start()
-    stop = _STOP.search(text, start, end)
-    shown = End.MARK if goes_on or record or stop else _line_shown(text)
+    stop = _SCRIPT_LINE.search(text, start, end)
+    completeness = Completeness.MARKED if has_more or record or stop else _assess_completeness(text)
     if stop is not None:
         end = stop.start()
     elif record is not None:  # the progress bar in front of it is not the value's either
         end = text.rfind("\n", start, end) + 1 or end
-    return Value(text[start:end].removesuffix("\n"), None, end, shown)
+    return ReturnedValue(text[start:end].removesuffix("\n"), None, end, completeness)
 
 
-def _line_shown(text: str) -> End:
+def _assess_completeness(text: str) -> Completeness:
     """What shows that a value is whole which goes on to the end of `text`."""
-    return End.LINE if text.endswith("\n") and _MARKED_END not in text else End.NOTHING
+    return (
+        Completeness.LINE_END
+        if text.endswith("\n") and _END_MARKED_RECORD not in text
+        else Completeness.UNKNOWN
+    )
 
 
-def _line_with(words: str, text: str, end: int) -> int:
+def _find_line_start(prefix: str, text: str, end: int) -> int:
     """Where the first line of `text` before `end` begins that begins with `words`; -1: nowhere."""
-    at = text.find(words, 0, end)
+    at = text.find(prefix, 0, end)
     while at > 0 and text[at - 1] != "\n":
-        at = text.find(words, at + 1, end)
+        at = text.find(prefix, at + 1, end)
     return at
 
 
-def _line_end(text: str, start: int) -> int:
+def _find_line_end(text: str, start: int) -> int:
     newline = text.find("\n", start)
     return len(text) if newline < 0 else newline
 
 
-def _edge_number(text: str, end: int, shown: End) -> Value | None:
+def _find_edge_number(text: str, end: int, completeness: Completeness) -> ReturnedValue | None:
     """The one decimal number that fills the first or the last line of `text`."""
     edges = {text.partition("\n")[0], text.rpartition("\n")[2]}
     values = [
-        Value(edge, read, end, shown)
+        ReturnedValue(edge, literal, end, completeness)
         for edge in edges
-        if (read := read_printed(edge)) and isinstance(read.value, float)
+        if (literal := parse_printed(edge)) and isinstance(literal.value, float)
     ]
     return values[0] if len(values) == 1 else None
 
 
-def _literals(text: str, shown: End) -> list[Value]:
+def _find_literals(text: str, completeness: Completeness) -> list[ReturnedValue]:
     """The lists, dicts and the like in `text` that begin and end with a line."""
-    values: list[Value] = []
+    values: list[ReturnedValue] = []
     end = 0
-    tries = max(8, min(_TRIES, _WORK // (len(text) + 1)))
-    for place in islice(_CONTAINER.finditer(text), tries):
-        if place.start() < end:
+    max_candidates = max(8, min(_MAX_VALUE_CANDIDATES, _MAX_SCANNED_CHARS // (len(text) + 1)))
+    for match in islice(_CONTAINER_START.finditer(text), max_candidates):
+        if match.start() < end:
             continue
-        if (read := printed_at(text, place.start())) is not None:
-            end = read.end
-            values.append(Value(text[place.start() : end], read, end, shown))
+        if (literal := parse_printed_at(text, match.start())) is not None:
+            end = literal.end
+            values.append(ReturnedValue(text[match.start() : end], literal, end, completeness))
     return values

@@ -10,38 +10,50 @@ import time
 from typing import TextIO
 
 from batchinfer.ports import Clock
-from batchinfer.progress.bar import Bar
-from batchinfer.progress.displays import Display, JsonLines, Lines, Quiet, closing
-from batchinfer.progress.tally import RateWindow, Summary
-from batchinfer.progress.text import KeyOf, between, duration, printable, rate
+from batchinfer.progress.bar_display import BarDisplay
+from batchinfer.progress.displays import (
+    Display,
+    JsonDisplay,
+    LogDisplay,
+    QuietDisplay,
+    format_summary,
+)
+from batchinfer.progress.progress_format import (
+    KeyLookup,
+    escape_unprintable,
+    format_duration,
+    format_range,
+    format_rate,
+)
+from batchinfer.progress.progress_state import RateWindow, Summary
 
 __all__ = [
-    "Bar",
+    "BarDisplay",
     "Display",
-    "JsonLines",
-    "KeyOf",
-    "Lines",
-    "Quiet",
+    "JsonDisplay",
+    "KeyLookup",
+    "LogDisplay",
+    "QuietDisplay",
     "RateWindow",
     "Summary",
-    "between",
-    "choose",
-    "closing",
-    "duration",
-    "printable",
-    "rate",
+    "choose_display",
+    "escape_unprintable",
+    "format_duration",
+    "format_range",
+    "format_rate",
+    "format_summary",
 ]
 
 
-def choose(
-    talk: TextIO,
-    data: TextIO,
+def choose_display(
+    message_stream: TextIO,
+    data_stream: TextIO,
     *,
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
     plain: bool = False,
-    key_of: KeyOf | None = None,
+    key_of: KeyLookup | None = None,
     clock: Clock = time.monotonic,
 ) -> Display:
     """Choose the display for what the streams are: `talk` is stderr, `data` is stdout.
@@ -50,11 +62,11 @@ def choose(
     `talk` is a terminal (still).
     """
     if json:
-        return JsonLines(data, clock=clock, verbose=verbose, key_of=key_of)
+        return JsonDisplay(data_stream, clock=clock, verbose=verbose, key_of=key_of)
     if quiet:
-        return Quiet()
-    kind = Bar if _is_terminal(talk) and not plain else Lines
-    return kind(talk, clock=clock, verbose=verbose, key_of=key_of)
+        return QuietDisplay()
+    display_type = BarDisplay if _is_terminal(message_stream) and not plain else LogDisplay
+    return display_type(message_stream, clock=clock, verbose=verbose, key_of=key_of)
 
 
 def _is_terminal(stream: TextIO) -> bool:

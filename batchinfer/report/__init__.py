@@ -6,6 +6,6 @@ but escaped, cut and with its control characters spelled out (`texts`); the page
 network, and its policy forbids it to; the file never gets larger than was allowed.
 """
 
-from batchinfer.report.publishing import SIZE, Reported, publish
+from batchinfer.report.report_writer import DEFAULT_MAX_REPORT_BYTES, WrittenReport, write_report
 
-__all__ = ["SIZE", "Reported", "publish"]
+__all__ = ["DEFAULT_MAX_REPORT_BYTES", "WrittenReport", "write_report"]

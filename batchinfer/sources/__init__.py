@@ -44,34 +44,45 @@ from typing import BinaryIO, TypeAlias
 from batchinfer.domain import Item
 from batchinfer.errors import SourceError
 from batchinfer.ports import Notice
-from batchinfer.sources import patterns, skipped
-from batchinfer.sources.files import SingleFile, printable, spelled_on_disk, tidy
-from batchinfer.sources.folder import Folder
-from batchinfer.sources.lists import AS_FILE, FILES_FROM, question
-from batchinfer.sources.litter import litter
-from batchinfer.sources.manifest import LIST, Format, Manifest, check_manifests, manifest_format
-from batchinfer.sources.naming import elsewhere
-from batchinfer.sources.own import Own, refusal
-from batchinfer.sources.selection import Selection, spelled_out
-from batchinfer.sources.skipped import Skipped
-from batchinfer.sources.spool import open_stdin
+from batchinfer.sources import glob_patterns, skip_counts
+from batchinfer.sources.folder_source import FolderSource
+from batchinfer.sources.input_files import (
+    SingleFileSource,
+    escape_undecodable,
+    find_on_disk,
+    normalize_path,
+)
+from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, explain_likely_list
+from batchinfer.sources.manifest import (
+    PATH_LIST_READER,
+    ManifestReader,
+    ManifestSource,
+    check_manifests,
+    find_manifest_reader,
+)
+from batchinfer.sources.named_files import explain_url
+from batchinfer.sources.own_files import OwnFiles, describe_refusal
+from batchinfer.sources.selection import Selection, find_literal_names
+from batchinfer.sources.skip_counts import SkipCounts
+from batchinfer.sources.stdin_manifest import open_stdin_manifest
+from batchinfer.sources.system_files import classify_system_file
 
-__all__ = ["Own", "Selection", "Sources", "open_source"]
+__all__ = ["CombinedSource", "OwnFiles", "Selection", "open_source"]
 
-_Part: TypeAlias = Folder | SingleFile | Manifest
+_SingleSource: TypeAlias = FolderSource | SingleFileSource | ManifestSource
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class CombinedSource:
     """One or more sources, read one after the other; a `ports.Source`."""
 
     specs: tuple[str, ...]
     """The specs, absolute ("-" stays): opened again from any folder they give the same items."""
-    parts: tuple[_Part, ...] = field(repr=False)
-    own: Own = field(default_factory=Own, repr=False)
-    left_out: Skipped = field(default_factory=Skipped, repr=False)
+    parts: tuple[_SingleSource, ...] = field(repr=False)
+    own_files: OwnFiles = field(default_factory=OwnFiles, repr=False)
+    skipped_files: SkipCounts = field(default_factory=SkipCounts, repr=False)
     """Named files that are not sent."""
-    asked: tuple[str, ...] = ()
+    selection_as_typed: tuple[str, ...] = ()
     """The selection among files, as typed."""
 
     @property
@@ -79,19 +90,21 @@ class Sources:
         """What the latest iteration had to leave out (at most 20 per folder spec, then a count),
         and when it has come to its end, what was taken and skipped.
         """  # noqa: D205 - one thought
-        told = [notice for part in self._folders for notice in part.notices]
-        taken, counts = self.skipped
-        if counts and all(part.is_read for part in self._folders):
-            told.append(Notice("skipped", skipped.sentence(taken, counts)))
-        return tuple(told)
+        collected = [notice for part in self._folders for notice in part.notices]
+        taken, counts = self.taken_and_skipped
+        if counts and all(part.is_exhausted for part in self._folders):
+            collected.append(Notice("skipped", skip_counts.describe_skipped(taken, counts)))
+        return tuple(collected)
 
     @property
-    def skipped(self) -> tuple[int, Mapping[str, int]]:
+    def taken_and_skipped(self) -> tuple[int, Mapping[str, int]]:
         """Files that the latest iteration took from folders and by patterns, or that were named;
         and how many it skipped, by kind.
         """  # noqa: D205 - one thought
-        taken, counts = skipped.total([self.left_out, *(part.skipped for part in self._folders)])
-        return taken + sum(isinstance(part, SingleFile) for part in self.parts), counts
+        taken, counts = skip_counts.sum_skip_counts(
+            [self.skipped_files, *(part.skipped for part in self._folders)]
+        )
+        return taken + sum(isinstance(part, SingleFileSource) for part in self.parts), counts
 
     @property
     def has_folders(self) -> bool:
@@ -99,8 +112,8 @@ class Sources:
         return bool(self._folders)
 
     @property
-    def _folders(self) -> Sequence[Folder]:
-        return [part for part in self.parts if isinstance(part, Folder)]
+    def _folders(self) -> Sequence[FolderSource]:
+        return [part for part in self.parts if isinstance(part, FolderSource)]
 
     def check(self, *, may_be_missing: bool = False) -> None:
         """Find every mistake that can be found before anything is sent.
@@ -110,16 +123,18 @@ class Sources:
         have been moved away since. Raises SourceError that lists the mistakes, each with its file
         and line.
         """
-        refused = []
+        refusals = []
         for part in self.parts:
-            if isinstance(part, Folder):
+            if isinstance(part, FolderSource):
                 part.check()
-            elif isinstance(part, SingleFile) and (what := self.own.file(part.path, part.seen())):
-                refused.append(f"{refusal(printable(part.path), what)}.")
-        if refused:
-            raise SourceError("\n".join(refused))
-        manifests = [part for part in self.parts if isinstance(part, Manifest)]
-        check_manifests(manifests, self.own, may_be_missing=may_be_missing)
+            elif isinstance(part, SingleFileSource) and (
+                description := self.own_files.describe_file(part.path, part.try_stat())
+            ):
+                refusals.append(f"{describe_refusal(escape_undecodable(part.path), description)}.")
+        if refusals:
+            raise SourceError("\n".join(refusals))
+        manifests = [part for part in self.parts if isinstance(part, ManifestSource)]
+        check_manifests(manifests, self.own_files, may_be_missing=may_be_missing)
 
     def __iter__(self) -> Iterator[Item]:
         """Items in the order of the specs. Raises SourceError when a source breaks on the way."""
@@ -132,11 +147,11 @@ def open_source(
     *,
     file_param: str = "files",
     selection: Selection | None = None,
-    own: Own | None = None,
+    own_files: OwnFiles | None = None,
     spool: Path | None = None,
     stdin: BinaryIO | None = None,
-    is_known: bool = False,
-) -> Sources:
+    is_existing_run: bool = False,
+) -> CombinedSource:
     """Make a source of `specs` (the module's table says what a spec may be).
 
     Args:
@@ -144,121 +159,145 @@ def open_source(
         file_param: the model parameter that receives an item's (first) file.
         selection: chooses among the files of folders; what it excludes, and files of other kinds
             than it asks for, are also left out of patterns and of files that were named.
-        own: what is not sent, for it is batchinfer's own.
+        own_files: what is not sent, for it is batchinfer's own.
         spool: where a manifest from standard input is kept; needed for "-".
         stdin: read to its end at once into `spool`, for "-". None when the run is resumed: then
             `spool` is read again, with paths relative to the folder of back then.
-        is_known: the specs are those of a run: nothing is asked about them.
+        is_existing_run: the specs are those of a run: nothing is asked about them.
 
     Raises:
         SourceError: a spec leads nowhere, or a pattern cannot be understood.
     """
     if not specs:
         raise SourceError("No source given: name a folder, files, a manifest, or - for stdin.")
-    if sum(spec.removeprefix(FILES_FROM) == "-" for spec in specs) > 1:
+    if sum(spec.removeprefix(FILES_FROM_PREFIX) == "-" for spec in specs) > 1:
         raise SourceError("Standard input (-) can be read only once: give - a single time.")
-    if not is_known and len(specs) == 1 and (asked := question(specs[0])):
-        raise SourceError(asked)
-    opener = _Opener(file_param, selection or Selection(), own or Own(), spool, stdin)
-    left_out, opened = Skipped(), []
+    if not is_existing_run and len(specs) == 1 and (question := explain_likely_list(specs[0])):
+        raise SourceError(question)
+    opener = _SpecOpener(
+        file_param, selection or Selection(), own_files or OwnFiles(), spool, stdin
+    )
+    skipped_files, opened = SkipCounts(), []
     for spec in specs:
-        if len(specs) > 1 and (kind := opener.leaves_out(spec)):
-            left_out.add(kind)
+        if len(specs) > 1 and (kind := opener.find_skip_kind(spec)):
+            skipped_files.add(kind)
         else:
             opened.append(opener.open(spec))
-    given = tuple(spec for spec, _ in opened)
+    opened_specs = tuple(spec for spec, _ in opened)
     parts = tuple(part for _, part in opened)
-    return Sources(given, parts, opener.own, left_out, opener.selection.asked)
+    return CombinedSource(
+        opened_specs, parts, opener.own_files, skipped_files, opener.selection.as_typed
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Opener:
+class _SpecOpener:
     """What all specs have in common."""
 
     file_param: str
     selection: Selection
-    own: Own
+    own_files: OwnFiles
     spool: Path | None
     stdin: BinaryIO | None
 
-    def leaves_out(self, spec: str) -> str | None:
+    def find_skip_kind(self, spec: str) -> str | None:
         """As what one of several named files is skipped: a shell names all that is there."""
         name = os.path.basename(spec)  # noqa: PTH119 - paths are plain strings in this package
-        if not os.path.isfile(spec) or manifest_format(spec):  # noqa: PTH113
+        if not os.path.isfile(spec) or find_manifest_reader(spec):  # noqa: PTH113
             return None
-        if (kind := litter(name)) and not name.startswith("."):  # which no shell names by itself
+        if (kind := classify_system_file(name)) and not name.startswith(
+            "."
+        ):  # which no shell names by itself
             return kind
-        return None if self.selection.allows(printable(tidy(spec))) else skipped.ending(name)
-
-    def open(self, spec: str) -> tuple[str, _Part]:
-        """The spec made absolute, and what reads it."""
-        if spec == "-":
-            return spec, open_stdin(self.spool, self.stdin, self.file_param)
-        if not os.path.lexists(spec):
-            if (listed := spec.removeprefix(FILES_FROM)) != spec:
-                return self._list(listed)
-            if (named := spec.removeprefix(AS_FILE)) != spec:
-                here, single = self._single(_there(named))
-                return AS_FILE + here, single
-        return self._path(spec)
-
-    def _path(self, spec: str) -> tuple[str, _Part]:
-        spec = spelled_on_disk(spec)
-        here = os.path.abspath(spec)  # noqa: PTH100 - not resolve(): links are kept as typed
-        if os.path.isdir(spec):  # noqa: PTH112
-            return here, Folder(here, self.file_param, self.selection, self.own)
-        if os.path.lexists(spec):
-            if read := manifest_format(spec):
-                return here, self._manifest(spec, read)
-            return self._single(spec)
-        if patterns.has_magic(spec):
-            return here, self._pattern(here)
-        return _there(spec), self._single(spec)[1]  # which raises: nothing is there
-
-    def _list(self, listed: str) -> tuple[str, _Part]:
-        if listed == "-":
-            return FILES_FROM + listed, open_stdin(self.spool, self.stdin, self.file_param, LIST)
-        part = self._manifest(_there(listed), LIST)
-        return FILES_FROM + part.path, part
-
-    def _manifest(self, spec: str, read: Format) -> Manifest:
-        here = os.path.abspath(spec)  # noqa: PTH100
-        return Manifest(printable(spec), here, os.path.dirname(here), self.file_param, read)  # noqa: PTH120
-
-    def _pattern(self, here: str) -> Folder:
-        base, pattern = patterns.split(here)
-        names = self.selection.names | spelled_out([pattern])
-        return Folder(
-            base,
-            self.file_param,
-            replace(self.selection, names=names),
-            self.own,
-            patterns.compiled(pattern),
-            patterns.max_depth(pattern),
+        return (
+            None
+            if self.selection.allows(escape_undecodable(normalize_path(spec)))
+            else skip_counts.classify_by_extension(name)
         )
 
-    def _single(self, spec: str) -> tuple[str, SingleFile]:
+    def open(self, spec: str) -> tuple[str, _SingleSource]:
+        """The spec made absolute, and what reads it."""
+        if spec == "-":
+            return spec, open_stdin_manifest(self.spool, self.stdin, self.file_param)
+        if not os.path.lexists(spec):
+            if (list_path := spec.removeprefix(FILES_FROM_PREFIX)) != spec:
+                return self._open_list(list_path)
+            if (file_path := spec.removeprefix(AS_FILE_PREFIX)) != spec:
+                absolute_spec, single = self._open_single_file(_require_path(file_path))
+                return AS_FILE_PREFIX + absolute_spec, single
+        return self._open_path(spec)
+
+    def _open_path(self, spec: str) -> tuple[str, _SingleSource]:
+        spec = find_on_disk(spec)
+        absolute_path = os.path.abspath(spec)  # noqa: PTH100 - not resolve(): links are kept as typed
+        if os.path.isdir(spec):  # noqa: PTH112
+            return absolute_path, FolderSource(
+                absolute_path, self.file_param, self.selection, self.own_files
+            )
+        if os.path.lexists(spec):
+            if reader := find_manifest_reader(spec):
+                return absolute_path, self._make_manifest(spec, reader)
+            return self._open_single_file(spec)
+        if glob_patterns.has_magic(spec):
+            return absolute_path, self._open_pattern(absolute_path)
+        return _require_path(spec), self._open_single_file(spec)[
+            1
+        ]  # which raises: nothing is there
+
+    def _open_list(self, list_path: str) -> tuple[str, _SingleSource]:
+        if list_path == "-":
+            return FILES_FROM_PREFIX + list_path, open_stdin_manifest(
+                self.spool, self.stdin, self.file_param, PATH_LIST_READER
+            )
+        part = self._make_manifest(_require_path(list_path), PATH_LIST_READER)
+        return FILES_FROM_PREFIX + part.path, part
+
+    def _make_manifest(self, spec: str, reader: ManifestReader) -> ManifestSource:
+        absolute_path = os.path.abspath(spec)  # noqa: PTH100
+        return ManifestSource(
+            escape_undecodable(spec),
+            absolute_path,
+            os.path.dirname(absolute_path),  # noqa: PTH120
+            self.file_param,
+            reader,
+        )
+
+    def _open_pattern(self, absolute_pattern: str) -> FolderSource:
+        base, pattern = glob_patterns.split_pattern(absolute_pattern)
+        names = self.selection.literal_names | find_literal_names([pattern])
+        return FolderSource(
+            base,
+            self.file_param,
+            replace(self.selection, literal_names=names),
+            self.own_files,
+            glob_patterns.compile_pattern(pattern),
+            glob_patterns.max_depth(pattern),
+        )
+
+    def _open_single_file(self, spec: str) -> tuple[str, SingleFileSource]:
         try:
-            regular = stat.S_ISREG(os.stat(spec).st_mode)  # noqa: PTH116
+            is_regular = stat.S_ISREG(os.stat(spec).st_mode)  # noqa: PTH116
         except OSError:
-            regular = True  # a broken link: one failed item, as in a folder
-        if not regular:
+            is_regular = True  # a broken link: one failed item, as in a folder
+        if not is_regular:
             raise SourceError(
-                f"{printable(spec)} is not a regular file. A manifest from a pipe is given as -, on"
+                f"{escape_undecodable(spec)} is not a regular file. A manifest from a pipe is "
+                "given as -, on"
                 " standard input."
             )
-        single = SingleFile.of_spec(spec, self.file_param)
+        single = SingleFileSource.from_spec(spec, self.file_param)
         return single.spec, single
 
 
-def _there(spec: str) -> str:
+def _require_path(spec: str) -> str:
     """The path as the disk spells it. Raises SourceError when nothing is there."""
-    found = spelled_on_disk(spec)
-    if os.path.lexists(found):
-        return found
-    if told := elsewhere(spec):
-        raise SourceError(f"{told}.")
+    path = find_on_disk(spec)
+    if os.path.lexists(path):
+        return path
+    if advice := explain_url(spec):
+        raise SourceError(f"{advice}.")
     raise SourceError(
-        f"{printable(spec)}: no such file or folder. Check the spelling; a relative path begins at"
-        f" {printable(os.getcwd())}."  # noqa: PTH109 - printable() takes a string
+        f"{escape_undecodable(spec)}: no such file or folder. Check the spelling; a relative path "
+        "begins at"
+        f" {escape_undecodable(os.getcwd())}."  # noqa: PTH109 - printable() takes a string
     )

@@ -17,57 +17,57 @@ from typing import BinaryIO, Final, NoReturn, TypeAlias
 
 from batchinfer.domain import Item
 from batchinfer.errors import SourceError
-from batchinfer.sources import filelist, objects, table
-from batchinfer.sources.duplicates import SUSPECTS, Keys, duplicates
-from batchinfer.sources.entry import Entry, Mistakes, Report
-from batchinfer.sources.lines import opened
-from batchinfer.sources.naming import fault, look_named
-from batchinfer.sources.own import Own
+from batchinfer.sources import csv_manifest, jsonl_manifest, path_list
+from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyPositions, find_duplicate_keys
+from batchinfer.sources.manifest_entry import ManifestEntry, MistakeCollector, ReportMistake
+from batchinfer.sources.manifest_lines import open_manifest_stream
+from batchinfer.sources.named_files import find_fault, stat_named_file
+from batchinfer.sources.own_files import OwnFiles
 
-Format: TypeAlias = Callable[[BinaryIO, str, Report], Iterator[Entry]]
+ManifestReader: TypeAlias = Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
 
-LIST: Final[Format] = filelist.entries
+PATH_LIST_READER: Final[ManifestReader] = path_list.read_entries
 """What reads a list of paths, whatever it is called."""
-_FORMATS: Final[dict[str, Format]] = {
-    ".csv": table.entries,
-    ".tsv": table.entries,
-    ".jsonl": objects.entries,
-    ".ndjson": objects.entries,
+_READER_BY_EXTENSION: Final[dict[str, ManifestReader]] = {
+    ".csv": csv_manifest.read_entries,
+    ".tsv": csv_manifest.read_entries,
+    ".jsonl": jsonl_manifest.read_entries,
+    ".ndjson": jsonl_manifest.read_entries,
 }
-_THREADS: Final = 16
+_STAT_THREADS: Final = 16
 """Files that are looked at at once: a file server answers each only after a while."""
-_TOGETHER: Final = 64
+_FILES_PER_TASK: Final = 64
 """Files that a thread looks at in one go."""
 
 
-def manifest_format(name: str) -> Format | None:
+def find_manifest_reader(name: str) -> ManifestReader | None:
     """What reads a file of this name, if it is a manifest's. Case does not count."""
-    return _FORMATS.get(os.path.splitext(name.lower().removesuffix(".gz"))[1])  # noqa: PTH122
+    return _READER_BY_EXTENSION.get(os.path.splitext(name.lower().removesuffix(".gz"))[1])  # noqa: PTH122
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class ManifestSource:
     """One manifest."""
 
     name: str
     """For people."""
     path: str
-    base: str
+    base_folder: str
     """Absolute; what relative paths are relative to."""
     file_param: str
-    format: Format
+    read_stream: ManifestReader
 
     def __iter__(self) -> Iterator[Item]:
         """Items, each file looked at as it comes. Raises SourceError at the first broken line."""
-        for entry in self.entries(self._stop):
-            files = [look_named(param, self.base, path) for param, path in entry.files]
+        for entry in self.iter_entries(self._raise_changed):
+            files = [stat_named_file(param, self.base_folder, path) for param, path in entry.files]
             yield Item(entry.key, tuple(files), entry.params)
 
-    def entries(self, report: Report) -> Iterator[Entry]:
+    def iter_entries(self, report: ReportMistake) -> Iterator[ManifestEntry]:
         """Lines that are right; `report` is told of the others."""
         try:
-            with opened(self.path) as stream:
-                yield from self.format(stream, self.file_param, report)
+            with open_manifest_stream(self.path) as stream:
+                yield from self.read_stream(stream, self.file_param, report)
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(f"{self.name}: cannot be read to its end: {error}") from error
         except UnicodeError as error:  # lines of UTF-8 tell it of themselves
@@ -75,98 +75,107 @@ class Manifest:
                 f"{self.name}: begins as UTF-16 and is none; save it as UTF-8"
             ) from error
 
-    def _stop(self, line: int, message: str) -> NoReturn:
+    def _raise_changed(self, line: int, message: str) -> NoReturn:
         raise SourceError(f"{self.name}:{line}: {message}. (Was the manifest changed meanwhile?)")
 
 
 def check_manifests(
-    manifests: Sequence[Manifest], own: Own | None = None, *, may_be_missing: bool = False
+    manifests: Sequence[ManifestSource],
+    own_files: OwnFiles | None = None,
+    *,
+    may_be_missing: bool = False,
 ) -> None:
     """Read all of them whole and look at every file; one SourceError lists every mistake.
 
     `may_be_missing`: files that are not there are no mistakes.
     """
-    mistakes = Mistakes()
+    mistakes = MistakeCollector()
     passes = count()
-    own = own or Own()
+    own_files = own_files or OwnFiles()
 
-    def read() -> Keys:
+    def iter_keys() -> KeyPositions:
         first = next(passes) == 0
         for number, manifest in enumerate(manifests):
             before, line = mistakes.count, 0
             if first:
-                judge = partial(_faults, manifest.base, own, may_be_missing)
-                report = partial(_note, mistakes, manifest.name)
-                entries = _looked_at(manifest.entries, judge, report)
+                find_faults = partial(_find_faults, manifest.base_folder, own_files, may_be_missing)
+                report = partial(_add_mistake, mistakes, manifest.name)
+                entries = _iter_checked_entries(manifest.iter_entries, find_faults, report)
             else:
-                entries = manifest.entries(_ignore)
+                entries = manifest.iter_entries(_ignore_mistake)
             for line, key, _, _ in entries:
                 yield key, (number, line)
             if first and not line and mistakes.count == before:
                 mistakes.add(manifest.name, "there is no item in it")
 
-    repeated = 0
-    for key, (one, line), (other, again) in duplicates(read, sum(map(_size, manifests))):
-        repeated += 1
+    duplicate_count = 0
+    for key, (first_manifest, first_line), (second_manifest, second_line) in find_duplicate_keys(
+        iter_keys, sum(map(_estimate_max_lines, manifests))
+    ):
+        duplicate_count += 1
         mistakes.add(
-            f"{manifests[other].name}:{again}",
-            f"the key {key!r} is already used at {manifests[one].name}:{line}",
+            f"{manifests[second_manifest].name}:{second_line}",
+            f"the key {key!r} is already used at {manifests[first_manifest].name}:{first_line}",
         )
-    mistakes.raise_if_any(all_told=repeated < SUSPECTS)
+    mistakes.raise_if_any(is_complete=duplicate_count < MAX_SUSPECTS)
 
 
-Judge: TypeAlias = Callable[[Sequence[Entry]], Sequence[tuple[int, str]]]
+FindFaults: TypeAlias = Callable[[Sequence[ManifestEntry]], Sequence[tuple[int, str]]]
 
 
-def _looked_at(
-    read: Callable[[Report], Iterator[Entry]], judge: Judge, report: Report
-) -> Iterator[Entry]:
+def _iter_checked_entries(
+    read_entries: Callable[[ReportMistake], Iterator[ManifestEntry]],
+    find_faults: FindFaults,
+    report: ReportMistake,
+) -> Iterator[ManifestEntry]:
     """The entries; `report` is also told of files that cannot be inputs. Holds some thousand."""
-    told: list[tuple[int, str]] = []
+    mistakes: list[tuple[int, str]] = []
 
-    def tell() -> None:
-        for line, message in sorted(told, key=lambda each: each[0]):
+    def flush_mistakes() -> None:
+        for line, message in sorted(mistakes, key=lambda each: each[0]):
             report(line, message)
-        told.clear()
+        mistakes.clear()
 
-    def note(line: int, message: str) -> None:
-        told.append((line, message))
-        if len(told) > _THREADS * _TOGETHER:
-            tell()
+    def add_mistake(line: int, message: str) -> None:
+        mistakes.append((line, message))
+        if len(mistakes) > _STAT_THREADS * _FILES_PER_TASK:
+            flush_mistakes()
 
-    entries = read(note)
-    with ThreadPoolExecutor(_THREADS, "batchinfer-look") as pool:
-        while some := list(islice(entries, _THREADS * _TOGETHER)):
-            parts = [some[at : at + _TOGETHER] for at in range(0, len(some), _TOGETHER)]
-            told += chain.from_iterable(pool.map(judge, parts))
-            tell()
-            yield from some
-        tell()
+    entries = read_entries(add_mistake)
+    with ThreadPoolExecutor(_STAT_THREADS, "batchinfer-look") as pool:
+        while batch := list(islice(entries, _STAT_THREADS * _FILES_PER_TASK)):
+            chunks = [
+                batch[at : at + _FILES_PER_TASK] for at in range(0, len(batch), _FILES_PER_TASK)
+            ]
+            mistakes += chain.from_iterable(pool.map(find_faults, chunks))
+            flush_mistakes()
+            yield from batch
+        flush_mistakes()
 
 
-def _faults(
-    base: str,
-    own: Own,
+def _find_faults(
+    base_folder: str,
+    own_files: OwnFiles,
     may_be_missing: bool,
-    entries: Sequence[Entry],
+    entries: Sequence[ManifestEntry],
 ) -> Sequence[tuple[int, str]]:
     return [
-        (entry.line, told)
+        (entry.line, fault)
         for entry in entries
         for _, path in entry.files
-        if (told := fault(base, path, own, may_be_missing=may_be_missing))
+        if (fault := find_fault(base_folder, path, own_files, may_be_missing=may_be_missing))
     ]
 
 
-def _note(mistakes: Mistakes, name: str, line: int, message: str) -> None:
+def _add_mistake(mistakes: MistakeCollector, name: str, line: int, message: str) -> None:
     mistakes.add(f"{name}:{line}", message)
 
 
-def _ignore(_line: int, _message: str) -> None:
+def _ignore_mistake(_line: int, _message: str) -> None:
     """It was told in the first pass."""
 
 
-def _size(manifest: Manifest) -> int:
+def _estimate_max_lines(manifest: ManifestSource) -> int:
     """More lines than it is likely to have: 8 bytes each, and packed perhaps to an eighth."""
     try:
         return os.path.getsize(manifest.path)  # noqa: PTH202 - a string

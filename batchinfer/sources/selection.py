@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from batchinfer.sources import patterns
-from batchinfer.sources.files import composed
+from batchinfer.sources import glob_patterns
+from batchinfer.sources.input_files import to_nfc
 
-KINDS: Final = {
+FILE_KINDS: Final = {
     "images": (
         *("jpg", "jpeg", "jpe", "jfif", "jp2", "j2k", "jpx", "jxl", "png", "webp", "avif", "heic"),
         *("heif", "tif", "tiff", "bmp", "dib", "gif", "pbm", "pgm", "ppm", "pnm", "tga", "exr"),
@@ -38,13 +38,13 @@ pictures, and volumes of medical imaging; not the raw files of cameras."""
 class Selection:
     """What is taken. The default takes everything."""
 
-    included: tuple[re.Pattern[str], ...] = ()
-    excluded: tuple[re.Pattern[str], ...] = ()
-    endings: tuple[str, ...] = ()
+    include_patterns: tuple[re.Pattern[str], ...] = ()
+    exclude_patterns: tuple[re.Pattern[str], ...] = ()
+    extensions: tuple[str, ...] = ()
     """With their dots; empty: of any kind."""
-    names: frozenset[str] = frozenset()
+    literal_names: frozenset[str] = frozenset()
     """Names that an include spells out: they are taken though they look like litter."""
-    asked: tuple[str, ...] = ()
+    as_typed: tuple[str, ...] = ()
     """Its patterns and kinds as typed, each after the name of its option."""
 
     @classmethod
@@ -53,37 +53,39 @@ class Selection:
     ) -> Selection:
         """From patterns and kinds as typed. Raises SourceError for a pattern without sense."""
         typed = (("--include", include), ("--exclude", exclude), ("--only", only))
-        asked = tuple([f"{option} {each}" for option, given in typed for each in given])
+        as_typed = tuple([f"{option} {each}" for option, given in typed for each in given])
         include = [f"{each}**" if each.endswith("/") else each for each in include]
         return cls(
-            tuple([patterns.chooser(each) for each in include]),
-            tuple([patterns.chooser(each.rstrip("/") or "/") for each in exclude]),
-            tuple([f".{ending}" for kind in only for ending in KINDS[kind]]),
-            spelled_out(include),
-            asked,
+            tuple([glob_patterns.compile_filter(each) for each in include]),
+            tuple([glob_patterns.compile_filter(each.rstrip("/") or "/") for each in exclude]),
+            tuple([f".{ending}" for kind in only for ending in FILE_KINDS[kind]]),
+            find_literal_names(include),
+            as_typed,
         )
 
-    def takes(self, below: str) -> bool:
+    def includes(self, relative_path: str) -> bool:
         """Whether the file at this path below the source is taken."""
-        path = composed(below)
-        if self.included and not any(each.fullmatch(path) for each in self.included):
+        path = to_nfc(relative_path)
+        if self.include_patterns and not any(
+            each.fullmatch(path) for each in self.include_patterns
+        ):
             return False
         return self.allows(path)
 
-    def allows(self, below: str) -> bool:
+    def allows(self, relative_path: str) -> bool:
         """The same for what was named: whether it is neither excluded nor of another kind."""
-        path = composed(below)
-        if self.endings and not path.lower().endswith(self.endings):
+        path = to_nfc(relative_path)
+        if self.extensions and not path.lower().endswith(self.extensions):
             return False
-        return not any(each.fullmatch(path) for each in self.excluded)
+        return not any(each.fullmatch(path) for each in self.exclude_patterns)
 
-    def enters(self, below: str) -> bool:
+    def allows_folder(self, relative_path: str) -> bool:
         """Whether the folder at this path is read at all."""
-        path = composed(below)
-        return not any(each.fullmatch(path) for each in self.excluded)
+        path = to_nfc(relative_path)
+        return not any(each.fullmatch(path) for each in self.exclude_patterns)
 
 
-def spelled_out(given: Sequence[str]) -> frozenset[str]:
+def find_literal_names(typed_patterns: Sequence[str]) -> frozenset[str]:
     """The names in patterns that hold no wildcard."""
-    parts = (part for pattern in given for part in pattern.split("/"))
-    return frozenset(composed(part).casefold() for part in parts if not patterns.has_magic(part))
+    parts = (part for pattern in typed_patterns for part in pattern.split("/"))
+    return frozenset(to_nfc(part).casefold() for part in parts if not glob_patterns.has_magic(part))

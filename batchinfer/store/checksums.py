@@ -15,54 +15,56 @@ from struct import Struct
 from typing import Any, Final
 from zlib import crc32
 
-_CHUNK: Final = 2**20
-_ITEM: Final = Struct("<q")
-_INPUT: Final = Struct("<qqq")
-_SESSION: Final = Struct("<qd")
-_RUN: Final = Struct("<d")
-_ATTEMPT: Final = Struct("<qqddddqqq")
+_CHECKSUM_CHUNK_BYTES: Final = 2**20
+_ITEM_STRUCT: Final = Struct("<q")
+_INPUT_STRUCT: Final = Struct("<qqq")
+_SESSION_STRUCT: Final = Struct("<qd")
+_RUN_STRUCT: Final = Struct("<d")
+_ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
     """What does not match its checksum."""
 
-    what: str
+    subject: str
     """As "the item 'a.jpg'" or "outputs/3-1.png"."""
-    why: str
+    reason: str
 
 
-def of_item(position: int, key: str, path: str | None, files: str, params: str) -> int:
+def checksum_item(position: int, key: str, path: str | None, files: str, params: str) -> int:
     """Of a row of `items`."""
-    return _sum(_ITEM, (position,), f"{key}\x1f{path or ''}\x1f{files}\x1f{params}")
+    return _checksum_row(_ITEM_STRUCT, (position,), f"{key}\x1f{path or ''}\x1f{files}\x1f{params}")
 
 
-def of_input(position: int, number: int, param: str, size: int, sha256: str) -> int:
+def checksum_input(position: int, number: int, param: str, size: int, sha256: str) -> int:
     """Of a row of `inputs`."""
-    return _sum(_INPUT, (position, number, size), f"{param}\x1f{sha256}")
+    return _checksum_row(_INPUT_STRUCT, (position, number, size), f"{param}\x1f{sha256}")
 
 
-def of_session(number: int, version: str, started_at: float, params: str) -> int:
+def checksum_session(number: int, version: str, started_at: float, params: str) -> int:
     """Of a row of `sessions`."""
-    return _sum(_SESSION, (number, started_at), f"{version}\x1f{params}")
+    return _checksum_row(_SESSION_STRUCT, (number, started_at), f"{version}\x1f{params}")
 
 
-def of_run(  # noqa: PLR0917 - the cells of a row
+def checksum_run(  # noqa: PLR0917 - the cells of a row
     id: str, created_at: float, mode: str, config: str, sources: str, help: str | None
 ) -> int:
     """Of the row of `run`."""
     text = f"{id}\x1f{mode}\x1f{config}\x1f{sources}\x1f{help or ''}"
-    return _sum(_RUN, (created_at,), text)
+    return _checksum_row(_RUN_STRUCT, (created_at,), text)
 
 
-def of_attempt(row: Sequence[Any], brought: Sequence[Any] | None, attempts: int) -> int:
+def checksum_attempt(
+    row: Sequence[Any], prediction_row: Sequence[Any] | None, attempts: int
+) -> int:
     """Of a row of `attempts`, without its log.
 
     `row`: position, number, started_at, seconds, code, message, kind, retry_after, server_seconds,
     session, params. `brought`: what stands in `predictions`; None: nothing. `attempts`: the item's.
     """
     position, number, started_at, seconds, code, message, kind, retry, server, session, params = row
-    media_type, prediction, of_its_file = brought or ("", "", None)
+    media_type, prediction, file_checksum = prediction_row or ("", "", None)
     numbers = (
         position,
         number,
@@ -71,29 +73,31 @@ def of_attempt(row: Sequence[Any], brought: Sequence[Any] | None, attempts: int)
         -1.0 if retry is None else retry,
         -1.0 if server is None else server,
         session or 0,
-        -1 if of_its_file is None else of_its_file,
+        -1 if file_checksum is None else file_checksum,
         attempts,
     )
-    told = f"{code or ''}\x1f{message or ''}\x1f{kind or ''}\x1f{params or ''}"
-    return _sum(_ATTEMPT, numbers, f"{told}\x1f{media_type or ''}\x1f{prediction or ''}")
+    outcome_text = f"{code or ''}\x1f{message or ''}\x1f{kind or ''}\x1f{params or ''}"
+    return _checksum_row(
+        _ATTEMPT_STRUCT, numbers, f"{outcome_text}\x1f{media_type or ''}\x1f{prediction or ''}"
+    )
 
 
-def of_text(text: str) -> int:
+def checksum_text(text: str) -> int:
     """Of a text."""
     return crc32(text.encode("utf-8", "surrogatepass"))
 
 
-def of_file(path: Path) -> int:
+def checksum_file(path: Path) -> int:
     """Of a file. Raises OSError."""
-    found = 0
+    checksum = 0
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found = crc32(chunk, found)
-    return found
+        while chunk := file.read(_CHECKSUM_CHUNK_BYTES):
+            checksum = crc32(chunk, checksum)
+    return checksum
 
 
-def _sum(numbers: Struct, values: Sequence[Any], text: str) -> int:
+def _checksum_row(layout: Struct, values: Sequence[Any], text: str) -> int:
     try:
-        return crc32(text.encode("utf-8", "surrogatepass"), crc32(numbers.pack(*values)))
+        return crc32(text.encode("utf-8", "surrogatepass"), crc32(layout.pack(*values)))
     except struct.error as error:
         raise ValueError(f"a number is none: {error}") from error

@@ -16,25 +16,25 @@ from typing import Final
 
 from batchinfer.domain import RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
-from batchinfer.store import read_sql, write_sql
-from batchinfer.store.checksums import of_run
-from batchinfer.store.codec import encode
-from batchinfer.store.outputs import sync_directory
-from batchinfer.store.schema import (
+from batchinfer.store import sql_read, sql_write
+from batchinfer.store.checksums import checksum_run
+from batchinfer.store.json_codec import encode_json
+from batchinfer.store.migrations import (
     APPLICATION_ID,
-    INPUTS_SINCE,
+    FORMAT_VERSION,
+    INPUTS_MIN_VERSION,
     MIGRATIONS,
-    READABLE,
-    SESSIONS_SINCE,
-    VERSION,
+    MIN_READABLE_VERSION,
+    SESSIONS_MIN_VERSION,
 )
+from batchinfer.store.output_files import sync_directory
 
-DATABASE: Final = "run.db"
+DATABASE_NAME: Final = "run.db"
 
-_OLDEST_SQLITE = (3, 37)
-_PATIENCE = 30.0
+_MIN_SQLITE_VERSION = (3, 37)
+_BUSY_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for another program's lock on the database."""
-_TUNING = """
+_CONNECTION_PRAGMAS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
@@ -44,97 +44,104 @@ PRAGMA journal_size_limit = 67108864;
 """
 
 
-def holds_run(directory: Path) -> bool:
+def has_run(directory: Path) -> bool:
     """Whether there is a run in `directory` (of whatever version)."""
-    return (directory / DATABASE).exists()
+    return (directory / DATABASE_NAME).exists()
 
 
-def identity_of(directory: Path) -> tuple[int, int] | None:
+def get_file_identity(directory: Path) -> tuple[int, int] | None:
     """Device and inode of the run's database; None when it is not there."""
     try:
-        seen = (directory / DATABASE).stat()
+        status = (directory / DATABASE_NAME).stat()
     except FileNotFoundError:
         return None
-    return seen.st_dev, seen.st_ino
+    return status.st_dev, status.st_ino
 
 
-def make(directory: Path, info: RunInfo) -> None:
+def create_database(directory: Path, info: RunInfo) -> None:
     """Make the run directory of a new run. Raises StoreError when there is one already."""
-    path = directory / DATABASE
-    if holds_run(directory):
+    path = directory / DATABASE_NAME
+    if has_run(directory):
         raise StoreError(
             f"There is a run in {directory} already; continue it, or choose another directory."
         )
-    new = path.with_name(f"{DATABASE}.new")
-    with translated(path):
+    temporary_path = path.with_name(f"{DATABASE_NAME}.new")
+    with translate_errors(path):
         directory.mkdir(parents=True, exist_ok=True)
-        for remains in directory.glob(f"{new.name}*"):  # of a process killed right here
-            remains.unlink()
-        connection = _connect(new, "rwc")
+        for leftover in directory.glob(f"{temporary_path.name}*"):  # of a process killed right here
+            leftover.unlink()
+        connection = _connect(temporary_path, "rwc")
         try:
             connection.execute("PRAGMA synchronous = OFF")  # but once, below, when all is there
             migrate(connection)
             connection.execute(
                 "INSERT INTO run (only_one, id, created_at, mode, config, sources)"
                 " VALUES (1, ?, ?, ?, ?, ?)",
-                (info.id, info.created_at, info.mode, encode(info.config), encode(info.sources)),
+                (
+                    info.id,
+                    info.created_at,
+                    info.mode,
+                    encode_json(info.config),
+                    encode_json(info.sources),
+                ),
             )
             connection.execute(
-                write_sql.SEAL_RUN, (of_run(*connection.execute(write_sql.RUN).fetchone()),)
+                sql_write.UPDATE_RUN_CHECKSUM,
+                (checksum_run(*connection.execute(sql_write.SELECT_RUN).fetchone()),),
             )
         finally:
             connection.close()
-        with new.open("rb+") as file:
+        with temporary_path.open("rb+") as file:
             os.fsync(file.fileno())
-        new.rename(path)
+        temporary_path.rename(path)
         sync_directory(directory)
 
 
-def open_to_write(directory: Path) -> sqlite3.Connection:
+def open_writable(directory: Path) -> sqlite3.Connection:
     """The writer's connection, the database brought up to date. Raises RunCorrupt, StoreError."""
-    path = directory / DATABASE
-    with translated(path):
-        connection = open_as_is(path, "rw")
-        with closed_on_error(connection):
+    path = directory / DATABASE_NAME
+    with translate_errors(path):
+        connection = open_unmigrated(path, "rw")
+        with close_on_error(connection):
             migrate(connection)
             return connection
 
 
-def open_to_read(directory: Path) -> sqlite3.Connection:
+def open_readonly(directory: Path) -> sqlite3.Connection:
     """A connection that cannot write, also while another process does. Raises as the other."""
-    path = directory / DATABASE
-    with translated(path):
+    path = directory / DATABASE_NAME
+    with translate_errors(path):
         try:
-            connection = open_as_is(path, "ro")
+            connection = open_unmigrated(path, "ro")
         except sqlite3.OperationalError:
             # A directory that we may not write cannot take the files that WAL needs. With nothing
             # in the log, no writer is there, and the file alone is the whole truth.
-            log = path.with_name(f"{DATABASE}-wal")
-            if log.exists() and log.stat().st_size:
+            wal_path = path.with_name(f"{DATABASE_NAME}-wal")
+            if wal_path.exists() and wal_path.stat().st_size:
                 raise
-            connection = open_as_is(path, "ro&immutable=1")
-        with closed_on_error(connection):
-            check_version(path, version_of(connection), oldest=READABLE)
-            if version_of(connection) < INPUTS_SINCE:
-                connection.execute(read_sql.NO_INPUTS)
-            if version_of(connection) < SESSIONS_SINCE:
-                connection.execute(read_sql.NO_SUBMISSIONS)
+            connection = open_unmigrated(path, "ro&immutable=1")
+        with close_on_error(connection):
+            check_version(path, get_format_version(connection), min_version=MIN_READABLE_VERSION)
+            if get_format_version(connection) < INPUTS_MIN_VERSION:
+                connection.execute(sql_read.CREATE_EMPTY_INPUTS_VIEW)
+            if get_format_version(connection) < SESSIONS_MIN_VERSION:
+                connection.execute(sql_read.CREATE_EMPTY_SUBMISSIONS_VIEW)
             return connection
 
 
-def open_as_is(path: Path, mode: str) -> sqlite3.Connection:
+def open_unmigrated(path: Path, mode: str) -> sqlite3.Connection:
     """A connection to the database of a run, in the version it has. Raises RunCorrupt."""
     if not path.exists():
         raise RunCorrupt(
             f"There is no run in {path.parent}: it holds no {path.name}. Check the directory's "
             "name, or start a run there with `batchinfer run`."
         )
-    _check_log(path)
+    _check_wal(path)
     connection = _connect(path, mode)
-    with closed_on_error(connection):
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        version = version_of(connection)
-        if application != APPLICATION_ID or version < 1:
+    with close_on_error(connection):
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        version = get_format_version(connection)
+        if application_id != APPLICATION_ID or version < 1:
             raise RunCorrupt(f"{path} is not the database of a run; choose another directory.")
         check_version(path, version)
         if connection.execute("SELECT 1 FROM run").fetchone() is None:
@@ -147,31 +154,31 @@ def open_as_is(path: Path, mode: str) -> sqlite3.Connection:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the database to this version, script by script, each whole or not at all."""
-    for version in range(version_of(connection), VERSION):
+    for version in range(get_format_version(connection), FORMAT_VERSION):
         with transaction(connection):
-            for statement in _statements(MIGRATIONS[version]):
+            for statement in _split_statements(MIGRATIONS[version]):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {version + 1}")
 
 
-def version_of(connection: sqlite3.Connection) -> int:
+def get_format_version(connection: sqlite3.Connection) -> int:
     """Format version of an open database; 0 when it is empty."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
 
 
-def check_version(path: Path, version: int, *, oldest: int = 1) -> None:
+def check_version(path: Path, version: int, *, min_version: int = 1) -> None:
     """Raise RunCorrupt when a database of this version cannot be used as it is."""
-    if version > VERSION:
+    if version > FORMAT_VERSION:
         raise RunCorrupt(
             f"{path} was written by a newer version of batchinfer (format {version}, this one "
-            f"knows {VERSION}); upgrade batchinfer to go on with it."
+            f"knows {FORMAT_VERSION}); upgrade batchinfer to go on with it."
         )
-    if version < oldest:
+    if version < min_version:
         raise RunCorrupt(
             f"{path} was written by an older version of batchinfer (format {version}, this one "
-            f"reads {oldest}); `batchinfer resume {path.parent}` brings it up to date."
+            f"reads {min_version}); `batchinfer resume {path.parent}` brings it up to date."
         )
 
 
@@ -189,7 +196,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+def close_on_error(connection: sqlite3.Connection) -> Iterator[None]:
     """Close `connection` when the block raises."""
     try:
         yield
@@ -199,7 +206,7 @@ def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Errors of SQLite and of the disk as StoreError or RunCorrupt, with what to do."""
     try:
         yield
@@ -211,7 +218,9 @@ def translated(path: Path) -> Iterator[None]:
                 f"{path} is damaged or no database of a run ({error}). Take it from a backup, or "
                 "start a new run in another directory."
             ) from error
-        advice = _ADVICE.get(code, "Check the disk and the directory, then resume the run.")
+        advice = _ADVICE_BY_SQLITE_CODE.get(
+            code, "Check the disk and the directory, then resume the run."
+        )
         raise StoreError(f"{path} cannot be used: {error}. {advice}") from error
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -225,7 +234,7 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
 
 
-_ADVICE = {
+_ADVICE_BY_SQLITE_CODE = {
     sqlite3.SQLITE_FULL: "The disk is full: make room, then resume the run.",
     sqlite3.SQLITE_BUSY: "Another program holds a lock on it: close that, then resume the run.",
     sqlite3.SQLITE_READONLY: "It cannot be written: check the permissions, then resume the run.",
@@ -236,7 +245,7 @@ _ADVICE = {
 }
 
 
-def _check_log(path: Path) -> None:
+def _check_wal(path: Path) -> None:
     """Raise RunCorrupt when the log beside `path` is that of another file, as far as can be told.
 
     The latest session that the log knows must stand in the file itself: it was written there before
@@ -244,31 +253,34 @@ def _check_log(path: Path) -> None:
     on cannot be told from the file. Must come before anything is opened to write: that would mix
     both.
     """
-    log = path.with_name(f"{path.name}-wal")
-    if not log.exists() or not log.stat().st_size:
+    wal_path = path.with_name(f"{path.name}-wal")
+    if not wal_path.exists() or not wal_path.stat().st_size:
         return
     try:
-        with closing(_connect(path, "ro")) as both:
-            latest = both.execute(read_sql.LATEST).fetchone()
+        with closing(_connect(path, "ro")) as with_wal:
+            latest_session = with_wal.execute(sql_read.SELECT_LATEST_SESSION).fetchone()
     except sqlite3.Error:  # an older version; or it shows when it is opened
         return
-    if latest is None or not latest[2]:
+    if latest_session is None or not latest_session[2]:
         return
     try:
-        with closing(_connect(path, "ro&immutable=1")) as alone:
-            found = alone.execute(read_sql.SESSION_AT, latest[:2]).fetchone()
+        with closing(_connect(path, "ro&immutable=1")) as without_wal:
+            session_in_file = without_wal.execute(
+                sql_read.SELECT_SESSION_EXISTS, latest_session[:2]
+            ).fetchone()
     except sqlite3.OperationalError:
-        found = None
-    if found is None:
+        session_in_file = None
+    if session_in_file is None:
         raise RunCorrupt(
-            f"{log} does not belong to {path}: it is the log of another state of the run, as when "
-            f"a backup is put back beside it. If you want the backup, delete {log.name} and "
+            f"{wal_path} does not belong to {path}: it is the log of another state of the run, as "
+            "when "
+            f"a backup is put back beside it. If you want the backup, delete {wal_path.name} and "
             f"{path.name}-shm; else put the file back that was there."
         )
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+    if sqlite3.sqlite_version_info < _MIN_SQLITE_VERSION:
         raise StoreError(
             f"This Python brings SQLite {sqlite3.sqlite_version}; 3.37 or newer is needed. "
             "Use a newer Python."
@@ -277,16 +289,16 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,  # transactions are begun and ended by `transaction` alone
-        check_same_thread=False,  # one thread at a time, never the same (`Desk`)
-        timeout=_PATIENCE,
+        check_same_thread=False,  # one thread at a time, never the same (`ThreadedConnection`)
+        timeout=_BUSY_TIMEOUT_SECONDS,
     )
-    with closed_on_error(connection):
+    with close_on_error(connection):
         if mode.startswith("rw"):
-            connection.executescript(_TUNING)
+            connection.executescript(_CONNECTION_PRAGMAS)
         return connection
 
 
-def _statements(script: str) -> Iterator[str]:
+def _split_statements(script: str) -> Iterator[str]:
     """`executescript` would commit the transaction around it."""
     statement = ""
     for line in script.splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""One process per run: a lock on the file `run.lock` of its directory.
+"""One process per run: a lock on the file `run.lock_bytes` of its directory.
 
 Rules: the operating system holds the lock, so that it is free again whatever ends the process; what
 stands in the file is for people only. The file stays: to delete it would open a gap between two
@@ -21,23 +21,23 @@ from typing import IO, Final, Self
 
 from batchinfer.errors import RunLocked, StoreError
 
-LOCK: Final = "run.lock"
+LOCK_NAME: Final = "run.lock"
 
-_FAR: Final = 1 << 30
+_WINDOWS_LOCK_OFFSET: Final = 1 << 30
 """Windows locks bytes, and nobody can read a locked one: this one lies behind all text."""
-_TAKEN: Final = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+_RUN_LOCKED_ERRNOS: Final = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
 class RunLock:
     """Holds a run directory while the block lasts. Raises RunLocked when another one does."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / LOCK
+        self._path = directory / LOCK_NAME
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        self._file = self._take()
-        self._tell(_holder())
+        self._file = self._acquire()
+        self._write_holder(_describe_holder())
         return self
 
     def __exit__(
@@ -47,11 +47,11 @@ class RunLock:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            self._tell("")
+            self._write_holder("")
             self._file.close()
             self._file = None
 
-    def _tell(self, text: str) -> None:
+    def _write_holder(self, text: str) -> None:
         """Write who holds it. What counts is the lock: a full disk does not matter here."""
         if self._file is not None:
             with suppress(OSError):
@@ -59,19 +59,19 @@ class RunLock:
                 self._file.write(text)
                 self._file.flush()
 
-    def _take(self) -> IO[str]:
+    def _acquire(self) -> IO[str]:
         while True:
-            file = self._opened()
+            file = self._open_file()
             try:
-                _lock(file.fileno())
+                _lock_exclusive(file.fileno())
             except OSError as error:
                 with file:
-                    if not _is_only_looked_at(file.fileno()):
-                        raise self._refused(file, error) from None
+                    if not _is_only_shared(file.fileno()):
+                        raise self._refusal_error(file, error) from None
             else:
                 return file
 
-    def _opened(self) -> IO[str]:
+    def _open_file(self) -> IO[str]:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             return self._path.open("a+", encoding="utf-8")
@@ -81,8 +81,8 @@ class RunLock:
                 "permissions."
             ) from error
 
-    def _refused(self, file: IO[str], error: OSError) -> StoreError:
-        if error.errno not in _TAKEN:
+    def _refusal_error(self, file: IO[str], error: OSError) -> StoreError:
+        if error.errno not in _RUN_LOCKED_ERRNOS:
             return StoreError(
                 f"{self._path} cannot be locked: {error}. Put the run directory on a local disk."
             )
@@ -94,49 +94,49 @@ class RunLock:
         )
 
 
-def is_held(directory: Path) -> bool:
+def is_run_locked(directory: Path) -> bool:
     """Whether a process is at work on the run in `directory`. Shares the lock for an instant."""
     try:
-        with (directory / LOCK).open(encoding="utf-8") as file:
-            _share(file.fileno())
+        with (directory / LOCK_NAME).open(encoding="utf-8") as file:
+            _lock_shared(file.fileno())
     except OSError as error:
-        return error.errno in _TAKEN
+        return error.errno in _RUN_LOCKED_ERRNOS
     return False
 
 
-def _is_only_looked_at(descriptor: int) -> bool:
+def _is_only_shared(descriptor: int) -> bool:
     """Whether a lock that was refused just now is held by nobody, but perhaps shared."""
     try:
-        _share(descriptor)
+        _lock_shared(descriptor)
     except OSError:
         return False
     return True
 
 
-def _holder() -> str:
+def _describe_holder() -> str:
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
 
 
-def _system_locks() -> tuple[Callable[[int], None], Callable[[int], None]]:
+def _get_platform_locks() -> tuple[Callable[[int], None], Callable[[int], None]]:
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - only there
 
-        def lock(descriptor: int) -> None:
-            os.lseek(descriptor, _FAR, os.SEEK_SET)
+        def lock_bytes(descriptor: int) -> None:
+            os.lseek(descriptor, _WINDOWS_LOCK_OFFSET, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
-        return lock, lock  # it knows no sharing
+        return lock_bytes, lock_bytes  # it knows no sharing
 
     import fcntl  # noqa: PLC0415 - only there
 
-    def take(descriptor: int) -> None:
+    def lock_exclusive(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def share(descriptor: int) -> None:
+    def lock_shared(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
-    return take, share
+    return lock_exclusive, lock_shared
 
 
-_lock, _share = _system_locks()
+_lock_exclusive, _lock_shared = _get_platform_locks()

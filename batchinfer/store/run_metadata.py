@@ -12,81 +12,97 @@ from typing import Final
 
 from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
-from batchinfer.ports import Adjusted
-from batchinfer.store import checksums, read_sql, write_sql
-from batchinfer.store.codec import decode, encode
-from batchinfer.store.database import DATABASE, open_as_is, transaction, translated, version_of
-from batchinfer.store.schema import ADJUSTMENTS_SINCE, HELP_SINCE, SESSIONS_SINCE
-from batchinfer.store.table_rows import write_rows
+from batchinfer.ports import LimitChanged
+from batchinfer.store import checksums, sql_read, sql_write
+from batchinfer.store.database import (
+    DATABASE_NAME,
+    get_format_version,
+    open_unmigrated,
+    transaction,
+    translate_errors,
+)
+from batchinfer.store.json_codec import decode_json, encode_json
+from batchinfer.store.migrations import (
+    ADJUSTMENTS_MIN_VERSION,
+    HELP_MIN_VERSION,
+    SESSIONS_MIN_VERSION,
+)
+from batchinfer.store.row_mapping import write_rows
 
-_POLITE: Final = 1_000
+_SHORT_BUSY_TIMEOUT_MS: Final = 1_000
 """Milliseconds to wait for another program's lock when it does not matter much."""
 
 
-def read_info(connection: sqlite3.Connection) -> tuple[RunInfo, bool]:
+def read_run_info(connection: sqlite3.Connection) -> tuple[RunInfo, bool]:
     """What the run knows of itself, and whether its source has been read to the end."""
     row = connection.execute(
         "SELECT id, created_at, mode, config, sources, source_read FROM run"
     ).fetchone()
     name, created_at, mode, config, sources, source_read = row
     try:
-        info = RunInfo(name, created_at, Mode(mode), decode(config), tuple(decode(sources)))
+        info = RunInfo(
+            name, created_at, Mode(mode), decode_json(config), tuple(decode_json(sources))
+        )
     except (ValueError, TypeError) as error:
         raise RunCorrupt(
-            f"{DATABASE} is damaged: what the run says of itself cannot be read ({error}). Take it "
+            f"{DATABASE_NAME} is damaged: what the run says of itself cannot be read ({error}). "
+            "Take it "
             "from a backup, or start a new run in another directory."
         ) from error
     return info, bool(source_read)
 
 
-def source_read(db: sqlite3.Connection) -> None:
+def mark_source_complete(db: sqlite3.Connection) -> None:
     """Note that the source has been read to its end."""
     with transaction(db):
-        db.execute(write_sql.SOURCE_READ)
+        db.execute(sql_write.UPDATE_SOURCE_READ)
 
 
-def read_help(connection: sqlite3.Connection) -> str | None:
+def read_model_help(connection: sqlite3.Connection) -> str | None:
     """The model's help, as it was answered; None when the run does not keep it."""
-    if version_of(connection) < HELP_SINCE:
+    if get_format_version(connection) < HELP_MIN_VERSION:
         return None
     (text,) = connection.execute("SELECT help FROM run").fetchone()
     return None if text is None else str(text)
 
 
-def keep_help(db: sqlite3.Connection, text: str) -> None:
+def save_model_help(db: sqlite3.Connection, text: str) -> None:
     """Keep the model's help with the run."""
     with transaction(db):
-        db.execute(write_sql.KEEP_HELP, (text,))
-        seal_run(db)
+        db.execute(sql_write.UPDATE_MODEL_HELP, (text,))
+        update_run_checksum(db)
 
 
-def seal_run(db: sqlite3.Connection) -> None:
+def update_run_checksum(db: sqlite3.Connection) -> None:
     """Write the checksum of the run's own row anew, after that was changed."""
-    db.execute(write_sql.SEAL_RUN, (checksums.of_run(*db.execute(write_sql.RUN).fetchone()),))
+    db.execute(
+        sql_write.UPDATE_RUN_CHECKSUM,
+        (checksums.checksum_run(*db.execute(sql_write.SELECT_RUN).fetchone()),),
+    )
 
 
-def read_reading(connection: sqlite3.Connection) -> Json:
+def read_interpretation(connection: sqlite3.Connection) -> Json:
     """How the run's predictions are read, as it was kept; None: that is not decided."""
-    if version_of(connection) < SESSIONS_SINCE:
+    if get_format_version(connection) < SESSIONS_MIN_VERSION:
         return None
     (text,) = connection.execute("SELECT reading FROM run").fetchone()
-    return None if text is None else decode(text)
+    return None if text is None else decode_json(text)
 
 
-def keep_reading(directory: Path, reading: Json) -> bool:
+def save_interpretation(directory: Path, interpretation: Json) -> bool:
     """Keep how the run's predictions are read; whether that could be done.
 
     Needs no lock. A run that may not be written, or of an older version, stays as it is. Raises
     RunCorrupt when there is no run.
     """
-    path = directory / DATABASE
+    path = directory / DATABASE_NAME
     try:
-        with translated(path), closing(open_as_is(path, "rw")) as connection:
-            connection.execute(f"PRAGMA busy_timeout = {_POLITE}")
-            if version_of(connection) < SESSIONS_SINCE:
+        with translate_errors(path), closing(open_unmigrated(path, "rw")) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {_SHORT_BUSY_TIMEOUT_MS}")
+            if get_format_version(connection) < SESSIONS_MIN_VERSION:
                 return False
             with transaction(connection):
-                connection.execute("UPDATE run SET reading = ?", (encode(reading),))
+                connection.execute("UPDATE run SET reading = ?", (encode_json(interpretation),))
             return True
     except RunCorrupt:
         raise
@@ -94,14 +110,18 @@ def keep_reading(directory: Path, reading: Json) -> bool:
         return False
 
 
-def read_adjustments(connection: sqlite3.Connection, limit: int) -> Sequence[Adjusted]:
+def read_limit_changes(connection: sqlite3.Connection, limit: int) -> Sequence[LimitChanged]:
     """How the limit moved of late, oldest first; empty when the run does not keep it."""
-    if version_of(connection) < ADJUSTMENTS_SINCE:
+    if get_format_version(connection) < ADJUSTMENTS_MIN_VERSION:
         return ()
-    return [Adjusted(*row) for row in connection.execute(read_sql.ADJUSTMENTS, (limit,))]
+    return [
+        LimitChanged(*row) for row in connection.execute(sql_read.SELECT_LIMIT_CHANGES, (limit,))
+    ]
 
 
-def note(db: sqlite3.Connection, adjusted: Sequence[Adjusted]) -> None:
+def save_limit_changes(db: sqlite3.Connection, changes: Sequence[LimitChanged]) -> None:
     """Keep how the limit moved."""
     with transaction(db):
-        write_rows(db, write_sql.NOTE, [(a.at, a.was, a.value, a.reason) for a in adjusted])
+        write_rows(
+            db, sql_write.INSERT_LIMIT_CHANGES, [(a.at, a.was, a.value, a.reason) for a in changes]
+        )

@@ -14,16 +14,16 @@ from typing import Final
 
 from batchinfer._version import __version__
 from batchinfer.domain import Json
-from batchinfer.store import checksums, read_sql, write_sql
-from batchinfer.store.codec import decode, encode
+from batchinfer.store import checksums, sql_read, sql_write
 from batchinfer.store.database import transaction
+from batchinfer.store.json_codec import decode_json, encode_json
 
-_NONE: Final = "{}"
+_EMPTY_JSON_OBJECT: Final = "{}"
 """What most items have."""
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedSession:
+class SessionRecord:
     """One process's work at a run."""
 
     number: int
@@ -35,86 +35,107 @@ class RecordedSession:
     """Of its latest commit."""
     params: Mapping[str, Json]
     """The config's `[params]`, as it sent them."""
-    changed: Mapping[str, Json]
+    changed_params: Mapping[str, Json]
     """Those that differ from the run's; None: the run's is not sent any more."""
 
 
-def time_at_work(goes: Sequence[RecordedSession], since: float = 0.0) -> float:
+def sum_active_seconds(sessions: Sequence[SessionRecord], since: float = 0.0) -> float:
     """Seconds in which any of them was at work, since then; hours between them do not count."""
-    seconds, until = 0.0, since
-    for go in sorted(goes, key=lambda each: each.started_at):
-        seconds += max(0.0, go.active_until - max(go.started_at, until))
-        until = max(until, go.active_until)
+    seconds, counted_until = 0.0, since
+    for session in sorted(sessions, key=lambda each: each.started_at):
+        seconds += max(0.0, session.active_until - max(session.started_at, counted_until))
+        counted_until = max(counted_until, session.active_until)
     return seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class RunSession:
     """The session of this process, as the store needs it to record what was sent."""
 
     number: int
-    changed: Mapping[str, Json] = field(default_factory=dict)
+    changed_params: Mapping[str, Json] = field(default_factory=dict)
     """Parameters that differ from the run's; None: the run's is not sent any more."""
-    earlier: Session | None = None
+    previous: RunSession | None = None
     """The one before: it put into the bucket what is found there and not on record."""
-    others: int = 0
+    differing_result_count: int = 0
     """Results of earlier sessions that sent other parameters."""
-    example: str | None = None
+    differing_result_key: str | None = None
     """Key of one of them."""
 
-    def sent(self, own: Mapping[str, Json]) -> str:
+    def encode_sent_params(self, item_params: Mapping[str, Json]) -> str:
         """The parameters of an attempt that differ from the run's, as JSON."""
-        if self.changed:
-            own = {**self.changed, **own}
-        return encode(own) if own else _NONE
+        if self.changed_params:
+            item_params = {**self.changed_params, **item_params}
+        return encode_json(item_params) if item_params else _EMPTY_JSON_OBJECT
 
 
-def changed(now: Mapping[str, Json], run: Mapping[str, Json]) -> Mapping[str, Json]:
+def diff_params(current: Mapping[str, Json], run_params: Mapping[str, Json]) -> Mapping[str, Json]:
     """What differs in `now` from the parameters of the run."""
-    gone = {name: None for name in run if name not in now}
+    removed = {name: None for name in run_params if name not in current}
     differing = {
         name: value
-        for name, value in now.items()
-        if name not in run or encode(run[name]) != encode(value)
+        for name, value in current.items()
+        if name not in run_params or encode_json(run_params[name]) != encode_json(value)
     }
-    return {**gone, **differing}
+    return {**removed, **differing}
 
 
-def begin(db: sqlite3.Connection, params: Mapping[str, Json]) -> Session:
+def start_session(db: sqlite3.Connection, params: Mapping[str, Json]) -> RunSession:
     """Begin a session that sends these of the config's parameters."""
     with transaction(db):
-        (text,) = db.execute(read_sql.RUN_PARAMS).fetchone()
-        run = {} if text is None else decode(text)
-        before = db.execute(read_sql.SESSIONS).fetchall()
-        number, at, sent = (before[-1][0] if before else 0) + 1, time.time(), encode(params)
-        asked = {"number": number, "version": __version__, "at": at, "params": sent}
-        asked["checksum"] = checksums.of_session(number, __version__, at, sent)
-        db.execute(write_sql.BEGIN, asked)
-    if _emptied(db):  # whatever the log will hold belongs to a file that knows this session
+        (text,) = db.execute(sql_read.SELECT_RUN_PARAMS).fetchone()
+        run_params = {} if text is None else decode_json(text)
+        earlier_rows = db.execute(sql_read.SELECT_SESSIONS).fetchall()
+        number, started_at, params_json = (
+            (earlier_rows[-1][0] if earlier_rows else 0) + 1,
+            time.time(),
+            encode_json(params),
+        )
+        parameters = {
+            "number": number,
+            "version": __version__,
+            "at": started_at,
+            "params": params_json,
+        }
+        parameters["checksum"] = checksums.checksum_session(
+            number, __version__, started_at, params_json
+        )
+        db.execute(sql_write.INSERT_SESSION, parameters)
+    if _checkpoint_wal(db):  # whatever the log will hold belongs to a file that knows this session
         with transaction(db):
-            db.execute(write_sql.SEAL, (number,))
-    earlier = Session(before[-1][0], changed(decode(before[-1][4]), run)) if before else None
-    others = [row[0] for row in before if changed(decode(row[4]), params)]
-    if now := changed(params, run):
-        others.append(0)  # results of versions that knew no sessions
-    count, example = (
-        db.execute(read_sql.OTHERS, (encode(others),)).fetchone() if others else (0, None)
+            db.execute(sql_write.UPDATE_SESSION_SEALED, (number,))
+    previous = (
+        RunSession(earlier_rows[-1][0], diff_params(decode_json(earlier_rows[-1][4]), run_params))
+        if earlier_rows
+        else None
     )
-    return Session(number, now, earlier, count, example)
+    differing_sessions = [
+        row[0] for row in earlier_rows if diff_params(decode_json(row[4]), params)
+    ]
+    if changed_params := diff_params(params, run_params):
+        differing_sessions.append(0)  # results of versions that knew no sessions
+    count, example = (
+        db.execute(
+            sql_read.COUNT_RESULTS_OF_SESSIONS, (encode_json(differing_sessions),)
+        ).fetchone()
+        if differing_sessions
+        else (0, None)
+    )
+    return RunSession(number, changed_params, previous, count, example)
 
 
-def _emptied(db: sqlite3.Connection) -> bool:
+def _checkpoint_wal(db: sqlite3.Connection) -> bool:
     """Whether all of the log could be moved into the file; readers are not waited for."""
-    (patience,) = db.execute("PRAGMA busy_timeout").fetchone()
+    (busy_timeout,) = db.execute("PRAGMA busy_timeout").fetchone()
     db.execute("PRAGMA busy_timeout = 100")
     try:
         (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
-        db.execute(f"PRAGMA busy_timeout = {patience}")
+        db.execute(f"PRAGMA busy_timeout = {busy_timeout}")
     return not busy
 
 
-def note_activity(db: sqlite3.Connection, session: Session | None) -> None:
+def record_activity(db: sqlite3.Connection, session: RunSession | None) -> None:
     """Note that this session is at work."""
     if session is not None:
-        db.execute(write_sql.ACTIVE, (time.time(), session.number))
+        db.execute(sql_write.UPDATE_SESSION_ACTIVITY, (time.time(), session.number))

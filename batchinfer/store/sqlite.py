@@ -21,20 +21,20 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from batchinfer.domain import Counts, Item, Json, Open, Record, RunInfo, State
+from batchinfer.domain import Counts, Item, Json, OpenItem, Record, RunInfo, State
 from batchinfer.errors import StoreError
-from batchinfer.ports import Added, Adjusted, Placed
-from batchinfer.store import additions, queues, recording, run_metadata, sessions
+from batchinfer.ports import AddResult, LimitChanged, SubmittedObject
+from batchinfer.store import attempt_records, run_metadata, sessions, source_items, work_queue
 from batchinfer.store.database import (
-    DATABASE,
-    closed_on_error,
-    identity_of,
-    make,
-    open_to_write,
-    translated,
+    DATABASE_NAME,
+    close_on_error,
+    create_database,
+    get_file_identity,
+    open_writable,
+    translate_errors,
 )
-from batchinfer.store.run_metadata import read_info
-from batchinfer.store.sessions import Session
+from batchinfer.store.run_metadata import read_run_info
+from batchinfer.store.sessions import RunSession
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -43,19 +43,19 @@ _T = TypeVar("_T")
 class SqliteStore:
     """A run in its directory. Take the directory's `RunLock` first: there is one writer."""
 
-    def __init__(self, directory: Path, opened: Opened) -> None:
+    def __init__(self, directory: Path, connections: RunConnections) -> None:
         """Use `create` or `open`."""
         self.directory = directory
-        self.info, self.source_is_read = opened.info, opened.source_is_read
-        self._session: Session | None = None
-        self._write = Desk(directory, opened.writer, opened.identity)
-        self._read = Desk(directory, opened.reader)
+        self.info, self.is_source_complete = connections.info, connections.is_source_complete
+        self._session: RunSession | None = None
+        self._writer = ThreadedConnection(directory, connections.writer, connections.file_identity)
+        self._reader = ThreadedConnection(directory, connections.reader)
 
     @classmethod
     @asynccontextmanager
     async def create(cls, directory: Path, info: RunInfo) -> AsyncIterator[Self]:
         """Make a run and open it. Raises StoreError when the directory holds one already."""
-        await to_thread.run_sync(make, directory, info)
+        await to_thread.run_sync(create_database, directory, info)
         async with cls.open(directory) as store:
             yield store
 
@@ -63,7 +63,7 @@ class SqliteStore:
     @asynccontextmanager
     async def open(cls, directory: Path) -> AsyncIterator[Self]:
         """Open a run. Raises RunCorrupt when there is none that this version can read."""
-        store = cls(directory, await to_thread.run_sync(Opened.of, directory))
+        store = cls(directory, await to_thread.run_sync(RunConnections.open, directory))
         try:
             yield store
         finally:
@@ -72,68 +72,70 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Let running verbs end, then close; what WAL holds moves into `run.db`."""
-        await self._read.close()
-        await self._write.close()
+        await self._reader.close()
+        await self._writer.close()
 
     # ports.Store ----------------------------------------------------------------------------------
 
-    async def add(self, items: Sequence[Item], begun: Container[int] = ()) -> Added:
+    async def add(self, items: Sequence[Item], maybe_in_flight: Container[int] = ()) -> AddResult:
         """Add a page. Raises SourceError when one key stands for two paths."""
-        return await self._write.do(additions.add, items, begun, self._session)
+        return await self._writer.run(source_items.add_items, items, maybe_in_flight, self._session)
 
-    async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
+    async def fetch_pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """Pending items that are due, a page of them."""
-        return await self._read.do(queues.pending, after, limit, due)
+        return await self._reader.run(work_queue.fetch_pending, after, limit, due)
 
-    async def next_due(self, after: float) -> float | None:
+    async def fetch_next_retry_at(self, after: float) -> float | None:
         """When the next item is due that backs off beyond `after`."""
-        return await self._read.do(queues.next_due, after)
+        return await self._reader.run(work_queue.fetch_next_retry_at, after)
 
-    async def record(self, records: Sequence[Record]) -> Sequence[State | None]:
+    async def commit_records(self, records: Sequence[Record]) -> Sequence[State | None]:
         """Commit a pile."""
-        return await self._write.do(recording.record, self.directory, records, self._session)
+        return await self._writer.run(
+            attempt_records.commit_records, self.directory, records, self._session
+        )
 
-    async def adopt(self, placed: Sequence[Placed], at: float) -> int:
+    async def mark_submitted(self, objects: Sequence[SubmittedObject], at: float) -> int:
         """Mark as submitted what was found in the bucket."""
-        return await self._write.do(recording.adopt, placed, at, self._session)
+        return await self._writer.run(attempt_records.mark_submitted, objects, at, self._session)
 
-    async def unfinished(self, positions: Collection[int]) -> Mapping[int, Open]:
+    async def fetch_open(self, positions: Collection[int]) -> Mapping[int, OpenItem]:
         """Those of `positions` without a final outcome."""
-        return await self._read.do(queues.unfinished, positions)
+        return await self._reader.run(work_queue.fetch_open, positions)
 
-    async def lowest_unfinished(self) -> int | None:
+    async def fetch_lowest_open_position(self) -> int | None:
         """Where outputs may still turn up, at the lowest."""
-        return await self._read.do(queues.lowest_unfinished)
+        return await self._reader.run(work_queue.fetch_lowest_open_position)
 
-    async def overdue(self, submitted_before: float, limit: int) -> Sequence[Open]:
+    async def fetch_overdue(self, submitted_before: float, limit: int) -> Sequence[OpenItem]:
         """Items submitted too long ago."""
-        return await self._read.do(queues.overdue, submitted_before, limit)
+        return await self._reader.run(work_queue.fetch_overdue, submitted_before, limit)
 
-    async def forget_future(self, now: float) -> None:
+    async def clamp_future_times(self, now: float) -> None:
         """Bring what lies in the future back to `now`."""
-        await self._write.do(queues.forget_future, now)
+        await self._writer.run(work_queue.clamp_future_times, now)
 
-    async def source_read(self) -> None:
+    async def mark_source_complete(self) -> None:
         """Note that the source has been read to its end."""
-        await self._write.do(run_metadata.source_read)
-        self.source_is_read = True
+        await self._writer.run(run_metadata.mark_source_complete)
+        self.is_source_complete = True
 
-    async def note(self, adjusted: Sequence[Adjusted]) -> None:
+    async def save_limit_changes(self, changes: Sequence[LimitChanged]) -> None:
         """Keep how the limit moved."""
-        await self._write.do(run_metadata.note, adjusted)
+        await self._writer.run(run_metadata.save_limit_changes, changes)
 
-    async def counts(self) -> Counts:
+    async def fetch_counts(self) -> Counts:
         """Items by state."""
-        return await self._read.do(queues.counts)
+        return await self._reader.run(work_queue.fetch_counts)
 
-    async def begin(self, params: Mapping[str, Json]) -> Session:
+    async def start_session(self, params: Mapping[str, Json]) -> RunSession:
         """Begin a session: from now on this process sends, these being the config's [params]."""
-        self._session = await self._write.do(sessions.begin, params)
+        self._session = await self._writer.run(sessions.start_session, params)
         return self._session
 
-    async def keep_help(self, text: str) -> None:
+    async def save_model_help(self, text: str) -> None:
         """Keep the model's help with the run, in place of what was kept before."""
-        await self._write.do(run_metadata.keep_help, text)
+        await self._writer.run(run_metadata.save_model_help, text)
 
     async def requeue(self, *, code: str | None = None, key: str | None = None) -> int:
         """Put failed items back to pending, due now, with a fresh budget of attempts; how many.
@@ -141,73 +143,76 @@ class SqliteStore:
         Only those whose failure has this `code`, only the one with this `key`, if given. Size and
         time of their files are taken as they are now.
         """
-        return await self._write.do(queues.requeue, code, key)
+        return await self._writer.run(work_queue.requeue_failed, code, key)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class RunConnections:
     """What opening a run gives; done in a thread."""
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
     info: RunInfo
-    source_is_read: bool
-    identity: tuple[int, int] | None
+    is_source_complete: bool
+    file_identity: tuple[int, int] | None
     """Device and inode of the database."""
 
     @classmethod
-    def of(cls, directory: Path) -> Self:
+    def open(cls, directory: Path) -> Self:
         """Open the run in `directory`."""
-        writer = open_to_write(directory)
-        identity = identity_of(directory)
-        with closed_on_error(writer):
-            reader = open_to_write(directory)
-            with closed_on_error(reader), translated(directory / DATABASE):
+        writer = open_writable(directory)
+        file_identity = get_file_identity(directory)
+        with close_on_error(writer):
+            reader = open_writable(directory)
+            with close_on_error(reader), translate_errors(directory / DATABASE_NAME):
                 reader.execute("PRAGMA query_only = ON")
-                return cls(writer, reader, *read_info(reader), identity)
+                return cls(writer, reader, *read_run_info(reader), file_identity)
 
 
-class Desk:
+class ThreadedConnection:
     """One connection, used by one thread at a time."""
 
     def __init__(
         self,
         directory: Path,
         connection: sqlite3.Connection,
-        identity: tuple[int, int] | None = None,
+        file_identity: tuple[int, int] | None = None,
     ) -> None:
         """`identity`: of the file that must still be there at each verb."""
-        self._directory, self._identity = directory, identity
-        self._path = directory / DATABASE
+        self._directory, self._file_identity = directory, file_identity
+        self._path = directory / DATABASE_NAME
         self._connection = connection
         self._limiter = CapacityLimiter(1)
         # The limiter queues callers without a thread. It is not enough: cancelled by asyncio's own
         # means, a caller leaves it while his thread is still at work.
         self._lock = threading.Lock()
 
-    async def do(
+    async def run(
         self,
-        verb: Callable[Concatenate[sqlite3.Connection, _P], _T],
+        operation: Callable[Concatenate[sqlite3.Connection, _P], _T],
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
         """Carry out `verb` in a thread, to its end."""
 
-        def work() -> _T:
-            with self._lock, translated(self._path):
-                if self._identity is not None and identity_of(self._directory) != self._identity:
-                    raise StoreError(_gone(self._path))
-                return verb(self._connection, *args, **kwargs)
+        def run_operation() -> _T:
+            with self._lock, translate_errors(self._path):
+                if (
+                    self._file_identity is not None
+                    and get_file_identity(self._directory) != self._file_identity
+                ):
+                    raise StoreError(_database_gone_message(self._path))
+                return operation(self._connection, *args, **kwargs)
 
-        return await to_thread.run_sync(work, limiter=self._limiter)
+        return await to_thread.run_sync(run_operation, limiter=self._limiter)
 
     async def close(self) -> None:
         """Close the connection once its last verb is done."""
-        self._identity = None
-        await self.do(sqlite3.Connection.close)
+        self._file_identity = None
+        await self.run(sqlite3.Connection.close)
 
 
-def _gone(path: Path) -> str:
+def _database_gone_message(path: Path) -> str:
     return (
         f"{path} was deleted, moved or replaced while the run was going on: nothing more can be "
         "recorded, so the run stops here. Put the run directory back and resume the run, or start "

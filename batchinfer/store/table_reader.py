@@ -14,17 +14,22 @@ from typing import Any, Final, Literal, TypeVar
 
 from batchinfer.domain import State
 from batchinfer.errors import RunCorrupt
-from batchinfer.store import checksums, queues
-from batchinfer.store import read_sql as sql
-from batchinfer.store.checking import MISSING, Damages, check_row
-from batchinfer.store.database import DATABASE, open_to_read, translated, version_of
-from batchinfer.store.run_metadata import read_info
-from batchinfer.store.schema import SESSIONS_SINCE
+from batchinfer.store import checksums, work_queue
+from batchinfer.store import sql_read as sql
+from batchinfer.store.database import (
+    DATABASE_NAME,
+    get_format_version,
+    open_readonly,
+    translate_errors,
+)
+from batchinfer.store.migrations import SESSIONS_MIN_VERSION
+from batchinfer.store.row_checks import MISSING_ROW, DamageCollector, check_result_row
+from batchinfer.store.run_metadata import read_run_info
 
 _T = TypeVar("_T")
 
-_PAGE: Final = 500
-_PAGE_SIZE: Final = 16 * 2**20
+_READ_PAGE_ROWS: Final = 500
+_READ_PAGE_CHARS: Final = 16 * 2**20
 """Characters after which a page ends early."""
 
 
@@ -35,56 +40,60 @@ class TableReader:
     fails.
     """
 
-    def __init__(self, directory: Path, damages: Damages) -> None:
+    def __init__(self, directory: Path, damages: DamageCollector) -> None:
         """`damages`: where what does not match its checksum is noted."""
         self._damages = damages
-        self.path = directory / DATABASE
-        self.connection = open_to_read(directory)
-        with self._translated_or_closed():
-            self.info, self.source_is_read = read_info(self.connection)
-            self.version = version_of(self.connection)
-            if self.version >= SESSIONS_SINCE:
-                self._check_run()
+        self.path = directory / DATABASE_NAME
+        self.connection = open_readonly(directory)
+        with self._translate_errors_and_close():
+            self.info, self.is_source_complete = read_run_info(self.connection)
+            self.version = get_format_version(self.connection)
+            if self.version >= SESSIONS_MIN_VERSION:
+                self._check_run_row()
 
     def close(self) -> None:
         """Close the database."""
         self.connection.close()
 
-    def rows(self, statement: str, asked: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+    def fetch_all(
+        self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[Any]:
         """All rows of a statement at once."""
-        with translated(self.path):
-            fitting = sql.of_version(statement, self.version)
-            return self._tolerantly(lambda: self.connection.execute(fitting, asked).fetchall())
+        with translate_errors(self.path):
+            adapted = sql.adapt_to_version(statement, self.version)
+            return self._read_tolerating_bad_utf8(
+                lambda: self.connection.execute(adapted, parameters).fetchall()
+            )
 
-    def all_rows(
+    def iter_rows(
         self, statement: str, state: State | Literal["finished"] | None
     ) -> Iterator[Sequence[Any]]:
         """All rows, read page by page; that none is missing in the middle is counted."""
-        statement = sql.of_version(statement, self.version)
-        before, seen, after = self._countable(state), 0, 0
-        while page := self._page(statement, after):
-            seen += len(page)
+        statement = sql.adapt_to_version(statement, self.version)
+        expected, row_count, after = self._get_min_row_count(state), 0, 0
+        while page := self._fetch_page(statement, after):
+            row_count += len(page)
             after = page[-1][0]
             yield from page
-        if before is not None and seen < min(before, self._countable(state) or 0):
-            self._damages.add(*MISSING)
+        if expected is not None and row_count < min(expected, self._get_min_row_count(state) or 0):
+            self._damages.add(*MISSING_ROW)
 
-    def value_of(self, row: Sequence[Any], made: Callable[[Sequence[Any]], _T]) -> _T | None:
+    def convert_row(self, row: Sequence[Any], convert: Callable[[Sequence[Any]], _T]) -> _T | None:
         """What the row says; None when it is not what was written, which is noted."""
         try:
-            if check_row(self._damages, row):
-                return made(row)
+            if check_result_row(self._damages, row):
+                return convert(row)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             self._damages.add(f"the item {row[1]!r}", f"it cannot be read ({error})")
         return None
 
-    def _countable(self, state: State | Literal["finished"] | None) -> int | None:
+    def _get_min_row_count(self, state: State | Literal["finished"] | None) -> int | None:
         """How many rows there must be at least, as the indexes know; None: that may fall."""
-        with translated(self.path):
-            counts = queues.counts(self.connection)
+        with translate_errors(self.path):
+            counts = work_queue.fetch_counts(self.connection)
         match state:
             case None:
-                ((count,),) = self.rows(sql.KEYS_OF_ITEMS)
+                ((count,),) = self.fetch_all(sql.COUNT_KEYS)
                 return max(int(count), counts.total)
             case "finished":
                 return counts.finished
@@ -95,24 +104,24 @@ class TableReader:
             case _:
                 return None
 
-    def _page(self, statement: str, after: int) -> list[Any]:
+    def _fetch_page(self, statement: str, after: int) -> list[Any]:
         """A page of rows: few, if they are large."""
 
         def read() -> list[Any]:
             page: list[Any] = []
             size = 0
-            with closing(self.connection.execute(statement, (after, _PAGE))) as cursor:
+            with closing(self.connection.execute(statement, (after, _READ_PAGE_ROWS))) as cursor:
                 for row in cursor:
                     page.append(row)
                     size += sum([len(cell) for cell in row if isinstance(cell, str)])
-                    if size > _PAGE_SIZE:
+                    if size > _READ_PAGE_CHARS:
                         break
             return page
 
-        with translated(self.path):
-            return self._tolerantly(read)
+        with translate_errors(self.path):
+            return self._read_tolerating_bad_utf8(read)
 
-    def _tolerantly(self, read: Callable[[], list[Any]]) -> list[Any]:
+    def _read_tolerating_bad_utf8(self, read: Callable[[], list[Any]]) -> list[Any]:
         """The rows, also when a text in them is no UTF-8 any more: a checksum tells."""
         try:
             return read()
@@ -122,19 +131,19 @@ class TableReader:
             self.connection.text_factory = lambda data: str(data, "utf-8", "surrogateescape")
             return read()
 
-    def _check_run(self) -> None:
+    def _check_run_row(self) -> None:
         """Raises RunCorrupt when what the run says of itself is not what was written."""
-        *cells, kept = self.connection.execute(sql.RUN_SEALED).fetchone()
-        if kept is not None and checksums.of_run(*cells) != kept:
+        *cells, checksum = self.connection.execute(sql.SELECT_RUN_WITH_CHECKSUM).fetchone()
+        if checksum is not None and checksums.checksum_run(*cells) != checksum:
             raise RunCorrupt(
                 f"{self.path} is damaged: what the run says of itself does not match its "
                 "checksum. Take it from a backup, or start a new run in another directory."
             )
 
     @contextmanager
-    def _translated_or_closed(self) -> Iterator[None]:
+    def _translate_errors_and_close(self) -> Iterator[None]:
         try:
-            with translated(self.path):
+            with translate_errors(self.path):
                 yield
         except BaseException:
             self.connection.close()

@@ -26,9 +26,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import batchinfer as bi
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
-from batchinfer.ports import Event, Recorded
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
+from batchinfer.ports import Committed, Event
 from benchmarks.flow.controllers import OURS
 from benchmarks.flow.draws import Draws
 from benchmarks.flow.plans import JobPlan, Outage, Plan
@@ -95,7 +95,7 @@ class Stopwatch:
 
     def notify(self, event: Event) -> None:
         """See `Observer`."""
-        if isinstance(event, Recorded):
+        if isinstance(event, Committed):
             self.ended = time.monotonic()
             self.began = self.began or self.ended
 
@@ -135,7 +135,7 @@ def _line(one: Agreement) -> str:
 
 def _really(case: Case) -> tuple[int, float]:
     """How many items succeeded on the local service, and in how many seconds."""
-    options = Options(
+    options = LocalServiceOptions(
         model="benchmarks.flow.agreement:model",
         threads=True,
         containers=case.containers,
@@ -143,7 +143,7 @@ def _really(case: Case) -> tuple[int, float]:
     )
     watch, fixed = Stopwatch(), {"case": CASES.index(case)}
     rows = [{"key": str(n), "params": {"number": n} | fixed} for n in range(1, case.items + 1)]
-    with running(options, ROOT) as service, TemporaryDirectory() as folder:
+    with start_service(options, ROOT) as service, TemporaryDirectory() as folder:
         manifest, config = Path(folder, "items.jsonl"), Path(folder, "batchinfer.toml")
         manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
         config.write_text(service.connection.to_toml() + WAITS)

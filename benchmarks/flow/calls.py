@@ -8,8 +8,8 @@ from math import inf
 import anyio
 
 from batchinfer.domain import Item, Outcome
-from batchinfer.flow import sign_of
-from batchinfer.flow.signs import Sign
+from batchinfer.flow import classify_outcome
+from batchinfer.flow.service_signals import ServiceSignal
 from benchmarks.flow.service import WAITING_EACH, Service, room_of, spare_of
 
 ABANDONED = "abandoned"
@@ -50,18 +50,18 @@ class Calls:
         finally:
             self.in_flight -= 1
             call.is_over = True
-            sign = sign_of(outcomes[0]) if outcomes else None
+            sign = classify_outcome(outcomes[0]) if outcomes else None
             self.fates[sign.value if sign else ABANDONED] += 1
         return outcomes[0]
 
     @property
     def done(self) -> int:
         """Calls that were answered."""
-        return self.fates[Sign.ANSWERED]
+        return self.fates[ServiceSignal.ANSWERED]
 
     def wasted(self, items: int) -> int:
         """Calls that brought nothing; to be told that nobody is there costs nobody anything."""
-        return max(0, self.fates.total() - self.fates[Sign.AWAY] - items)
+        return max(0, self.fates.total() - self.fates[ServiceSignal.UNREACHABLE] - items)
 
 
 class Turnstile:

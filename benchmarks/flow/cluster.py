@@ -14,7 +14,7 @@ from functools import partial
 import anyio
 
 from batchinfer.domain import Failure, Item, Reply, Submitted
-from batchinfer.ports import Arrival, Emit, Placed, Store, Unfinished
+from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, Store, SubmittedObject
 from benchmarks.flow.calls import number_of
 from benchmarks.flow.plans import JobPlan
 from benchmarks.flow.timeline import Timeline
@@ -71,21 +71,21 @@ class Cluster:
         self.most_waiting = max(self.most_waiting, len(self.queue))
         return Submitted(f"run-{item.position}-{number}")
 
-    async def look(self, store: Unfinished, emit: Emit) -> None:
+    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
         """See `Watcher`."""
         await anyio.sleep(self.plan.latency)
         seen, self.outputs = self.outputs, []
-        open_items = await store.unfinished({job.position for job in seen})
+        open_items = await store.fetch_open({job.position for job in seen})
         for job in seen:
             if job.position in open_items:
-                await emit(Arrival(open_items[job.position], job.attempt, Reply()))
+                await emit(OutputArrival(open_items[job.position], job.attempt, Reply()))
 
-    async def placed(
-        self, store: Store, adopt: Callable[[Sequence[Placed]], Awaitable[None]]
+    async def find_unrecorded(
+        self, store: Store, mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]]
     ) -> None:
         """See `Watcher`: nothing was there before."""
 
-    async def tidy(self, store: Unfinished) -> None:
+    async def cleanup(self, store: OpenItems) -> None:
         """See `Watcher`: nothing is left over."""
 
     def _fill(self) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from batchinfer.flow import Fixed, Health, Limit, Sign
-from batchinfer.flow.adaptive import Adaptive
+from batchinfer.flow import ConcurrencyLimit, FixedLimit, ServiceHealth, ServiceSignal
+from batchinfer.flow.adaptive_limit import AdaptiveLimit
 from benchmarks.flow.peers import Aibrix, Aimd, Gradient2, Inspect
 
 OURS = "ours"
@@ -15,39 +15,44 @@ NO_HEDGE = "ours, no hedge"
 ORACLE = "oracle"
 
 
-class Deaf(Health):
+class Deaf(ServiceHealth):
     """The health of a plain gate: it hears nothing, and lets everything begin."""
 
     @property
-    def is_away(self) -> bool:
+    def is_down(self) -> bool:
         """Never known."""
         return False
 
     @property
-    def opens_at(self) -> float | None:
+    def next_open_at(self) -> float | None:
         """It is open."""
         return None
 
-    def admits(self, now: float) -> bool:
+    def allows(self, now: float) -> bool:
         """Always."""
         return True
 
-    def begun(self, now: float) -> bool:
+    def on_start(self, now: float) -> bool:
         """Nothing follows."""
         return False
 
-    def heard(
-        self, sign: Sign, item: int, began: float, now: float, retry_after: float | None = None
+    def on_outcome(
+        self,
+        signal: ServiceSignal,
+        item: int,
+        began: float,
+        now: float,
+        retry_after: float | None = None,
     ) -> bool:
         """Nothing follows."""
         return False
 
 
-PEERS: dict[str, Callable[[], Limit]] = {
-    "fixed 1": lambda: Fixed(1),
-    "fixed 8": lambda: Fixed(8),
-    "fixed 64": lambda: Fixed(64),
-    "fixed 256": lambda: Fixed(256),
+PEERS: dict[str, Callable[[], ConcurrencyLimit]] = {
+    "fixed 1": lambda: FixedLimit(1),
+    "fixed 8": lambda: FixedLimit(8),
+    "fixed 64": lambda: FixedLimit(64),
+    "fixed 256": lambda: FixedLimit(256),
     "aimd": Aimd,
     "gradient2": Gradient2,
     "aibrix": Aibrix,
@@ -55,9 +60,9 @@ PEERS: dict[str, Callable[[], Limit]] = {
 }
 
 
-def our_limit(*, patient: bool = False) -> Limit:
+def our_limit(*, unlimited_wait: bool = False) -> ConcurrencyLimit:
     """Our own limit, with no setting at all; in async mode `patient`, as the program makes it."""
-    return Adaptive(patient=patient)
+    return AdaptiveLimit(unlimited_wait=unlimited_wait)
 
 
 NAMES = (OURS, *PEERS)

@@ -17,7 +17,7 @@ class OnceStore(MemoryStore):
         super().__init__()
         self._handed = 0
 
-    async def pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
+    async def fetch_pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """The next page, whatever was asked for."""
         await checkpoint()
         del after, due
@@ -25,7 +25,7 @@ class OnceStore(MemoryStore):
         self._handed += len(positions)
         return [self._items[position] for position in positions]
 
-    async def next_due(self, after: float) -> None:
+    async def fetch_next_retry_at(self, after: float) -> None:
         """Nothing is due that was not handed out."""
         await checkpoint()
         del after

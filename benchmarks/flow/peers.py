@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import ceil, floor
 
-from batchinfer.flow import Change, Sample, Sign
+from batchinfer.flow import AttemptSample, LimitAdjustment, ServiceSignal
 
 
 @dataclass(slots=True)
@@ -24,14 +24,14 @@ class Peer:
     """What they have in common: a limit that is moved with a reason."""
 
     value: int
-    serving: float | None = None
+    estimated_servers: float | None = None
 
     def restart(self, now: float) -> None:
         """See `Limit`: with the plain gate nobody calls this."""
 
-    def _move(self, now: float, value: float, reason: str) -> Change | None:
+    def _move(self, now: float, value: float, reason: str) -> LimitAdjustment | None:
         was, self.value = self.value, int(value)
-        return Change(now, was, self.value, reason) if was != self.value else None
+        return LimitAdjustment(now, was, self.value, reason) if was != self.value else None
 
 
 @dataclass(slots=True)
@@ -40,13 +40,13 @@ class Aimd(Peer):
 
     value: int = 10
 
-    def learn(self, sample: Sample) -> Change | None:
+    def update(self, sample: AttemptSample) -> LimitAdjustment | None:
         """See `Limit`."""
-        if sample.sign is not Sign.ANSWERED:
+        if sample.signal is not ServiceSignal.ANSWERED:
             less = max(1, min(self.value - 1, int(self.value * 0.9)))
-            return self._move(sample.now, less, "drop")
+            return self._move(sample.ended_at, less, "drop")
         if sample.in_flight * 2 >= self.value:
-            return self._move(sample.now, self.value + 1, "answer")
+            return self._move(sample.ended_at, self.value + 1, "answer")
         return None
 
 
@@ -62,7 +62,7 @@ class Gradient2(Peer):
     _long: float = 0.0
     _count: int = 0
 
-    def learn(self, sample: Sample) -> Change | None:
+    def update(self, sample: AttemptSample) -> LimitAdjustment | None:
         """See `Limit`."""
         self._note(sample.seconds)
         if self._long > 2 * sample.seconds:
@@ -72,7 +72,7 @@ class Gradient2(Peer):
         gradient = max(0.5, min(1.0, self._long / max(sample.seconds, 1e-9)))
         aim = self._estimate * gradient + 4
         self._estimate = max(1.0, min(200.0, 0.8 * self._estimate + 0.2 * aim))
-        return self._move(sample.now, self._estimate, f"gradient {gradient:.2f}")
+        return self._move(sample.ended_at, self._estimate, f"gradient {gradient:.2f}")
 
     def _note(self, seconds: float) -> None:
         """The long-term latency: a mean of the first ten, then a moving one over about 600."""
@@ -97,19 +97,19 @@ class Aibrix(Peer):
     _seen: int = 0
     _errors: int = 0
 
-    def learn(self, sample: Sample) -> Change | None:
+    def update(self, sample: AttemptSample) -> LimitAdjustment | None:
         """See `Limit`."""
-        is_error = sample.sign is not Sign.ANSWERED
+        is_error = sample.signal is not ServiceSignal.ANSWERED
         if self._is_overload(is_error=is_error):
             self._healthy, self._probing = 0, False
             less = min(floor(self.value * 0.9), self.value - 1)
-            return self._move(sample.now, max(1, less), "overload")
+            return self._move(sample.ended_at, max(1, less), "overload")
         self._healthy += not is_error
         if is_error or self._healthy < 8:
             return None
         self._healthy = 0
         more = max(1, ceil(self.value * 0.25)) if self._probing else 1
-        return self._move(sample.now, min(self._highest, self.value + more), "healthy")
+        return self._move(sample.ended_at, min(self._highest, self.value + more), "healthy")
 
     def _is_overload(self, *, is_error: bool) -> bool:
         if self._seen == 0:
@@ -136,10 +136,10 @@ class Inspect(Peer):
     _retried: bool = False
     _rest_until: float = field(default=0.0)
 
-    def learn(self, sample: Sample) -> Change | None:
+    def update(self, sample: AttemptSample) -> LimitAdjustment | None:
         """See `Limit`."""
-        now = sample.now
-        if sample.sign is not Sign.ANSWERED:
+        now = sample.ended_at
+        if sample.signal is not ServiceSignal.ANSWERED:
             self._answers, self._retried = 0, True
             if now < self._rest_until:
                 return None

@@ -13,10 +13,10 @@ import trio.testing
 from trio._core import _run as scheduling
 
 from batchinfer.domain import Item, State
-from batchinfer.engine import Engine, ReadPage, Rhythm, Terms
-from batchinfer.flow import Budget, Fixed, Gate, Limit
-from batchinfer.ports import Adjusted, Event
-from batchinfer.retry import RetryPolicy
+from batchinfer.engine import Engine, PollInterval, ReadPage, RunPolicy
+from batchinfer.flow import ConcurrencyLimit, FixedLimit, Gate, RetryBudget
+from batchinfer.ports import Event, LimitChanged
+from batchinfer.retry_policy import RetryPolicy
 from batchinfer.testing import MemoryStore
 from benchmarks.flow.calls import Calls, Turnstile
 from benchmarks.flow.cluster import Cluster
@@ -95,7 +95,7 @@ class Watch:
 
     def notify(self, event: Event) -> None:
         """See `Observer`."""
-        if isinstance(event, Adjusted):
+        if isinstance(event, LimitChanged):
             self.changes.append((anyio.current_time(), event.was, event.value, event.reason))
 
 
@@ -155,7 +155,7 @@ class Stage:
                     tasks.start_soon(self._give_up, self._hopeless, tasks.cancel_scope)
                 await engine.run()
                 tasks.cancel_scope.cancel()
-        states = Counter(self._store.states().values())
+        states = Counter(self._store.item_states().values())
         return finish(states[State.SUCCEEDED])
 
     def _set_up(self) -> tuple[Engine, Callable[[int], Run]]:
@@ -172,7 +172,7 @@ class Stage:
         if self._controller == ORACLE:
             backend = Turnstile(calls, service, self._depth)
             highest = max(number for _, number in plan.ceiling)
-            gate = Gate(Fixed(2 * highest + 50), None, Deaf())
+            gate = Gate(FixedLimit(2 * highest + 50), None, Deaf())
         elif self._is_ours:
             gate = Gate(our_limit())
         else:
@@ -187,14 +187,14 @@ class Stage:
 
     def _jobs(self, plan: JobPlan) -> tuple[Engine, Callable[[int], Run]]:
         self._platform = cluster = Cluster(plan, self._timeline)
-        submitted: Limit
+        submitted: ConcurrencyLimit
         if self._controller == ORACLE:
-            submitted = Fixed(self._scenario.items)
+            submitted = FixedLimit(self._scenario.items)
         elif self._is_ours:
-            submitted = our_limit(patient=True)
+            submitted = our_limit(unlimited_wait=True)
         else:
             submitted = PEERS[self._controller]()
-        gate = Gate(Fixed(UPLOADS))
+        gate = Gate(FixedLimit(UPLOADS))
         engine = self._engine(gate, backend=cluster, watcher=cluster, submitted=submitted)
 
         def finish(succeeded: int) -> Run:
@@ -209,20 +209,20 @@ class Stage:
             store=self._store,
             gate=gate,
             observer=self._watch,
-            read=self._reader(),
-            terms=Terms(
-                policy=RetryPolicy(max_attempts=ENDLESS),
-                patience=14_400.0,
+            read_page=self._reader(),
+            policy=RunPolicy(
+                retry=RetryPolicy(max_attempts=ENDLESS),
+                cold_start_timeout=14_400.0,
                 hedge=self._controller == OURS,
             ),
-            rhythm=Rhythm(),
+            poll_interval=PollInterval(),
             clock=lambda: EPOCH + anyio.current_time(),
-            chance=lambda: chance.randrange(64) / 64,  # back-offs of whole ticks
+            jitter=lambda: chance.randrange(64) / 64,  # back-offs of whole ticks
             **parts,  # type: ignore[arg-type]
         )
-        if not self._is_ours and engine._lives is not None:  # noqa: SLF001
+        if not self._is_ours and engine._scheduler is not None:  # noqa: SLF001
             # Nor do the peers know a budget of retries.
-            engine._lives._budget = Budget(inf)  # noqa: SLF001
+            engine._scheduler._retry_budget = RetryBudget(inf)  # noqa: SLF001
         return engine
 
     def _reader(self) -> ReadPage:

@@ -21,7 +21,7 @@ from math import ceil
 from random import Random
 from typing import Final
 
-from batchinfer.domain import Failure, Kind, Outcome, Reply
+from batchinfer.domain import Failure, FailureKind, Outcome, Reply
 from benchmarks.flow.plans import Burst, Guest, Plan
 from benchmarks.flow.timeline import Timeline, ticks
 
@@ -32,11 +32,11 @@ OTHER: Final = -1
 BUSY: Final = 1.0
 """Seconds after which the other user comes again when he was refused."""
 
-COLD: Final = Failure("cold_start", "not ready", Kind.UNAVAILABLE)
-UNREACHABLE: Final = Failure("unreachable", "no connection", Kind.UNAVAILABLE)
-FULL: Final = Failure("http_503", "pending request queue full", Kind.TRANSIENT)
-DOWN: Final = Failure("http_503", "no healthy upstream", Kind.TRANSIENT)
-TIMEOUT: Final = Failure("timeout", "no answer in time", Kind.TRANSIENT)
+COLD: Final = Failure("cold_start", "not ready", FailureKind.UNAVAILABLE)
+UNREACHABLE: Final = Failure("unreachable", "no connection", FailureKind.UNAVAILABLE)
+FULL: Final = Failure("http_503", "pending request queue full", FailureKind.TRANSIENT)
+DOWN: Final = Failure("http_503", "no healthy upstream", FailureKind.TRANSIENT)
+TIMEOUT: Final = Failure("timeout", "no answer in time", FailureKind.TRANSIENT)
 
 
 @dataclass(slots=True, eq=False)
@@ -178,7 +178,7 @@ class Service:
             return True
         if (burst := plan.burst_at(now)) and not through:
             after = round(burst.end - now, 1) if burst.retry_after else None
-            self._refuse(call, Failure("http_429", "too many", Kind.TRANSIENT, after))
+            self._refuse(call, Failure("http_429", "too many", FailureKind.TRANSIENT, after))
             return True
         return False
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from batchinfer.domain import Reply
-from batchinfer.oscar.reply import read_body
+from batchinfer.oscar.reply_parser import parse_body
 from benchmarks import stub
 from support.paths import ROOT
 
@@ -44,7 +44,7 @@ def test_goals_stand_beside_what_was_reached(done):
 
 
 def test_the_stub_answers_as_the_platform_does():
-    outcome = read_body(stub.BODY)
+    outcome = parse_body(stub.BODY)
     assert isinstance(outcome, Reply)
     assert [[box["name"] for box in image] for image in outcome.prediction] == [["bear", "dog"]]
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from batchinfer.domain import Failure, Reply
-from batchinfer.flow import Change, Fixed, Sample, Sign
+from batchinfer.flow import AttemptSample, FixedLimit, LimitAdjustment, ServiceSignal
 from benchmarks.flow import tables
 from benchmarks.flow.controllers import NO_HEDGE, ORACLE, OURS, PEERS, Deaf
 from benchmarks.flow.draws import Draws
@@ -285,66 +285,73 @@ def test_scenarios_are_of_a_size_that_means_something(held_out):
 # Controllers --------------------------------------------------------------------------------------
 
 
-def ended(sign: Sign = Sign.ANSWERED, now: float = 0.0, seconds: float = 4.0, in_flight: int = 99):
-    return Sample(sign, now=now, seconds=seconds, in_flight=in_flight, joined=in_flight)
+def ended(
+    sign: ServiceSignal = ServiceSignal.ANSWERED,
+    now: float = 0.0,
+    seconds: float = 4.0,
+    in_flight: int = 99,
+):
+    return AttemptSample(
+        sign, ended_at=now, seconds=seconds, in_flight=in_flight, in_flight_at_start=in_flight
+    )
 
 
 def test_aimd_adds_one_per_answer_and_cuts_a_tenth_per_drop():
     limit = Aimd()
-    limit.learn(ended())
+    limit.update(ended())
     assert limit.value == 11
-    limit.learn(ended(in_flight=5))
+    limit.update(ended(in_flight=5))
     assert limit.value == 11
-    limit.learn(ended(Sign.FULL))
+    limit.update(ended(ServiceSignal.OVERLOADED))
     assert limit.value == 9
 
 
 def test_gradient2_grows_while_the_latency_stays_and_shrinks_when_it_rises():
     limit = Gradient2()
     for _ in range(20):
-        limit.learn(ended())
+        limit.update(ended())
     assert limit.value == 36
     for _ in range(20):
-        limit.learn(ended(seconds=40.0))
+        limit.update(ended(seconds=40.0))
     assert limit.value < 20
 
 
 def test_aibrix_probes_by_a_quarter_and_cuts_once_per_window():
     limit = Aibrix()
     for _ in range(8):
-        limit.learn(ended())
+        limit.update(ended())
     assert limit.value == 20
-    changes = [limit.learn(ended(Sign.FULL)) for _ in range(16)]
-    assert [change for change in changes if change] == [Change(0.0, 20, 18, "overload")]
+    changes = [limit.update(ended(ServiceSignal.OVERLOADED)) for _ in range(16)]
+    assert [change for change in changes if change] == [LimitAdjustment(0.0, 20, 18, "overload")]
     for _ in range(8):
-        limit.learn(ended())
+        limit.update(ended())
     assert limit.value == 19
 
 
 def test_inspect_doubles_until_the_first_retry_and_rests_after_a_cut():
     limit = Inspect()
     for _ in range(20):
-        limit.learn(ended())
+        limit.update(ended())
     assert limit.value == 40
     for now in (0.0, 14.0):
-        limit.learn(ended(Sign.SLOW, now))
+        limit.update(ended(ServiceSignal.TIMEOUT, now))
     assert limit.value == 30
     for _ in range(30):
-        limit.learn(ended(now=14.9))
+        limit.update(ended(now=14.9))
     assert limit.value == 30
     for _ in range(30):
-        limit.learn(ended(now=15.0))
+        limit.update(ended(now=15.0))
     assert limit.value == 35
 
 
 def test_the_plain_gate_of_the_peers_hears_nothing():
     health = Deaf()
     for item in range(10):
-        health.heard(Sign.AWAY, item, 0.0, 0.0, 60.0)
-    assert health.admits(0.0)
-    assert not health.is_away
-    assert health.opens_at is None
-    assert Fixed(3).value == PEERS["fixed 1"]().value + 2
+        health.on_outcome(ServiceSignal.UNREACHABLE, item, 0.0, 0.0, 60.0)
+    assert health.allows(0.0)
+    assert not health.is_down
+    assert health.next_open_at is None
+    assert FixedLimit(3).value == PEERS["fixed 1"]().value + 2
 
 
 # Tables -------------------------------------------------------------------------------------------

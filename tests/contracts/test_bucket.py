@@ -8,21 +8,21 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchinfer.backends.objects import Bucket, Entry, MemoryBucket
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.s3 import s3_bucket
+from batchinfer.backends.bucket_client import BucketClient, ListedObject, MemoryBucket
+from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.s3 import open_s3_bucket
 from support.servers import ACCESS_KEY, SECRET_KEY, free_port, rclone_s3
 
 
 @pytest.fixture(params=["memory", "s3"])
-async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bucket]:
+async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BucketClient]:
     if request.param == "memory":
         yield MemoryBucket(page_size=100)
         return
     port = free_port()
     (tmp_path / "ai4papi-1").mkdir()
     with rclone_s3(tmp_path, port):
-        async with s3_bucket(
+        async with open_s3_bucket(
             endpoint=f"http://127.0.0.1:{port}",
             name="ai4papi-1",
             access_key=ACCESS_KEY,
@@ -33,38 +33,38 @@ async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             yield bucket
 
 
-async def every(bucket: Bucket, prefix: str, start_after: str = "") -> list[Entry]:
-    page = await bucket.page(prefix, start_after=start_after)
-    entries = [*page.entries]
-    while page.token is not None:
-        page = await bucket.page(prefix, token=page.token)
-        entries += page.entries
+async def every(bucket: BucketClient, prefix: str, start_after: str = "") -> list[ListedObject]:
+    page = await bucket.list_page(prefix, start_after=start_after)
+    entries = [*page.objects]
+    while page.continuation_token is not None:
+        page = await bucket.list_page(prefix, token=page.continuation_token)
+        entries += page.objects
     return entries
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
-async def test_what_was_put_is_got(bucket: Bucket, size: int):
+async def test_what_was_put_is_got(bucket: BucketClient, size: int):
     body = bytes(range(256)) * (size // 256) + b"\xff" * (size % 256)
     assert await bucket.put("inputs/r-1-1.json", body) is None
     assert await bucket.get("inputs/r-1-1.json") == body
     assert await bucket.exists("inputs/r-1-1.json")
-    assert await every(bucket, "inputs/") == [Entry("inputs/r-1-1.json", size)]
+    assert await every(bucket, "inputs/") == [ListedObject("inputs/r-1-1.json", size)]
 
 
-async def test_a_second_put_replaces_the_first(bucket: Bucket):
+async def test_a_second_put_replaces_the_first(bucket: BucketClient):
     await bucket.put("inputs/a.json", b"first")
     await bucket.put("inputs/a.json", b"second")
     assert await bucket.get("inputs/a.json") == b"second"
 
 
-async def test_what_is_not_there_is_no_error(bucket: Bucket):
+async def test_what_is_not_there_is_no_error(bucket: BucketClient):
     assert await bucket.get("outputs/none.json") is None
     assert not await bucket.exists("outputs/none.json")
     await bucket.delete("outputs/none.json")
     assert await every(bucket, "outputs/") == []
 
 
-async def test_what_was_deleted_is_gone(bucket: Bucket):
+async def test_what_was_deleted_is_gone(bucket: BucketClient):
     await bucket.put("outputs/a.log", b"x")
     await bucket.put("outputs/b.log", b"x")
     await bucket.delete("outputs/a.log")
@@ -72,14 +72,14 @@ async def test_what_was_deleted_is_gone(bucket: Bucket):
     assert [entry.key for entry in await every(bucket, "outputs/")] == ["outputs/b.log"]
 
 
-async def test_a_listing_shows_the_prefix_only_in_key_order(bucket: Bucket):
+async def test_a_listing_shows_the_prefix_only_in_key_order(bucket: BucketClient):
     for name in ("r2-1-1.log", "r1-10-1.log", "r1-2-1.log", "r1-2-1.json", "r10-1-1.log"):
         await bucket.put(f"outputs/{name}", b"x")
     keys = [entry.key for entry in await every(bucket, "outputs/r1-")]
     assert keys == ["outputs/r1-10-1.log", "outputs/r1-2-1.json", "outputs/r1-2-1.log"]
 
 
-async def test_a_listing_starts_after_a_key_that_need_not_exist(bucket: Bucket):
+async def test_a_listing_starts_after_a_key_that_need_not_exist(bucket: BucketClient):
     for name in "abcd":
         await bucket.put(f"outputs/{name}", b"x")
     after = [entry.key for entry in await every(bucket, "outputs/", "outputs/b")]
@@ -88,7 +88,7 @@ async def test_a_listing_starts_after_a_key_that_need_not_exist(bucket: Bucket):
     assert await every(bucket, "outputs/", "outputs/zzz") == []
 
 
-async def test_a_long_listing_shows_every_object_once(bucket: Bucket):
+async def test_a_long_listing_shows_every_object_once(bucket: BucketClient):
     names = [f"outputs/r-{number:05d}-1.log" for number in range(1_203)]
     async with anyio.create_task_group() as tasks:
         for some in range(20):
@@ -99,6 +99,6 @@ async def test_a_long_listing_shows_every_object_once(bucket: Bucket):
     assert [entry.key for entry in later] == names[100:]
 
 
-async def put_all(bucket: Bucket, names: list[str]) -> None:
+async def put_all(bucket: BucketClient, names: list[str]) -> None:
     for name in names:
         await bucket.put(name, b"x")

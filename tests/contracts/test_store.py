@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.api.querying import query
-from batchinfer.domain import Counts, Digest, InputFile, Item, Open, Reply, State
+from batchinfer.api.sql_query import query
+from batchinfer.domain import Counts, InputFile, Item, OpenItem, Reply, SentFile, State
 from batchinfer.errors import SourceError
-from batchinfer.ports import Placed
-from batchinfer.store.reader import RunReader, WaitedFor
+from batchinfer.ports import SubmittedObject
+from batchinfer.store.run_reader import RunReader, WaitSummary
 from batchinfer.store.sqlite import SqliteStore
 from batchinfer.testing import MemoryStore
 from support.records import INFO, failed, failure, item, page, reply, submitted
@@ -35,7 +35,7 @@ async def store(request, tmp_path):
 
 def found(position, attempt):
     """An input object that turned up in the bucket."""
-    return Placed(position, attempt, f"abc-{position}-{attempt}")
+    return SubmittedObject(position, attempt, f"abc-{position}-{attempt}")
 
 
 def named(record, name):
@@ -329,11 +329,11 @@ async def test_a_reply_may_follow_the_failure_of_its_attempt_within_a_pile(store
 async def test_a_submission_is_no_outcome(store):
     await store.add(page(1))
     await store.record([submitted(1, 1, at=50.0)])
-    assert await only(store) == Open(1, SUBMITTED, 1, 50.0, objects={1: "abc-1-1"})
+    assert await only(store) == OpenItem(1, SUBMITTED, 1, 50.0, objects={1: "abc-1-1"})
     await store.record([failure(1, 1)])
     (found,) = await store.pending(0, 1, 0.0)
     assert found.attempts == 1
-    assert await only(store) == Open(1, PENDING, 1, 50.0, objects={1: "abc-1-1"})
+    assert await only(store) == OpenItem(1, PENDING, 1, 50.0, objects={1: "abc-1-1"})
 
 
 async def test_a_submission_counts_only_if_pending_and_newer(store):
@@ -359,16 +359,16 @@ async def test_adopt_marks_pending_items_whose_next_attempt_is_in_the_bucket(sto
     pairs = [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 2), (1, 1), (77, 1)]
     assert await store.adopt([found(*pair) for pair in pairs], 500.0) == 2
     assert await store.unfinished(range(1, 7)) == {
-        1: Open(1, SUBMITTED, 1, 500.0, objects={1: "abc-1-1"}),
-        2: Open(2, SUBMITTED, 2, 500.0, objects={2: "abc-2-2"}),
-        3: Open(3, SUBMITTED, 1, 100.0, objects={1: "abc-3-1"}),
-        6: Open(6, PENDING, 0, None),
+        1: OpenItem(1, SUBMITTED, 1, 500.0, objects={1: "abc-1-1"}),
+        2: OpenItem(2, SUBMITTED, 2, 500.0, objects={2: "abc-2-2"}),
+        3: OpenItem(3, SUBMITTED, 1, 100.0, objects={1: "abc-3-1"}),
+        6: OpenItem(6, PENDING, 0, None),
     }
 
 
 async def test_the_names_of_all_submissions_are_known_while_an_item_is_open(store):
     await store.add(page(1))
-    await store.adopt([Placed(1, 1, "one")], 1.0)
+    await store.adopt([SubmittedObject(1, 1, "one")], 1.0)
     await store.record([failure(1, code="no_output"), named(submitted(1, 2), "two")])
     assert (await only(store)).objects == {1: "one", 2: "two"}
 
@@ -511,7 +511,7 @@ async def test_verbs_may_overlap(store):
 
 # What was sent ------------------------------------------------------------------------------------
 
-SENT, AGAIN, LATER = (Digest("files", size, str(size) * 64) for size in (1, 2, 3))
+SENT, AGAIN, LATER = (SentFile("files", size, str(size) * 64) for size in (1, 2, 3))
 
 
 def sending(record, *sent):
@@ -528,7 +528,7 @@ def kept(store):
     else:
         wanted = "select position, number, param, size, sha256 from inputs"
         with query(store.directory, wanted) as answer:
-            rows = [(place, number, Digest(*cells)) for place, number, *cells in answer.tuples()]
+            rows = [(place, number, SentFile(*cells)) for place, number, *cells in answer.tuples()]
     found = {}
     for position, number, sent in rows:
         found.setdefault((position, number), set()).add(sent)
@@ -537,7 +537,7 @@ def kept(store):
 
 async def test_what_an_attempt_sent_is_kept_with_it(store):
     await store.add(page(3))
-    mask = Digest("mask", 7, "7" * 64)
+    mask = SentFile("mask", 7, "7" * 64)
     await store.record([sending(failure(1), SENT), sending(reply(2), SENT, mask), reply(3)])
     await store.record([sending(reply(1, 2), AGAIN)])
     assert kept(store) == {(1, 1): {SENT}, (2, 1): {SENT, mask}, (1, 2): {AGAIN}}
@@ -652,7 +652,7 @@ def outcomes(directory):
     with RunReader(directory) as reader:
         return {
             result.key: result.prediction if result.state is SUCCEEDED else result.code
-            for result in reader.results("finished")
+            for result in reader.iter_results("finished")
         }
 
 
@@ -671,7 +671,7 @@ async def compare(directory, script):
                 assert await look(sqlite) == await look(memory)
     assert outcomes(directory) == {
         key: outcome.prediction if isinstance(outcome, Reply) else outcome.code
-        for key, outcome in memory.results().items()
+        for key, outcome in memory.final_outcomes().items()
     }
 
 
@@ -703,10 +703,10 @@ async def test_what_lies_in_the_future_comes_back_to_now(store):
 async def test_a_reader_sees_what_is_waited_for_and_what_was_submitted(tmp_path):
     async with SqliteStore.create(tmp_path / "run", INFO) as store:
         await store.add(page(3))
-        await store.record([submitted(1, at=50.0), failure(2, retry_at=300.0)])
+        await store.commit_records([submitted(1, at=50.0), failure(2, retry_at=300.0)])
         with RunReader(tmp_path / "run") as reader:
-            assert reader.waited_for(200.0) == WaitedFor(1, 300.0, 50.0)
-            assert reader.waited_for(400.0) == WaitedFor(0, None, 50.0)
-            found = reader.submissions([1, 2, 9])
-            assert found[1] == Open(1, SUBMITTED, 1, 50.0, 0, {1: "abc-1-1"})
+            assert reader.read_wait_summary(200.0) == WaitSummary(1, 300.0, 50.0)
+            assert reader.read_wait_summary(400.0) == WaitSummary(0, None, 50.0)
+            found = reader.read_submissions([1, 2, 9])
+            assert found[1] == OpenItem(1, SUBMITTED, 1, 50.0, 0, {1: "abc-1-1"})
             assert set(found) == {1, 2}

@@ -18,11 +18,11 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from batchinfer.domain import Failure, Mode
-from batchinfer.local.environment import Environment
 from batchinfer.local.journal import Journal
-from batchinfer.local.options import Options
-from batchinfer.local.predictor import Order, Predictor
-from batchinfer.oscar.payload import FileContent, build, file_format, sendable
+from batchinfer.local.predictor import PredictionRequest, Predictor
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.venv_runner import VenvRunner
+from batchinfer.oscar.payload import FileContent, build_payload, detect_file_format, encode_params
 from support.deepaas_cases import CASES, FILES, Case
 from support.paths import FIXTURES
 
@@ -32,19 +32,21 @@ AT_A_TIME = 2
 
 def capture(venv: Path) -> None:
     """All cases with one version."""
-    version = Environment(venv).versions[0]
+    version = VenvRunner(venv).versions[0]
     folder = CAPTURED / version
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    predictor = Predictor(Options(deepaas_venv=str(venv)), Journal(None))
+    predictor = Predictor(LocalServiceOptions(deepaas_venv=str(venv)), Journal(None))
 
     def one(case: Case) -> None:
         body, chance = payload(case), Random(case.name)
         name = f"event-file-00000000-0000-4000-8000-{chance.randrange(10**12):012}"
         (folder / f"{case.name}.body").write_bytes(
-            predictor.call(Order("sync", name, body, chance))
+            predictor.predict_call(PredictionRequest("sync", name, body, chance))
         )
-        outputs = predictor.job(Order("async", f"{case.name}.json", body, chance))
+        outputs = predictor.predict_job(
+            PredictionRequest("async", f"{case.name}.json", body, chance)
+        )
         for output, data in outputs.items():
             orphan = output.startswith("tmp-file-")
             (folder / (f"{case.name}.ORPHAN.{output}" if orphan else output)).write_bytes(data)
@@ -57,13 +59,13 @@ def payload(case: Case) -> bytes:
     """As batchinfer sends it; a careless request as it is."""
     if case.careless:
         return json.dumps(case.params).encode()
-    params = sendable(case.params, tuple(case.files), Mode.SYNC)
+    params = encode_params(case.params, tuple(case.files), Mode.SYNC)
     assert not isinstance(params, Failure), params
     files = [
-        FileContent(param, file_format(name, FILES[name]), FILES[name])
+        FileContent(param, detect_file_format(name, FILES[name]), FILES[name])
         for param, name in case.files.items()
     ]
-    return build(params, files)
+    return build_payload(params, files)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ import pytest
 
 import batchinfer as bi
 from batchinfer import api
-from batchinfer.api.blocking import wait_for
+from batchinfer.api.sync_runner import run_blocking
 from batchinfer.domain import Failure, Outcome, Reply, Result
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.deepaas_cases import ASYNC, CASES, FILES, SYNC, Case, Data, agrees
 from support.paths import ROOT
 
@@ -51,8 +51,8 @@ def real(request, tmp_path_factory) -> Real:
     folder = tmp_path_factory.mktemp("real")
     for name, data in FILES.items():
         (folder / name).write_bytes(data)
-    options = Options(deepaas_venv=str(VENVS[version]), data=str(folder / "data"))
-    with running(options) as service:
+    options = LocalServiceOptions(deepaas_venv=str(VENVS[version]), data=str(folder / "data"))
+    with start_service(options) as service:
         config = folder / "batchinfer.toml"
         config.write_text(service.connection.to_toml() + f'[run]\nmode = "{mode}"\n'
                           'max_attempts = 1\ntimeout = "5m"\n')  # fmt: skip
@@ -61,7 +61,7 @@ def real(request, tmp_path_factory) -> Real:
         with pytest.raises(bi.SourceError) as refused:
             bi.run(wrong, folder / "wrong", config=config)
         job = api.Job(run=folder / "wrong", sources=(str(wrong),), config=config, validate=False)
-        wait_for(lambda: api.do(job))
+        run_blocking(lambda: api.run_job(job))
     answers = {each.key: each for run in ("right", "wrong") for each in bi.results(folder / run)}
     bucket = folder / "data" / "local"
     return Real(version, mode, answers, folder / "right", bucket, str(refused.value))

@@ -9,14 +9,14 @@ import click
 import pytest
 
 import batchinfer
-from batchinfer import cli, sinks
-from batchinfer.backends import http_troubles, s3_codes
+from batchinfer import cli, exports
+from batchinfer.backends import http_errors, s3_errors
 from batchinfer.config.sections import SECTIONS
 from batchinfer.domain import Result
-from batchinfer.meaning.fields import Fields
-from batchinfer.oscar import status
-from batchinfer.report import Reported
-from batchinfer.sinks import answers, flat
+from batchinfer.exports import flat_rows, query_output
+from batchinfer.oscar import http_status
+from batchinfer.predictions.field_map import FieldMap
+from batchinfer.report import WrittenReport
 from support.paths import ROOT
 
 SCRIPTING = (ROOT / "docs" / "scripting.md").read_text()
@@ -75,7 +75,7 @@ def all_codes() -> set[str]:
         if "local" not in path.parts
         for code in codes_in(path.read_text())
     }
-    tables = (*status.RULES, *s3_codes.RULES, *http_troubles.TROUBLES)
+    tables = (*http_status.STATUS_RULES, *s3_errors.S3_ERROR_RULES, *http_errors.HTTP_ERROR_RULES)
     return written | {row.code.format(status="NNN") for row in tables}
 
 
@@ -98,7 +98,7 @@ def test_no_code_is_documented_that_does_not_exist():
     assert named - all_codes() == set()
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", cli.COMMAND_SUMMARIES)
 def test_every_command_has_help_with_an_example(name):
     found = command(name)
 
@@ -107,12 +107,12 @@ def test_every_command_has_help_with_an_example(name):
     assert f"batchinfer {name}" in (found.epilog or "")
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", cli.COMMAND_SUMMARIES)
 def test_every_command_is_documented(name):
     assert f"`batchinfer {name}" in SCRIPTING
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", cli.COMMAND_SUMMARIES)
 def test_every_option_says_what_it_does(name):
     assert [option.name for option in options(name) if not (option.help or option.type.name)] == []
 
@@ -121,7 +121,7 @@ def test_every_command_has_a_file_and_every_file_a_room():
     rooms = {"__init__", "detach", "going", "options", "signals", "streams", "talk", "texts"}
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
 
-    assert files - rooms == set(cli.COMMANDS)
+    assert files - rooms == set(cli.COMMAND_SUMMARIES)
 
 
 def test_every_export_field_is_documented():
@@ -131,17 +131,17 @@ def test_every_export_field_is_documented():
 def test_every_field_of_the_flat_rows_is_documented_and_no_other():
     described = rows(section("### One row per detection or class"))
 
-    assert sorted(names([cells[0] for cells in described])) == sorted(flat.FIELDS)
+    assert sorted(names([cells[0] for cells in described])) == sorted(flat_rows.FLAT_COLUMNS)
 
 
 def test_every_export_format_is_documented_as_it_is():
     described = {names(cells[:1])[0]: cells for cells in rows(section("## Export")) if cells[3:]}
 
-    assert list(described) == list(sinks.FORMATS)
-    for name, each in sinks.FORMATS.items():
+    assert list(described) == list(exports.EXPORT_FORMATS)
+    for name, each in exports.EXPORT_FORMATS.items():
         _, shape, counts, _ = described[name]
         assert names([shape]) == list(each.extensions)
-        assert ("a folder" in shape) is each.folder
+        assert ("a folder" in shape) is each.is_folder
         assert counts.split()[1].strip(",") == each.unit
 
 
@@ -149,7 +149,7 @@ def test_what_each_export_leaves_out_is_documented():
     told = rows(section("### What the others hold, and leave out"))
     rowwise = {"jsonl", "csv", "csv-flat", "parquet", "arrow"}
 
-    assert {names(cells[:1])[0] for cells in told} == sinks.FORMATS.keys() - rowwise
+    assert {names(cells[:1])[0] for cells in told} == exports.EXPORT_FORMATS.keys() - rowwise
 
 
 def test_everything_that_can_be_mapped_is_documented():
@@ -157,8 +157,8 @@ def test_everything_that_can_be_mapped_is_documented():
     example = re.findall(r"--map '([^']+)'", section("### `--map`"))
 
     assert len(example) == 1
-    assert {*described} == {field.name for field in fields(Fields)} - {"relative"} | {"unit"}
-    assert Fields.parse(example).format == "xywh"
+    assert {*described} == {field.name for field in fields(FieldMap)} - {"relative"} | {"unit"}
+    assert FieldMap.parse(example).format == "xywh"
 
 
 @pytest.mark.parametrize("name", ["report", "export", "query"])
@@ -175,13 +175,13 @@ def test_every_flag_of_what_looks_at_results_is_documented(name):
 
 def test_the_fields_of_a_report_are_documented():
     described = rows(section("## `batchinfer report`"))
-    told = Reported(Path("report.html"), 2, 1, 3).as_json()
+    told = WrittenReport(Path("report.html"), 2, 1, 3).as_json()
 
     assert [name for name in names([cells[0] for cells in described]) if name[0] != "-"] == [*told]
 
 
 def test_every_format_of_an_answer_is_documented():
-    assert set(answers.FORMATS) <= set(names([section("## `batchinfer query`")]))
+    assert set(query_output.QUERY_FORMATS) <= set(names([section("## `batchinfer query`")]))
 
 
 @pytest.mark.parametrize("code", ["0", "1", "2", "3", "130", "70"])

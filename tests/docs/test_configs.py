@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from batchinfer.config import load, resolve
+from batchinfer.config import load_config, resolve_run_settings
 from batchinfer.domain import Mode
 from support.paths import ROOT
 
@@ -32,14 +32,16 @@ def test_a_ready_config_filled_in_resolves(name, mode, tmp_path):
     path = tmp_path / name
     path.write_text((CONFIGS / name).read_text().replace("-...", ".example.eu"))
 
-    assert resolve(load(path, {}, {}), ENV).mode is mode
+    assert resolve_run_settings(load_config(path, {}, {}), ENV).mode is mode
 
 
 def test_the_demo_config_serves_both_modes_as_it_is():
     path = CONFIGS / "demo.toml"
 
-    assert resolve(load(path, {}, {"run.mode": "async"}), ENV).mode is Mode.ASYNC
-    assert not resolve(load(path, {}, {}), ENV).notices
+    assert (
+        resolve_run_settings(load_config(path, {}, {"run.mode": "async"}), ENV).mode is Mode.ASYNC
+    )
+    assert not resolve_run_settings(load_config(path, {}, {}), ENV).notices
 
 
 @pytest.mark.parametrize("name", EXPECTED)

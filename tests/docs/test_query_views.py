@@ -8,9 +8,9 @@ import anyio
 import pytest
 from click.testing import CliRunner
 
-from batchinfer.api import views
-from batchinfer.cli.query import query
-from batchinfer.domain import Digest
+from batchinfer.api import list_views
+from batchinfer.cli.query_command import query
+from batchinfer.domain import SentFile
 from batchinfer.store.sqlite import SqliteStore
 from support.paths import ROOT
 from support.records import INFO, failed, failure, item, reply, submitted
@@ -39,13 +39,13 @@ def run(tmp_path_factory) -> Path:
 
     def sent(word: str, size: int) -> dict[str, object]:
         digest = hashlib.sha256(word.encode()).hexdigest()
-        return {"inputs": (Digest("files", size, digest),)}
+        return {"inputs": (SentFile("files", size, digest),)}
 
     async def made() -> None:
         async with SqliteStore.create(run, INFO) as store:
             await store.add([item(f"cats/{number}.jpg") for number in range(1, 7)])
             both = [found("cat", 0.9), found("dog", 0.625), found("cat", 0.5)]
-            await store.record(
+            await store.commit_records(
                 [
                     reply(
                         1, prediction=both, seconds=2, server_seconds=0.75, **sent("test", 41208)
@@ -69,10 +69,10 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_every_view_and_column_is_described_and_no_other(run):
-    own = {name: sorted(columns) for name, columns in views(run).items() if name not in KEPT}
+    own = {name: sorted(columns) for name, columns in list_views(run).items() if name not in KEPT}
 
     assert {name: sorted(columns) for name, columns in documented().items()} == own
-    assert views(run).keys() - own.keys() == KEPT
+    assert list_views(run).keys() - own.keys() == KEPT
     assert all(f"### `{name}`" in PAGE for name in KEPT)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, DEFAULT_S3_CONFIG_VARS
 
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, config, images, rows
 
 TABLES = (BOTOCORE_DEFAUT_SESSION_VARIABLES, DEFAULT_S3_CONFIG_VARS)
@@ -24,7 +24,7 @@ def names() -> set[str]:
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True, containers=2)) as started:
+    with start_service(LocalServiceOptions(threads=True, containers=2)) as started:
         yield started
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess, start_service
 from support.cli import batchinfer, config, png
 
 MODES = ["sync", "async"]
@@ -34,7 +34,7 @@ BAD = {"empty.png": "file_empty", "broken-link.png": "file_missing"}
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True, containers=4)) as local:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as local:
         yield local
 
 
@@ -55,7 +55,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_hostile_folder(mode: str, folder: Path, service: Running, tmp_path: Path):
+def test_a_hostile_folder(mode: str, folder: Path, service: ServiceProcess, tmp_path: Path):
     toml = config(tmp_path / "c.toml", service, f'mode = "{mode}"')
     done = batchinfer("run", folder, "-c", toml, "-o", tmp_path / "run", code=1)
     assert "pipe.png" in done.stderr
@@ -76,7 +76,7 @@ def test_a_hostile_folder(mode: str, folder: Path, service: Running, tmp_path: P
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_manifest_whose_files_are_gone(mode: str, service: Running, tmp_path: Path):
+def test_a_manifest_whose_files_are_gone(mode: str, service: ServiceProcess, tmp_path: Path):
     (tmp_path / "here.png").write_bytes(png(1))
     lines = "path,note\r\nhere.png,x\r\ngone.png,y\r\n,only a parameter\r\n"
     (tmp_path / "list.csv").write_bytes(b"\xef\xbb\xbf" + lines.encode())  # BOM and CRLF

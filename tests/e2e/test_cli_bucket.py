@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from batchinfer.store.lock import RunLock
-from batchinfer.store.reader import RunReader
+from batchinfer.store.run_reader import RunReader
 from support.cli import batchinfer, config, images, rows
 from support.local_bucket import keys, put
 
@@ -19,7 +19,7 @@ SETTINGS = 'mode = "async"\ntimeout = "60s"'
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True, containers=4)) as started:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as started:
         yield started
 
 
@@ -64,7 +64,7 @@ async def test_clean_deletes_what_the_run_made_and_has_recorded(service, photos,
 
 
 async def test_clean_keeps_what_has_no_outcome_yet(photos, tmp_path):
-    with running(Options(threads=True, containers=1, lose_events=1.0)) as service:
+    with start_service(LocalServiceOptions(threads=True, containers=1, lose_events=1.0)) as service:
         toml = config(tmp_path / "c.toml", service, SETTINGS)
         batchinfer("submit", photos, "-c", toml, "-o", tmp_path / "run")
 
@@ -102,8 +102,8 @@ async def test_clean_refuses_what_it_cannot_do_right(service, photos, toml, tmp_
 async def test_a_run_with_clean_leaves_an_empty_bucket_and_the_same_results(
     deepaas, photos, tmp_path
 ):
-    options = Options(threads=True, containers=4, deepaas=deepaas)
-    with running(options) as service:
+    options = LocalServiceOptions(threads=True, containers=4, deepaas=deepaas)
+    with start_service(options) as service:
         toml = config(tmp_path / "c.toml", service, SETTINGS)
         await put(service, "outputs/mine.json")
         batchinfer("run", photos, "-c", toml, "-o", tmp_path / "calm", "-q")

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, clean_environment, config, images, png, start
 from support.local_bucket import keys, put
 
@@ -19,7 +19,7 @@ ENV = clean_environment()
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     journal = tmp_path_factory.mktemp("journal") / "journal.jsonl"
-    with running(Options(threads=True, journal=str(journal))) as started:
+    with start_service(LocalServiceOptions(threads=True, journal=str(journal))) as started:
         yield started
 
 
@@ -188,7 +188,7 @@ def test_nobody_answers(desk, service):
 
 
 def test_a_cold_service_is_no_cross_and_can_be_waited_for(tmp_path):
-    with running(Options(threads=True, cold_start=3)) as service:
+    with start_service(LocalServiceOptions(threads=True, cold_start=3)) as service:
         config(tmp_path / "batchinfer.toml", service)
 
         found = check(tmp_path, "--wait", "1s")
@@ -213,7 +213,7 @@ def test_an_endpoint_that_only_listens_is_not_called_well(desk, service):
 
 
 async def test_a_probe_that_is_interrupted_leaves_nothing(tmp_path):
-    with running(Options(threads=True, latency=60)) as service:
+    with start_service(LocalServiceOptions(threads=True, latency=60)) as service:
         config(tmp_path / "c.toml", service, 'mode = "async"')
         text = (tmp_path / "c.toml").read_text().partition("[bucket]")
         (tmp_path / "c.toml").write_text(text[1] + text[2])
@@ -230,7 +230,7 @@ async def test_a_probe_that_is_interrupted_leaves_nothing(tmp_path):
 
 
 def test_the_quirks_of_a_version_are_told(tmp_path):
-    with running(Options(threads=True, deepaas="2.6.0")) as service:
+    with start_service(LocalServiceOptions(threads=True, deepaas="2.6.0")) as service:
         config(tmp_path / "batchinfer.toml", service)
 
         assert "tmp-file-" in check(tmp_path)[None, "deepaas"]["message"]

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, clean_environment, png
 
 ENV = clean_environment()
@@ -15,7 +15,7 @@ ENV = clean_environment()
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True)) as started:
+    with start_service(LocalServiceOptions(threads=True)) as started:
         yield started
 
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
-from batchinfer.oscar.reply import read_body
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
+from batchinfer.oscar.reply_parser import parse_body
 from support.cli import batchinfer, clean_environment, config, png
 
 PARAMS = [
@@ -28,7 +28,7 @@ NAMES = [b"plain.png", b'it\'s $x `a` "q".png', b"new\nline\x1b[31m.png", b"byte
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     journal = tmp_path_factory.mktemp("journal") / "journal.jsonl"
-    with running(Options(threads=True, journal=str(journal))) as started:
+    with start_service(LocalServiceOptions(threads=True, journal=str(journal))) as started:
         yield started
 
 
@@ -74,7 +74,7 @@ def test_the_curl_command_works_and_sends_what_a_run_sends(desk, env, service, n
     path = photograph(desk, name)
 
     shown = batchinfer("run", path, "--dry-run", "--curl", *PARAMS, cwd=desk, env=env)
-    body = read_body(bash(shown.stdout, desk, env))
+    body = parse_body(bash(shown.stdout, desk, env))
     batchinfer("run", path, "-o", "out", "-q", *PARAMS, cwd=desk, env=env)
     (row,) = batchinfer("export", "out", "-o", "-", cwd=desk, env=env).stdout.splitlines()
 
@@ -104,7 +104,7 @@ def test_the_curl_command_needs_no_file(desk, env):
 
     shown = batchinfer("run", "x.jsonl", "--dry-run", "--curl", cwd=desk, env=env).stdout
 
-    assert read_body(bash(shown, desk, env)).prediction["a"] == "1"
+    assert parse_body(bash(shown, desk, env)).prediction["a"] == "1"
 
 
 def test_the_curl_command_stands_in_the_json_too(desk, env):
@@ -130,7 +130,7 @@ def test_a_prepared_payload_is_what_curl_can_send(desk, env, service):
     (row,) = index(desk / "out")
 
     call = f"""curl -sS -H "Authorization: Bearer $MY_TOKEN" --data-binary @out/{row["file"]}"""
-    body = read_body(bash(f"{call} {service.connection.endpoint}", desk, env))
+    body = parse_body(bash(f"{call} {service.connection.endpoint}", desk, env))
 
     assert row == {
         "file": "000000001-plain-png.json",

@@ -18,9 +18,9 @@ import anyio
 import pytest
 
 import batchinfer as bi
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
-from batchinfer.store.reader import RunReader
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.cli import batchinfer, command, config, images, start, until
 from support.records import INFO, failed, item, page, reply, submitted
@@ -35,7 +35,7 @@ PATIENCE = 60.0
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True, containers=4)) as started:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as started:
         yield started
 
 
@@ -54,7 +54,7 @@ def run(tmp_path_factory) -> Path:
     async def made() -> None:
         async with SqliteStore.create(run, INFO) as store:
             await store.add([item(HOSTILE, path="/data/x", conf=0.5), *page(2), item("x" * 10**6)])
-            await store.record(
+            await store.commit_records(
                 [
                     reply(1, prediction=objects),
                     failed(2, message=HOSTILE, log=HOSTILE),
@@ -142,7 +142,9 @@ def test_the_sha256_of_every_file_is_on_record_after_a_real_run(mode, service, p
     assert {row["key"]: row["size"] for row in sent} == {key: len(files[key]) for key in known}
     assert {(row["number"], row["param"]) for row in sent} == {(1, "files")}
     with RunReader(run) as reader:
-        assert {each.result.key: each.sha256["files"] for each in reader.dossiers()} == known
+        assert {
+            each.result.key: each.sha256["files"] for each in reader.iter_result_details()
+        } == known
     # And it is what arrived: the model says the same.
     arrived = "select key, json_extract(prediction, '$.sha256') as sha256 from predictions"
     assert {row["key"]: row["sha256"] for row in bi.query(run, arrived)} == known
@@ -155,7 +157,9 @@ def test_a_shape_that_nobody_can_guess_is_mapped(photos, tmp_path):
     (tmp_path / "fox.py").write_text(
         "def predict(files):\n    return {'r': [{'b': [1, 2, 3, 4], 'c': 'fox'}]}\n"
     )
-    with running(Options(model="fox:predict", threads=True), cwd=tmp_path) as service:
+    with start_service(
+        LocalServiceOptions(model="fox:predict", threads=True), cwd=tmp_path
+    ) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "sync"')
         batchinfer("run", photos, "-c", toml, "-o", tmp_path / "run", "-q", "--limit", 1)
 
@@ -429,7 +433,7 @@ def test_many_rows_are_written_in_flat_memory(run, tmp_path, format):
 
 def test_it_works_while_the_run_is_going_on(tmp_path):
     photos, run = images(tmp_path / "photos", 300), tmp_path / "run"
-    with running(Options(threads=True, containers=2, latency=0.02)) as service:
+    with start_service(LocalServiceOptions(threads=True, containers=2, latency=0.02)) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "sync"\nconcurrency = 2')
         process = start("run", photos, "-c", toml, "-o", run, "-q")
         until(run, lambda counts: counts.succeeded >= 5, process)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from batchinfer.store.lock import LOCK, RunLock, is_held
+from batchinfer.store.lock import LOCK_NAME, RunLock, is_run_locked
 from support.cli import TOKEN, batchinfer, clean_environment, command, told
 from support.records import failed, item, made, reply
 
@@ -217,7 +217,7 @@ def test_a_run_that_another_process_works_on_can_be_read_only(desk):
 def test_a_run_that_another_process_has_just_begun_is_left_alone(desk):
     with RunLock(desk / "out"):
         assert "Another process" in told(desk, "run", "photos", "-o", "out", code=3)
-        assert is_held(desk / "out")
+        assert is_run_locked(desk / "out")
 
 
 def test_a_run_refuses_other_parameters_until_it_is_forced(desk):
@@ -236,7 +236,7 @@ def test_who_gives_up_before_a_manifest_has_come_gives_up_the_run(desk):
         cwd=desk,
         env=ENV,
     ) as process:
-        while not (desk / "out" / LOCK).exists():
+        while not (desk / "out" / LOCK_NAME).exists():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130  # its standard input is still open

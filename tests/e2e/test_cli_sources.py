@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import batchinfer as bi
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess, start_service
 from support.cli import batchinfer, config, png
 
 TOKEN = "0123456789abcdef" * 4
@@ -21,7 +21,7 @@ NFC, NFD = (unicodedata.normalize(form, "Müller_é.png") for form in ("NFC", "N
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True, containers=4)) as local:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as local:
         yield local
 
 
@@ -93,7 +93,7 @@ def test_nothing_to_send_says_what_there_was(desk):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_folder_that_is_worked_in_sends_its_photographs_only(mode, desk, service: Running):
+def test_a_folder_that_is_worked_in_sends_its_photographs_only(mode, desk, service: ServiceProcess):
     (desk / "batchinfer.toml").unlink()
     toml = config(desk / "my settings.txt", service, f'mode = "{mode}"')
     secret = service.connection.bucket.secret_key
@@ -140,7 +140,7 @@ def test_what_is_ours_is_refused_where_it_is_named(desk):
     assert not (desk / "out").exists()
 
 
-def test_a_list_of_paths_from_a_file_and_from_standard_input(desk, service: Running):
+def test_a_list_of_paths_from_a_file_and_from_standard_input(desk, service: ServiceProcess):
     toml = config(desk.parent / "c.toml", service)
     (desk / "list.txt").write_text("a.png\r\nb.JPG\r\n")
     asked = do(desk, "run", "list.txt", "-c", toml, code=2).stderr

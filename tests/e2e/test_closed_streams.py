@@ -14,8 +14,8 @@ import pytest
 
 import batchinfer as bi
 from batchinfer import cli
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, command, config, images
 
 CLOSED = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "all": "<&- >&- 2>&-"}
@@ -48,7 +48,7 @@ ENDS = {"ctl": 3, "local": 2}
 def folder(tmp_path_factory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("closed")
     images(folder / "photos", 4)
-    with running(Options(threads=True)) as service:
+    with start_service(LocalServiceOptions(threads=True)) as service:
         config(folder / "svc.toml", service)
         batchinfer("run", "photos", "-o", "done", "-c", "svc.toml", cwd=folder)
         batchinfer("submit", "photos", "-o", "submitted", "-c", "svc.toml", cwd=folder)
@@ -62,7 +62,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_is_tried():
-    assert COMMANDS.keys() == cli.COMMANDS.keys()
+    assert COMMANDS.keys() == cli.COMMAND_SUMMARIES.keys()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -156,7 +156,9 @@ def events(process: subprocess.Popen[str]) -> Iterator[dict]:
 @pytest.fixture
 def slow(tmp_path: Path) -> Iterator[Path]:
     """Every other call takes an hour, so that a run has results and never ends."""
-    with running(Options(threads=True, slow_rate=0.5, slow_seconds=3600.0, seed=1)) as service:
+    with start_service(
+        LocalServiceOptions(threads=True, slow_rate=0.5, slow_seconds=3600.0, seed=1)
+    ) as service:
         images(tmp_path / "photos", 40)
         config(tmp_path / "slow.toml", service)
         yield tmp_path

@@ -17,12 +17,12 @@ from typing import IO
 import pytest
 
 import batchinfer as bi
-from batchinfer.api.control import SOCKET, ask, at_work, read
+from batchinfer.api.control import SOCKET_NAME, get_worker_status, parse_command, send_command
 from batchinfer.domain import Counts
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
-from batchinfer.store.lock import is_held
-from batchinfer.store.reader import RunReader
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess, start_service
+from batchinfer.store.lock import is_run_locked
+from batchinfer.store.run_reader import RunReader
 from support.cli import batchinfer, command, config, images, rows, start, until
 from support.paths import MODELS
 
@@ -34,14 +34,14 @@ PATIENCE = 60.0
 """Seconds for what happens at once, on a machine that is busy with other things."""
 
 
-def slow(**more: str) -> AbstractContextManager[Running]:
+def slow(**more: str) -> AbstractContextManager[ServiceProcess]:
     """A service with more containers than calls, each of which takes a while."""
-    options = Options(model="slow_model:predict", threads=True, containers=32, **more)
-    return running(options, cwd=MODELS)
+    options = LocalServiceOptions(model="slow_model:predict", threads=True, containers=32, **more)
+    return start_service(options, cwd=MODELS)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory) -> Iterator[Running]:
+def service(tmp_path_factory) -> Iterator[ServiceProcess]:
     journal = tmp_path_factory.mktemp("service") / "journal.jsonl"
     with slow(journal=str(journal)) as started:
         yield started
@@ -95,35 +95,35 @@ def first_line(stream: IO[str] | None) -> str:
 
 
 def tell(run: Path, do: str, value: object = None) -> str:
-    return ask(run, read(do, value))["said"]
+    return send_command(run, parse_command(do, value))["said"]
 
 
 def told(run: Path, name: str) -> object:
-    return ask(run, read("status"))["status"][name]
+    return send_command(run, parse_command("status"))["status"][name]
 
 
-def counts_inside(service: Running) -> list[int]:
+def counts_inside(service: ServiceProcess) -> list[int]:
     """How many calls were in a container, after each line of the service's journal."""
     inside, seen = 0, []
-    for line in service.journal():
+    for line in service.read_journal():
         inside += {"started": 1, "finished": -1}.get(line["event"], 0)
         seen.append(inside)
     return seen
 
 
-def inside(service: Running) -> int:
+def inside(service: ServiceProcess) -> int:
     return counts_inside(service)[-1]
 
 
-def predictions(service: Running) -> int:
-    return service.stats()["sync_started"]
+def predictions(service: ServiceProcess) -> int:
+    return service.read_stats()["sync_started"]
 
 
 def beginnings(run: Path, since: float) -> list[float]:
     """When the attempts began that have been made since then, and are on record."""
     began = []
     with RunReader(run) as reader:
-        while (at := reader.begun(since)) is not None:
+        while (at := reader.find_first_start(since)) is not None:
             began.append(at)
             since = at + 1e-6
     return began
@@ -174,7 +174,7 @@ def test_the_service_never_sees_more_than_was_told(service, photos, toml, tmp_pa
         eventually(lambda: inside(service) <= 9)
         eventually(lambda: "as told" in batchinfer("status", run).stdout)
     with RunReader(run) as reader:
-        moves = [(each.was, each.value) for each in reader.adjustments(100)]
+        moves = [(each.was, each.value) for each in reader.read_limit_changes(100)]
         kept = reader.info.config["run"]
     assert moves[:2] == [(AT_ONCE, 2), (2, 12)]
     assert kept["concurrency"] == str(AT_ONCE)
@@ -210,7 +210,7 @@ def test_stop_ends_it_as_the_first_signal_does_and_it_goes_on_to_a_whole_export(
         counts = bi.status(run).counts
         assert AT_ONCE <= counts.succeeded < 80
         assert predictions(service) == counts.succeeded  # what had begun is on record
-        assert not (run / SOCKET).exists()
+        assert not (run / SOCKET_NAME).exists()
 
         batchinfer("resume", run, "-c", toml, "-q")
         assert [row["state"] for row in rows(run)] == ["succeeded"] * 80
@@ -220,13 +220,13 @@ def test_stop_ends_it_as_the_first_signal_does_and_it_goes_on_to_a_whole_export(
 def test_the_socket_is_its_owners_only_and_replaced_after_a_kill(photos, toml, tmp_path):
     run = tmp_path / "run"
     with at_it(photos, toml, run) as process:
-        found = (run / SOCKET).stat().st_mode
+        found = (run / SOCKET_NAME).stat().st_mode
         assert stat.S_ISSOCK(found)
         assert stat.S_IMODE(found) == 0o600
         assert told(run, "pid") == process.pid
         process.kill()
         process.wait()
-        assert (run / SOCKET).exists()
+        assert (run / SOCKET_NAME).exists()
         refused = batchinfer("ctl", run, "status", code=3).stderr
         assert f"{run} is not running" in refused
         assert f"batchinfer resume {run}" in refused
@@ -234,17 +234,17 @@ def test_the_socket_is_its_owners_only_and_replaced_after_a_kill(photos, toml, t
         assert told(run, "pid") == process.pid
         tell(run, "stop")
         assert process.wait(PATIENCE) == 130
-        assert not (run / SOCKET).exists()
+        assert not (run / SOCKET_NAME).exists()
 
 
 def test_two_at_a_time_and_one_who_talks_nonsense(photos, toml, tmp_path):
     run = tmp_path / "run"
     with at_it(photos, toml, run) as process, socket.socket(socket.AF_UNIX) as rude:
         os.chdir(run)
-        rude.connect(SOCKET)  # says nothing, and stays
+        rude.connect(SOCKET_NAME)  # says nothing, and stays
         with socket.socket(socket.AF_UNIX) as other:
             other.settimeout(PATIENCE)
-            other.connect(SOCKET)
+            other.connect(SOCKET_NAME)
             other.sendall(b"\0" * 3000 + b"\n")
             assert json.loads(other.recv(65_536))["ok"] is False
         both = [
@@ -266,17 +266,17 @@ def _here() -> Iterator[None]:
 
 def test_in_async_mode_a_pause_submits_nothing_and_collects_what_is_out(photos, tmp_path):
     run = tmp_path / "run"
-    with running(Options(threads=True, containers=4)) as service:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "async"\nconcurrency = 20')
         with at_it(photos, toml, run):
             assert "paused" in tell(run, "pause")
             eventually(lambda: told(run, "in_flight") == told(run, "submitted") == 0)
-            begun = service.stats()["async_started"]
+            begun = service.read_stats()["async_started"]
             # What was uploaded, and what came out, is on record a moment later.
             eventually(lambda: bi.status(run).counts.succeeded == begun)
             assert tell(run, "concurrency", 3) == "concurrency is 3"
             tell(run, "resume")
-            eventually(lambda: service.stats()["async_started"] > begun + 3)
+            eventually(lambda: service.read_stats()["async_started"] > begun + 3)
             assert told(run, "submitted") <= 3
 
 
@@ -337,7 +337,7 @@ def test_a_detached_run_goes_on_by_itself_to_its_end(service, few, toml, tmp_pat
         "run": str(run),
         "pid": told(run, "pid"),
         "log": str(run / "run.log"),
-        "control": str(run / SOCKET),
+        "control": str(run / SOCKET_NAME),
     }
     assert os.getsid(said["pid"]) == said["pid"]
     if sys.platform == "linux":
@@ -353,7 +353,7 @@ def test_a_detached_run_goes_on_by_itself_to_its_end(service, few, toml, tmp_pat
     assert "60 succeeded of 60" in log
     assert "\r" not in log
     batchinfer("resume", run, "-c", toml, "--detach")
-    eventually(lambda: not is_held(run))
+    eventually(lambda: not is_run_locked(run))
     assert (run / "run.log").read_text().startswith(log)
 
 
@@ -365,9 +365,9 @@ def test_a_detached_run_is_stopped_and_goes_on(photos, toml, tmp_path):
     assert locked.stdout == ""
 
     tell(run, "stop")
-    eventually(lambda: at_work(run) is None)
+    eventually(lambda: get_worker_status(run) is None)
     said = detached("resume", run, "-c", toml, "--limit", 5)
-    eventually(lambda: not is_held(run))
+    eventually(lambda: not is_run_locked(run))
     assert f"process {said['pid']} is at work" in (run / "run.log").read_text()
 
 
@@ -400,7 +400,7 @@ def test_standard_input_cannot_be_detached_from(toml, tmp_path):
 
 def test_who_gives_up_waiting_gives_up_the_run(few, tmp_path):
     run = tmp_path / "run"
-    with running(Options(threads=True, cold_start=600)) as service:
+    with start_service(LocalServiceOptions(threads=True, cold_start=600)) as service:
         toml = config(tmp_path / "c.toml", service, SETTINGS)
         process = start("run", few, "-c", toml, "-o", run, "--detach")
         assert "warming up" in first_line(process.stderr)  # the other process asks for the help

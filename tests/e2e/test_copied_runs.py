@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import batchinfer as bi
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess, start_service
 from support.cli import batchinfer, config, images, png, start, until
 
 FIRST = 6
@@ -20,7 +20,7 @@ FIRST = 6
 
 @pytest.fixture
 def service():
-    with running(Options(threads=True, containers=4)) as started:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as started:
         yield started
 
 
@@ -30,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def toml(tmp_path: Path, service: Running) -> Path:
+def toml(tmp_path: Path, service: ServiceProcess) -> Path:
     return config(tmp_path / "c.toml", service, 'mode = "async"\ntimeout = "60s"')
 
 
@@ -51,12 +51,12 @@ def predicted(run: Path) -> dict[str, str]:
     return {result.key: result.prediction["sha256"] for result in results}
 
 
-def begun(service: Running) -> int:
-    return service.stats()["async_started"]
+def begun(service: ServiceProcess) -> int:
+    return service.read_stats()["async_started"]
 
 
 def test_two_copies_that_go_on_with_other_files_do_not_take_each_others_outputs(
-    service: Running, photos: Path, toml: Path, tmp_path: Path
+    service: ServiceProcess, photos: Path, toml: Path, tmp_path: Path
 ):
     one, other = tmp_path / "one", tmp_path / "other"
     batchinfer("submit", photos, "-c", toml, "-o", one, "-q")
@@ -81,7 +81,7 @@ def test_the_same_where_outputs_have_random_names(tmp_path: Path):
     again.
     """
     photos, one, other = images(tmp_path / "photos", FIRST), tmp_path / "one", tmp_path / "other"
-    with running(Options(threads=True, containers=4, deepaas="2.6.0")) as service:
+    with start_service(LocalServiceOptions(threads=True, containers=4, deepaas="2.6.0")) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "async"\ntimeout = "20s"')
         batchinfer("submit", photos, "-c", toml, "-o", one, "-q")
         shutil.copytree(one, other)
@@ -94,7 +94,7 @@ def test_the_same_where_outputs_have_random_names(tmp_path: Path):
 
 
 def test_a_restored_backup_adopts_what_was_submitted_since_from_the_same_files(
-    service: Running, photos: Path, toml: Path, tmp_path: Path
+    service: ServiceProcess, photos: Path, toml: Path, tmp_path: Path
 ):
     run, backup = tmp_path / "run", tmp_path / "backup"
     batchinfer("submit", photos, "-c", toml, "-o", run, "-q")
@@ -109,7 +109,7 @@ def test_a_restored_backup_adopts_what_was_submitted_since_from_the_same_files(
 
 
 def test_a_restored_backup_sends_anew_what_has_changed_since(
-    service: Running, photos: Path, toml: Path, tmp_path: Path
+    service: ServiceProcess, photos: Path, toml: Path, tmp_path: Path
 ):
     run, backup = tmp_path / "run", tmp_path / "backup"
     batchinfer("submit", photos, "-c", toml, "-o", run, "-q")
@@ -124,7 +124,7 @@ def test_a_restored_backup_sends_anew_what_has_changed_since(
 
 
 def test_cleaning_one_copy_leaves_what_the_other_submitted(
-    service: Running, photos: Path, toml: Path, tmp_path: Path
+    service: ServiceProcess, photos: Path, toml: Path, tmp_path: Path
 ):
     one, other = tmp_path / "one", tmp_path / "other"
     batchinfer("run", photos, "-c", toml, "-o", one, "-q")
@@ -145,7 +145,7 @@ def test_cleaning_one_copy_leaves_what_the_other_submitted(
 def test_killed_again_and_again_while_submitting_it_starts_nothing_twice(tmp_path: Path):
     count, kills = 400, 4
     photos, run = images(tmp_path / "photos", count), tmp_path / "run"
-    with running(Options(threads=True, containers=4)) as service:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "async"\nconcurrency = 1000')
         for kill in range(1, kills + 1):
             process = start("submit", photos, "-c", toml, "-o", run, "-q")

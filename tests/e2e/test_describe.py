@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, config, images, rows
 from support.paths import MODELS
 
@@ -16,8 +16,10 @@ FLAGS = ("--file-param", "image", "--param", "size=3")
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     data = str(tmp_path_factory.mktemp("bucket"))
-    options = Options(threads=True, model="described_model:predict", deepaas="2.6.0", data=data)
-    with running(options, cwd=MODELS) as started:
+    options = LocalServiceOptions(
+        threads=True, model="described_model:predict", deepaas="2.6.0", data=data
+    )
+    with start_service(options, cwd=MODELS) as started:
         yield started
 
 
@@ -173,7 +175,7 @@ def test_with_a_bucket_alone_a_run_is_checked_once_it_was_described(
 
 
 def test_a_model_that_takes_anything_is_given_anything(photos, tmp_path):
-    with running(Options(threads=True)) as echo:
+    with start_service(LocalServiceOptions(threads=True)) as echo:
         toml = config(tmp_path / "c.toml", echo)
         run = tmp_path / "run"
         batchinfer("run", photos, "-c", toml, "-o", run, "--param", "whatever=1")
@@ -184,7 +186,7 @@ def test_a_model_that_takes_anything_is_given_anything(photos, tmp_path):
 
 
 def test_a_cold_service_is_waited_for_before_the_run(photos, tmp_path):
-    with running(Options(threads=True, cold_start=1)) as echo:
+    with start_service(LocalServiceOptions(threads=True, cold_start=1)) as echo:
         toml = config(tmp_path / "c.toml", echo)
         done = batchinfer("run", photos, "-c", toml, "-o", tmp_path / "run")
 
@@ -193,7 +195,7 @@ def test_a_cold_service_is_waited_for_before_the_run(photos, tmp_path):
 
 
 def test_without_a_service_there_is_no_description(photos, tmp_path):
-    with running(Options(threads=True)) as echo:
+    with start_service(LocalServiceOptions(threads=True)) as echo:
         toml = config(tmp_path / "c.toml", echo)
     done = batchinfer("describe", "-c", toml, code=3)
 

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 
 import batchinfer as bi
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess, start_service
 from support.cli import images
 from support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Running]:
-    with running(Options(threads=True)) as started:
+def service() -> Iterator[ServiceProcess]:
+    with start_service(LocalServiceOptions(threads=True)) as started:
         yield started
 
 
 @pytest.fixture
-def desk(tmp_path: Path, service: Running) -> Path:
+def desk(tmp_path: Path, service: ServiceProcess) -> Path:
     """A folder with a configuration, its secrets in the file that `init` writes, and photos."""
     connection, bucket = service.connection, service.connection.bucket
     (tmp_path / "batchinfer.toml").write_text(
@@ -36,7 +36,7 @@ def desk(tmp_path: Path, service: Running) -> Path:
     return tmp_path
 
 
-def secrets(path: Path, service: Running) -> Path:
+def secrets(path: Path, service: ServiceProcess) -> Path:
     connection, bucket = service.connection, service.connection.bucket
     path.write_text(
         f"export OSCAR_TOKEN={connection.token}\n"
@@ -91,7 +91,7 @@ def test_the_documented_line_for_cron(desk: Path):
         "run photos -o run --limit 1 && batchinfer resume run && batchinfer describe run --again",
     ],
 )
-def test_every_command_finds_its_secrets(desk: Path, service: Running, line: str):
+def test_every_command_finds_its_secrets(desk: Path, service: ServiceProcess, line: str):
     done = empty(f"batchinfer {line}", desk)
 
     if (desk / "run").exists():
@@ -115,7 +115,9 @@ def test_a_run_goes_on_from_any_folder_with_its_config_anywhere(desk: Path, tmp_
     assert bi.status(run).counts.succeeded == 3
 
 
-def test_a_secret_in_the_config_itself_is_found_again_without_c(desk: Path, service: Running):
+def test_a_secret_in_the_config_itself_is_found_again_without_c(
+    desk: Path, service: ServiceProcess
+):
     (desk / "c").mkdir()
     (desk / "c" / "local.toml").write_text(service.connection.to_toml())
     (desk / "batchinfer.toml").unlink()
@@ -128,7 +130,7 @@ def test_a_secret_in_the_config_itself_is_found_again_without_c(desk: Path, serv
     assert bi.status(desk / "run").counts.succeeded == 3
 
 
-def test_a_named_file_is_remembered_too(desk: Path, service: Running, tmp_path_factory):
+def test_a_named_file_is_remembered_too(desk: Path, service: ServiceProcess, tmp_path_factory):
     (desk / ".batchinfer.env").unlink()
     named = secrets(tmp_path_factory.mktemp("keys") / "my keys", service)
 

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 import batchinfer as bi
-from batchinfer.local.options import Fault, Options
-from batchinfer.local.running import running
-from batchinfer.store.reader import RunReader
+from batchinfer.local.service_options import InjectedFault, LocalServiceOptions
+from batchinfer.local.service_process import start_service
+from batchinfer.store.run_reader import RunReader
 from support.cli import config, images, rows, start
 
 
@@ -35,7 +35,7 @@ def run_to_its_end(photos: Path, run: Path, toml: Path, calls: int) -> None:
 def test_async_through_orphans_lost_events_killed_models_and_a_restarting_store(tmp_path: Path):
     count = 1000
     photos, run = images(tmp_path / "photos", count), tmp_path / "run"
-    faults = Options(
+    faults = LocalServiceOptions(
         threads=True,
         containers=8,
         deepaas="2.6.0",
@@ -45,17 +45,17 @@ def test_async_through_orphans_lost_events_killed_models_and_a_restarting_store(
         store_outage=3,
         seed=3,
     )
-    with running(faults) as service:
+    with start_service(faults) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "async"\ntimeout = "8s"')
         run_to_its_end(photos, run, toml, 100)
-        ran = service.stats()["async_started"]
+        ran = service.read_stats()["async_started"]
     assert_exact(run, photos, count)
     with RunReader(run) as reader:
         codes = {
             attempt.outcome.code
-            for row in reader.results()
+            for row in reader.iter_results()
             if row.attempts > 1
-            for attempt in reader.item(row.key).attempts
+            for attempt in reader.read_item_detail(row.key).attempts
             if isinstance(attempt.outcome, bi.Failure)
         }
     # A job that a restart of the store has caught between its two uploads may be too late with one.
@@ -66,23 +66,23 @@ def test_async_through_orphans_lost_events_killed_models_and_a_restarting_store(
 def test_sync_through_every_passing_fault(tmp_path: Path):
     count = 400
     photos, run = images(tmp_path / "photos", count), tmp_path / "run"
-    faults = Options(
+    faults = LocalServiceOptions(
         threads=True,
         containers=8,
         cold_start=1,
         kill_models=0.02,
         fail_with=(
-            Fault("502", 0.02),
-            Fault("502/nginx", 0.02),
-            Fault("503", 0.05),
-            Fault("429", 0.02),
-            Fault("500", 0.02),
-            Fault("504", 0.02),
-            Fault("502/cold", 0.02),
+            InjectedFault("502", 0.02),
+            InjectedFault("502/nginx", 0.02),
+            InjectedFault("503", 0.05),
+            InjectedFault("429", 0.02),
+            InjectedFault("500", 0.02),
+            InjectedFault("504", 0.02),
+            InjectedFault("502/cold", 0.02),
         ),
         seed=5,
     )
-    with running(faults) as service:
+    with start_service(faults) as service:
         toml = config(tmp_path / "c.toml", service, 'mode = "sync"\nmax_attempts = 12')
         run_to_its_end(photos, run, toml, 16)
     assert_exact(run, photos, count)

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from batchinfer import cli
-from batchinfer.progress import printable
+from batchinfer.progress import escape_unprintable
 from batchinfer.store.sqlite import SqliteStore
 from support.cli import CONFIG, TOKEN, command
 from support.records import INFO, item, reply
@@ -77,7 +77,7 @@ def desk(tmp_path: Path, monkeypatch) -> Path:
     async def made() -> None:
         async with SqliteStore.create(tmp_path / "run", INFO) as store:
             await store.add([item("a", path=str(tmp_path / "photos" / "a.jpg"))])
-            await store.record([reply(1, prediction={"a": 1})])
+            await store.commit_records([reply(1, prediction={"a": 1})])
 
     anyio.run(made)
     monkeypatch.chdir(tmp_path)
@@ -86,7 +86,7 @@ def desk(tmp_path: Path, monkeypatch) -> Path:
 
 
 def test_every_command_has_its_table():
-    assert {*BASE, "check", "local"} == set(cli.COMMANDS)
+    assert {*BASE, "check", "local"} == set(cli.COMMAND_SUMMARIES)
 
 
 @pytest.mark.parametrize(("name", "option"), options())
@@ -101,7 +101,7 @@ def test_no_value_of_an_option_is_a_bug(name: str, option: str, desk: Path, capf
             wrong.append((value[:40], code, said.err[-300:]))
         named = (
             option,
-            printable(value)[:20],
+            escape_unprintable(value)[:20],
             "xff",
             str(Path(value).parent),
             "[service]",

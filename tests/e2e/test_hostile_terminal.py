@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchinfer.domain import Digest, InputFile, Item
+from batchinfer.domain import InputFile, Item, SentFile
 from batchinfer.store.sqlite import SqliteStore
 from support.cli import batchinfer
 from support.records import INFO, failed, item, reply, submitted
@@ -17,7 +17,7 @@ SIGNS = "\x1b]0;gone\x07\x1b[2J\x9b31m\u202egpj.\u2066\r\n\x85\u2028\x7f\b\ufeff
 SPELLED = SIGNS.encode("unicode_escape").decode()
 LONG = "m" * 1_000_000
 LONG_KEY = "long " * 12_000
-SENT = (Digest(f"p{SIGNS}", 1, "a" * 64), Digest("mask", 12_345, "b" * 64))
+SENT = (SentFile(f"p{SIGNS}", 1, "a" * 64), SentFile("mask", 12_345, "b" * 64))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def run(tmp_path_factory) -> Path:
         async with SqliteStore.create(run, INFO) as store:
             await store.add([Item(key, files, {f"q{SIGNS}": SIGNS}) for key in keys.values()])
             await store.add([item(LONG_KEY, path="/data/l"), item("t.jpg"), item("d.jpg")])
-            await store.record(
+            await store.commit_records(
                 [
                     reply(1, prediction=prediction, log=SIGNS, inputs=SENT, server_seconds=0.5),
                     failed(2, code=f"zz{SIGNS}", message=f"It said {SIGNS}", log=f"log {SIGNS}"),

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 import batchinfer as bi
-from batchinfer.engine.feed import READY_SPARE
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.engine.feeder import WINDOW_SPARE_ITEMS
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, config, images, rows, start, until
 
 COUNT = 2000
 AT_ONCE = {"sync": 16, "async": 100}
-UNWRITTEN = 2 * AT_ONCE["sync"] + READY_SPARE
+UNWRITTEN = 2 * AT_ONCE["sync"] + WINDOW_SPARE_ITEMS
 """So many may have been answered, or be in flight, and be on record nowhere."""
 KILLS = 5
 MODES = ["sync", "async"]
@@ -35,11 +35,13 @@ def test_killed_five_times_it_loses_nothing_and_does_nothing_twice(
 ):
     moments = random.Random(mode)
     calm, harried = tmp_path / "calm", tmp_path / "harried"
-    options = Options(threads=True, containers=8, journal=str(tmp_path / "journal.jsonl"))
-    with running(options) as service:
+    options = LocalServiceOptions(
+        threads=True, containers=8, journal=str(tmp_path / "journal.jsonl")
+    )
+    with start_service(options) as service:
         toml = config(tmp_path / "c.toml", service, settings(mode))
         batchinfer("run", photos, "-c", toml, "-o", calm, "-q")
-        before = service.stats()[f"{mode}_started"]
+        before = service.read_stats()[f"{mode}_started"]
         assert before == COUNT
         image = {result.key: result.prediction["sha256"] for result in bi.results(calm)}
 
@@ -54,10 +56,10 @@ def test_killed_five_times_it_loses_nothing_and_does_nothing_twice(
             process.communicate()
             on_record = {image[result.key] for result in bi.results(harried, "succeeded")}
             assert len(on_record) >= counts.finished
-            again.append((on_record, len(service.journal())))
+            again.append((on_record, len(service.read_journal())))
         batchinfer("run", photos, "-c", toml, "-o", harried, "-q")
-        ran = service.stats()[f"{mode}_started"] - before
-        journal = service.journal()
+        ran = service.read_stats()[f"{mode}_started"] - before
+        journal = service.read_journal()
 
     assert rows(harried) == rows(calm)
     keys = [row["key"] for row in rows(harried)]
@@ -74,7 +76,7 @@ def test_a_first_signal_finishes_what_is_in_flight(
     mode: str, sign: signal.Signals, photos: Path, tmp_path: Path
 ):
     run = tmp_path / "run"
-    with running(Options(threads=True, containers=4, latency=0.2)) as service:
+    with start_service(LocalServiceOptions(threads=True, containers=4, latency=0.2)) as service:
         toml = config(tmp_path / "c.toml", service, settings(mode))
         process = start("run", photos, "-c", toml, "-o", run)
         until(run, lambda counts: counts.finished >= 20, process)
@@ -88,15 +90,17 @@ def test_a_first_signal_finishes_what_is_in_flight(
         assert 20 <= counts.succeeded < COUNT
         assert counts.failed == 0
         if mode == "sync":  # what was started was finished, and is on record
-            assert service.stats()["sync_started"] == counts.succeeded
+            assert service.read_stats()["sync_started"] == counts.succeeded
 
 
 def test_a_second_signal_cancels(photos: Path, tmp_path: Path):
     run = tmp_path / "run"
-    with running(Options(command="sh -c 'sleep 30; echo {files}'", containers=4)) as service:
+    with start_service(
+        LocalServiceOptions(command="sh -c 'sleep 30; echo {files}'", containers=4)
+    ) as service:
         toml = config(tmp_path / "c.toml", service, settings("sync"))
         process = start("run", photos, "-c", toml, "-o", run)
-        while service.stats().get("sync_started", 0) < 4:
+        while service.read_stats().get("sync_started", 0) < 4:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
@@ -114,8 +118,10 @@ def test_a_second_signal_cancels(photos: Path, tmp_path: Path):
 
 def test_submit_here_collect_there_with_the_service_away_in_between(tmp_path: Path):
     photos, run = images(tmp_path / "photos", 200), tmp_path / "run"
-    options = Options(threads=True, containers=2, latency=0.05, data=str(tmp_path / "bucket"))
-    with running(options) as service:
+    options = LocalServiceOptions(
+        threads=True, containers=2, latency=0.05, data=str(tmp_path / "bucket")
+    )
+    with start_service(options) as service:
         toml = config(tmp_path / "c.toml", service, settings("async"))
         batchinfer("submit", photos, "-c", toml, "-o", run, "-n", 500)
         assert bi.status(run).counts.submitted == 200

@@ -18,12 +18,12 @@ import pytest
 
 import batchinfer as bi
 from batchinfer import cli
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, images
 
 RUN = "it's a run"
-_COMMAND = re.compile(rf"batchinfer (?:{'|'.join(cli.COMMANDS)})\b[^`\n]*")
+_COMMAND = re.compile(rf"batchinfer (?:{'|'.join(cli.COMMAND_SUMMARIES)})\b[^`\n]*")
 _PLACEHOLDER = re.compile(r"(?<![\w'/.-])(?:RUN|SOURCE|NAME|FILE|KEY|PATH|CONFIG)(?![\w'/.-])")
 
 
@@ -34,7 +34,7 @@ def folder(tmp_path_factory) -> Iterator[Path]:
     (photos / "-empty 'one'.jpg").write_bytes(b"")
     (photos / "second empty.jpg").write_bytes(b"")
     (folder / "results.csv").write_text("mine")
-    with running(Options(threads=True)) as service:
+    with start_service(LocalServiceOptions(threads=True)) as service:
         (folder / "my conf").mkdir()
         (folder / "my conf" / "c.toml").write_text(service.connection.to_toml())
         yield folder

@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 import batchinfer as bi
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess, start_service
 from support.cli import config, images
 
 COUNT = 60
@@ -15,7 +15,7 @@ COUNT = 60
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True, containers=4)) as local:
+    with start_service(LocalServiceOptions(threads=True, containers=4)) as local:
         yield local
 
 
@@ -25,7 +25,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def toml(tmp_path: Path, service: Running) -> Path:
+def toml(tmp_path: Path, service: ServiceProcess) -> Path:
     return config(tmp_path / "c.toml", service)
 
 
@@ -82,9 +82,9 @@ async def test_an_error_inside_a_stream_comes_out_as_it_is(
 
 
 async def test_cancelled_it_ends_at_once_and_can_be_resumed(
-    photos: Path, service: Running, tmp_path: Path
+    photos: Path, service: ServiceProcess, tmp_path: Path
 ):
-    with running(Options(threads=True, containers=2, latency=60)) as slow:
+    with start_service(LocalServiceOptions(threads=True, containers=2, latency=60)) as slow:
         toml = config(tmp_path / "slow.toml", slow)
         with anyio.fail_after(20), anyio.move_on_after(1) as scope:
             await bi.arun(photos, tmp_path / "run", config=toml)
@@ -126,7 +126,11 @@ def test_another_parameter_is_refused_unless_forced(photos: Path, toml: Path, tm
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_no_secret_is_left_in_the_run_directory(
-    mode: str, photos: Path, service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mode: str,
+    photos: Path,
+    service: ServiceProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """Also not one that the model echoes: the service's log repeats every parameter in clear."""
     monkeypatch.setenv("PROBE_SECRET", "a-secret-parameter-0123")
@@ -142,7 +146,7 @@ def test_no_secret_is_left_in_the_run_directory(
 
 
 def test_a_refused_token_ends_the_run_with_what_to_do(
-    photos: Path, service: Running, tmp_path: Path
+    photos: Path, service: ServiceProcess, tmp_path: Path
 ):
     wrong = config(tmp_path / "wrong.toml", service)
     token = service.connection.token
@@ -155,7 +159,7 @@ def test_a_refused_token_ends_the_run_with_what_to_do(
 
 
 def test_an_async_run_needs_no_token_and_a_sync_run_no_keys(
-    photos: Path, service: Running, tmp_path: Path
+    photos: Path, service: ServiceProcess, tmp_path: Path
 ):
     access = service.connection
     (tmp_path / "s.toml").write_text(

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import batchinfer as bi
-from batchinfer.local.connection import BucketAccess, Connection
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_connection import LocalBucketAccess, ServiceConnection
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import png, shell
 from support.paths import MODELS, ROOT
 
@@ -30,7 +30,7 @@ def private(path: Path, text: str) -> None:
     path.chmod(0o600)
 
 
-def info_of(access: Connection) -> str:
+def info_of(access: ServiceConnection) -> str:
     """What the Dashboard shows of a service, as JSON."""
     bucket = access.bucket
     minio = {
@@ -60,8 +60,12 @@ def folder(tmp_path_factory) -> Iterator[Path]:
     (line,) = re.findall(r"^\{\"files\".*$", README, re.MULTILINE)
     (folder / "demo.jsonl").write_text(line)
     with (
-        running(Options(model="demo_app:bears", threads=True), cwd=MODELS) as yolo,
-        running(Options(model="demo_app:demo_app", threads=True), cwd=MODELS) as demo,
+        start_service(
+            LocalServiceOptions(model="demo_app:bears", threads=True), cwd=MODELS
+        ) as yolo,
+        start_service(
+            LocalServiceOptions(model="demo_app:demo_app", threads=True), cwd=MODELS
+        ) as demo,
     ):
         text = (ROOT / "configs" / "demo-app.toml").read_text()
         address = re.findall(r'^endpoint = "([^"]+)"', text, re.MULTILINE)[0]
@@ -202,10 +206,10 @@ def test_the_first_block_runs_as_it_stands(tried: Path):
 def test_every_other_block_runs_where_somebody_has_a_service_and_photographs(tried: Path, tmp_path):
     """From `init --from` on, in one folder, in the order of the page."""
     found = tomllib.loads((tried / "batchinfer.toml").read_text())
-    access = Connection(
+    access = ServiceConnection(
         endpoint=found["service"]["endpoint"],
         token=found["service"]["token"],
-        bucket=BucketAccess(**found["bucket"]),
+        bucket=LocalBucketAccess(**found["bucket"]),
     )
     (tmp_path / "info.json").write_text(info_of(access))
     (tmp_path / "photos").symlink_to(tried / "photos")
@@ -220,10 +224,10 @@ def test_every_other_block_runs_where_somebody_has_a_service_and_photographs(tri
 def test_what_init_says_and_writes_is_what_the_page_shows(tmp_path):
     configuration = next(text for language, text in BLOCKS if language == "toml")
     shown = tomllib.loads(configuration)
-    bucket = BucketAccess(
+    bucket = LocalBucketAccess(
         shown["bucket"]["endpoint"], shown["bucket"]["name"], "me", "secret", "us-east-1"
     )
-    access = Connection(shown["service"]["endpoint"], "0123456789abcdef" * 4, bucket)
+    access = ServiceConnection(shown["service"]["endpoint"], "0123456789abcdef" * 4, bucket)
     (tmp_path / "info.json").write_text(info_of(access))
 
     said = run_all(["batchinfer init --from info.json"], tmp_path)
@@ -233,7 +237,7 @@ def test_what_init_says_and_writes_is_what_the_page_shows(tmp_path):
 
 
 def test_what_check_and_describe_say_is_what_the_page_shows(tmp_path):
-    with running(Options(model="faces")) as service:
+    with start_service(LocalServiceOptions(model="faces")) as service:
         (tmp_path / "batchinfer.toml").write_text(service.connection.to_toml())
         checked = run_all(["batchinfer check"], tmp_path).splitlines()
         described = shell("batchinfer describe", tmp_path).stdout.splitlines()

@@ -6,8 +6,8 @@ import os
 import pytest
 
 import batchinfer as bi
-from batchinfer.local.options import Options
-from batchinfer.local.running import running
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, config, images
 
 MODES = ["sync", "async"]
@@ -16,7 +16,7 @@ COUNT = 12
 
 @pytest.fixture(scope="module")
 def service():
-    with running(Options(threads=True)) as service:
+    with start_service(LocalServiceOptions(threads=True)) as service:
         yield service
 
 

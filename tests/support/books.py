@@ -5,8 +5,16 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from batchinfer.domain import JSON, Dossier, InputFile, Mode, Result, RunInfo, State
-from batchinfer.sinks import Book, Options
+from batchinfer.domain import (
+    JSON_MEDIA_TYPE,
+    InputFile,
+    Mode,
+    Result,
+    ResultDetails,
+    RunInfo,
+    State,
+)
+from batchinfer.exports import ExportOptions, ExportSource
 
 INFO = RunInfo("abc", 1_700_000_000.0, Mode.SYNC, {}, ("/data",))
 HOSTILE = (
@@ -49,7 +57,7 @@ def result(key="a.jpg", prediction=None, **others):
         "key": key,
         "state": State.SUCCEEDED,
         "prediction": prediction,
-        "media_type": JSON,
+        "media_type": JSON_MEDIA_TYPE,
         "code": None,
         "message": None,
         "attempts": 1,
@@ -73,13 +81,13 @@ def pending(key="c.jpg"):
 
 def book(results=(), notices=None, **options):
     """A run of these results, without files; `results` is gone through at each reading."""
-    return Book(
+    return ExportSource(
         Path("run"),
         INFO,
         lambda: iter(results),
-        lambda: (Dossier(n, one, (), 1, "", None) for n, one in enumerate(results, 1)),
-        options=Options(**options),
-        notice=(notices if notices is not None else []).append,
+        lambda: (ResultDetails(n, one, (), 1, "", None) for n, one in enumerate(results, 1)),
+        options=ExportOptions(**options),
+        on_notice=(notices if notices is not None else []).append,
     )
 
 

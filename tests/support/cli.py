@@ -14,7 +14,7 @@ from pathlib import Path
 
 import batchinfer as bi
 from batchinfer.domain import Counts
-from batchinfer.local.running import Running
+from batchinfer.local.service_process import ServiceProcess
 
 FIELDS = ("key", "state", "prediction", "media_type", "code", "message", "path", "params")
 """What an interrupted run's rows share with an undisturbed run's (not times, not attempts)."""
@@ -51,7 +51,7 @@ def images(folder: Path, count: int) -> Path:
     return folder
 
 
-def config(path: Path, service: Running, run: str = "") -> Path:
+def config(path: Path, service: ServiceProcess, run: str = "") -> Path:
     path.write_text(f"{service.connection.to_toml()}\n[run]\n{run}\n")
     return path
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from batchinfer.domain import JSON, TEXT, Failure, Outcome, Reply
+from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Failure, Outcome, Reply
 
 ALL = ("2.5.1", "2.5.2", "2.6.0")
 OLD = "2.5.1"
@@ -330,14 +330,14 @@ def agrees(outcome: Outcome, expected: Expectation) -> None:
     match expected:
         case Data(value):
             assert isinstance(outcome, Reply), outcome
-            assert outcome.media_type == JSON
+            assert outcome.media_type == JSON_MEDIA_TYPE
             assert same(outcome.prediction, value), outcome.prediction
         case Text(text):
             assert isinstance(outcome, Reply), outcome
-            assert (outcome.media_type, outcome.prediction) == (TEXT, text)
+            assert (outcome.media_type, outcome.prediction) == (TEXT_MEDIA_TYPE, text)
         case Like(pattern):
             assert isinstance(outcome, Reply), outcome
-            assert outcome.media_type == TEXT
+            assert outcome.media_type == TEXT_MEDIA_TYPE
             assert re.fullmatch(pattern, str(outcome.prediction), re.DOTALL), outcome.prediction
         case Bytes(media_type, data):
             assert isinstance(outcome, Reply), outcome

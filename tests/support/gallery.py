@@ -7,9 +7,18 @@ from types import MappingProxyType
 
 from PIL import Image, TiffImagePlugin
 
-from batchinfer.api.exporting import book_of
-from batchinfer.domain import TEXT, Attempt, Failure, InputFile, Item, Record, Reply, State
-from batchinfer.sinks import Options
+from batchinfer.api.result_export import build_export_source
+from batchinfer.domain import (
+    TEXT_MEDIA_TYPE,
+    Attempt,
+    Failure,
+    InputFile,
+    Item,
+    Record,
+    Reply,
+    State,
+)
+from batchinfer.exports import ExportOptions
 from batchinfer.store.sqlite import SqliteStore
 from support.records import INFO
 
@@ -120,7 +129,10 @@ class Gallery:
     def book(self, **options):
         """The run as a sink reads it."""
         self.notices.clear()
-        return replace(book_of(self.run, "all", Options(**options)), notice=self.notices.append)
+        return replace(
+            build_export_source(self.run, "all", ExportOptions(**options)),
+            notice=self.notices.append,
+        )
 
     def position(self, key):
         return self.keys.index(key) + 1
@@ -132,7 +144,9 @@ async def hung(folder):
     pictures.mkdir()
     odd = os.fsdecode(b"odd\xff.jpg")
     succeeded = {key: Reply(prediction=prediction) for key, prediction in PREDICTIONS.items()}
-    succeeded["caption.jpg"] = Reply(TEXT, "A bear,\nin the snow", log="it wrote\x1b[31m this")
+    succeeded["caption.jpg"] = Reply(
+        TEXT_MEDIA_TYPE, "A bear,\nin the snow", log="it wrote\x1b[31m this"
+    )
     succeeded["mask.png"] = Reply("image/png", data=PNG)
     succeeded[ODD] = Reply(prediction=[thing("bear", 0.5, 0, 0, 10, 10)])
     failure = Failure("model_error", "No <b>bear</b>.", log="Traceback: no bear")
@@ -148,7 +162,7 @@ async def hung(folder):
     records.append(_record(len(succeeded) + 1, failure))
     async with SqliteStore.create(folder / "run", INFO) as store:
         await store.add(items)
-        await store.record(records)
+        await store.commit_records(records)
     return Gallery(folder / "run", paths, keys)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from batchinfer.backends.http import HttpBackend, http_backend
-from batchinfer.backends.redact import Redactor
+from batchinfer.backends.http_backend import HttpBackend, open_http_backend
+from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Item
 
 TOKEN = "0123456789abcdef" * 4
@@ -29,4 +29,4 @@ def backend_at(
         "redact": Redactor([TOKEN]),
         "clock": lambda: NOW,
     }
-    return http_backend(**(known | changed))
+    return open_http_backend(**(known | changed))

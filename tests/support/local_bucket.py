@@ -1,11 +1,11 @@
 """The bucket of a local service, from outside."""
 
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.s3 import s3_bucket
-from batchinfer.local.running import Running
+from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.s3 import open_s3_bucket
+from batchinfer.local.service_process import ServiceProcess
 
 
-def access(service: Running) -> dict[str, object]:
+def access(service: ServiceProcess) -> dict[str, object]:
     bucket = service.connection.bucket
     return {
         "endpoint": bucket.endpoint,
@@ -16,19 +16,19 @@ def access(service: Running) -> dict[str, object]:
     }
 
 
-async def keys(service: Running) -> set[str]:
+async def keys(service: ServiceProcess) -> set[str]:
     """Everything in the bucket."""
     found, token = set[str](), None
-    async with s3_bucket(**access(service)) as bucket:
+    async with open_s3_bucket(**access(service)) as bucket:
         while True:
-            page = await bucket.page("", token=token)
-            found |= {entry.key for entry in page.entries}
-            token = page.token
+            page = await bucket.list_page("", token=token)
+            found |= {entry.key for entry in page.objects}
+            token = page.continuation_token
             if token is None:
                 return found
 
 
-async def put(service: Running, *names: str) -> None:
-    async with s3_bucket(**access(service)) as bucket:
+async def put(service: ServiceProcess, *names: str) -> None:
+    async with open_s3_bucket(**access(service)) as bucket:
         for name in names:
             await bucket.put(name, b"theirs")

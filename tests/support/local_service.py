@@ -13,16 +13,16 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from aiohttp import ClientSession
 
-from batchinfer.local.connection import Connection
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running, running
+from batchinfer.local.service_connection import ServiceConnection
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess, start_service
 from support.paths import MODELS
 
 
 @contextmanager
-def service(**options: Any) -> Iterator[Running]:
+def service(**options: Any) -> Iterator[ServiceProcess]:
     """A local service whose models may be `local_model:...`; in threads unless told otherwise."""
-    with running(Options(**{"threads": True, **options}), cwd=MODELS) as started:
+    with start_service(LocalServiceOptions(**{"threads": True, **options}), cwd=MODELS) as started:
         yield started
 
 
@@ -42,13 +42,13 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 
 
 @asynccontextmanager
-async def session(connection: Connection) -> AsyncIterator[ClientSession]:
+async def session(connection: ServiceConnection) -> AsyncIterator[ClientSession]:
     headers = {"Authorization": f"Bearer {connection.token}", "Content-Type": "application/json"}
     async with ClientSession(headers=headers) as client:
         yield client
 
 
-async def call(connection: Connection, body: bytes, **headers: str) -> tuple[int, str]:
+async def call(connection: ServiceConnection, body: bytes, **headers: str) -> tuple[int, str]:
     async with (
         session(connection) as client,
         client.post(connection.endpoint, data=body, headers=headers) as answer,
@@ -57,7 +57,7 @@ async def call(connection: Connection, body: bytes, **headers: str) -> tuple[int
 
 
 @asynccontextmanager
-async def s3(connection: Connection, *, secret: str | None = None) -> AsyncIterator[Any]:
+async def s3(connection: ServiceConnection, *, secret: str | None = None) -> AsyncIterator[Any]:
     config = AioConfig(
         s3={"addressing_style": "path"},
         request_checksum_calculation="when_required",

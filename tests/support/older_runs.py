@@ -3,8 +3,8 @@
 import re
 import sqlite3
 
-from batchinfer.store.database import DATABASE
-from batchinfer.store.schema import MIGRATIONS
+from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.migrations import MIGRATIONS
 
 _VIEWS = "".join(
     re.search(rf"CREATE VIEW {name} AS.*?;", MIGRATIONS[0], re.DOTALL)[0]
@@ -35,6 +35,6 @@ DROP TABLE sessions; {_VIEWS}
 def become(directory, version):
     """Make the run in `directory` one of an older version."""
     script = "".join(undo for since, undo in _BACK.items() if since > version)
-    connection = sqlite3.connect(directory / DATABASE)
+    connection = sqlite3.connect(directory / DATABASE_NAME)
     connection.executescript(f"{script} PRAGMA user_version = {version}")
     connection.close()

@@ -3,9 +3,9 @@
 from batchinfer.domain import (
     Attempt,
     Failure,
+    FailureKind,
     InputFile,
     Item,
-    Kind,
     Mode,
     Record,
     Reply,
@@ -44,7 +44,7 @@ def failure(
     message="It is away.",
     **more,
 ):
-    outcome = Failure(code, message, Kind.TRANSIENT, **more)
+    outcome = Failure(code, message, FailureKind.TRANSIENT, **more)
     return Record(position, Attempt(number, at, seconds, outcome), state, retry_at)
 
 
@@ -62,6 +62,6 @@ async def made(run, items, records):
     info = RunInfo("abc", 1_700_000_000.0, Mode.SYNC, {"run": {"mode": "sync"}}, ("/data",))
     async with SqliteStore.create(run, info) as store:
         await store.add(items)
-        await store.record(records)
-        await store.source_read()
+        await store.commit_records(records)
+        await store.mark_source_complete()
     return run

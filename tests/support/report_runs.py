@@ -4,10 +4,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from batchinfer.api.exporting import book_of
+from batchinfer.api.result_export import build_export_source
 from batchinfer.domain import InputFile, Item, Mode, RunInfo
-from batchinfer.report import publish
-from batchinfer.store.reader import RunReader
+from batchinfer.report import write_report
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 
 T0 = 1_795_400_000.0
@@ -46,12 +46,12 @@ def detection(label, score, place=(10, 20, 110, 120)):
 async def made(run, items, records, *, complete=True, info=INFO):
     async with SqliteStore.create(run, info) as store:
         await store.add(items)
-        await store.record(records)
+        await store.commit_records(records)
         if complete:
-            await store.source_read()
+            await store.mark_source_complete()
     return run
 
 
 def report(run, target, **more):
     with RunReader(run) as reader:
-        return publish(book_of(run), reader, target, **more)
+        return write_report(build_export_source(run), reader, target, **more)

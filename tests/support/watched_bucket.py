@@ -1,16 +1,16 @@
 """Submitted items, the bucket their outputs come to, and a watcher over it."""
 
-from batchinfer.backends.objects import MemoryBucket
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.watch import BucketWatcher
+from batchinfer.backends.bucket_client import MemoryBucket
+from batchinfer.backends.output_watcher import BucketOutputWatcher
+from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Attempt, Item, Record, State, Submitted
-from batchinfer.oscar.names import object_name, payload_digest
-from batchinfer.ports import Arrival
+from batchinfer.oscar.object_names import digest_payload, make_object_name
+from batchinfer.ports import OutputArrival
 from batchinfer.testing import MemoryStore
 from support.paths import FIXTURES
 
 RUN = "run1"
-TAG = "epoch123" + payload_digest(b"what was sent")
+TAG = "epoch123" + digest_payload(b"what was sent")
 GRACE = 30.0
 
 
@@ -30,10 +30,13 @@ class Desk:
 
     def __init__(self, page_size: int = 1000) -> None:
         self.bucket, self.store = MemoryBucket(page_size=page_size), MemoryStore()
-        self.watcher = BucketWatcher(
-            self.bucket, run_id=RUN, redact=Redactor(["hidden-secret-0123", "bear"]), grace=GRACE
+        self.watcher = BucketOutputWatcher(
+            self.bucket,
+            run_id=RUN,
+            redactor=Redactor(["hidden-secret-0123", "bear"]),
+            grace_seconds=GRACE,
         )
-        self.arrivals: list[Arrival] = []
+        self.arrivals: list[OutputArrival] = []
 
     async def submit(self, count: int = 1, attempt: int = 1) -> None:
         await self.store.add([Item(f"k{n}") for n in range(1, count + 1)])
@@ -41,24 +44,24 @@ class Desk:
             await self.resubmit(position, attempt)
 
     async def resubmit(self, position: int, attempt: int) -> None:
-        name = object_name(RUN, position, attempt, TAG)
+        name = make_object_name(RUN, position, attempt, TAG)
         await self.record(position, attempt, Submitted(name), State.SUBMITTED)
 
     async def record(self, position: int, attempt: int, outcome, state: State) -> None:
         record = Record(position, Attempt(attempt, 1.0, 1.0, outcome), state)
-        assert (await self.store.record([record]))[0] is not None
+        assert (await self.store.commit_records([record]))[0] is not None
 
     def put(self, extension: str, body: bytes, position: int = 1, attempt: int = 1) -> None:
-        name = object_name(RUN, position, attempt, TAG)
+        name = make_object_name(RUN, position, attempt, TAG)
         self.bucket.objects[f"outputs/{name}.{extension}"] = body
 
-    async def look(self) -> list[Arrival]:
+    async def look(self) -> list[OutputArrival]:
         before = len(self.arrivals)
 
-        async def emit(arrival: Arrival) -> None:
+        async def emit(arrival: OutputArrival) -> None:
             self.arrivals.append(arrival)
 
-        await self.watcher.look(self.store, emit)
+        await self.watcher.poll(self.store, emit)
         return self.arrivals[before:]
 
     async def outcome(self):

@@ -6,11 +6,19 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from batchinfer.domain import Failure, Item, Kind, Outcome, Reply, Submitted
-from batchinfer.engine import Engine, Rhythm, Terms
-from batchinfer.flow import Condition, Fixed, Gate, Health, Pace
-from batchinfer.ports import Arrival, Emit, Event, Placed, Recorded, Unfinished, Waiting
-from batchinfer.retry import RetryPolicy
+from batchinfer.domain import Failure, FailureKind, Item, Outcome, Reply, Submitted
+from batchinfer.engine import Engine, PollInterval, RunPolicy
+from batchinfer.flow import FixedLimit, Gate, RateLimiter, ServiceHealth, ServiceState
+from batchinfer.ports import (
+    Committed,
+    EmitOutput,
+    Event,
+    OpenItems,
+    OutageOngoing,
+    OutputArrival,
+    SubmittedObject,
+)
+from batchinfer.retry_policy import RetryPolicy
 from batchinfer.testing import MemoryStore
 
 EPOCH = 1_700_000_000.0
@@ -37,15 +45,15 @@ def reader(source: Iterable[Item], delay: float = 0.0) -> Callable[[int], object
 
 
 def transient(code: str = "no_output", retry_after: float | None = None) -> Failure:
-    return Failure(code, "again", Kind.TRANSIENT, retry_after)
+    return Failure(code, "again", FailureKind.TRANSIENT, retry_after)
 
 
 def permanent(code: str = "model_error") -> Failure:
-    return Failure(code, "never", Kind.PERMANENT)
+    return Failure(code, "never", FailureKind.PERMANENT)
 
 
 def cold() -> Failure:
-    return Failure("cold_start", "not ready", Kind.UNAVAILABLE)
+    return Failure("cold_start", "not ready", FailureKind.UNAVAILABLE)
 
 
 Step = Outcome | Exception
@@ -99,12 +107,12 @@ class Bucket:
     async def attempt(self, item: Item, number: int) -> Submitted | Failure:
         await anyio.sleep(0.1)
         if self.away():
-            return Failure("bucket_unreachable", "away", Kind.UNAVAILABLE)
+            return Failure("bucket_unreachable", "away", FailureKind.UNAVAILABLE)
         assert (item.position, number) not in self.inputs, "submitted twice under one name"
         self.inputs[item.position, number] = anyio.current_time()
         return Submitted(f"run-{item.position}-{number}")
 
-    async def look(self, store: Unfinished, emit: Emit) -> None:
+    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
         if self.away():
             raise OSError("the bucket is away")
         await anyio.sleep(0.01)
@@ -113,18 +121,20 @@ class Bucket:
             for (position, attempt), at in self.inputs.items()
             if anyio.current_time() >= at + self.seconds
         ]
-        open_items = await store.unfinished({position for position, _ in ready})
+        open_items = await store.fetch_open({position for position, _ in ready})
         self.outstanding_most = max(self.outstanding_most, len(self.inputs) - len(self.told))
         for position, attempt in ready:
             outcome = self.script(position, attempt)
             if position in open_items and outcome is not None:
                 self.told.add((position, attempt))
-                await emit(Arrival(open_items[position], attempt, outcome))
+                await emit(OutputArrival(open_items[position], attempt, outcome))
 
-    async def placed(self, store, adopt) -> None:
-        await adopt([Placed(*key, f"run-{key[0]}-{key[1]}") for key in self.inputs])
+    async def find_unrecorded(self, store, mark_submitted) -> None:
+        await mark_submitted(
+            [SubmittedObject(*key, f"run-{key[0]}-{key[1]}") for key in self.inputs]
+        )
 
-    async def tidy(self, store: Unfinished) -> None:
+    async def cleanup(self, store: OpenItems) -> None:
         pass
 
 
@@ -141,12 +151,12 @@ class Notebook:
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
-    def recorded(self) -> list[Recorded]:
-        return self.of(Recorded)
+    def recorded(self) -> list[Committed]:
+        return self.of(Committed)
 
     @property
-    def waited(self) -> list[Waiting]:
-        return self.of(Waiting)
+    def waited(self) -> list[OutageOngoing]:
+        return self.of(OutageOngoing)
 
 
 class World:
@@ -168,22 +178,22 @@ class World:
     ) -> Engine:
         collects = terms.pop("collects", True)
         submitted = terms.pop("submitted_limit", None)
-        health = Health(terms.pop("health", Condition.WARM))
+        health = ServiceHealth(terms.pop("health", ServiceState.WARM))
         watcher = terms.pop("watcher", None)
         source_away = terms.pop("source_away", None)
         terms.setdefault("policy", RetryPolicy(max_attempts=3))
         return Engine(
             store=self.store,
-            gate=Gate(Fixed(concurrency), Pace(rate) if rate else None, health),
+            gate=Gate(FixedLimit(concurrency), RateLimiter(rate) if rate else None, health),
             observer=self.notebook,
             backend=backend,
-            read=reader(source) if source is not None else read,
+            read_page=reader(source) if source is not None else read,
             watcher=watcher,
-            submitted=None if submitted is None else Fixed(submitted),
+            submitted_limit=None if submitted is None else FixedLimit(submitted),
             collects=collects,
-            terms=Terms(**terms),
-            rhythm=Rhythm(shortest=1.0, longest=10.0),
-            source_away=source_away,
+            policy=RunPolicy(**terms),
+            poll_interval=PollInterval(min_seconds=1.0, max_seconds=10.0),
+            check_source=source_away,
             clock=now,
-            chance=lambda: chance,
+            jitter=lambda: chance,
         )

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from batchinfer.flow import Sign, sign_of
-from batchinfer.machine import shortage
+from batchinfer.flow import ServiceSignal, classify_outcome
+from batchinfer.machine_limits import detect_shortage
 
 
 class WrappedError(OSError):
@@ -34,9 +34,13 @@ class WrappedError(OSError):
     ],
 )
 def test_a_shortage_is_no_items_fault_and_is_waited_out(error: Exception, code: str):
-    short = shortage(error)
+    short = detect_shortage(error)
     assert short is not None
-    assert (short.code, short.sent, sign_of(short)) == (code, False, Sign.LOCAL)
+    assert (short.code, short.sent, classify_outcome(short)) == (
+        code,
+        False,
+        ServiceSignal.LOCAL_SHORTAGE,
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,12 +57,12 @@ def test_a_shortage_is_no_items_fault_and_is_waited_out(error: Exception, code: 
     ],
 )
 def test_all_else_is_none(error: Exception | None):
-    assert shortage(error) is None
+    assert detect_shortage(error) is None
 
 
 LIMITS = """
 import resource
-from batchinfer.machine import calls_at_once, open_files, raise_open_files
+from batchinfer.machine_limits import calls_at_once, open_files, raise_open_files
 resource.setrlimit(resource.RLIMIT_NOFILE, {limits})
 raise_open_files()
 print(open_files(), calls_at_once())

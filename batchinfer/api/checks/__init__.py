@@ -11,128 +11,140 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from batchinfer.api.checks.bucket import check_bucket
-from batchinfer.api.checks.findings import Finding, State, Tell
-from batchinfer.api.checks.probe import probe
-from batchinfer.api.checks.service import check_service, check_token
-from batchinfer.backends.redact import Redactor, is_weak
+from batchinfer.api.checks.bucket_check import check_bucket
+from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
+from batchinfer.api.checks.probe_check import run_probe
+from batchinfer.api.checks.service_check import check_service, check_token
+from batchinfer.backends.redaction import Redactor, is_weak_secret
 from batchinfer.config import (
-    ENV_FILE,
-    Bucket,
-    BucketAccess,
+    ENV_FILE_FLAG,
+    BucketSection,
+    BucketSettings,
     Config,
-    Resolved,
-    ServiceAccess,
-    load,
-    named_secrets,
-    resolve,
+    RunSettings,
+    ServiceSettings,
+    collect_named_secrets,
+    load_config,
+    resolve_run_settings,
 )
 from batchinfer.domain import Mode
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.ports import Observer
 
-__all__ = ["Finding", "Order", "State", "check"]
+__all__ = ["CheckRequest", "Finding", "FindingState", "run_checks"]
 
-EXIT_GOOD, EXIT_BAD, EXIT_CONFIG = 0, 1, 2
+EXIT_CHECKS_PASSED, EXIT_CHECK_FAILED, EXIT_CONFIG_ERROR = 0, 1, 2
 
-_PLACEHOLDER: Final = "..."
+_UNFILLED_VALUE: Final = "..."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class CheckRequest:
     """What is to be checked."""
 
     config: Path | None
     env: Mapping[str, str] = field(repr=False)
     env_file: Path | None = None
     """With more variables; others are found beside `config`."""
-    wait: float = 30.0
+    wait_seconds: float = 30.0
     """Seconds that the service is waited for."""
-    probe: Path | None = None
+    probe_file: Path | None = None
     """A file to send through the service, once in each mode."""
-    known: Collection[str] = ()
+    known_run_ids: Collection[str] = ()
     """Ids of runs whose objects in the bucket are no leftovers."""
 
 
-async def check(order: Order, tell: Tell, observer: Observer) -> int:
+async def run_checks(request: CheckRequest, on_finding: OnFinding, observer: Observer) -> int:
     """Check all that is configured, telling each finding as soon as it is known; the exit code.
 
     `observer` hears of waiting during a probe.
     """
-    desk = _Desk(order, tell)
+    checker = _Checker(request, on_finding)
     try:
-        config = load(order.config, order.env, {ENV_FILE: order.env_file})
+        config = load_config(request.config, request.env, {ENV_FILE_FLAG: request.env_file})
     except ConfigError as error:
-        desk.note(Finding("config", State.BAD, str(error)))
-        return EXIT_CONFIG
-    ready = list(desk.resolved(config))
-    for resolved in ready:
-        await desk.look(resolved)
-    if order.probe is not None:
-        for resolved in ready:
-            desk.note(await probe(order.probe, config, order.env, resolved, observer))
-    return desk.exit_code
+        checker.report(Finding("config", FindingState.BAD, str(error)))
+        return EXIT_CONFIG_ERROR
+    complete_modes = list(checker.resolve_modes(config))
+    for settings in complete_modes:
+        await checker.check_mode(settings)
+    if request.probe_file is not None:
+        for settings in complete_modes:
+            checker.report(
+                await run_probe(request.probe_file, config, request.env, settings, observer)
+            )
+    return checker.exit_code
 
 
-class _Desk:
+class _Checker:
     """Where findings are noted."""
 
-    def __init__(self, order: Order, tell: Tell) -> None:
-        self._order, self._tell = order, tell
-        self._redact = Redactor(())
-        self.exit_code = EXIT_GOOD
+    def __init__(self, request: CheckRequest, on_finding: OnFinding) -> None:
+        self._request, self._on_finding = request, on_finding
+        self._redactor = Redactor(())
+        self.exit_code = EXIT_CHECKS_PASSED
 
-    def note(self, finding: Finding) -> None:
+    def report(self, finding: Finding) -> None:
         """Tell a finding, and remember the worst."""
-        if finding.state is State.BAD:
-            worse = EXIT_CONFIG if finding.check == "config" else EXIT_BAD
-            self.exit_code = max(self.exit_code, worse)
-        self._tell(replace(finding, message=self._redact.text(finding.message)))
+        if finding.state is FindingState.BAD:
+            exit_code = EXIT_CONFIG_ERROR if finding.check == "config" else EXIT_CHECK_FAILED
+            self.exit_code = max(self.exit_code, exit_code)
+        self._on_finding(replace(finding, message=self._redactor.redact_text(finding.message)))
 
-    def resolved(self, config: Config) -> Iterator[Resolved]:
+    def resolve_modes(self, config: Config) -> Iterator[RunSettings]:
         """Every mode that is configured and complete."""
         for mode in Mode:
-            if mode is not config.mode and not _is_begun(config, mode):
+            if mode is not config.mode and not _is_partly_configured(config, mode):
                 continue
             try:
-                found = resolve(
-                    replace(config, run=replace(config.run, mode=mode)), self._order.env
+                settings = resolve_run_settings(
+                    replace(config, run=replace(config.run, mode=mode)), self._request.env
                 )
             except ConfigError as error:
-                self.note(Finding("config", State.BAD, str(error), mode))
+                self.report(Finding("config", FindingState.BAD, str(error), mode))
                 continue
-            self._redact = Redactor(found.secrets)
-            self.note(Finding("config", State.GOOD, "complete", mode))
-            for notice in found.notices:
-                self.note(Finding("config", State.NOTE, notice.message, mode))
-            for name, secret in named_secrets(config, self._order.env).items():
-                if secret in found.secrets and is_weak(secret):
-                    self.note(Finding("secrets", State.NOTE, _WEAK.format(name=name), mode))
-            yield found
+            self._redactor = Redactor(settings.secrets)
+            self.report(Finding("config", FindingState.GOOD, "complete", mode))
+            for notice in settings.notices:
+                self.report(Finding("config", FindingState.NOTE, notice.message, mode))
+            for name, secret in collect_named_secrets(config, self._request.env).items():
+                if secret in settings.secrets and is_weak_secret(secret):
+                    self.report(
+                        Finding(
+                            "secrets", FindingState.NOTE, _WEAK_KEY_TEXT.format(name=name), mode
+                        )
+                    )
+            yield settings
 
-    async def look(self, resolved: Resolved) -> None:
+    async def check_mode(self, settings: RunSettings) -> None:
         """Look at one mode."""
         try:
-            match resolved.access:
-                case ServiceAccess() as service:
-                    check_token(service.token, self.note)
-                    await check_service(service, self._redact, self.note, self._order.wait)
-                case BucketAccess() as bucket:
-                    await check_bucket(bucket, self._redact, self.note, self._order.known)
+            match settings.target:
+                case ServiceSettings() as service:
+                    check_token(service.token, self.report)
+                    await check_service(
+                        service, self._redactor, self.report, self._request.wait_seconds
+                    )
+                case BucketSettings() as bucket:
+                    await check_bucket(
+                        bucket, self._redactor, self.report, self._request.known_run_ids
+                    )
         except BatchInferError as error:
             name = "config" if isinstance(error, ConfigError) else "other"
-            self.note(Finding(name, State.BAD, str(error), resolved.mode))
+            self.report(Finding(name, FindingState.BAD, str(error), settings.mode))
 
 
-_WEAK = (
+_WEAK_KEY_TEXT = (
     "the secret {name} is short or a plain word: in logs and messages *** replaces every text that"
     " happens to hold it, and in predictions it is not masked. A long random one is better"
 )
 
 
-def _is_begun(config: Config, mode: Mode) -> bool:
+def _is_partly_configured(config: Config, mode: Mode) -> bool:
     """Whether somebody has begun to fill in what a mode needs."""
     if mode is Mode.SYNC:
-        return config.service.endpoint is not None and _PLACEHOLDER not in config.service.endpoint
-    named = config.bucket.name or config.bucket.endpoint or ""
-    return config.bucket != Bucket() and _PLACEHOLDER not in named
+        return (
+            config.service.endpoint is not None and _UNFILLED_VALUE not in config.service.endpoint
+        )
+    bucket_address = config.bucket.name or config.bucket.endpoint or ""
+    return config.bucket != BucketSection() and _UNFILLED_VALUE not in bucket_address

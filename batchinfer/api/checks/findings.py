@@ -10,7 +10,7 @@ from typing import TypeAlias
 from batchinfer.domain import Json, Mode
 
 
-class State(StrEnum):
+class FindingState(StrEnum):
     """What a finding is."""
 
     GOOD = "good"
@@ -26,7 +26,7 @@ class Finding:
 
     check: str
     """What was looked at; stable (docs/scripting.md)."""
-    state: State
+    state: FindingState
     message: str
     """What was found and, unless it is good, what to do. Never holds a secret."""
     mode: Mode | None = None
@@ -45,5 +45,5 @@ class Finding:
         }
 
 
-Tell: TypeAlias = Callable[[Finding], None]
+OnFinding: TypeAlias = Callable[[Finding], None]
 """Is told of each finding as soon as it is known."""

@@ -4,20 +4,20 @@
 `asking` the other. What was told holds for that process only: nothing is written to the run.
 """
 
-from batchinfer.api.control.address import SOCKET
-from batchinfer.api.control.asking import ask, at_work
-from batchinfer.api.control.instructions import KNOWN, Instruction, read
-from batchinfer.api.control.serving import steered
-from batchinfer.api.control.steering import Steering, progress_of
+from batchinfer.api.control.commands import COMMAND_NAMES, ControlCommand, parse_command
+from batchinfer.api.control.control_client import get_worker_status, send_command
+from batchinfer.api.control.control_server import serve_control
+from batchinfer.api.control.controller import Controller, progress_from_status
+from batchinfer.api.control.socket_path import SOCKET_NAME
 
 __all__ = [
-    "KNOWN",
-    "SOCKET",
-    "Instruction",
-    "Steering",
-    "ask",
-    "at_work",
-    "progress_of",
-    "read",
-    "steered",
+    "COMMAND_NAMES",
+    "SOCKET_NAME",
+    "ControlCommand",
+    "Controller",
+    "get_worker_status",
+    "parse_command",
+    "progress_from_status",
+    "send_command",
+    "serve_control",
 ]

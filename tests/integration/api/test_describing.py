@@ -3,16 +3,16 @@
 import pytest
 
 from batchinfer import api
-from batchinfer.api.describing import ask_bucket, ask_service
-from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
-from batchinfer.backends.redact import Redactor
-from batchinfer.domain import Failure, Kind
+from batchinfer.api.model_help import fetch_help_by_call, fetch_help_by_job
+from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
+from batchinfer.backends.redaction import Redactor
+from batchinfer.domain import Failure, FailureKind
 from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError
-from batchinfer.oscar.payload import HELP
-from batchinfer.oscar.schema import parse_help
-from batchinfer.ports import Back, Event, Notice, Waiting
-from batchinfer.retry import RetryPolicy
-from batchinfer.store.reader import RunReader
+from batchinfer.oscar.model_schema import parse_help
+from batchinfer.oscar.payload import HELP_PAYLOAD
+from batchinfer.ports import Event, Notice, OutageEnded, OutageOngoing
+from batchinfer.retry_policy import RetryPolicy
+from batchinfer.store.run_reader import RunReader
 from support.paths import FIXTURES
 from support.servers import Answer, stub
 
@@ -20,9 +20,9 @@ BODY = (FIXTURES / "sync_2.6.0_help.body").read_bytes()
 LOG = (FIXTURES / "async_2.5.2_help.log").read_bytes()
 OK = (FIXTURES / "sync_2.5.2_ok_dict.body").read_bytes()
 TOKEN = "0123456789abcdef" * 4
-QUICK = RetryPolicy(max_attempts=3, base=0.0)
-COLD = Failure("cold_start", "not yet", Kind.UNAVAILABLE)
-BUSY = Failure("http_503", "busy", Kind.TRANSIENT)
+QUICK = RetryPolicy(max_attempts=3, base_delay=0.0)
+COLD = Failure("cold_start", "not yet", FailureKind.UNAVAILABLE)
+BUSY = Failure("http_503", "busy", FailureKind.TRANSIENT)
 
 
 class Notebook:
@@ -40,7 +40,7 @@ class Service:
     def __init__(self, *answers):
         self.answers = list(answers)
 
-    async def help(self):
+    async def fetch_help(self):
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -49,7 +49,7 @@ class Service:
 
 async def asked(*answers, patience=60.0):
     service, notebook = Service(*answers), Notebook()
-    answer = await ask_service(service, notebook, patience=patience, policy=QUICK)
+    answer = await fetch_help_by_call(service, notebook, cold_start_timeout=patience, policy=QUICK)
     return answer, notebook, len(service.answers)
 
 
@@ -60,8 +60,8 @@ async def test_a_cold_service_is_waited_for_and_that_is_told():
     answer, notebook, left = await asked(COLD, COLD, COLD, COLD, "the help")
 
     assert (answer, left) == ("the help", 0)
-    assert notebook.codes(Waiting) == ["cold_start"] * 4
-    assert notebook.codes(Back) == ["cold_start"]
+    assert notebook.codes(OutageOngoing) == ["cold_start"] * 4
+    assert notebook.codes(OutageEnded) == ["cold_start"]
 
 
 async def test_patience_with_a_cold_service_ends():
@@ -77,9 +77,9 @@ async def test_what_may_pass_is_tried_three_times():
     "failure",
     [
         Failure("model_error", "cannot be loaded"),
-        Failure("unreachable", "no such host", Kind.UNAVAILABLE),
-        Failure("timeout", "it holds the place", Kind.TRANSIENT),
-        Failure("http_429", "come again in an hour", Kind.TRANSIENT, retry_after=3600.0),
+        Failure("unreachable", "no such host", FailureKind.UNAVAILABLE),
+        Failure("timeout", "it holds the place", FailureKind.TRANSIENT),
+        Failure("http_429", "come again in an hour", FailureKind.TRANSIENT, retry_after=3600.0),
     ],
 )
 async def test_what_does_not_pass_soon_is_not_asked_again(failure):
@@ -110,7 +110,9 @@ class Platform(MemoryBucket):
 async def through_bucket(log, patience=60.0, secrets=()):
     platform, notebook = Platform(log), Notebook()
     platform.objects["outputs/"] = b""
-    answer = await ask_bucket(platform, notebook, Redactor(secrets), patience=patience, every=0.0)
+    answer = await fetch_help_by_job(
+        platform, notebook, Redactor(secrets), timeout=patience, poll_interval=0.0
+    )
     return answer, platform, notebook
 
 
@@ -120,9 +122,9 @@ async def test_the_help_comes_through_the_bucket_and_nothing_is_left():
     assert parse_help(answer) == parse_help(BODY.decode())
     ((key, body),) = platform.seen
     assert key.startswith("inputs/help-")
-    assert body == HELP
+    assert body == HELP_PAYLOAD
     assert platform.objects == {"outputs/": b""}
-    assert notebook.codes(Waiting) == ["help", "help"]  # before each of the two looks
+    assert notebook.codes(OutageOngoing) == ["help", "help"]  # before each of the two looks
 
 
 async def test_a_help_that_never_comes_is_given_up_and_nothing_is_left():
@@ -161,9 +163,9 @@ async def test_the_help_is_kept_without_secrets():
 
 async def test_a_bucket_that_does_not_answer_is_a_failure():
     bucket = MemoryBucket()
-    bucket.trouble = BucketUnreachable("nobody there")
+    bucket.error = BucketUnreachable("nobody there")
 
-    answer = await ask_bucket(bucket, Notebook(), Redactor(()), patience=1.0)
+    answer = await fetch_help_by_job(bucket, Notebook(), Redactor(()), timeout=1.0)
 
     assert (answer.code, answer.message) == ("bucket_unreachable", "nobody there")
 
@@ -181,7 +183,7 @@ def photos(tmp_path):
 
 def model(request):
     """A service that knows its help."""
-    return Answer(body=BODY if request.body == HELP else OK)
+    return Answer(body=BODY if request.body == HELP_PAYLOAD else OK)
 
 
 def config(tmp_path, port, more=""):
@@ -208,10 +210,10 @@ async def test_the_help_is_asked_for_once_and_kept(tmp_path, photos):
     (photos / "b.jpg").write_bytes(b"b")
     _, again = await go(tmp_path, photos, params={"rng": 3}, force=True)  # at another port
 
-    assert first[0] == HELP
+    assert first[0] == HELP_PAYLOAD
     assert (len(first), len(again)) == (2, 1)
     with RunReader(tmp_path / "run") as reader:
-        assert parse_help(reader.help()) == parse_help(BODY.decode())
+        assert parse_help(reader.read_model_help()) == parse_help(BODY.decode())
 
 
 async def test_all_mistakes_of_config_flags_and_lines_are_told_at_once(tmp_path, photos):
@@ -226,7 +228,7 @@ async def test_all_mistakes_of_config_flags_and_lines_are_told_at_once(tmp_path,
     assert "c.toml: [params] imgz: the model has no parameter 'imgz' (did you mean 'imgsz'" in told
     assert "--param flag: parameter 'flag' takes true or false" in told
     assert "list.csv:2: parameter 'rng' takes a whole number (int), which 1.5 is not" in told
-    assert [request.body for request in caught.value.requests] == [HELP]
+    assert [request.body for request in caught.value.requests] == [HELP_PAYLOAD]
     assert not (tmp_path / "run").exists()
 
 
@@ -268,14 +270,14 @@ async def test_without_validation_nothing_is_asked(tmp_path, photos):
 )
 async def test_where_there_is_no_help_the_run_goes_on_with_a_notice(tmp_path, photos, answer):
     def knows_no_help(request):
-        return answer if request.body == HELP else Answer(body=OK)
+        return answer if request.body == HELP_PAYLOAD else Answer(body=OK)
 
     notebook, sent = await go(tmp_path, photos, knows_no_help, params={"nothing": 1})
 
     assert notebook.codes() == ["not_validated"]
-    assert sent.count(HELP) == len(sent) - 1
+    assert sent.count(HELP_PAYLOAD) == len(sent) - 1
     with RunReader(tmp_path / "run") as reader:
-        assert reader.help() is None
+        assert reader.read_model_help() is None
 
 
 async def test_what_cannot_be_sent_is_refused_even_without_a_help(tmp_path, photos):

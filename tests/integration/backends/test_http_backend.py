@@ -16,16 +16,20 @@ import anyio
 import pytest
 import trustme
 
-from batchinfer.backends.http import HttpBackend
-from batchinfer.backends.redact import Redactor
-from batchinfer.domain import Failure, InputFile, Item, Kind, Outcome, Reply
+from batchinfer.backends.http_backend import HttpBackend
+from batchinfer.backends.redaction import Redactor
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
 from batchinfer.errors import ConfigError, FatalError
-from batchinfer.oscar.status import LOG
+from batchinfer.oscar.http_status import MAX_ERROR_BODY_BYTES
 from support.http_calls import ITEM, OK, TOKEN, backend_at
 from support.paths import FIXTURES
 from support.servers import Answer, Request, Stub, stub, talking
 
-TRANSIENT, PERMANENT, UNAVAILABLE = Kind.TRANSIENT, Kind.PERMANENT, Kind.UNAVAILABLE
+TRANSIENT, PERMANENT, UNAVAILABLE = (
+    FailureKind.TRANSIENT,
+    FailureKind.PERMANENT,
+    FailureKind.UNAVAILABLE,
+)
 
 
 async def outcome_of(
@@ -158,7 +162,7 @@ async def test_of_a_refusal_no_more_than_its_beginning_is_read():
     bomb = Answer(500, gzip.compress(b"why: " * 1_000_000), {"Content-Encoding": "gzip"})
     failure = await failure_of(bomb, max_reply=1_000_000)
     assert (failure.code, failure.kind) == ("http_500", TRANSIENT)
-    assert len(failure.log) == LOG
+    assert len(failure.log) == MAX_ERROR_BODY_BYTES
 
 
 async def test_secrets_are_nowhere_in_what_comes_back(caplog: pytest.LogCaptureFixture):
@@ -199,7 +203,7 @@ NGINX = b"<html><head><title>Gateway</title></head><body><h1>Gateway</h1>nginx</
     ],
     ids=lambda value: f"{value.status}-{value.body[:12]!r}" if isinstance(value, Answer) else "",
 )
-async def test_a_status_becomes_a_failure(answer: Answer, code: str, kind: Kind, says: str):
+async def test_a_status_becomes_a_failure(answer: Answer, code: str, kind: FailureKind, says: str):
     failure = await failure_of(answer)
     assert (failure.code, failure.kind) == (code, kind)
     assert says in failure.message

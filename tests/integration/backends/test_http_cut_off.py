@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio.abc
 import pytest
 
-from batchinfer.domain import Failure, Kind, Outcome, Reply
+from batchinfer.domain import Failure, FailureKind, Outcome, Reply
 from support.http_calls import ITEM, OK, backend_at
 from support.paths import FIXTURES
 from support.servers import talking
@@ -70,7 +70,7 @@ async def test_an_answer_that_was_cut_off_is_tried_again(framing: str, body: byt
     failure = await answered(framed(body, framing, whole=False))
 
     assert isinstance(failure, Failure)
-    assert failure.kind is Kind.TRANSIENT
+    assert failure.kind is FailureKind.TRANSIENT
     code = "connection_lost" if framing in {"length", "chunked"} else "answer_cut_off"
     assert failure.code == code
 

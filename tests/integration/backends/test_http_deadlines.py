@@ -17,9 +17,9 @@ import anyio
 import pytest
 import trustme
 
-from batchinfer.backends.http import HttpBackend, http_backend
-from batchinfer.backends.redact import Redactor
-from batchinfer.domain import Failure, InputFile, Item, Kind, Outcome, Reply
+from batchinfer.backends.http_backend import HttpBackend, open_http_backend
+from batchinfer.backends.redaction import Redactor
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
 from support.servers import Answer, Request, stub
 
 TOKEN = "0123456789abcdef" * 4
@@ -45,7 +45,7 @@ def backend_at(
         "timeout": 30.0,
         "redact": Redactor([TOKEN]),
     }
-    return http_backend(**(known | changed))
+    return open_http_backend(**(known | changed))
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def test_an_upload_that_stalls_is_given_up(item_of):
     async with server(never) as port:
         failure = await failure_at(port, item_of(LARGE), send_timeout=0.3)
-    assert (failure.code, failure.kind) == ("send_stalled", Kind.TRANSIENT)
+    assert (failure.code, failure.kind) == ("send_stalled", FailureKind.TRANSIENT)
     assert f"127.0.0.1:{port} accepted nothing more of what was sent for 0.3 s" in failure.message
     assert "send_timeout" in failure.message
 
@@ -162,7 +162,7 @@ async def test_a_first_byte_that_does_not_come(item_of, size: int):
     async with stub(Answer(never=True)) as silent:
         failure = await failure_at(silent.port, item_of(size), first_byte_timeout=1.5)
         assert len(silent.requests[0].body) > size
-    assert (failure.code, failure.kind) == ("timeout", Kind.TRANSIENT)
+    assert (failure.code, failure.kind) == ("timeout", FailureKind.TRANSIENT)
     assert "within 1.5 s after all was sent (first_byte_timeout)" in failure.message
     assert "may still be running on the service and hold its container" in failure.message
 

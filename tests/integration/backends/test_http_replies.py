@@ -10,8 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchinfer.backends.http import HttpBackend, http_backend
-from batchinfer.backends.redact import Redactor
+from batchinfer.backends.http_backend import HttpBackend, open_http_backend
+from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, Item, Outcome, Reply
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -50,7 +50,7 @@ async def answering(
 
 @asynccontextmanager
 async def backend_at(port: int, **changed) -> AsyncIterator[HttpBackend]:
-    async with http_backend(
+    async with open_http_backend(
         endpoint=f"http://127.0.0.1:{port}/run/x",
         token="0" * 64,
         params={},
@@ -121,7 +121,7 @@ async def test_replies_that_need_more_than_there_is_do_not_wait_for_each_other(m
 async def test_a_reply_takes_room_until_it_is_forgotten():
     async with answering(framed(LARGE)) as (port, _), backend_at(port) as backend:
         outcome = await backend.attempt(Item("a"), 1)
-        assert backend._cargo.held > len(LARGE)
+        assert backend._memory_budget.used_bytes > len(LARGE)
         del outcome
         await anyio.sleep(0.05)
-        assert backend._cargo.held == 0
+        assert backend._memory_budget.used_bytes == 0

@@ -13,9 +13,9 @@ import anyio.abc
 import pytest
 import trustme
 
-from batchinfer.backends.objects import BucketUnreachable, Entry
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.s3 import S3Bucket, s3_bucket
+from batchinfer.backends.bucket_client import BucketUnreachable, ListedObject
+from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.s3 import S3BucketClient, open_s3_bucket
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
 from support.servers import (
@@ -47,7 +47,7 @@ def port(root: Path) -> Iterator[int]:
 
 def bucket_at(
     port: int, scheme: str = "http", **changed: Any
-) -> AbstractAsyncContextManager[S3Bucket]:
+) -> AbstractAsyncContextManager[S3BucketClient]:
     known: dict[str, Any] = {
         "endpoint": f"{scheme}://127.0.0.1:{port}",
         "name": NAME,
@@ -56,7 +56,7 @@ def bucket_at(
         "redact": Redactor([ACCESS_KEY, SECRET_KEY]),
         "patience": 20.0,
     }
-    return s3_bucket(**(known | changed))
+    return open_s3_bucket(**(known | changed))
 
 
 def told(code: str, message: str | None = "why", status: int = 400) -> Answer:
@@ -83,7 +83,7 @@ async def test_wrong_keys_are_fatal_at_the_first_try(port: int, verb: str, wrong
 async def test_a_missing_bucket_is_fatal(port: int):
     async with bucket_at(port, name="ai4papi-2") as bucket:
         with pytest.raises(FatalError, match="there is no bucket 'ai4papi-2' at") as caught:
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
         assert caught.value.code == "s3_no_bucket"
         with pytest.raises(FatalError, match="there is no bucket"):
             await bucket.put("inputs/a.json", b"x")
@@ -92,7 +92,7 @@ async def test_a_missing_bucket_is_fatal(port: int):
 async def test_a_name_no_bucket_can_have_is_fatal(port: int):
     async with bucket_at(port, name="no bucket/at all") as bucket:
         with pytest.raises(FatalError) as caught:
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
     assert caught.value.code == "s3_no_bucket"
 
 
@@ -140,7 +140,7 @@ async def test_no_proxy_stands_before_this_machine(port: int, monkeypatch: pytes
 async def test_a_store_that_does_not_come_is_given_up(free_tcp_port: int):
     async with bucket_at(free_tcp_port, patience=0.3) as bucket:
         with pytest.raises(BucketUnreachable) as caught:
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
     assert f"127.0.0.1:{free_tcp_port} has not answered for 0.3 s" in str(caught.value)
     assert "check the address" in str(caught.value)
 
@@ -153,7 +153,7 @@ async def test_a_store_that_comes_late_is_waited_for(root: Path, free_tcp_port: 
             assert await _turns_up(bucket, "inputs/a.json") == b"x"
 
 
-async def _turns_up(bucket: S3Bucket, key: str) -> bytes:
+async def _turns_up(bucket: S3BucketClient, key: str) -> bytes:
     with anyio.fail_after(20):
         while (body := await bucket.get(key)) is None:  # noqa: ASYNC110 - a store tells nobody
             await anyio.sleep(0.05)
@@ -174,7 +174,7 @@ async def test_a_store_that_restarts_in_the_middle_loses_nothing(root: Path, fre
                 assert await _turns_up(bucket, name) == b"x" * 1000
 
 
-async def _put_all(bucket: S3Bucket, names: list[str]) -> None:
+async def _put_all(bucket: S3BucketClient, names: list[str]) -> None:
     for name in names:
         await bucket.put(name, b"x" * 1000)
         await anyio.sleep(0.01)
@@ -203,8 +203,8 @@ async def test_what_may_pass_is_tried_again(first: Answer):
     )
     answers = iter([first, first])
     async with stub(lambda _: next(answers, listing)) as server, bucket_at(server.port) as bucket:
-        page = await bucket.page("outputs/")
-    assert page.entries == [Entry("outputs/a.log", 3)]
+        page = await bucket.list_page("outputs/")
+    assert page.objects == [ListedObject("outputs/a.log", 3)]
     assert len(server.requests) == 3
 
 
@@ -347,10 +347,10 @@ async def test_pages_are_followed_by_the_token_of_the_look():
         )
 
     async with stub(answer) as server, bucket_at(server.port) as bucket:
-        first = await bucket.page("a", start_after="Z")
-        second = await bucket.page("a", token=first.token)
-    assert first.entries == [Entry("a b", 1)]
-    assert (second.entries, second.token) == ([], None)
+        first = await bucket.list_page("a", start_after="Z")
+        second = await bucket.list_page("a", token=first.continuation_token)
+    assert first.objects == [ListedObject("a b", 1)]
+    assert (second.objects, second.continuation_token) == ([], None)
     assert "start-after=Z" in server.requests[0].target
     assert "start-after" not in server.requests[1].target
 
@@ -420,7 +420,7 @@ def secure(root: Path, ca: trustme.CA, tmp_path: Path) -> Iterator[int]:
 async def test_an_unknown_ca_is_fatal_at_once(secure: int):
     async with bucket_at(secure, "https") as bucket:
         with pytest.raises(FatalError, match="certificate is not trusted") as caught:
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
     assert caught.value.code == "tls"
     assert "ca_file" in str(caught.value)
 
@@ -440,14 +440,14 @@ async def test_a_certificate_for_another_host_is_fatal(ca: trustme.CA, ca_file: 
         bucket_at(server.port, "https", ca_file=ca_file) as bucket,
     ):
         with pytest.raises(FatalError) as caught:
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
     assert caught.value.code == "tls"
 
 
 async def test_https_to_a_plain_port_is_fatal(port: int):
     async with bucket_at(port, "https") as bucket:
         with pytest.raises(FatalError, match="is it https at all") as caught:
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
     assert caught.value.code == "tls"
 
 

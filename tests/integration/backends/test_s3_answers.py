@@ -12,10 +12,15 @@ import anyio
 import anyio.abc
 import pytest
 
-from batchinfer.backends.objects import BucketUnreachable, Entry, InvalidAnswer, Listing
-from batchinfer.backends.objects import ObjectTooLarge as TooLarge
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.s3 import s3_bucket
+from batchinfer.backends.bucket_client import (
+    BucketUnreachable,
+    InvalidS3Response,
+    ListedObject,
+    Listing,
+)
+from batchinfer.backends.bucket_client import ObjectTooLarge as TooLarge
+from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.s3 import open_s3_bucket
 from batchinfer.errors import FatalError
 from support.servers import ACCESS_KEY, SECRET_KEY, Answer, Request, stub, talking
 
@@ -34,7 +39,7 @@ def bucket_at(port: int, **changed: Any):
         "redact": Redactor([ACCESS_KEY, SECRET_KEY]),
         "patience": 0.0,
     }
-    return s3_bucket(**(known | changed))
+    return open_s3_bucket(**(known | changed))
 
 
 def xml(inside: str, root: str = "ListBucketResult") -> Answer:
@@ -80,7 +85,7 @@ KEY, SIZE, AT = (
 async def test_a_listing_that_is_none_is_trouble_of_the_store(answer: Answer):
     async with stub(answer) as store, bucket_at(store.port) as bucket:
         with pytest.raises(BucketUnreachable, match=r"the store at 127\.0\.0\.1"):
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
     assert len(store.requests) == 1
 
 
@@ -90,7 +95,7 @@ async def test_a_page_in_place_of_s3_is_told_as_such():
         with pytest.raises(
             BucketUnreachable, match=r"web page \(text/html\).*no proxy or login page"
         ):
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
 
 
 @pytest.mark.parametrize("verb", ["get", "exists", "delete", "put"])
@@ -107,26 +112,26 @@ async def test_a_page_is_no_object_and_no_receipt(verb: str):
 async def test_a_refusal_without_code_is_fatal_with_its_status(body: bytes):
     async with stub(Answer(400, body)) as store, bucket_at(store.port) as bucket:
         with pytest.raises((FatalError, BucketUnreachable)) as caught:
-            await bucket.page("outputs/")
+            await bucket.list_page("outputs/")
     assert "127.0.0.1" in str(caught.value)
 
 
 async def test_a_listing_tells_when_objects_were_put():
     async with stub(listed(KEY, SIZE, AT)) as store, bucket_at(store.port) as bucket:
-        page = await bucket.page("outputs/")
-    assert page.entries == [Entry("outputs/a.log", 3)]
-    assert page.entries[0].modified == 1795824000.0
+        page = await bucket.list_page("outputs/")
+    assert page.objects == [ListedObject("outputs/a.log", 3)]
+    assert page.objects[0].last_modified == 1795824000.0
 
 
 async def test_a_listing_without_times_is_one():
     async with stub(listed(KEY, SIZE)) as store, bucket_at(store.port) as bucket:
-        assert (await bucket.page("outputs/")).entries[0].modified is None
+        assert (await bucket.list_page("outputs/")).objects[0].last_modified is None
 
 
 async def every(listing: Listing) -> list[str]:
     found = []
     while listing.has_more():
-        found += [each.key for each in await listing.page()]
+        found += [each.key for each in await listing.next_page()]
     return found
 
 
@@ -160,7 +165,7 @@ def entry(number: int) -> str:
 async def test_a_listing_that_does_not_advance_ends(answer):
     async with stub(answer) as store, bucket_at(store.port) as bucket:
         listing = Listing(bucket, "outputs/")
-        with pytest.raises(InvalidAnswer, match="does not advance"):
+        with pytest.raises(InvalidS3Response, match="does not advance"):
             await every(listing)
     assert len(store.requests) < 1100
 
@@ -186,8 +191,8 @@ async def test_no_more_is_read_of_an_object_than_allowed():
     body = b"x" * 300_000
     async with stub(Answer(body=body)) as store, bucket_at(store.port) as bucket:
         with pytest.raises(TooLarge):
-            await bucket.get("outputs/a.json", limit=299_999)
-        assert await bucket.get("outputs/a.json", limit=300_000) == body
+            await bucket.get("outputs/a.json", max_bytes=299_999)
+        assert await bucket.get("outputs/a.json", max_bytes=300_000) == body
 
 
 async def test_nor_of_one_that_does_not_tell_its_size():
@@ -199,7 +204,7 @@ async def test_nor_of_one_that_does_not_tell_its_size():
 
     async with talking(endless) as port, bucket_at(port) as bucket:
         with anyio.fail_after(30), pytest.raises(TooLarge):
-            await bucket.get("outputs/a.json", limit=300_000)
+            await bucket.get("outputs/a.json", max_bytes=300_000)
 
 
 @pytest.mark.parametrize("verb", ["page", "get", "exists", "delete", "put"])

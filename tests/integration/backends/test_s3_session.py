@@ -11,8 +11,8 @@ from botocore.configprovider import (
     DEFAULT_S3_CONFIG_VARS,
 )
 
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.s3 import s3_bucket
+from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.s3 import open_s3_bucket
 from batchinfer.errors import ConfigError
 from support.servers import ACCESS_KEY, SECRET_KEY, Answer, stub
 
@@ -64,7 +64,7 @@ async def sent() -> tuple[str, str, dict[str, str]]:
     """What a store receives of a listing: method, target, headers without what is of the moment."""
     async with (
         stub(Answer(body=b"<ListBucketResult/>")) as store,
-        s3_bucket(
+        open_s3_bucket(
             endpoint=f"http://127.0.0.1:{store.port}",
             name="ai4papi-1",
             access_key=ACCESS_KEY,
@@ -73,7 +73,7 @@ async def sent() -> tuple[str, str, dict[str, str]]:
             patience=0,
         ) as bucket,
     ):
-        assert (await bucket.page("outputs/")).entries == []
+        assert (await bucket.list_page("outputs/")).objects == []
     (request,) = store.requests
     moment = {"host", "x-amz-date", "authorization", "amz-sdk-invocation-id"}
     signed = request.headers["authorization"].partition("Credential=")[2].partition("/")[0]
@@ -110,7 +110,7 @@ async def test_no_file_of_aws_changes_what_is_sent(
 
 async def test_a_region_that_is_none_is_an_error_of_the_config():
     with pytest.raises(ConfigError, match="region 'no region!' is no name of a region"):
-        async with s3_bucket(
+        async with open_s3_bucket(
             endpoint="http://127.0.0.1:9",
             name="ai4papi-1",
             access_key=ACCESS_KEY,

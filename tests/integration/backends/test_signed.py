@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from batchinfer.backends.clocks import ahead_of
-from batchinfer.backends.signed import EVENTS, Answer, ask
+from batchinfer.backends.clock_skew import parse_clock_skew
+from batchinfer.backends.s3_probe import LIVE_EVENTS_QUERY, ProbeResponse, probe_bucket
 from support.local_service import service
 
 NOW = 1_700_000_000.0
@@ -31,14 +31,14 @@ async def store(handler: Handler) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def asked(endpoint: str, seconds: float = 5.0) -> Answer:
-    return await ask(
+async def asked(endpoint: str, seconds: float = 5.0) -> ProbeResponse:
+    return await probe_bucket(
         endpoint=endpoint,
         name="my bucket",
         access_key="me@example.eu",
         secret_key="secret",
         region="us-east-1",
-        query=EVENTS,
+        query=LIVE_EVENTS_QUERY,
         seconds=seconds,
         clock=lambda: NOW,
     )
@@ -48,7 +48,7 @@ def stream(*pieces: bytes, status: int = 200) -> Handler:
     """Answers as MinIO does: headers, and then a sign of life now and again, for ever."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        assert request.query == EVENTS
+        assert request.query == LIVE_EVENTS_QUERY
         assert request.headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=me@")
         response = web.StreamResponse(status=status, headers={"Date": DATE})
         await response.prepare(request)
@@ -75,15 +75,15 @@ async def test_only_a_stream_is_live(handler, live):
     async with store(handler) as endpoint:
         answer = await asked(endpoint)
 
-    assert answer.is_live is live
-    assert answer.ahead == 0.0
+    assert answer.has_live_events is live
+    assert answer.clock_skew == 0.0
 
 
 async def test_a_store_that_says_nothing_is_not_live():
     async with store(stream()) as endpoint:
         answer = await asked(endpoint, seconds=0.3)
 
-    assert not answer.is_live
+    assert not answer.has_live_events
 
 
 async def test_a_store_that_is_away_is_an_os_error():
@@ -96,17 +96,17 @@ async def test_a_store_that_is_away_is_an_os_error():
 async def test_a_real_store_that_lists_instead_is_not_live():
     with service() as running:
         bucket = running.connection.bucket
-        answer = await ask(
+        answer = await probe_bucket(
             endpoint=bucket.endpoint,
             name=bucket.name,
             access_key=bucket.access_key,
             secret_key=bucket.secret_key,
             region=bucket.region,
-            query=EVENTS,
+            query=LIVE_EVENTS_QUERY,
         )
 
-    assert (answer.status, answer.is_live) == (200, False)
-    assert abs(answer.ahead) < 60
+    assert (answer.status, answer.has_live_events) == (200, False)
+    assert abs(answer.clock_skew) < 60
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ async def test_a_real_store_that_lists_instead_is_not_live():
     ],
 )
 def test_a_date_is_read_or_is_none(date, ahead):
-    assert ahead_of(date, NOW) == ahead
+    assert parse_clock_skew(date, NOW) == ahead

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from batchinfer.sinks import export
-from batchinfer.sinks.cells import printable
+from batchinfer.exports import write_export
+from batchinfer.exports.safe_text import escape_undecodable
 from support.books import book, result, thing, with_files
 from support.gallery import DETECTED, NASTY, ODD, OUTLINE, PREDICTIONS
 
@@ -20,7 +20,7 @@ def prediction(key):
 @pytest.fixture(scope="module")
 def path(hung, tmp_path_factory):
     path = tmp_path_factory.mktemp("coco") / "instances.json"
-    assert export(hung.book(), path, "coco") == sum(map(len, map(prediction, DETECTED)))
+    assert write_export(hung.book(), path, "coco") == sum(map(len, map(prediction, DETECTED)))
     return path
 
 
@@ -56,7 +56,7 @@ def test_a_photograph_that_lies_on_its_side_is_upright(coco, hung):
 
 
 def test_what_was_measured_in_the_stored_pixels_is_turned(hung, tmp_path):
-    export(hung.book(boxes="stored"), tmp_path / "x.json", "coco")
+    write_export(hung.book(boxes="stored"), tmp_path / "x.json", "coco")
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "x.json"))
     # x is 300 less the old y, y is the old x
@@ -93,7 +93,7 @@ def test_hostile_labels_are_only_labels(coco):
 
 
 def test_nothing_is_left_out_without_a_word(hung, path):
-    export(hung.book(), io.BytesIO(), "coco")
+    write_export(hung.book(), io.BytesIO(), "coco")
     *notices, root = hung.notices
     assert root == f"file_name of each image is its path below {Path(hung.paths[ODD]).parent}"
     unreadable, spelled, undetected, unpredicted = sorted(notices, key=len, reverse=True)
@@ -123,11 +123,11 @@ def test_programs_that_open_pictures_by_file_name_find_them(coco, path):
 
 def test_file_names_can_be_keys_as_before_or_absolute(hung, tmp_path):
     for kind in ("key", "absolute"):
-        export(hung.book(file_names=kind), tmp_path / kind, "coco")
+        write_export(hung.book(file_names=kind), tmp_path / kind, "coco")
         written = json.loads((tmp_path / kind).read_bytes())
         assert "images_root" not in written["info"]
         for image in written["images"]:
-            wanted = image["key"] if kind == "key" else printable(hung.paths[image["key"]])
+            wanted = image["key"] if kind == "key" else escape_undecodable(hung.paths[image["key"]])
             assert image["file_name"] == wanted
 
 
@@ -160,7 +160,7 @@ def test_the_folder_of_file_names(tmp_path, keys, paths, names, root):
         Image.new("RGB", (20, 10)).save(path)
     notices = []
     results = [result(key, [thing("bear", 0.5, 1, 2, 3, 4)]) for key in keys]
-    export(with_files(book(results, notices), paths), tmp_path / "c.json", "coco")
+    write_export(with_files(book(results, notices), paths), tmp_path / "c.json", "coco")
     written = json.loads((tmp_path / "c.json").read_bytes())
     assert [image["file_name"] for image in written["images"]] == names
     assert written["info"]["images_root"] == root.format(tmp_path)
@@ -172,7 +172,7 @@ def test_a_picture_all_of_whose_detections_are_left_out_is_no_negative(tmp_path)
     Image.new("RGB", (20, 10)).save(tmp_path / "a.jpg")
     notices = []
     results = [result("a", [{"name": "bear", "confidence": 0.5, "box": [1e9, 1e9, 2e9, 2e9]}])]
-    export(
+    write_export(
         with_files(book(results, notices), [str(tmp_path / "a.jpg")]), tmp_path / "c.json", "coco"
     )
     assert json.loads((tmp_path / "c.json").read_bytes())["images"] == []

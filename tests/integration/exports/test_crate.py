@@ -19,20 +19,20 @@ from rocrate.rocrate import ROCrate
 from batchinfer import __version__, api
 from batchinfer.domain import (
     Attempt,
-    Digest,
-    Dossier,
     Failure,
     InputFile,
     Item,
     Mode,
     Record,
     Reply,
+    ResultDetails,
     RunInfo,
+    SentFile,
     State,
 )
-from batchinfer.oscar.schema import parse_help
-from batchinfer.sinks import export
-from batchinfer.store.reader import RunReader
+from batchinfer.exports import write_export
+from batchinfer.oscar.model_schema import parse_help
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.books import HOSTILE, book, failed, pending, result
 from support.gallery import ODD, PNG
@@ -112,13 +112,13 @@ def lines(folder):
 
 def made(folder, a_book, *, count):
     """The graph of a crate of `a_book`."""
-    assert export(a_book, folder, "ro-crate") == count
+    assert write_export(a_book, folder, "ro-crate") == count
     ROCrate(folder)
     return sound(folder)
 
 
 def digest(param, content):
-    return Digest(param, len(content), hashlib.sha256(content).hexdigest())
+    return SentFile(param, len(content), hashlib.sha256(content).hexdigest())
 
 
 async def write_run(folder):
@@ -169,8 +169,8 @@ async def write_run(folder):
     ]
     async with SqliteStore.create(folder / "run", INFO) as store:
         await store.add(items)
-        await store.keep_help(HELP)
-        await store.record(records)
+        await store.save_model_help(HELP)
+        await store.commit_records(records)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def study(tmp_path_factory):
     assert api.export(folder / "run", crate, format="ro-crate", notice=notices.append) == 8
     assert notices == []
     with RunReader(folder / "run") as reader:
-        results = list(reader.results())
+        results = list(reader.iter_results())
     return SimpleNamespace(
         source=folder, run=folder / "run", folder=crate, results=results, crate=ROCrate(crate)
     )
@@ -399,7 +399,7 @@ def test_a_run_without_anything_given_or_sent_has_no_object(tmp_path):
 
 
 def test_a_single_input_is_no_list(tmp_path):
-    one = Dossier(1, result(), (InputFile("image", "/data/a.jpg"),), 1, "", None)
+    one = ResultDetails(1, result(), (InputFile("image", "/data/a.jpg"),), 1, "", None)
     graph = made(tmp_path / "crate", replace(book([]), dossiers=lambda: iter([one])), count=1)
     assert graph["#run-abc"]["object"] == {"@id": "file:///data/a.jpg"}
     assert "contentSize" not in graph["file:///data/a.jpg"]
@@ -409,9 +409,9 @@ def test_a_file_that_was_sent_only_for_a_later_item_has_its_digest(tmp_path):
     files = (InputFile("image", "/data/a.jpg", 10),)
     sent = {"image": "0" * 64}
     dossiers = [
-        Dossier(1, pending(), files, 0, "", None),
-        Dossier(2, result("later"), files, 1, "", None, sent),
-        Dossier(3, pending("latest"), files, 0, "", None),
+        ResultDetails(1, pending(), files, 0, "", None),
+        ResultDetails(2, result("later"), files, 1, "", None, sent),
+        ResultDetails(3, pending("latest"), files, 0, "", None),
     ]
     graph = made(tmp_path / "crate", replace(book([]), dossiers=lambda: iter(dossiers)), count=3)
     (entity,) = inputs(graph)
@@ -434,7 +434,7 @@ def test_hostile_keys_are_only_names_and_kept_apart(hung, tmp_path):
 def test_hostile_texts_break_neither_the_graph_nor_the_rows(tmp_path):
     mean = {"state": State.FAILED, "media_type": None, "code": "model_error"}
     dossiers = [
-        Dossier(
+        ResultDetails(
             number,
             result(text, message=text, path=text, params={text: text}, **mean),
             (InputFile(text, f"/data/{number}{text[:99]}"),) * 2,
@@ -483,12 +483,12 @@ def test_memory_does_not_know_how_many_items_there_are(tmp_path):
         def dossiers():
             for position in range(1, count + 1):
                 files = (InputFile("image", f"/{long}/{position}.jpg", 10),)
-                yield Dossier(position, result(f"{long}{position}"), files, 1, "", None, sent)
+                yield ResultDetails(position, result(f"{long}{position}"), files, 1, "", None, sent)
 
         crate = tmp_path / f"crate-{count}"
         tracemalloc.start()
         try:
-            export(replace(book([]), dossiers=dossiers), crate, "ro-crate")
+            write_export(replace(book([]), dossiers=dossiers), crate, "ro-crate")
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -501,12 +501,12 @@ def test_memory_does_not_know_how_many_items_there_are(tmp_path):
 
 def test_a_crate_of_a_run_that_is_going_on_agrees_with_itself(tmp_path):
     """Each look at the run finds more than the one before."""
-    known = [Dossier(1, result("0"), (InputFile("image", "/data/0"),), 1, "", None)]
+    known = [ResultDetails(1, result("0"), (InputFile("image", "/data/0"),), 1, "", None)]
 
     def dossiers():
         number = len(known) + 1
         files = (InputFile("image", f"/data/{number}"),)
-        known.append(Dossier(number, result(str(number)), files, 1, "", None))
+        known.append(ResultDetails(number, result(str(number)), files, 1, "", None))
         yield from list(known)
 
     graph = made(tmp_path / "crate", replace(book([]), dossiers=dossiers), count=2)

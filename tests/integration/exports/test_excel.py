@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.sinks import export
+from batchinfer.exports import write_export
 from support.books import book, result, thing
 
 SWAN = "Höckerschwan é 天鹅 🦢"
@@ -32,7 +32,7 @@ def as_excel_opens(data):
 def test_with_the_mark_excel_reads_what_was_written(tmp_path, form, ending):
     target = tmp_path / f"f.{ending}"
     notices = []
-    export(a_run(notices, csv_bom=True), target, form)
+    write_export(a_run(notices, csv_bom=True), target, form)
     data = target.read_bytes() if ending == "csv" else gzip.decompress(target.read_bytes())
     head, row = as_excel_opens(data)
     assert head[0] == "key"
@@ -44,7 +44,7 @@ def test_with_the_mark_excel_reads_what_was_written(tmp_path, form, ending):
 @pytest.mark.parametrize("form", ["csv", "csv-flat"])
 def test_without_it_programs_read_as_ever_and_excel_is_spoken_of(tmp_path, form):
     notices = []
-    export(a_run(notices), tmp_path / "f.csv", form)
+    write_export(a_run(notices), tmp_path / "f.csv", form)
     data = (tmp_path / "f.csv").read_bytes()
     assert data.startswith(b"key,")
     assert SWAN not in str(as_excel_opens(data))
@@ -53,14 +53,14 @@ def test_without_it_programs_read_as_ever_and_excel_is_spoken_of(tmp_path, form)
 
 def test_who_has_no_umlauts_or_pipes_it_on_is_told_nothing(tmp_path):
     notices = []
-    export(a_run(notices, label="swan"), tmp_path / "f.csv", "csv")
-    export(a_run(notices), io.BytesIO(), "csv")
+    write_export(a_run(notices, label="swan"), tmp_path / "f.csv", "csv")
+    write_export(a_run(notices), io.BytesIO(), "csv")
     assert notices == []
 
 
 def test_pandas_takes_the_mark_for_none_of_the_first_name(tmp_path):
     pandas = pytest.importorskip("pandas")
-    export(a_run(csv_bom=True), tmp_path / "f.csv", "csv-flat")
+    write_export(a_run(csv_bom=True), tmp_path / "f.csv", "csv-flat")
     frame = pandas.read_csv(tmp_path / "f.csv")
     assert list(frame["key"]) == ["a.jpg"]
     assert list(frame["label"]) == [SWAN]

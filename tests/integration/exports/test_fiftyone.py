@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from batchinfer.sinks import export
+from batchinfer.exports import write_export
 from support.gallery import NASTY, ODD, POINT
 
 EXACT = 1e-7
@@ -89,7 +89,7 @@ class Sample(BaseModel):
 def folder(hung, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fiftyone") / "out"
     # All but two that are no pictures, and one whose path JSON cannot hold.
-    assert export(hung.book(), folder, "fiftyone") == len(hung.keys) - 3
+    assert write_export(hung.book(), folder, "fiftyone") == len(hung.keys) - 3
     return folder
 
 
@@ -171,7 +171,7 @@ def test_each_field_has_one_type_and_a_name_that_fiftyone_takes(samples):
 
 
 def test_what_was_measured_in_the_stored_pixels_is_turned(hung, tmp_path):
-    export(hung.book(boxes="stored"), tmp_path / "out", "fiftyone")
+    write_export(hung.book(boxes="stored"), tmp_path / "out", "fiftyone")
     found = json.loads((tmp_path / "out" / "samples.json").read_bytes())["samples"]
     (turned,) = (each for each in found if each["key"] == "site-1/turned.jpg")
     (box,) = Sample.model_validate(turned).detections.detections
@@ -184,7 +184,7 @@ def test_hostile_labels_are_only_labels(samples):
 
 
 def test_nothing_is_left_out_without_a_word(hung, tmp_path):
-    export(hung.book(), tmp_path / "out", "fiftyone")
+    write_export(hung.book(), tmp_path / "out", "fiftyone")
     assert [notice.partition(" (first")[0] for notice in hung.notices] == [
         "Left out: 4 predictions, nothing that FiftyOne has a label for",
         "Left out: 2 items, no readable image, skipped",

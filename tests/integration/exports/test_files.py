@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.domain import TEXT
+from batchinfer.domain import TEXT_MEDIA_TYPE
 from batchinfer.errors import ConfigError
-from batchinfer.sinks import export
+from batchinfer.exports import write_export
 from support.books import HOSTILE, book, failed, pending, result
 from support.gallery import HOSTILE as HOSTILE_KEYS
 from support.gallery import PNG, PREDICTIONS
@@ -32,14 +32,14 @@ def files(folder):
 def written(folder, *results, directory=Path("run"), notices=None, **options):
     """The folder of these results: the rows of its index."""
     made = replace(book(results, notices, **options), directory=directory)
-    assert export(made, folder, "files") == len(results)
+    assert write_export(made, folder, "files") == len(results)
     return read_index(folder)
 
 
 @pytest.fixture(scope="module")
 def folder(hung, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files") / "out"
-    assert export(hung.book(), folder, "files") == len(hung.keys)
+    assert write_export(hung.book(), folder, "files") == len(hung.keys)
     assert hung.notices == []
     return folder
 
@@ -156,7 +156,9 @@ def test_a_prediction_that_names_a_file_elsewhere_is_left_out_and_told(tmp_path)
 
 
 def test_a_state_without_an_answer_has_a_row_and_no_file(tmp_path):
-    rows = written(tmp_path / "out", pending(), failed(), result("t", "\ud800", media_type=TEXT))
+    rows = written(
+        tmp_path / "out", pending(), failed(), result("t", "\ud800", media_type=TEXT_MEDIA_TYPE)
+    )
     assert files(tmp_path / "out") == {"b.jpg.error.json", "t.txt"}
     assert [row["state"] for row in rows] == ["pending", "failed", "succeeded"]
     assert (tmp_path / "out" / "t.txt").read_text() == r"\ud800"
@@ -166,7 +168,7 @@ def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_taken(tmp_pat
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     with pytest.raises(ConfigError, match=r"full is there already.*Name a new folder, or delete"):
-        export(book(()), tmp_path / "full", "files")
+        write_export(book(()), tmp_path / "full", "files")
     (tmp_path / "empty").mkdir()
     assert written(tmp_path / "empty", result("a", 1))[0]["prediction"] == "a.json"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "full"]
@@ -174,11 +176,11 @@ def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_taken(tmp_pat
 
 def test_an_error_on_the_way_leaves_nothing_and_a_stream_is_refused(tmp_path):
     def dossiers():
-        yield from book([result("a", 1)]).dossiers()
+        yield from book([result("a", 1)]).iter_details()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(replace(book(()), dossiers=dossiers), tmp_path / "out", "files")
+        write_export(replace(book(()), dossiers=dossiers), tmp_path / "out", "files")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConfigError, match="The format files is a folder: name one with -o"):
-        export(book(()), io.BytesIO(), "files")
+        write_export(book(()), io.BytesIO(), "files")

@@ -7,7 +7,7 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batchinfer.sinks import export
+from batchinfer.exports import write_export
 from support.books import HOSTILE, book, result, thing
 from support.gallery import POINT, SQUARE
 
@@ -44,7 +44,7 @@ def feature(geometry, /, **properties):
 def read(*results, notices=None):
     """What geopandas makes of these results, and the file as it is."""
     stream = io.BytesIO()
-    count = export(book(results, notices), stream, "geojson")
+    count = write_export(book(results, notices), stream, "geojson")
     frame = geopandas.read_file(io.BytesIO(stream.getvalue()))
     features = json.loads(stream.getvalue())["features"]
     assert count == len(frame) == len(features)
@@ -54,7 +54,7 @@ def read(*results, notices=None):
 @pytest.fixture(scope="module")
 def frame(hung, tmp_path_factory):
     path = tmp_path_factory.mktemp("geojson") / "run.geojson"
-    count = export(hung.book(), path, "geojson")
+    count = write_export(hung.book(), path, "geojson")
     frame = geopandas.read_file(path)
     assert len(frame) == count == len(hung.keys) + 2  # a map brings three features
     return frame
@@ -103,7 +103,7 @@ def test_a_prediction_that_is_geojson_brings_its_own_features(frame):
 
 def test_another_coordinate_system_is_left_out_and_told(rows, hung):
     assert rows["projected.jpg"]["geometry"] is None
-    export(hung.book(), io.BytesIO(), "geojson")
+    write_export(hung.book(), io.BytesIO(), "geojson")
     assert hung.notices == [
         "Left out: 1 feature, not valid GeoJSON (first: 'map.jpg').",
         "Left out: 1 shape, not valid GeoJSON (first: 'map.jpg').",

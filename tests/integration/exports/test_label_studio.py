@@ -6,7 +6,7 @@ import pytest
 from label_studio_sdk.converter import Converter
 from label_studio_sdk.label_interface import LabelInterface
 
-from batchinfer.sinks import label_studio
+from batchinfer.exports import label_studio
 from support.gallery import NASTY, ODD
 
 

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from batchinfer.api.reporting import report
-from batchinfer.sinks import export
-from batchinfer.sinks.unfinished import new_file, new_folder
+from batchinfer.api.run_report import report
+from batchinfer.exports import write_export
+from batchinfer.exports.partial_files import create_partial_file, create_partial_folder
 
 WRITES = """
 import signal, sys
 from pathlib import Path
-from batchinfer.sinks.whole import whole_file, whole_folder
+from batchinfer.exports.atomic import whole_file, whole_folder
 kind = {"file": whole_file, "folder": whole_folder}[sys.argv[1]]
 with kind(Path(sys.argv[2])) as part:
     if sys.argv[1] == "folder":
@@ -56,7 +56,7 @@ def test_a_killed_one_is_cleared_by_the_next(hung, tmp_path, kind, next_one):
     if next_one == "report":
         report(hung.run, tmp_path / "new")
     else:
-        export(hung.book(), tmp_path / "new", next_one)
+        write_export(hung.book(), tmp_path / "new", next_one)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
@@ -66,11 +66,11 @@ def test_one_that_is_alive_is_left_alone_however_old(hung, tmp_path, kind):
     try:
         (part,) = parts(tmp_path)
         os.utime(part, (0, 0))
-        export(hung.book(), tmp_path / "new.csv", "csv")
+        write_export(hung.book(), tmp_path / "new.csv", "csv")
         assert parts(tmp_path) == [part]
     finally:
         ended(process, signal.SIGKILL)
-    export(hung.book(), tmp_path / "new.csv", "csv")
+    write_export(hung.book(), tmp_path / "new.csv", "csv")
     assert parts(tmp_path) == []
 
 
@@ -80,7 +80,7 @@ def test_of_a_version_without_locks_only_what_is_a_day_old_is_cleared(hung, tmp_
         path.mkdir()
         then = time.time() - days * 86_400
         os.utime(path, (then, then))
-    export(hung.book(), tmp_path / "new.csv", "csv")
+    write_export(hung.book(), tmp_path / "new.csv", "csv")
     assert parts(tmp_path) == [young]
 
 
@@ -90,13 +90,13 @@ def test_nothing_else_is_cleared_and_no_link_followed(hung, tmp_path):
     (tmp_path / ".batchinfer-aaaaaaaaaaaa.part").symlink_to(target)
     (tmp_path / "x.part").touch()
     (tmp_path / ".batchinfer-notes").touch()
-    export(hung.book(), tmp_path / "new.csv", "csv")
+    write_export(hung.book(), tmp_path / "new.csv", "csv")
     assert target.read_text() == "mine"
     assert (tmp_path / "x.part").exists()
     assert (tmp_path / ".batchinfer-notes").exists()
 
 
-@pytest.mark.parametrize("make", [new_file, new_folder])
+@pytest.mark.parametrize("make", [create_partial_file, create_partial_folder])
 def test_an_error_on_the_way_leaves_nothing(tmp_path, make):
     part = make(tmp_path / "x")
     assert part.__enter__().exists()

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.api.reporting import report
-from batchinfer.config.template import TEMPLATE
-from batchinfer.marks import MARKER, Mark, is_ours, mark_of
-from batchinfer.sinks import FORMATS, export
+from batchinfer.api.run_report import report
+from batchinfer.artifacts import EXPORT_MARKER_NAME, ArtifactKind, detect_artifact, is_artifact
+from batchinfer.config.template import CONFIG_TEMPLATE
+from batchinfer.exports import EXPORT_FORMATS, write_export
 from support.cli import batchinfer
 
-FILES = [name for name, each in FORMATS.items() if not each.folder]
-FOLDERS = [name for name, each in FORMATS.items() if each.folder]
+FILES = [name for name, each in EXPORT_FORMATS.items() if not each.is_folder]
+FOLDERS = [name for name, each in EXPORT_FORMATS.items() if each.is_folder]
 
 
 def copied(path, to):
@@ -28,43 +28,47 @@ def copied(path, to):
 @pytest.mark.parametrize("format", FILES)
 @pytest.mark.parametrize("name", ["plain", "packed.gz"])
 def test_a_file_of_an_export_is_known_by_its_bytes_whatever_its_name(hung, tmp_path, format, name):
-    export(hung.book(), tmp_path / name, format)
-    assert mark_of(copied(tmp_path / name, tmp_path / "elsewhere.dat")) is Mark.EXPORT
+    write_export(hung.book(), tmp_path / name, format)
+    assert (
+        detect_artifact(copied(tmp_path / name, tmp_path / "elsewhere.dat")) is ArtifactKind.EXPORT
+    )
 
 
 @pytest.mark.parametrize("format", FOLDERS)
 def test_a_folder_of_an_export_is_known_also_under_another_name(hung, tmp_path, format):
-    export(hung.book(), tmp_path / "made", format)
+    write_export(hung.book(), tmp_path / "made", format)
     if format != "ro-crate":
-        assert json.loads((tmp_path / "made" / MARKER).read_text())["format"] == format
+        assert json.loads((tmp_path / "made" / EXPORT_MARKER_NAME).read_text())["format"] == format
     (tmp_path / "made").rename(tmp_path / "moved")
-    assert mark_of(tmp_path / "moved") is Mark.EXPORT
-    assert not is_ours(tmp_path)
+    assert detect_artifact(tmp_path / "moved") is ArtifactKind.EXPORT
+    assert not is_artifact(tmp_path)
 
 
 @pytest.mark.parametrize("format", FOLDERS)
 def test_a_folder_of_an_older_version_had_no_marker(hung, tmp_path, format):
-    export(hung.book(), tmp_path / "made", format)
-    (tmp_path / "made" / MARKER).unlink(missing_ok=True)
-    assert mark_of(tmp_path / "made") is Mark.EXPORT
+    write_export(hung.book(), tmp_path / "made", format)
+    (tmp_path / "made" / EXPORT_MARKER_NAME).unlink(missing_ok=True)
+    assert detect_artifact(tmp_path / "made") is ArtifactKind.EXPORT
 
 
 def test_an_export_without_a_row_is_known_by_its_header(hung, tmp_path):
     for chosen in ("csv", "csv-flat", "parquet", "arrow", "coco", "geojson"):
         empty = hung.book()
         none = type(empty)(empty.directory, empty.info, lambda: iter(()), lambda: iter(()))
-        export(none, tmp_path / chosen, chosen)
-        assert mark_of(copied(tmp_path / chosen, tmp_path / "copy")) is Mark.EXPORT, chosen
+        write_export(none, tmp_path / chosen, chosen)
+        assert (
+            detect_artifact(copied(tmp_path / chosen, tmp_path / "copy")) is ArtifactKind.EXPORT
+        ), chosen
 
 
 @pytest.mark.parametrize("made", ["\ufeff{}", "{}"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_table_is_known_after_a_spreadsheet_has_saved_it(hung, tmp_path, made, separator):
-    export(hung.book(), tmp_path / "t.csv", "csv")
+    write_export(hung.book(), tmp_path / "t.csv", "csv")
     header, _, rest = (tmp_path / "t.csv").read_text("utf-8").partition("\r\n")
     text = header.replace(",", separator) + "\n" + rest
     (tmp_path / "saved.txt").write_text(made.format(text), "utf-8")
-    assert mark_of(tmp_path / "saved.txt") is Mark.EXPORT
+    assert detect_artifact(tmp_path / "saved.txt") is ArtifactKind.EXPORT
 
 
 def test_the_table_of_a_query_is_known_though_its_columns_are_anybodys(hung, tmp_path):
@@ -74,14 +78,16 @@ def test_the_table_of_a_query_is_known_though_its_columns_are_anybodys(hung, tmp
         os.getxattr(target, "user.batchinfer")
     except (OSError, AttributeError):
         pytest.skip("this file system keeps no attributes")
-    assert mark_of(target) is Mark.EXPORT
-    assert not is_ours(copied(target, tmp_path / "typed.csv"))
+    assert detect_artifact(target) is ArtifactKind.EXPORT
+    assert not is_artifact(copied(target, tmp_path / "typed.csv"))
 
 
 def test_a_report_is_known(hung, tmp_path):
     report(hung.run, tmp_path / "r.html")
-    assert mark_of(tmp_path / "r.html") is Mark.REPORT
-    assert mark_of(copied(tmp_path / "r.html", tmp_path / "page.htm")) is Mark.REPORT
+    assert detect_artifact(tmp_path / "r.html") is ArtifactKind.REPORT
+    assert (
+        detect_artifact(copied(tmp_path / "r.html", tmp_path / "page.htm")) is ArtifactKind.REPORT
+    )
 
 
 def test_a_run_directory_is_known_through_links_and_so_is_each_file_in_it(hung, tmp_path):
@@ -89,16 +95,16 @@ def test_a_run_directory_is_known_through_links_and_so_is_each_file_in_it(hung, 
     (tmp_path / "link").symlink_to(run)
     for path in (run, tmp_path / "link", tmp_path / "x" / ".." / "some name"):
         (tmp_path / "x").mkdir(exist_ok=True)
-        assert mark_of(path) is Mark.RUN
+        assert detect_artifact(path) is ArtifactKind.RUN
     database = sqlite3.connect(run / "run.db")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("CREATE TABLE scratch (x)")
     (run / "run.log").write_text("what was said")
     (run / "run.lock").touch()
     names = ["run.db", "run.db-wal", "run.db-shm", "run.log", "run.lock", "outputs"]
-    assert [mark_of(run / name) for name in names] == [Mark.RUN] * len(names)
+    assert [detect_artifact(run / name) for name in names] == [ArtifactKind.RUN] * len(names)
     database.close()
-    assert mark_of(copied(run / "run.db", tmp_path / "backup")) is Mark.RUN
+    assert detect_artifact(copied(run / "run.db", tmp_path / "backup")) is ArtifactKind.RUN
 
 
 def test_payloads_are_known_and_their_index(tmp_path):
@@ -107,15 +113,17 @@ def test_payloads_are_known_and_their_index(tmp_path):
     said = batchinfer("prepare", "photos", "-o", "payloads", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     payloads = sorted((tmp_path / "payloads").iterdir())
-    assert [mark_of(each) for each in payloads] == [Mark.PAYLOAD] * 2
-    assert [mark_of(copied(p, tmp_path / "c")) for p in payloads] == [Mark.PAYLOAD] * 2
+    assert [detect_artifact(each) for each in payloads] == [ArtifactKind.PAYLOAD] * 2
+    assert [detect_artifact(copied(p, tmp_path / "c")) for p in payloads] == [
+        ArtifactKind.PAYLOAD
+    ] * 2
     # With --force it may be anybody's folder.
-    assert not is_ours(tmp_path / "payloads")
+    assert not is_artifact(tmp_path / "payloads")
 
 
 CONFIGS = {
-    "batchinfer.toml": TEMPLATE,
-    "other.toml": TEMPLATE,
+    "batchinfer.toml": CONFIG_TEMPLATE,
+    "other.toml": CONFIG_TEMPLATE,
     "conf": '[service]\nendpoint = "https://x/run/y"\ntoken = "abc"\n',
     "dotted.toml": 'bucket.name = "x"\nbucket.access_key = "k"\n[run]\nmode = "async"\n',
     "broken.toml": "[service]\ntoken = abc\n[params]\nx = 1\n",
@@ -131,7 +139,7 @@ CONFIGS = {
 @pytest.mark.parametrize("name", CONFIGS)
 def test_configurations_and_their_secrets_are_known(tmp_path, name):
     (tmp_path / name).write_text(CONFIGS[name])
-    assert mark_of(tmp_path / name) is Mark.CONFIG
+    assert detect_artifact(tmp_path / name) is ArtifactKind.CONFIG
 
 
 def test_what_init_writes_is_known(tmp_path):
@@ -141,15 +149,17 @@ def test_what_init_writes_is_known(tmp_path):
     assert said.returncode == 0, said.stderr
     written = [each for each in tmp_path.iterdir() if each.name != "info.txt"]
     assert len(written) == 2
-    assert [mark_of(each) for each in written] == [Mark.CONFIG] * 2
+    assert [detect_artifact(each) for each in written] == [ArtifactKind.CONFIG] * 2
 
 
 def test_what_was_left_half_written_is_known(tmp_path):
     (tmp_path / ".batchinfer-0a1b2c3d.part").mkdir()
     (tmp_path / ".batchinfer-00000000.part").write_bytes(b"half")
-    assert not is_ours(tmp_path / "nothing")
-    assert {mark_of(each) for each in tmp_path.iterdir() if each.is_dir()} == {Mark.UNFINISHED}
-    assert mark_of(tmp_path / ".batchinfer-00000000.part") is Mark.UNFINISHED
+    assert not is_artifact(tmp_path / "nothing")
+    assert {detect_artifact(each) for each in tmp_path.iterdir() if each.is_dir()} == {
+        ArtifactKind.UNFINISHED
+    }
+    assert detect_artifact(tmp_path / ".batchinfer-00000000.part") is ArtifactKind.UNFINISHED
 
 
 OTHERS = {
@@ -184,14 +194,14 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_others_wrote_is_not_ours(tmp_path, name):
     (tmp_path / name).write_bytes(OTHERS[name])
-    assert mark_of(tmp_path / name) is None
-    assert not is_ours(tmp_path)
+    assert detect_artifact(tmp_path / name) is None
+    assert not is_artifact(tmp_path)
 
 
 def test_an_export_in_a_folder_does_not_make_the_folder_ours(hung, tmp_path):
     for name, chosen in (("index.csv", "csv"), ("tasks.json", "coco"), ("samples.json", "jsonl")):
-        export(hung.book(), tmp_path / name, chosen)
-    assert not is_ours(tmp_path)
+        write_export(hung.book(), tmp_path / name, chosen)
+    assert not is_artifact(tmp_path)
 
 
 def test_what_cannot_be_read_or_never_ends_is_not_ours(tmp_path):
@@ -199,11 +209,11 @@ def test_what_cannot_be_read_or_never_ends_is_not_ours(tmp_path):
     os.mkfifo(tmp_path / "run.db")  # would be waited for
     (tmp_path / "loop").symlink_to("loop")
     for name in ("pipe", "run.db", "loop", "missing", "a\0b"):
-        assert not is_ours(f"{tmp_path}/{name}")
-    assert not is_ours(tmp_path)
+        assert not is_artifact(f"{tmp_path}/{name}")
+    assert not is_artifact(tmp_path)
 
 
 def test_names_of_any_bytes_are_looked_at(hung, tmp_path):
     odd = os.fsencode(tmp_path) + b"/\xff\xfe.csv"
-    export(hung.book(), Path(os.fsdecode(odd)), "csv")
-    assert is_ours(os.fsdecode(odd))
+    write_export(hung.book(), Path(os.fsdecode(odd)), "csv")
+    assert is_artifact(os.fsdecode(odd))

@@ -16,10 +16,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import batchinfer as bi
-from batchinfer.api.interpreting import ENOUGH, interpret
-from batchinfer.api.reporting import report
+from batchinfer.api.prediction_format import MIN_STORED_FORMAT_SAMPLES, resolve_prediction_format
+from batchinfer.api.run_report import report
 from batchinfer.domain import Attempt, InputFile, Item, Mode, Record, Reply, RunInfo, State
-from batchinfer.store.reader import RunReader
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
@@ -45,7 +45,7 @@ async def run_of(folder, predictions, *, complete=True, pending=0, size=SIZE):
                 [Item(f"open{n}", (InputFile("image", "/none"),)) for n in range(pending)]
             )
         if complete:
-            await store.source_read()
+            await store.mark_source_complete()
     return folder / "run"
 
 
@@ -69,7 +69,7 @@ async def add_to(store, folder, predictions, before, size=SIZE):
 
 def kept(run):
     with RunReader(run) as reader:
-        return reader.reading()
+        return reader.read_interpretation()
 
 
 def exported(run, format, **options):
@@ -127,7 +127,7 @@ async def test_what_cannot_be_told_is_said_by_every_way_out_and_not_kept(tmp_pat
         assert any("cannot be told" in said and "--map format=xywh" in said for said in notices)
     answer = bi.query(run, "select * from detections")
     assert [row["right"] for row in answer] == [90.0]
-    assert any("cannot be told" in said for said in answer.read_as())
+    assert any("cannot be told" in said for said in answer.describe_interpretation())
     assert "It cannot be told" in report(run).path.read_text()
     assert kept(run) is None
 
@@ -135,24 +135,26 @@ async def test_what_cannot_be_told_is_said_by_every_way_out_and_not_kept(tmp_pat
 @pytest.mark.anyio
 async def test_once_kept_it_does_not_change_whatever_is_added(tmp_path):
     run = await run_of(tmp_path, [thing(*FLAT), thing(*WIDE)])
-    first = interpret(run)
+    first = resolve_prediction_format(run)
     assert kept(run) == first.as_json()
     async with SqliteStore.open(run) as store:
         others = [thing(10, 10, 190, 95), thing(120, 20, 180, 90)] * 100  # corners, all of them
         await add_to(store, tmp_path, others, 2, size=None)
-    assert interpret(run) == first
+    assert resolve_prediction_format(run) == first
     assert rows(run)[0]["right"] == "100.0"
 
 
 @pytest.mark.anyio
 async def test_a_run_that_goes_on_keeps_none_from_a_few(tmp_path):
     run = await run_of(tmp_path, [thing(*WIDE)] * 3, pending=1)
-    assert interpret(run).of("list") == "xywh"
+    assert resolve_prediction_format(run).value_of("list") == "xywh"
     assert kept(run) is None
     many = tmp_path / "many"
     many.mkdir()
-    run = await run_of(many, [thing(*WIDE), thing(*FLAT)] * (ENOUGH // 2), pending=1)
-    assert interpret(run).as_json() == kept(run)
+    run = await run_of(
+        many, [thing(*WIDE), thing(*FLAT)] * (MIN_STORED_FORMAT_SAMPLES // 2), pending=1
+    )
+    assert resolve_prediction_format(run).as_json() == kept(run)
 
 
 @pytest.mark.anyio
@@ -162,7 +164,7 @@ async def test_the_order_of_the_items_does_not_matter(tmp_path):
     for number, order in enumerate((predictions, predictions[::-1])):
         folder = tmp_path / str(number)
         folder.mkdir()
-        found.append(interpret(await run_of(folder, order)))
+        found.append(resolve_prediction_format(await run_of(folder, order)))
     assert found[0] == found[1]
 
 

@@ -13,7 +13,7 @@ from openai import BaseModel, DefaultHttpxClient, OpenAI
 from openai.types import BatchError
 from pydantic import JsonValue
 
-from batchinfer.sinks import export
+from batchinfer.exports import write_export
 from support.books import HOSTILE, book, failed, pending, result
 from support.gallery import NASTY, PREDICTIONS
 
@@ -74,7 +74,7 @@ def read(client, folder):
     """What the client makes of a run."""
 
     def fetched(made):
-        count = export(made, folder / "output.jsonl", "openai-batch")
+        count = write_export(made, folder / "output.jsonl", "openai-batch")
         lines = list(client.files.content("output.jsonl").iter_lines())
         assert len(lines) == count
         return {line.custom_id: line for line in map(Line.model_validate_json, lines)}

@@ -8,7 +8,7 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
-from batchinfer.sinks import export
+from batchinfer.exports import write_export
 from support.books import book, result, thing, with_files
 
 
@@ -22,7 +22,7 @@ def exported(tmp_path):
         notices = []
         results = [result(f"{number}.png", one) for number, one in enumerate(predictions)]
         made = with_files(book(results, notices, **options), [str(path)] * len(results))
-        export(made, tmp_path / form, form)
+        write_export(made, tmp_path / form, form)
         return tmp_path / form, notices
 
     return exported

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.sinks import FORMATS, export
-from batchinfer.sinks.scratch import open_spool
+from batchinfer.exports import EXPORT_FORMATS, write_export
+from batchinfer.exports.scratch import open_scratch_file
 
-SMALL = [name for name in FORMATS if name not in {"parquet", "arrow"}]
+SMALL = [name for name in EXPORT_FORMATS if name not in {"parquet", "arrow"}]
 """Formats whose bytes for the gallery fill more than the disk below."""
 
 
@@ -46,7 +46,7 @@ def test_a_full_tmp_stops_no_export(hung, tmp_path):
     with disk(tmp_path / "tmp", "4k") as full:
         (full / "filler").write_bytes(bytes(4096))
         environment = os.environ | {"TMPDIR": str(full), "SQLITE_TMPDIR": str(full)}
-        for name in FORMATS:
+        for name in EXPORT_FORMATS:
             done = command(
                 *("export", hung.run, "-o", tmp_path / name, "--format", name), env=environment
             )
@@ -55,7 +55,7 @@ def test_a_full_tmp_stops_no_export(hung, tmp_path):
 
 def test_a_spool_names_its_folder(tmp_path):
     code = (
-        "import resource, signal, sys; from batchinfer.sinks.scratch import open_spool\n"
+        "import resource, signal, sys; from batchinfer.exports.scratch import open_spool\n"
         "from batchinfer.errors import ConfigError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"
@@ -75,7 +75,7 @@ def test_a_spool_names_its_folder(tmp_path):
 
 
 def test_a_spool_gives_back_what_it_got(tmp_path):
-    with open_spool(tmp_path) as spool, (tmp_path / "out").open("wb") as file:
+    with open_scratch_file(tmp_path) as spool, (tmp_path / "out").open("wb") as file:
         for number in range(1000):
             spool.write(b"%d," % number)
         spool.copy_to(file)
@@ -88,7 +88,7 @@ def test_a_spool_gives_back_what_it_got(tmp_path):
 def test_a_full_disk_is_named_and_left_as_it_was(hung, tmp_path, name):
     with disk(tmp_path / "disk", "4k") as small:
         with pytest.raises(ConfigError) as told:
-            export(hung.book(), small / "out", name)
+            write_export(hung.book(), small / "out", name)
         assert str(told.value).startswith(
             f"{small / 'out'} cannot be written: No space left on device in {small}. Free some"
         )
@@ -103,7 +103,7 @@ def test_a_quota_is_told_as_a_full_disk(hung, tmp_path):
     book = hung.book()
     broken = type(book)(book.directory, book.info, results, book.dossiers)
     with pytest.raises(ConfigError, match=f"Disk quota exceeded in {tmp_path}"):
-        export(broken, tmp_path / "a.csv", "csv")
+        write_export(broken, tmp_path / "a.csv", "csv")
 
 
 def test_a_file_that_may_not_grow_is_told(hung, tmp_path):
@@ -136,7 +136,7 @@ def test_what_is_wrong_with_a_place_is_said_before_anything_is_read(hung, tmp_pa
     book = hung.book()
     unread = type(book)(book.directory, book.info, results, book.dossiers)
     with pytest.raises(ConfigError, match=said):
-        export(unread, tmp_path / place, "csv")
+        write_export(unread, tmp_path / place, "csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
@@ -151,7 +151,7 @@ def test_a_picture_that_cannot_be_copied_is_named_not_the_target(hung, tmp_path)
     book = hung.book()
     broken = type(book)(book.directory, book.info, book.results, dossiers)
     with pytest.raises(ConfigError, match=r"No such file or directory \(.*pictures-gone/1\.png\)"):
-        export(broken, folder, "files")
+        write_export(broken, folder, "files")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,9 +14,9 @@ import pytest
 from pyarrow import feather, parquet
 
 import batchinfer as bi
-from batchinfer.domain import TEXT
-from batchinfer.sinks import export
-from batchinfer.sinks.flat import FIELDS
+from batchinfer.domain import TEXT_MEDIA_TYPE
+from batchinfer.exports import write_export
+from batchinfer.exports.flat_rows import FLAT_COLUMNS
 from support.books import HOSTILE, book, failed, pending, result, thing
 from support.gallery import NASTY, ODD, OUTLINE, PREDICTIONS
 
@@ -27,7 +27,7 @@ SPELLED = [text.replace("\ud800", r"\ud800") for text in HOSTILE]
 
 def written(format, made):
     stream = io.BytesIO()
-    return export(made, stream, format), stream.getvalue()
+    return write_export(made, stream, format), stream.getvalue()
 
 
 def as_csv(made):
@@ -72,7 +72,7 @@ def of(rows, key):
 
 def test_a_row_for_each_detection_with_what_the_item_says(rows, hung):
     bear, dog = of(rows, "site-1/bear.jpg")
-    assert list(bear) == list(FIELDS)
+    assert list(bear) == list(FLAT_COLUMNS)
     path = hung.paths["site-1/bear.jpg"]
     assert (bear["path"], bear["state"], bear["kind"]) == (path, "succeeded", "detection")
     assert [bear[name] for name in ("number", "label", "score", "unit")] == [
@@ -133,7 +133,7 @@ def test_columns_have_types_that_pandas_and_polars_agree_about(format_, hung):
     one = (pd.read_parquet if parquet_ else pd.read_feather)(io.BytesIO(data))
     two = (pl.read_parquet if parquet_ else pl.read_ipc)(io.BytesIO(data))
     kinds = {name: str(two.schema[name]) for name in two.columns}
-    texts = dict.fromkeys(FIELDS, "String")
+    texts = dict.fromkeys(FLAT_COLUMNS, "String")
     numbers = dict.fromkeys(
         ("score", "left", "top", "right", "bottom", "seconds", "start", "end"), "Float64"
     )
@@ -167,7 +167,7 @@ def test_a_formula_is_a_text_in_csv_and_untouched_in_parquet():
 
 def test_texts_of_a_model_and_messages_cannot_become_formulas_either():
     made = [
-        result("a", "=1+1", media_type=TEXT),
+        result("a", "=1+1", media_type=TEXT_MEDIA_TYPE),
         failed("b", "@SUM(1)"),
         result("c", {"n": ["a;=1"]}),
     ]
@@ -193,9 +193,9 @@ def test_rows_are_gathered_into_groups_that_are_bounded():
 
 def test_no_items_are_a_table_without_rows():
     assert as_csv(book(())) == []
-    assert as_parquet(book(())).column_names == list(FIELDS)
+    assert as_parquet(book(())).column_names == list(FLAT_COLUMNS)
     _, data = written("arrow", book(()))
-    assert pl.read_ipc(io.BytesIO(data)).shape == (0, len(FIELDS))
+    assert pl.read_ipc(io.BytesIO(data)).shape == (0, len(FLAT_COLUMNS))
 
 
 def test_a_row_for_each_item_in_python(hung):

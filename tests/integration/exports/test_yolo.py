@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from batchinfer.sinks import export
+from batchinfer.exports import write_export
 from support.gallery import DETECTED, HOSTILE, NASTY, ODD, SIZES
 
 EXACT = 1e-7
@@ -15,7 +15,7 @@ EXACT = 1e-7
 def folder(hung, tmp_path_factory):
     folder = tmp_path_factory.mktemp("yolo") / "images" / "set"
     folder.parent.mkdir()
-    assert export(hung.book(), folder, "yolo") == len(DETECTED)
+    assert write_export(hung.book(), folder, "yolo") == len(DETECTED)
     return folder
 
 

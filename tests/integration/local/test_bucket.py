@@ -15,21 +15,21 @@ from aiohttp import ClientSession, web
 from anyio.abc import SocketStream
 from botocore.exceptions import BotoCoreError, ClientError
 
-from batchinfer.local.bucket import Proxy
-from batchinfer.local.options import Options
-from batchinfer.local.running import Running
+from batchinfer.local.s3_proxy import S3Proxy
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.service_process import ServiceProcess
 from support.local_service import call, keys, outputs, payload, s3, service, until
 from support.servers import talking
 
 
 @pytest.fixture
-def local() -> Iterator[Running]:
+def local() -> Iterator[ServiceProcess]:
     with service() as started:
         yield started
 
 
 @pytest.fixture
-async def bucket(local: Running) -> AsyncIterator[Any]:
+async def bucket(local: ServiceProcess) -> AsyncIterator[Any]:
     async with s3(local.connection) as client:
         yield client
 
@@ -52,7 +52,7 @@ async def test_markers_can_be_left_out():
             assert await keys(bucket) == []
 
 
-async def test_a_wrong_secret_is_refused(local: Running):
+async def test_a_wrong_secret_is_refused(local: ServiceProcess):
     async with s3(local.connection, secret="wrong") as bucket:
         for forbidden in (
             bucket.list_objects_v2(Bucket="local"),
@@ -66,7 +66,7 @@ async def test_a_wrong_secret_is_refused(local: Running):
     url = local.connection.bucket.endpoint + "/local"
     async with ClientSession() as anybody, anybody.get(url) as answer:
         assert answer.status == 400
-    assert local.stats() == {}
+    assert local.read_stats() == {}
 
 
 async def test_objects_come_back_as_they_were_put(bucket: Any):
@@ -120,7 +120,7 @@ async def test_folders_are_dropped(bucket: Any):
     assert set(await outputs(bucket, 2)) == {"b.json", "b.log"}
 
 
-async def test_put_copy_multipart_and_tagging_each_start_a_job(local: Running, bucket: Any):
+async def test_put_copy_multipart_and_tagging_each_start_a_job(local: ServiceProcess, bucket: Any):
     await bucket.put_object(Bucket="local", Key="other/a.json", Body=b"{}")
     await bucket.copy_object(
         Bucket="local", Key="inputs/copy.json", CopySource="local/other/a.json"
@@ -137,7 +137,7 @@ async def test_put_copy_multipart_and_tagging_each_start_a_job(local: Running, b
     await bucket.put_object_tagging(Bucket="local", Key="inputs/multi.json", Tagging=tagging)
 
     async def three_ran() -> bool:
-        return local.stats().get("async_finished") == 3
+        return local.read_stats().get("async_finished") == 3
 
     await until(three_ran)
     answer = await bucket.get_object(Bucket="local", Key="inputs/multi.json")
@@ -158,7 +158,7 @@ async def test_an_event_comes_also_when_the_client_has_gone_meanwhile():
 
     async with talking(store) as behind, ClientSession() as session:
         where = SimpleNamespace(url=f"http://127.0.0.1:{behind}")
-        proxy = Proxy(Options(), where, session, Random(1), arrived.append)
+        proxy = S3Proxy(LocalServiceOptions(), where, session, Random(1), arrived.append)
         server = web.ServerRunner(web.Server(proxy.handle))
         await server.setup()
         await web.TCPSite(server, "127.0.0.1", 0).start()
@@ -195,7 +195,7 @@ async def test_lost_events_start_no_job():
     with service(lose_events=1.0) as local:
         async with s3(local.connection) as bucket:
             await bucket.put_object(Bucket="local", Key="inputs/a.json", Body=b"{}")
-        assert local.stats() == {"async_event_lost": 1}
+        assert local.read_stats() == {"async_event_lost": 1}
 
 
 async def test_a_job_waits_for_a_cold_service():
@@ -246,4 +246,4 @@ async def test_after_a_kill_it_goes_on_under_the_same_address(tmp_path: Path):
             assert "inputs/a.json" in await keys(bucket)
             assert len(await outputs(bucket, 2)) == 2
             assert (await call(local.connection, b"{}"))[0] == 200
-            assert local.stats() == {"sync_started": 1, "sync_finished": 1}
+            assert local.read_stats() == {"sync_started": 1, "sync_finished": 1}

@@ -9,19 +9,21 @@ import anyio
 import pytest
 from aiohttp import ClientSession
 
-from batchinfer.local import replies
-from batchinfer.local.options import Fault
-from batchinfer.local.running import Running
+from batchinfer.local import canned_responses
+from batchinfer.local.service_options import InjectedFault
+from batchinfer.local.service_process import ServiceProcess
 from support.local_service import call, payload, service, session, until
 
 
 @pytest.fixture(scope="module")
-def local() -> Iterator[Running]:
+def local() -> Iterator[ServiceProcess]:
     with service(model="local_model:predict", payload_limit=200_000) as started:
         yield started
 
 
-async def post(local: Running, *, path: str = "/run/local", authorization: str | None) -> object:
+async def post(
+    local: ServiceProcess, *, path: str = "/run/local", authorization: str | None
+) -> object:
     headers = {} if authorization is None else {"Authorization": authorization}
     url = local.connection.bucket.endpoint + path
     async with ClientSession() as client, client.post(url, headers=headers, data=b"{}") as answer:
@@ -42,16 +44,16 @@ async def post(local: Running, *, path: str = "/run/local", authorization: str |
         ("Bearer a.b.c", (400, "Error getting oidc manager for issuer unknown\n")),
     ],
 )
-async def test_a_token_is_judged_as_oscar_does(local: Running, authorization, expected):
+async def test_a_token_is_judged_as_oscar_does(local: ServiceProcess, authorization, expected):
     assert await post(local, authorization=authorization) == expected
 
 
-async def test_an_unknown_service_is_a_401_too(local: Running):
+async def test_an_unknown_service_is_a_401_too(local: ServiceProcess):
     right = f"Bearer {local.connection.token}"
     assert await post(local, path="/run/other", authorization=right) == (401, "")
 
 
-async def test_health_is_open(local: Running):
+async def test_health_is_open(local: ServiceProcess):
     url = local.connection.bucket.endpoint + "/health"
     async with ClientSession() as client, client.get(url) as answer:
         assert answer.status == 200
@@ -75,13 +77,13 @@ async def test_health_is_open(local: Running):
     ],
     ids=lambda value: str(value)[:30],
 )
-async def test_a_body_is_answered_as_the_platform_does(local: Running, body, status, said):
+async def test_a_body_is_answered_as_the_platform_does(local: ServiceProcess, body, status, said):
     got, text = await call(local.connection, body)
     assert got == status
     assert said in text
 
 
-async def test_the_content_type_is_echoed_and_the_duration_told(local: Running):
+async def test_the_content_type_is_echoed_and_the_duration_told(local: ServiceProcess):
     async with (
         session(local.connection) as client,
         client.post(local.connection.endpoint, data=b"{}", headers={"Content-Type": "a/b"}) as got,
@@ -91,7 +93,7 @@ async def test_the_content_type_is_echoed_and_the_duration_told(local: Running):
         assert (await got.text()).startswith("[*] Using DEEPaaS version 2.5.2\n")
 
 
-async def test_what_threads_print_goes_to_the_answer_it_belongs_to(local: Running):
+async def test_what_threads_print_goes_to_the_answer_it_belongs_to(local: ServiceProcess):
     texts: dict[int, str] = {}
 
     async def one(number: int) -> None:
@@ -107,10 +109,10 @@ async def test_what_threads_print_goes_to_the_answer_it_belongs_to(local: Runnin
         assert text.count("WARNING minimod.api [-] a log line from the model") == 1
 
 
-@pytest.mark.parametrize("name", list(replies.FAULTS))
+@pytest.mark.parametrize("name", list(canned_responses.FAULT_RESPONSES))
 async def test_every_status_of_the_table_can_be_had(name: str):
-    expected = replies.FAULTS[name]
-    with service(fail_with=(Fault(name, 1.0),), retry_after=7) as local:
+    expected = canned_responses.FAULT_RESPONSES[name]
+    with service(fail_with=(InjectedFault(name, 1.0),), retry_after=7) as local:
         async with (
             session(local.connection) as client,
             client.post(local.connection.endpoint, data=b"{}") as answer,
@@ -169,7 +171,7 @@ async def test_an_abandoned_call_goes_on_and_holds_its_container(tmp_path):
             return (await call(local.connection, b"{}"))[0] == 200
 
         await until(free_again)
-        assert [entry["event"] for entry in local.journal()][:2] == ["started", "finished"]
+        assert [entry["event"] for entry in local.read_journal()][:2] == ["started", "finished"]
 
 
 async def test_a_slow_call_is_cut_with_504():
@@ -186,7 +188,7 @@ async def test_a_killed_model_leaves_no_result_and_no_error(threads: bool, deepa
         assert "predict was called." in text
         assert "return" not in text
         assert "rror" not in text
-        assert local.stats() == {"sync_started": 1, "sync_killed": 1}
+        assert local.read_stats() == {"sync_started": 1, "sync_killed": 1}
 
 
 async def test_a_journal_counts_the_predictions_that_ran(tmp_path):
@@ -194,7 +196,7 @@ async def test_a_journal_counts_the_predictions_that_ran(tmp_path):
     with service(journal=str(journal), threads=False) as local:
         await call(local.connection, payload(b"one"))
         await call(local.connection, b"not json")
-        assert local.stats() == {"sync_started": 1, "sync_finished": 1}
+        assert local.read_stats() == {"sync_started": 1, "sync_finished": 1}
         assert [
-            (entry["event"], entry["mode"], entry["sha256"][:6]) for entry in local.journal()
+            (entry["event"], entry["mode"], entry["sha256"][:6]) for entry in local.read_journal()
         ] == [("started", "sync", "7692c3"), ("finished", "sync", "7692c3")]

@@ -18,10 +18,10 @@ from threading import Thread
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.local.environment import Environment
 from batchinfer.local.journal import Journal
-from batchinfer.local.options import Options
-from batchinfer.local.predictor import Order, Predictor
+from batchinfer.local.predictor import PredictionRequest, Predictor
+from batchinfer.local.service_options import LocalServiceOptions
+from batchinfer.local.venv_runner import VenvRunner
 
 PLAYED = """\
 #!{python}
@@ -57,8 +57,8 @@ def played(folder: Path, version: str = "2.6.0", status: object = 0) -> Path:
 def test_versions_are_what_the_environment_says(venv: Path):
     python = "{}.{}.{}".format(*sys.version_info[:3])
 
-    assert Environment(venv).versions == ("2.6.0", python)
-    assert Environment(played(venv / "b", "2.5.2-dev (at /x)")).versions == ("2.5.2", python)
+    assert VenvRunner(venv).versions == ("2.6.0", python)
+    assert VenvRunner(played(venv / "b", "2.5.2-dev (at /x)")).versions == ("2.5.2", python)
 
 
 @pytest.mark.parametrize(
@@ -71,25 +71,27 @@ def test_versions_are_what_the_environment_says(venv: Path):
 )
 def test_an_environment_that_can_predict_nothing_is_refused(tmp_path, version, status, says):
     with pytest.raises(ConfigError, match=says):
-        Environment(played(tmp_path / "bad", version, status))
+        VenvRunner(played(tmp_path / "bad", version, status))
 
 
 def test_a_folder_without_deepaas_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"cannot run .*deepaas-cli: No such file"):
-        Environment(tmp_path)
+        VenvRunner(tmp_path)
 
 
 @pytest.mark.parametrize("also", [{"model": "faces"}, {"command": "wc"}, {"threads": True}])
 def test_a_real_module_is_the_only_model(venv: Path, also: dict[str, object]):
     with pytest.raises(ConfigError, match="leave out --model, --command and --threads"):
-        Options(deepaas_venv=str(venv), **also)
+        LocalServiceOptions(deepaas_venv=str(venv), **also)
 
 
 def test_a_call_says_all_that_was_written_and_the_arguments_of_the_platform(venv: Path):
-    predictor = Predictor(Options(deepaas_venv=str(venv)), Journal(None))
+    predictor = Predictor(LocalServiceOptions(deepaas_venv=str(venv)), Journal(None))
     payload = b'{"n": 5, "oscar-files": [{"key": "f", "file_format": "txt", "data": "eA=="}]}'
 
-    said = predictor.call(Order("sync", "event-file-1", payload, Random(1))).decode()
+    said = predictor.predict_call(
+        PredictionRequest("sync", "event-file-1", payload, Random(1))
+    ).decode()
 
     head, event, called, printed, played_, *script = said.split("\n")[1:]
     assert said.startswith("[*] Using DEEPaaS version 2.6.0\n")
@@ -104,19 +106,19 @@ def test_a_call_says_all_that_was_written_and_the_arguments_of_the_platform(venv
 
 
 def test_a_killed_model_was_called_and_says_no_more(venv: Path, tmp_path: Path):
-    said = Environment(venv).run(["predict", "--mode", "sleep"], tmp_path, die=True)
+    said = VenvRunner(venv).run(["predict", "--mode", "sleep"], tmp_path, kill_model=True)
 
     assert said.endswith("predict was called.\n")
 
 
 def test_a_stop_ends_what_runs_and_what_begins_then(venv: Path, tmp_path: Path):
-    environment = Environment(venv)
+    environment = VenvRunner(venv)
     running = Thread(target=environment.run, args=(["sleep"], tmp_path), kwargs={"die": False})
     running.start()
     environment.stop()
     running.join(60)
     assert not running.is_alive()
-    environment.run(["sleep"], tmp_path, die=False)
+    environment.run(["sleep"], tmp_path, kill_model=False)
 
 
 def test_the_command_line_serves_it(venv: Path):

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.local.models import command, echo, faces
-from batchinfer.local.photographs import BAD, collect
+from batchinfer.local.demo_images import BAD_IMAGES, write_demo_images
+from batchinfer.local.models import echo, faces, make_command_model
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    good = collect(folder)
-    assert good == sum(path.is_file() for path in folder.rglob("*")) - len(BAD)
+    good = write_demo_images(folder)
+    assert good == sum(path.is_file() for path in folder.rglob("*")) - len(BAD_IMAGES)
     return folder
 
 
@@ -43,7 +43,7 @@ def test_faces_are_found_where_they_are(photographs: Path, photograph: str, expe
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"), list(zip(BAD, ["is empty", "cut off", "no image"], strict=True))
+    ("bad", "said"), list(zip(BAD_IMAGES, ["is empty", "cut off", "no image"], strict=True))
 )
 def test_what_is_no_image_is_said(photographs: Path, bad: str, said: str):
     with pytest.raises(ValueError, match=said):
@@ -63,9 +63,9 @@ def test_echo_says_what_arrived(tmp_path: Path):
     ("template", "expected"), [("echo '[1]'", [1]), ("echo {word}", "hello\n")]
 )
 def test_what_a_command_prints_is_its_prediction(template: str, expected: object):
-    assert command(template)(word="hello") == expected
+    assert make_command_model(template)(word="hello") == expected
 
 
 def test_a_command_that_fails_is_an_error():
     with pytest.raises(RuntimeError, match="false ended with status 1"):
-        command("false")()
+        make_command_model("false")()

@@ -16,11 +16,11 @@ import pytest
 from aiohttp import ClientError
 from click.testing import CliRunner
 
-from batchinfer.cli.local import local as command
+from batchinfer.cli.local_command import local as command
 from batchinfer.errors import ConfigError
-from batchinfer.local.connection import BucketAccess, Connection
-from batchinfer.local.options import Fault, Options
-from batchinfer.local.running import running
+from batchinfer.local.service_connection import LocalBucketAccess, ServiceConnection
+from batchinfer.local.service_options import InjectedFault, LocalServiceOptions
+from batchinfer.local.service_process import start_service
 from support.local_service import call, service, until
 
 TOKEN = "0123456789abcdef" * 4
@@ -35,32 +35,34 @@ TOKEN = "0123456789abcdef" * 4
         ({"name": "Not Good"}, "a-z, 0-9"),
         ({"secret_key": 'a,"b'}, "cannot hold commas"),
         ({"kill_models": 1.5}, "between 0 and 1"),
-        ({"fail_with": (Fault("503", 2.0),)}, "between 0 and 1"),
-        ({"fail_with": (Fault("999", 0.1),)}, "cannot fail with 999; known are 400"),
+        ({"fail_with": (InjectedFault("503", 2.0),)}, "between 0 and 1"),
+        ({"fail_with": (InjectedFault("999", 0.1),)}, "cannot fail with 999; known are 400"),
         ({"command": "true", "threads": True}, "in a process of its own"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, object], said: str):
     with pytest.raises(ConfigError, match=said):
-        Options(**wrong)
+        LocalServiceOptions(**wrong)
 
 
 def test_options_survive_a_pipe():
-    options = Options(fail_with=(Fault("502/nginx", 0.1),), data="x", seed=3, scale_to_zero=1.0)
-    assert Options.from_json(options.to_json()) == options
+    options = LocalServiceOptions(
+        fail_with=(InjectedFault("502/nginx", 0.1),), data="x", seed=3, scale_to_zero=1.0
+    )
+    assert LocalServiceOptions.from_json(options.to_json()) == options
 
 
 def test_secrets_do_not_show_in_a_repr():
-    options = Options(token=TOKEN, secret_key="hush")
-    access = BucketAccess("http://x", "n", "k", "hush", "r")
-    shown = repr(options) + repr(access) + repr(Connection("http://x", TOKEN, access))
+    options = LocalServiceOptions(token=TOKEN, secret_key="hush")
+    access = LocalBucketAccess("http://x", "n", "k", "hush", "r")
+    shown = repr(options) + repr(access) + repr(ServiceConnection("http://x", TOKEN, access))
     assert TOKEN not in shown
     assert "hush" not in shown
 
 
 def test_the_config_it_prints_is_toml():
-    access = BucketAccess("http://127.0.0.1:1", "local", "k@x", "s", "us-east-1")
-    text = Connection("http://127.0.0.1:1/run/local", TOKEN, access).to_toml()
+    access = LocalBucketAccess("http://127.0.0.1:1", "local", "k@x", "s", "us-east-1")
+    text = ServiceConnection("http://127.0.0.1:1/run/local", TOKEN, access).to_toml()
     assert tomllib.loads(text) == {
         "service": {"endpoint": "http://127.0.0.1:1/run/local", "token": TOKEN},
         "bucket": {
@@ -127,7 +129,7 @@ async def test_a_busy_service_ends_at_once():
         async with anyio.create_task_group() as tasks:
 
             async def busy() -> bool:
-                return bool(local.stats())
+                return bool(local.read_stats())
 
             async def one() -> None:
                 with suppress(ClientError):
@@ -147,14 +149,17 @@ async def test_a_busy_service_ends_at_once():
     ],
 )
 def test_a_model_that_is_not_there_is_said_at_once(options: dict[str, object], said: str, capfd):
-    with pytest.raises(RuntimeError, match="exit status 2"), running(Options(**options)):
+    with (
+        pytest.raises(RuntimeError, match="exit status 2"),
+        start_service(LocalServiceOptions(**options)),
+    ):
         pass
     assert said in capfd.readouterr().err
 
 
 def test_a_port_that_is_taken_is_said_at_once(capfd):
     with service() as local:
-        with pytest.raises(RuntimeError, match="exit status 2"), running(local.options):
+        with pytest.raises(RuntimeError, match="exit status 2"), start_service(local.options):
             pass
         assert f"cannot listen on port {local.options.port}" in capfd.readouterr().err
 
@@ -165,7 +170,7 @@ def test_the_command_serves_until_a_signal_and_writes_a_private_config(tmp_path:
         "--threads --json --fail-with 503:0.1 --fail-with 502/nginx:0.2 --slow 0.1:2 --seed 3"
         " --deepaas-format 2.6.0 --auth-key key,secret --config-out"
     )
-    program = "from batchinfer.cli.local import local; local()"
+    program = "from batchinfer.cli.local_command import local; local()"
     with subprocess.Popen(
         [sys.executable, "-c", program, *flags.split(), str(config)],
         stdout=subprocess.PIPE,
@@ -174,7 +179,7 @@ def test_the_command_serves_until_a_signal_and_writes_a_private_config(tmp_path:
         text=True,
     ) as process:
         assert process.stdout is not None
-        connection = Connection.from_json(process.stdout.readline())
+        connection = ServiceConnection.from_json(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=30)
     assert (process.returncode, rest) == (0, "")

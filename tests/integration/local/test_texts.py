@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from batchinfer.local.journal import Journal
-from batchinfer.local.options import Options
-from batchinfer.local.predictor import Order, Predictor
+from batchinfer.local.predictor import PredictionRequest, Predictor
+from batchinfer.local.service_options import LocalServiceOptions
 from support.paths import FIXTURES, MODELS
 
 CASES = sorted(p for p in FIXTURES.iterdir() if p.suffix in {".body", ".log"})
@@ -58,17 +58,17 @@ def test_a_text_reads_as_the_recorded_one(recorded: Path):
         params["mode"] = {"yolo_old": "yolo_seed", "yolo_new": "yolo_current"}.get(
             params["mode"], params["mode"]
         )
-    options = Options(model="local_model:predict", deepaas=version)
+    options = LocalServiceOptions(model="local_model:predict", deepaas=version)
     predictor = Predictor(options, Journal(None))
     entry = {"key": "files", "file_format": "jpg", "data": "eA=="}
     body = str({**params, **({"oscar-files": [entry]} if with_file else {})}).replace("'", '"')
-    order = Order(mode, "event-file-" + "0" * 36, body.encode(), Random(1))
+    order = PredictionRequest(mode, "event-file-" + "0" * 36, body.encode(), Random(1))
     said = normal(text.replace("yolo_old", "yolo_seed").replace("yolo_new", "yolo_current"))
     if mode == "sync":
-        assert normal(predictor.call(order).decode()) == said
+        assert normal(predictor.predict_call(order).decode()) == said
         return
-    order = Order(mode, f"{case}.json", body.encode(), Random(1))
-    files = dict(predictor.job(order))
+    order = PredictionRequest(mode, f"{case}.json", body.encode(), Random(1))
+    files = dict(predictor.predict_job(order))
     assert normal(files.pop(f"{case}.log").decode()) == said
     results = [
         path.read_bytes() for path in FIXTURES.glob(f"{recorded.stem}.*") if path.suffix == ".json"
@@ -79,8 +79,10 @@ def test_a_text_reads_as_the_recorded_one(recorded: Path):
 
 
 def job(name: str, body: bytes, **options: str) -> dict[str, bytes]:
-    predictor = Predictor(Options(model="local_model:predict", **options), Journal(None))
-    return dict(predictor.job(Order("async", name, body, Random(1))))
+    predictor = Predictor(
+        LocalServiceOptions(model="local_model:predict", **options), Journal(None)
+    )
+    return dict(predictor.predict_job(PredictionRequest("async", name, body, Random(1))))
 
 
 @pytest.mark.parametrize(
@@ -150,37 +152,48 @@ def test_a_raw_image_leaves_a_log_with_the_error():
     ids=lambda value: str(value[:60]),
 )
 def test_parameters_go_the_way_of_the_platform(body: bytes, expected: str):
-    predictor = Predictor(Options(model="local_model:predict"), Journal(None))
-    said = predictor.call(Order("sync", "event-file-1", body, Random(1))).decode()
+    predictor = Predictor(LocalServiceOptions(model="local_model:predict"), Journal(None))
+    said = predictor.predict_call(
+        PredictionRequest("sync", "event-file-1", body, Random(1))
+    ).decode()
     assert expected in said
 
 
 def test_of_two_files_of_one_parameter_the_last_counts():
-    predictor = Predictor(Options(model="local_model:described"), Journal(None))
+    predictor = Predictor(LocalServiceOptions(model="local_model:described"), Journal(None))
     entry = '{"key": "files", "file_format": "jpg", "data": "%s"}'
     body = f'{{"oscar-files": [{entry % "eHh4"}, {entry % "eA=="}]}}'
-    said = predictor.call(Order("sync", "event-file-1", body.encode(), Random(1))).decode()
+    said = predictor.predict_call(
+        PredictionRequest("sync", "event-file-1", body.encode(), Random(1))
+    ).decode()
     assert re.search(r"return: tmp-file-[a-z]{5}\.jpg 1 a\n", said)
     assert said.count("[*] Processing file:  tmp-file-") == 2
 
 
 def test_a_file_without_a_format_comes_back():
-    predictor = Predictor(Options(model="local_model:described"), Journal(None))
+    predictor = Predictor(LocalServiceOptions(model="local_model:described"), Journal(None))
     body = b'{"oscar-files": [{"key": "files", "file_format": "", "data": "eHh4"}]}'
-    assert predictor.call(Order("sync", "event-file-1", body, Random(1))) == b"eHh4"
+    assert (
+        predictor.predict_call(PredictionRequest("sync", "event-file-1", body, Random(1)))
+        == b"eHh4"
+    )
 
 
 def test_after_a_stop_no_process_goes_on():
-    predictor = Predictor(Options(model="local_model:predict"), Journal(None))
+    predictor = Predictor(LocalServiceOptions(model="local_model:predict"), Journal(None))
     predictor.stop()
     body = b'{"mode": "sleep", "rng": 600}'
-    said = predictor.call(Order("sync", "event-file-1", body, Random(1))).decode()
+    said = predictor.predict_call(
+        PredictionRequest("sync", "event-file-1", body, Random(1))
+    ).decode()
     assert "return: " not in said
 
 
 def test_help_shows_description_type_required_and_choices():
-    predictor = Predictor(Options(model="local_model:described"), Journal(None))
-    said = predictor.call(Order("sync", "event-file-1", b'{"help": ""}', Random(1))).decode()
+    predictor = Predictor(LocalServiceOptions(model="local_model:described"), Journal(None))
+    said = predictor.predict_call(
+        PredictionRequest("sync", "event-file-1", b'{"help": ""}', Random(1))
+    ).decode()
     assert (
         "  --files FILES\n          Input 100 % of an image.\n          Type: str (filepath)\n"
         "          *Required*\n"
@@ -191,16 +204,20 @@ def test_help_shows_description_type_required_and_choices():
 
 def test_a_parameter_that_begins_several_global_options_is_ambiguous_where_python_is_old():
     body = b'{"mode": "echo", "conf": 0.5}'
-    predictor = Predictor(Options(model="local_model:predict"), Journal(None))
-    said = predictor.call(Order("sync", "event-file-1", body, Random(1))).decode()
+    predictor = Predictor(LocalServiceOptions(model="local_model:predict"), Journal(None))
+    said = predictor.predict_call(
+        PredictionRequest("sync", "event-file-1", body, Random(1))
+    ).decode()
     old = sys.version_info < (3, 12, 8) or sys.version_info[:3] == (3, 13, 0)
     assert old == ("ambiguous option: --conf could match --config-dir, --config-file" in said)
 
 
 def test_a_command_is_a_model_too():
-    options = Options(command="sh -c 'echo noise >&2; wc -c < {files}'")
+    options = LocalServiceOptions(command="sh -c 'echo noise >&2; wc -c < {files}'")
     predictor = Predictor(options, Journal(None))
     body = b'{"oscar-files": [{"key": "files", "file_format": "bin", "data": "eHh4"}]}'
-    said = predictor.call(Order("sync", "event-file-1", body, Random(1))).decode()
+    said = predictor.predict_call(
+        PredictionRequest("sync", "event-file-1", body, Random(1))
+    ).decode()
     assert "noise" in said
     assert "return: 3\n" in said

@@ -2,13 +2,13 @@
 
 import pytest
 
-from batchinfer.api.checks import bucket as checks
-from batchinfer.api.checks.clocks import clock
-from batchinfer.api.checks.findings import State
-from batchinfer.backends.objects import MemoryBucket
+from batchinfer.api.checks import bucket_check as checks
+from batchinfer.api.checks.clock_check import check_clock
+from batchinfer.api.checks.findings import FindingState
+from batchinfer.backends.bucket_client import MemoryBucket
 from batchinfer.domain import Mode
 from batchinfer.errors import FatalError
-from batchinfer.oscar.names import object_name
+from batchinfer.oscar.object_names import make_object_name
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
@@ -16,16 +16,16 @@ pytestmark = pytest.mark.event_loops("asyncio", "trio")
 @pytest.mark.parametrize(
     ("ahead", "mode", "state", "word"),
     [
-        (0.0, Mode.ASYNC, State.GOOD, ""),
-        (-59.0, Mode.ASYNC, State.GOOD, ""),
-        (61.0, Mode.ASYNC, State.NOTE, "behind"),
-        (-3600.0, Mode.SYNC, State.NOTE, "3,600 s ahead"),
-        (-901.0, Mode.ASYNC, State.BAD, "refuses"),
-        (None, Mode.ASYNC, State.NOTE, "does not tell"),
+        (0.0, Mode.ASYNC, FindingState.GOOD, ""),
+        (-59.0, Mode.ASYNC, FindingState.GOOD, ""),
+        (61.0, Mode.ASYNC, FindingState.NOTE, "behind"),
+        (-3600.0, Mode.SYNC, FindingState.NOTE, "3,600 s ahead"),
+        (-901.0, Mode.ASYNC, FindingState.BAD, "refuses"),
+        (None, Mode.ASYNC, FindingState.NOTE, "does not tell"),
     ],
 )
 def test_a_clock_that_is_far_off_is_told(ahead, mode, state, word):
-    found = clock(ahead, mode)
+    found = check_clock(ahead, mode)
 
     assert (found.state, word in found.message) == (state, True)
 
@@ -68,7 +68,7 @@ class Restricted(MemoryBucket):
 )
 async def test_each_right_is_tried_for_itself_and_never_under_inputs(refused, expected):
     bucket, found = Restricted(*refused), []
-    await checks._rights(bucket, found.append)
+    await checks._check_permissions(bucket, found.append)
 
     assert {each.check: each.state for each in found} == expected
     assert all(key.startswith("batchinfer-check/") for key in bucket.put_keys)
@@ -82,13 +82,13 @@ async def test_each_right_is_tried_for_itself_and_never_under_inputs(refused, ex
 async def test_leftovers_are_what_is_of_no_known_run_and_counting_ends():
     bucket, found = Restricted(), []
     for position in range(1, 8):
-        bucket.objects[f"inputs/{object_name('mine', position, 1)}.json"] = b""
-        bucket.objects[f"outputs/{object_name('theirs', position, 1)}.log"] = b""
+        bucket.objects[f"inputs/{make_object_name('mine', position, 1)}.json"] = b""
+        bucket.objects[f"outputs/{make_object_name('theirs', position, 1)}.log"] = b""
     bucket.objects |= {"inputs/": b"", "outputs/": b"", "outputs/mine-x.log": b""}
-    await checks._leftovers(bucket, found.append, {"mine"})
+    await checks._check_leftovers(bucket, found.append, {"mine"})
     assert found[0].message.startswith("0 in inputs/ and 8 in outputs/")
 
     for position in range(100):
         bucket.objects[f"outputs/a{position}.log"] = b""
-    await checks._leftovers(bucket, found.append, {"mine"})
+    await checks._check_leftovers(bucket, found.append, {"mine"})
     assert "at least 19 in outputs/" in found[1].message

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.api.cleaning import Cleaned, sweep
-from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
-from batchinfer.domain import Open, State
+from batchinfer.api.bucket_cleanup import CleanupSummary, delete_objects
+from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
+from batchinfer.domain import OpenItem, State
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
@@ -72,7 +72,7 @@ FOREIGN = {
 
 def recorded(positions):
     return {
-        position: Open(
+        position: OpenItem(
             position, State.SUCCEEDED if position in DONE else State.SUBMITTED, 1, 0.0, 0, names
         )
         for position, names in RECORDED.items()
@@ -90,35 +90,37 @@ def bucket(keys, **options) -> MemoryBucket:
 async def test_only_what_is_ours_and_final_is_deleted(page_size):
     store = bucket(OURS | OPEN | OTHERS | FOREIGN, page_size=page_size)
 
-    assert await sweep(store, RUN, recorded) == Cleaned(2, 4, 30, 3, 6)
+    assert await delete_objects(store, RUN, recorded) == CleanupSummary(2, 4, 30, 3, 6)
     assert set(store.objects) == OPEN | OTHERS | FOREIGN
 
 
 async def test_a_dry_run_counts_the_same_and_deletes_nothing():
     store = bucket(OURS | OPEN | OTHERS | FOREIGN, page_size=2)
 
-    assert await sweep(store, RUN, recorded, dry_run=True) == Cleaned(2, 4, 30, 3, 6)
+    assert await delete_objects(store, RUN, recorded, dry_run=True) == CleanupSummary(
+        2, 4, 30, 3, 6
+    )
     assert set(store.objects) == OURS | OPEN | OTHERS | FOREIGN
 
 
 async def test_a_second_time_there_is_nothing_left_to_do():
     store = bucket(OURS | FOREIGN)
-    await sweep(store, RUN, recorded)
+    await delete_objects(store, RUN, recorded)
 
-    assert await sweep(store, RUN, recorded) == Cleaned()
+    assert await delete_objects(store, RUN, recorded) == CleanupSummary()
 
 
 async def test_trouble_of_the_bucket_leaves_alone():
     store = bucket(OURS)
-    store.trouble = BucketUnreachable("away")
+    store.error = BucketUnreachable("away")
 
     with pytest.raises(BucketUnreachable):
-        await sweep(store, RUN, recorded)
+        await delete_objects(store, RUN, recorded)
 
 
 @given(st.sets(st.from_regex(r"(inputs|outputs)/[abc0-9-]{0,16}(\.json|\.log)?\Z"), max_size=30))
 async def test_no_stranger_is_ever_deleted(keys):
     store = bucket(keys | OURS)
-    await sweep(store, "abd", None)
+    await delete_objects(store, "abd", None)
 
     assert set(store.objects) == keys | OURS

@@ -14,22 +14,28 @@ from anyio.to_thread import run_sync
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.api.control import Steering, ask, at_work, read, steered
-from batchinfer.api.control.address import SOCKET, address_in
-from batchinfer.api.control.instructions import (
-    KNOWN,
+from batchinfer.api.control import (
+    Controller,
+    get_worker_status,
+    parse_command,
+    send_command,
+    serve_control,
+)
+from batchinfer.api.control.commands import (
+    COMMAND_NAMES,
     SetConcurrency,
     SetRate,
-    Simple,
-    instruction_of,
-    line_of,
+    SimpleCommand,
+    decode_command,
+    encode_command,
 )
-from batchinfer.api.control.serving import LONGEST, PATIENCE, _asked
+from batchinfer.api.control.control_server import CLIENT_TIMEOUT, MAX_COMMAND_BYTES, _receive_line
+from batchinfer.api.control.socket_path import SOCKET_NAME, short_socket_path
 from batchinfer.config import Concurrency
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine
 from batchinfer.errors import ConfigError, StoreError
-from batchinfer.flow import Fixed, Gate
+from batchinfer.flow import FixedLimit, Gate
 from batchinfer.ports import Event, Notice
 from batchinfer.store.lock import RunLock
 from batchinfer.store.sqlite import SqliteStore
@@ -44,7 +50,7 @@ concurrencies = st.one_of(
     ),
 )
 instructions = st.one_of(
-    st.sampled_from(Simple),
+    st.sampled_from(SimpleCommand),
     st.builds(SetConcurrency, concurrencies),
     st.builds(SetRate, st.one_of(st.none(), st.floats(1e-6, 1e6))),
 )
@@ -55,18 +61,18 @@ instructions = st.one_of(
 
 @given(instructions)
 def test_an_instruction_survives_its_line(instruction):
-    line = line_of(instruction)
+    line = encode_command(instruction)
 
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    assert len(line) < LONGEST
-    assert instruction_of(line) == instruction
+    assert len(line) < MAX_COMMAND_BYTES
+    assert decode_command(line) == instruction
 
 
 @pytest.mark.parametrize(
     ("words", "instruction"),
     [
-        (("pause",), Simple.PAUSE),
+        (("pause",), SimpleCommand.PAUSE),
         (("concurrency", "4"), SetConcurrency(Concurrency(4, 4))),
         (("concurrency", 4), SetConcurrency(Concurrency(4, 4))),
         (("concurrency", "4-64"), SetConcurrency(Concurrency(4, 64))),
@@ -77,7 +83,7 @@ def test_an_instruction_survives_its_line(instruction):
     ],
 )
 def test_words_are_read(words, instruction):
-    assert read(*words) == instruction
+    assert parse_command(*words) == instruction
 
 
 @pytest.mark.parametrize(
@@ -100,20 +106,20 @@ def test_words_are_read(words, instruction):
 )
 def test_what_is_no_instruction_is_refused_with_what_would_be(words, says):
     with pytest.raises(ConfigError, match=says):
-        read(*words)
+        parse_command(*words)
 
 
 @given(st.one_of(st.binary(), st.text().map(str.encode)))
 def test_no_line_breaks_the_reader(line):
     with suppress(ConfigError):
-        assert isinstance(instruction_of(line), Simple | SetConcurrency | SetRate)
+        assert isinstance(decode_command(line), SimpleCommand | SetConcurrency | SetRate)
 
 
 def test_every_first_word_makes_an_instruction():
     values = {"concurrency": "4", "rate": "1/s"}
 
-    assert {type(read(word, values.get(word))) for word in KNOWN} == {
-        Simple,
+    assert {type(parse_command(word, values.get(word))) for word in COMMAND_NAMES} == {
+        SimpleCommand,
         SetConcurrency,
         SetRate,
     }
@@ -142,8 +148,10 @@ class Says:
 
 @pytest.mark.event_loops("virtual")
 async def test_a_line_is_read_however_it_comes(virtual):
-    assert await _asked(Says(b'{"do"', b': "pause"}\n{"do": "stop"}\n')) == b'{"do": "pause"}'
-    assert await _asked(Says(b'{"do": "pause"}', b"")) == b'{"do": "pause"}'
+    assert (
+        await _receive_line(Says(b'{"do"', b': "pause"}\n{"do": "stop"}\n')) == b'{"do": "pause"}'
+    )
+    assert await _receive_line(Says(b'{"do": "pause"}', b"")) == b'{"do": "pause"}'
     assert anyio.current_time() == virtual
 
 
@@ -151,13 +159,13 @@ async def test_a_line_is_read_however_it_comes(virtual):
 async def test_who_says_nothing_or_no_end_is_left_after_a_while(virtual):
     for says in (Says(), Says(b'{"do": "stop"}')):
         began = anyio.current_time()
-        assert await _asked(says) == b""
-        assert anyio.current_time() - began == pytest.approx(PATIENCE)
+        assert await _receive_line(says) == b""
+        assert anyio.current_time() - began == pytest.approx(CLIENT_TIMEOUT)
 
 
 @pytest.mark.event_loops("virtual")
 async def test_who_says_too_much_is_not_listened_to(virtual):
-    assert await _asked(Says(b"x" * 10**6)) == b""
+    assert await _receive_line(Says(b"x" * 10**6)) == b""
     assert anyio.current_time() == virtual
 
 
@@ -203,9 +211,12 @@ async def never(size: int) -> list[Item]:
 @asynccontextmanager
 async def at_it(run: Path, notebook: Notebook) -> AsyncIterator[None]:
     """An engine that is at work on the run, and can be steered."""
-    gate, store = Gate(Fixed(3)), MemoryStore()
-    working = Engine(store=store, gate=gate, observer=notebook, backend=Nobody(), read=never)
-    async with steered(run, working, Steering(notebook)), anyio.create_task_group() as group:
+    gate, store = Gate(FixedLimit(3)), MemoryStore()
+    working = Engine(store=store, gate=gate, observer=notebook, backend=Nobody(), read_page=never)
+    async with (
+        serve_control(run, working, Controller(notebook)),
+        anyio.create_task_group() as group,
+    ):
         group.start_soon(working.run)
         yield
         working.stop()
@@ -219,7 +230,7 @@ async def there(ask_it: Callable[..., object], *args: object) -> object:
 def talk(run: Path, *parts: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
-        with address_in(run) as address:
+        with short_socket_path(run) as address:
             connection.connect(address)
         for part in parts:
             connection.sendall(part)
@@ -232,7 +243,7 @@ def open_sockets(run: Path, count: int) -> list[socket.socket]:
     opened = []
     for _ in range(count):
         opened.append(connection := socket.socket(socket.AF_UNIX))
-        with address_in(run) as address:
+        with short_socket_path(run) as address:
             connection.connect(address)
     return opened
 
@@ -241,29 +252,29 @@ async def test_the_socket_is_private_answers_and_is_gone_at_the_end(run):
     notebook = Notebook()
     with RunLock(run):
         async with at_it(run, notebook):
-            mode = (run / SOCKET).stat().st_mode
+            mode = (run / SOCKET_NAME).stat().st_mode
             assert stat.S_ISSOCK(mode)
             assert stat.S_IMODE(mode) == 0o600
-            answer = await there(ask, run, Simple.PAUSE)
-            status = await there(at_work, run)
-        assert not (run / SOCKET).exists()
-        assert await there(at_work, run) == {}
+            answer = await there(send_command, run, SimpleCommand.PAUSE)
+            status = await there(get_worker_status, run)
+        assert not (run / SOCKET_NAME).exists()
+        assert await there(get_worker_status, run) == {}
 
     assert answer["said"] == "paused; no call is running"
     assert (status["paused"], status["pid"], status["limit"]) == (True, os.getpid(), 3)
     assert [event.code for event in notebook.events if isinstance(event, Notice)] == ["told"]
-    assert await there(at_work, run) is None
+    assert await there(get_worker_status, run) is None
 
 
 async def test_a_stale_socket_is_of_nobody_and_is_replaced(run):
-    with socket.socket(socket.AF_UNIX) as left_behind, address_in(run) as address:
+    with socket.socket(socket.AF_UNIX) as left_behind, short_socket_path(run) as address:
         left_behind.bind(address)
     with pytest.raises(StoreError, match="is not running"):
-        await there(ask, run, Simple.STATUS)
+        await there(send_command, run, SimpleCommand.STATUS)
 
     notebook = Notebook()
     async with at_it(run, notebook):
-        assert (await there(ask, run, Simple.STATUS))["ok"] is True
+        assert (await there(send_command, run, SimpleCommand.STATUS))["ok"] is True
     assert notebook.events == []
 
 
@@ -282,7 +293,7 @@ async def test_nonsense_is_refused_and_hurts_nobody(run):
             answer = json.loads(await there(talk, run, *said))
             assert answer["ok"] is False
             assert answer["code"] == "refused"
-        assert (await there(ask, run, Simple.STATUS))["ok"] is True
+        assert (await there(send_command, run, SimpleCommand.STATUS))["ok"] is True
     assert notebook.events == []
 
 
@@ -293,7 +304,7 @@ async def test_the_silent_keep_nobody_from_being_answered_nor_the_run_from_its_e
         answers = []
 
         async def one() -> None:
-            answers.append(await there(ask, run, Simple.STATUS))
+            answers.append(await there(send_command, run, SimpleCommand.STATUS))
 
         async with anyio.create_task_group() as group:
             for _ in range(20):
@@ -309,39 +320,39 @@ async def test_a_long_path_does_not_matter_where_the_system_has_descriptors(tmp_
     async with at_it(run, notebook):
         if DESCRIPTORS:
             assert notebook.events == []
-            assert (await there(ask, run, Simple.STATUS))["ok"] is True
+            assert (await there(send_command, run, SimpleCommand.STATUS))["ok"] is True
         else:
             assert [event.code for event in notebook.events] == ["no_control"]
 
 
 async def test_where_no_socket_can_be_made_a_notice_says_so_and_the_run_goes_on(run):
-    (run / SOCKET).mkdir()
+    (run / SOCKET_NAME).mkdir()
     notebook = Notebook()
     async with at_it(run, notebook):
         (notice,) = notebook.events
     assert notice.code == "no_control"
     assert "batchinfer ctl" in notice.message
-    assert (run / SOCKET).is_dir()
+    assert (run / SOCKET_NAME).is_dir()
 
 
 async def test_what_ends_the_job_passes_as_it_is(run):
     notebook = Notebook()
-    working = Engine(store=MemoryStore(), gate=Gate(Fixed(1)), observer=notebook)
+    working = Engine(store=MemoryStore(), gate=Gate(FixedLimit(1)), observer=notebook)
 
     async def goes_wrong() -> None:
-        async with steered(run, working, Steering(notebook)):
+        async with serve_control(run, working, Controller(notebook)):
             await working.run()
             raise StoreError("the disk is gone")
 
     with pytest.raises(StoreError, match="the disk is gone"):
         await goes_wrong()
-    assert not (run / SOCKET).exists()
+    assert not (run / SOCKET_NAME).exists()
 
 
 async def test_a_process_without_a_socket_is_told_apart_from_nobody(run):
     with pytest.raises(StoreError, match=f"{run} is not running.*batchinfer resume"):
-        await there(ask, run, Simple.STATUS)
+        await there(send_command, run, SimpleCommand.STATUS)
     with RunLock(run), pytest.raises(StoreError, match="its process does not answer"):
-        await there(ask, run, Simple.STATUS)
+        await there(send_command, run, SimpleCommand.STATUS)
     with pytest.raises(StoreError, match="holds no run"):
-        await there(ask, run / "elsewhere", Simple.STATUS)
+        await there(send_command, run / "elsewhere", SimpleCommand.STATUS)

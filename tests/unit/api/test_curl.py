@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.api.curl import curl
-from batchinfer.config import from_stored, resolve
+from batchinfer.api.curl import build_curl_command
+from batchinfer.config import load_stored_config, resolve_run_settings
 
 TOKEN = "0123456789abcdef" * 4
 STORED = {
@@ -29,9 +29,9 @@ ENV = {"T": TOKEN, "A": "access@me", "S": "secret-key", "P": "T}$", "Q": "Q"}
 def shown(**more) -> str:
     stored = {name: table | more.get(name, {}) for name, table in STORED.items()}
     mode = more.get("mode", "sync")
-    config = from_stored(stored, ENV, {"run.mode": mode})
-    resolved = resolve(config, ENV)
-    return curl(config, ENV, resolved, dict(resolved.params), [])
+    config = load_stored_config(stored, ENV, {"run.mode": mode})
+    resolved = resolve_run_settings(config, ENV)
+    return build_curl_command(config, ENV, resolved, dict(resolved.params), [])
 
 
 def test_secrets_are_the_variables_they_come_from():

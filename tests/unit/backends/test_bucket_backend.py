@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchinfer.backends.bucket import BucketBackend
-from batchinfer.backends.files import Body, Loader
-from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
-from batchinfer.domain import Failure, InputFile, Item, Kind, Mode, Submitted
+from batchinfer.backends.bucket_backend import BucketBackend
+from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
+from batchinfer.backends.payload_loader import PayloadBody, PayloadLoader
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, Submitted
 
 
 class Weighing(MemoryBucket):
@@ -19,25 +19,25 @@ class Weighing(MemoryBucket):
         super().__init__()
         self.held: list[tuple[int, int]] = []
 
-    async def put(self, key: str, body: Body) -> Failure | None:
-        self.held.append((self.backend._cargo.held, len(body)))
+    async def put(self, key: str, body: PayloadBody) -> Failure | None:
+        self.held.append((self.backend._memory_budget.used_bytes, len(body)))
         return await super().put(key, body)
 
 
 async def test_an_upload_takes_room_until_it_is_over(tmp_path: Path):
     bucket = Weighing()
-    backend = bucket.backend = BucketBackend(bucket, Loader({}, Mode.ASYNC), "run", memory=1)
+    backend = bucket.backend = BucketBackend(bucket, PayloadLoader({}, Mode.ASYNC), "run", memory=1)
     (tmp_path / "a.jpg").write_bytes(bytes(3_000_000))
     item = Item("a", (InputFile("files", str(tmp_path / "a.jpg"), 3_000_000),), position=7)
 
     sent = await backend.attempt(item, 2)
-    bucket.trouble = BucketUnreachable("away")
+    bucket.error = BucketUnreachable("away")
     away = await backend.attempt(item, 3)
 
     assert isinstance(sent, Submitted)
     assert list(bucket.objects) == [f"inputs/{sent.name}.json"]
     assert isinstance(away, Failure)
-    assert (away.code, away.kind) == ("bucket_unreachable", Kind.UNAVAILABLE)
+    assert (away.code, away.kind) == ("bucket_unreachable", FailureKind.UNAVAILABLE)
     assert all(0.99 * size < held <= size for held, size in bucket.held)
     assert len(bucket.held) == 2
-    assert backend._cargo.held == 0
+    assert backend._memory_budget.used_bytes == 0

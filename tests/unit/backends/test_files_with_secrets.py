@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.backends.files import LARGE, SMALL, Loader
-from batchinfer.backends.redact import WEAK, Redactor
-from batchinfer.domain import Failure, InputFile, Item, Kind, Mode
+from batchinfer.backends.payload_loader import (
+    SECRET_SCAN_MAX_BYTES,
+    STREAMED_ENCODING_MIN_BYTES,
+    PayloadLoader,
+)
+from batchinfer.backends.redaction import WEAK_SECRET_MAX_CHARS, Redactor
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode
 
 TOKEN = "0123456789abcdef" * 4
 KEY = "s3cret/k+y==$"
@@ -29,7 +33,7 @@ def spellings(secret: str) -> list[bytes]:
         base64.urlsafe_b64encode(b"Bearer " + raw + b"\n"),
         f"token={secret}\r\n".encode("utf-16"),
         b"\x00\x01" + raw + b"\xff",
-        b" " * (SMALL - len(raw)) + raw,
+        b" " * (SECRET_SCAN_MAX_BYTES - len(raw)) + raw,
     ]
 
 
@@ -39,7 +43,7 @@ async def load(tmp_path: Path, data: bytes, *more: bytes, secrets=(TOKEN, KEY), 
         path = tmp_path / f"{at}.dat"
         path.write_bytes(each)
         files.append(InputFile(f"file{at}", str(path)))
-    loader = Loader({}, mode, redact=Redactor(secrets))
+    loader = PayloadLoader({}, mode, redactor=Redactor(secrets))
     return await loader.load(Item("a", tuple(files)))
 
 
@@ -49,13 +53,13 @@ async def load(tmp_path: Path, data: bytes, *more: bytes, secrets=(TOKEN, KEY), 
 async def test_a_file_that_holds_a_secret_is_refused_for_good(tmp_path, mode, secret, at):
     failure = await load(tmp_path, spellings(secret)[at], mode=mode)
     assert isinstance(failure, Failure)
-    assert (failure.code, failure.kind) == ("file_holds_secret", Kind.PERMANENT)
+    assert (failure.code, failure.kind) == ("file_holds_secret", FailureKind.PERMANENT)
     assert failure.sent is False
     assert secret not in failure.message
     assert "0.dat" in failure.message
 
 
-@pytest.mark.parametrize("second", [b"x", b"x" * (LARGE + 1)])
+@pytest.mark.parametrize("second", [b"x", b"x" * (STREAMED_ENCODING_MIN_BYTES + 1)])
 async def test_one_file_of_several_is_enough(tmp_path, second):
     failure = await load(tmp_path, second, TOKEN.encode())
     assert isinstance(failure, Failure)
@@ -71,7 +75,7 @@ async def test_one_file_of_several_is_enough(tmp_path, second):
         ("a1b2c3", b"a1b2c3"),
         ("elephants", b"two elephants"),
         ("20261128", b"on 20261128"),
-        (TOKEN, b" " * (SMALL + 1) + TOKEN.encode()),
+        (TOKEN, b" " * (SECRET_SCAN_MAX_BYTES + 1) + TOKEN.encode()),
         ("", b"x"),
     ],
 )
@@ -84,7 +88,7 @@ async def test_without_secrets_nothing_is_looked_for(tmp_path):
     path = tmp_path / "y"
     path.write_bytes(TOKEN.encode())
     item = Item("a", (InputFile("files", str(path)),))
-    assert isinstance(await Loader({}, Mode.SYNC).load(item), bytes)
+    assert isinstance(await PayloadLoader({}, Mode.SYNC).load(item), bytes)
 
 
 @given(
@@ -95,10 +99,10 @@ async def test_without_secrets_nothing_is_looked_for(tmp_path):
 def test_a_long_secret_is_found_wherever_it_stands(secret, before, after):
     redact = Redactor([secret])
     data = before + secret.encode() + after
-    assert redact.is_in(data)
-    assert redact.is_in(base64.b64encode(data))
+    assert redact.has_secret(data)
+    assert redact.has_secret(base64.b64encode(data))
 
 
-@given(st.text(max_size=WEAK - 1), st.binary())
+@given(st.text(max_size=WEAK_SECRET_MAX_CHARS - 1), st.binary())
 def test_a_short_secret_is_never_found(secret, data):
-    assert not Redactor([secret]).is_in(data + secret.encode("utf-8", "surrogatepass"))
+    assert not Redactor([secret]).has_secret(data + secret.encode("utf-8", "surrogatepass"))

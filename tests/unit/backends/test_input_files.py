@@ -11,10 +11,17 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchinfer.backends.files import CHUNK, LARGE, THREADS, Loaded, Loader, read_files
-from batchinfer.domain import Digest, Failure, InputFile, Item, Kind, Mode
-from batchinfer.flow.cargo import Cargo
-from batchinfer.oscar.payload import FileContent, build, file_format
+from batchinfer.backends.payload_loader import (
+    ENCODE_CHUNK_BYTES,
+    MAX_READER_THREADS,
+    STREAMED_ENCODING_MIN_BYTES,
+    LoadedPayload,
+    PayloadLoader,
+    read_files,
+)
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, SentFile
+from batchinfer.flow.memory_budget import MemoryBudget
+from batchinfer.oscar.payload import FileContent, build_payload, detect_file_format
 
 SHRINKING = Path("/sys/kernel/uevent_seqnum")
 """Says that it has 4,096 bytes, and has a few."""
@@ -34,7 +41,7 @@ def failure_of(file: InputFile, limit: int = 1000) -> Failure:
 
 
 async def load(item: Item, mode: Mode = Mode.SYNC, **params: object) -> bytes | Failure:
-    return await Loader(params, mode).load(item)
+    return await PayloadLoader(params, mode).load(item)
 
 
 async def test_an_item_becomes_a_payload_with_its_own_parameters_winning(tmp_path: Path):
@@ -61,7 +68,7 @@ async def test_an_item_without_files_is_its_parameters():
 async def test_parameters_are_checked_with_the_files_of_each_item(tmp_path: Path):
     file = tmp_path / "a.jpg"
     file.write_bytes(b"x")
-    loader = Loader({"files": "x"}, Mode.SYNC)
+    loader = PayloadLoader({"files": "x"}, Mode.SYNC)
     refused = await loader.load(Item("a", (seen(file),)))
     assert isinstance(refused, Failure)
     assert refused.code == "bad_param"
@@ -86,7 +93,7 @@ def test_a_file_is_read_whole(tmp_path: Path):
 def test_a_file_that_is_not_there(tmp_path: Path, path: str):
     (tmp_path / "file").write_bytes(b"x")
     failure = failure_of(InputFile("files", f"{tmp_path}/{path}"))
-    assert (failure.code, failure.kind) == ("file_missing", Kind.PERMANENT)
+    assert (failure.code, failure.kind) == ("file_missing", FailureKind.PERMANENT)
     assert "then retry it" in failure.message
 
 
@@ -106,7 +113,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path, made: str):
         case _:
             path.symlink_to(path)
     failure = failure_of(InputFile("files", str(path)))
-    assert (failure.code, failure.kind) == ("file_unreadable", Kind.PERMANENT)
+    assert (failure.code, failure.kind) == ("file_unreadable", FailureKind.PERMANENT)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -174,7 +181,14 @@ def test_the_limit_is_for_all_files_of_an_item_together(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "sizes",
-    [(LARGE + 1,), (LARGE, 1), (CHUNK * 6,), (CHUNK * 6 + 1, 7), (1, 2, LARGE), (LARGE, LARGE)],
+    [
+        (STREAMED_ENCODING_MIN_BYTES + 1,),
+        (STREAMED_ENCODING_MIN_BYTES, 1),
+        (ENCODE_CHUNK_BYTES * 6,),
+        (ENCODE_CHUNK_BYTES * 6 + 1, 7),
+        (1, 2, STREAMED_ENCODING_MIN_BYTES),
+        (STREAMED_ENCODING_MIN_BYTES, STREAMED_ENCODING_MIN_BYTES),
+    ],
 )
 @pytest.mark.parametrize("params", [{}, {"data": "", "text": '"data":""'}])
 async def test_large_files_become_the_very_same_payload(
@@ -187,24 +201,26 @@ async def test_large_files_become_the_very_same_payload(
         files.append(seen(path, f"file{number}"))
     read = read_files(files)
     assert not isinstance(read, Failure)
-    contents = [FileContent(f.param, file_format(f.path, data), data) for f, data in read]
+    contents = [FileContent(f.param, detect_file_format(f.path, data), data) for f, data in read]
     item = Item("a", tuple(files), params)
-    assert await load(item) == build(params, contents)
-    assert await load(Item("a", tuple(replace(f, size=None) for f in files), params)) == build(
-        params, contents
-    )
+    assert await load(item) == build_payload(params, contents)
+    assert await load(
+        Item("a", tuple(replace(f, size=None) for f in files), params)
+    ) == build_payload(params, contents)
 
 
 async def test_what_is_wrong_with_a_large_file_is_told_as_of_a_small_one(tmp_path: Path):
     large, small = tmp_path / "large", tmp_path / "small"
-    large.write_bytes(bytes(LARGE + 1))
+    large.write_bytes(bytes(STREAMED_ENCODING_MIN_BYTES + 1))
     small.write_bytes(b"x")
     files = (seen(large), seen(small, "mask"))
     small.unlink()
     gone = await load(Item("a", files))
     small.write_bytes(b"xy")
     changed = await load(Item("a", files))
-    too_large = await Loader({}, Mode.SYNC, limit=LARGE).load(Item("a", files[:1]))
+    too_large = await PayloadLoader({}, Mode.SYNC, max_bytes=STREAMED_ENCODING_MIN_BYTES).load(
+        Item("a", files[:1])
+    )
     codes = [each.code for each in (gone, changed, too_large) if isinstance(each, Failure)]
     assert codes == ["file_missing", "file_changed", "file_too_large"]
 
@@ -216,42 +232,44 @@ async def test_a_payload_takes_as_much_room_as_it_is_long(
 ):
     (tmp_path / "a.jpg").write_bytes(bytes(size))
     file = seen(tmp_path / "a.jpg")
-    cargo = Cargo(1)
-    with cargo.room() as room:
+    cargo = MemoryBudget(1)
+    with cargo.new_reservation() as room:
         item = Item("a", (file if known else replace(file, size=None),))
-        loaded = await Loader({}, Mode.SYNC).load_into(room, item)
+        loaded = await PayloadLoader({}, Mode.SYNC).load_within(room, item)
         assert not isinstance(loaded, Failure)
-        assert size * 4 // 3 - 100 < cargo.held <= len(loaded.body)
-    assert cargo.held == 0
+        assert size * 4 // 3 - 100 < cargo.used_bytes <= len(loaded.body)
+    assert cargo.used_bytes == 0
 
 
 async def test_a_payload_waits_for_room_before_its_files_are_read(tmp_path: Path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x" * 100)
-    cargo, loaded = Cargo(1), list[object]()
+    cargo, loaded = MemoryBudget(1), list[object]()
 
     async def load_one() -> None:
-        with cargo.room() as room:
+        with cargo.new_reservation() as room:
             item = Item("a", (InputFile("files", str(path), 100),))
-            loaded.append(await Loader({}, Mode.SYNC).load_into(room, item))
+            loaded.append(await PayloadLoader({}, Mode.SYNC).load_within(room, item))
 
-    with cargo.room() as taken:
-        await taken.take(1)
+    with cargo.new_reservation() as taken:
+        await taken.acquire(1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(load_one)
             await anyio.wait_all_tasks_blocked()
             path.unlink()
-            taken.leave()
+            taken.release()
     assert isinstance(loaded[0], Failure)
     assert loaded[0].code == "file_missing"
 
 
 async def test_without_files_no_room_is_needed():
-    cargo = Cargo(1)
-    with cargo.room() as taken, cargo.room() as room:
-        await taken.take(1)
-        loaded = await Loader({}, Mode.SYNC).load_into(room, Item("a", (), {"text": "hello"}))
-    assert loaded == Loaded(b'{"text":"hello"}')
+    cargo = MemoryBudget(1)
+    with cargo.new_reservation() as taken, cargo.new_reservation() as room:
+        await taken.acquire(1)
+        loaded = await PayloadLoader({}, Mode.SYNC).load_within(
+            room, Item("a", (), {"text": "hello"})
+        )
+    assert loaded == LoadedPayload(b'{"text":"hello"}')
 
 
 @pytest.mark.parametrize("size", [3_000, 3_000_000])
@@ -260,25 +278,30 @@ async def test_the_sha256_is_of_the_bytes_that_stand_in_the_body(tmp_path: Path,
     for number, path in enumerate(paths.values()):
         path.write_bytes(os.urandom(size + number))
     item = Item("a", tuple(replace(seen(path), param=param) for param, path in paths.items()))
-    with Cargo(1).room() as room:
-        loaded = await Loader({}, Mode.SYNC).load_into(room, item)
+    with MemoryBudget(1).new_reservation() as room:
+        loaded = await PayloadLoader({}, Mode.SYNC).load_within(room, item)
     assert not isinstance(loaded, Failure)
     sent = json.loads(bytes(loaded.body))["oscar-files"]
     data = {each["key"]: base64.b64decode(each["data"]) for each in sent}
     assert data == {param: path.read_bytes() for param, path in paths.items()}
     assert loaded.inputs == tuple(
-        Digest(param, len(data[param]), hashlib.sha256(data[param]).hexdigest()) for param in paths
+        SentFile(param, len(data[param]), hashlib.sha256(data[param]).hexdigest())
+        for param in paths
     )
 
 
 async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: Path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x")
-    loader, stuck = Loader({}, Mode.SYNC, patience=0.05), threading.Event()
+    loader, stuck = PayloadLoader({}, Mode.SYNC, read_timeout=0.05), threading.Event()
     async with anyio.create_task_group() as group:
-        for _ in range(THREADS):  # every thread hangs, as on a dead file server
-            group.start_soon(loader._threads.run, stuck.wait)
+        for _ in range(MAX_READER_THREADS):  # every thread hangs, as on a dead file server
+            group.start_soon(loader._thread_pool.run, stuck.wait)
         await anyio.wait_all_tasks_blocked()
         failure = await loader.load(Item("a", (InputFile("files", str(path)),)))
         stuck.set()
-    assert (failure.code, failure.kind, failure.sent) == ("file_unreadable", Kind.TRANSIENT, False)
+    assert (failure.code, failure.kind, failure.sent) == (
+        "file_unreadable",
+        FailureKind.TRANSIENT,
+        False,
+    )

@@ -3,9 +3,9 @@
 import anyio
 import pytest
 
-from batchinfer.backends.objects import BucketUnreachable
-from batchinfer.backends.orphans import SETTLE
-from batchinfer.domain import Failure, Kind, Reply, State
+from batchinfer.backends.bucket_client import BucketUnreachable
+from batchinfer.backends.orphan_outputs import ORPHAN_SETTLE_SECONDS
+from batchinfer.domain import Failure, FailureKind, Reply, State
 from batchinfer.errors import FatalError
 from support.watched_bucket import (
     GRACE,
@@ -81,7 +81,7 @@ async def test_time_in_which_the_store_is_away_does_not_count_for_a_missing_half
     """Whether it answers late, or each look in vain takes a while, or the rests between them do."""
     desk.put("log", OK_LOG)
     assert await desk.outcome() is None
-    page, away = desk.bucket.page, [*away]
+    page, away = desk.bucket.list_page, [*away]
 
     async def late(*args, **named):
         await anyio.sleep(away.pop(0))
@@ -89,14 +89,14 @@ async def test_time_in_which_the_store_is_away_does_not_count_for_a_missing_half
             raise BucketUnreachable("the store is away")
         return await page(*args, **named)
 
-    desk.bucket.page = late
+    desk.bucket.list_page = late
     await anyio.sleep(GRACE / 2)
     for _ in away[:-1]:
         with pytest.raises(BucketUnreachable):
             await desk.look()
         await anyio.sleep(GRACE / 2)
     assert await desk.outcome() is None
-    desk.bucket.page = page
+    desk.bucket.list_page = page
     await anyio.sleep(GRACE / 2 - 1)
     assert await desk.outcome() is None
     await anyio.sleep(1)
@@ -115,10 +115,10 @@ async def test_an_orphan_is_taken_by_the_log_that_names_it_and_then_deleted(desk
     desk.bucket.objects[STRAY] = OK_JSON
     desk.bucket.objects["outputs/tmp-file-other.json"] = b"not ours"
     assert await desk.outcome() is None
-    await anyio.sleep(SETTLE)
+    await anyio.sleep(ORPHAN_SETTLE_SECONDS)
     assert (await desk.outcome()).prediction == VALUE
     assert STRAY in desk.bucket.objects
-    await desk.watcher.tidy(desk.store)
+    await desk.watcher.cleanup(desk.store)
     assert STRAY not in desk.bucket.objects
     assert "outputs/tmp-file-other.json" in desk.bucket.objects
 
@@ -128,7 +128,7 @@ async def test_an_orphan_may_come_after_its_log(desk: Desk):
     assert await desk.outcome() is None
     desk.bucket.objects[STRAY] = OK_JSON
     assert await desk.outcome() is None
-    await anyio.sleep(SETTLE)
+    await anyio.sleep(ORPHAN_SETTLE_SECONDS)
     assert (await desk.outcome()).prediction == VALUE
 
 
@@ -199,10 +199,10 @@ async def test_pairs_are_whole_whatever_the_page_size(page_size: int):
 async def test_a_bucket_that_does_not_answer_raises_one_plain_error(desk: Desk):
     desk.put("log", OK_LOG)
     desk.put("json", OK_JSON)
-    desk.bucket.trouble = BucketUnreachable("away")
+    desk.bucket.error = BucketUnreachable("away")
     with pytest.raises(BucketUnreachable):
         await desk.look()
-    desk.bucket.trouble = None
+    desk.bucket.error = None
     assert (await desk.outcome()).prediction == VALUE
 
 
@@ -221,7 +221,7 @@ async def test_an_output_that_stays_half_written_is_tried_again(desk: Desk):
     await desk.look()
     await anyio.sleep(GRACE)
     outcome = await desk.outcome()
-    assert (outcome.code, outcome.kind) == ("answer_cut_off", Kind.TRANSIENT)
+    assert (outcome.code, outcome.kind) == ("answer_cut_off", FailureKind.TRANSIENT)
 
 
 async def test_a_number_is_believed_if_the_log_says_that_it_was_saved(desk: Desk):

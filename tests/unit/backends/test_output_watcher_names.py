@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.backends.bucket import BucketBackend
-from batchinfer.backends.files import Loader
-from batchinfer.backends.objects import BucketUnreachable, MemoryBucket
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.watch import BucketWatcher
-from batchinfer.domain import Failure, InputFile, Item, Kind, Mode, State, Submitted
-from batchinfer.oscar.names import object_name
-from batchinfer.ports import Placed
+from batchinfer.backends.bucket_backend import BucketBackend
+from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
+from batchinfer.backends.output_watcher import BucketOutputWatcher
+from batchinfer.backends.payload_loader import PayloadLoader
+from batchinfer.backends.redaction import Redactor
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, State, Submitted
+from batchinfer.oscar.object_names import make_object_name
+from batchinfer.ports import SubmittedObject
 from batchinfer.testing import MemoryStore
 from support.watched_bucket import OK_JSON, OK_LOG, RUN, TAG, VALUE, Desk
 
 OTHER = "another1" + TAG[8:]
-OLD = object_name(RUN, 1, 1)
+OLD = make_object_name(RUN, 1, 1)
 
 
 @pytest.fixture
@@ -35,18 +35,23 @@ def put_pair(desk: Desk, base: str, at: float | None = None) -> None:
         key = f"outputs/{base}.{extension}"
         desk.bucket.objects[key] = body
         if at is not None:
-            desk.bucket.modified[key] = at
+            desk.bucket.last_modified[key] = at
 
 
 @pytest.mark.parametrize(
     "base",
-    [object_name(RUN, 1, 1, OTHER), OLD, object_name(RUN, 1, 2, TAG), object_name(RUN, 1, 2)],
+    [
+        make_object_name(RUN, 1, 1, OTHER),
+        OLD,
+        make_object_name(RUN, 1, 2, TAG),
+        make_object_name(RUN, 1, 2),
+    ],
     ids=["another process", "no tag", "another attempt", "another attempt, no tag"],
 )
 async def test_an_output_under_a_name_that_is_not_recorded_is_no_answer(desk: Desk, base: str):
     put_pair(desk, base)
     assert await desk.look() == []
-    put_pair(desk, object_name(RUN, 1, 1, TAG))
+    put_pair(desk, make_object_name(RUN, 1, 1, TAG))
     assert (await desk.outcome()).prediction == VALUE
 
 
@@ -64,7 +69,7 @@ async def test_a_run_of_an_older_format_takes_the_outputs_of_its_names(put, came
     key = f"inputs/{OLD}.json"
     desk.bucket.objects[key] = b"{}"
     if put is not None:
-        desk.bucket.modified[key] = put
+        desk.bucket.last_modified[key] = put
     put_pair(desk, OLD, came)
     assert (await desk.outcome()).prediction == VALUE
 
@@ -72,7 +77,7 @@ async def test_a_run_of_an_older_format_takes_the_outputs_of_its_names(put, came
 async def test_outputs_that_were_there_before_the_input_was_put_are_no_answer():
     desk = await old_run()
     desk.bucket.objects[f"inputs/{OLD}.json"] = b"{}"
-    desk.bucket.modified[f"inputs/{OLD}.json"] = 200.0
+    desk.bucket.last_modified[f"inputs/{OLD}.json"] = 200.0
     put_pair(desk, OLD, 100.0)
     assert await desk.look() == []
     put_pair(desk, OLD, 201.0)
@@ -96,21 +101,23 @@ class Submitting:
                 path.write_bytes(name.encode())
             items.append(Item(name, (InputFile("image", str(path)),)))
         await self.store.add(items)
-        return list(await self.store.pending(0, 100, float("inf")))
+        return list(await self.store.fetch_pending(0, 100, float("inf")))
 
-    def process(self) -> tuple[BucketBackend, BucketWatcher]:
-        backend = BucketBackend(self.bucket, Loader({}, Mode.ASYNC), RUN)
-        watcher = BucketWatcher(self.bucket, run_id=RUN, redact=Redactor([]), sender=backend)
+    def process(self) -> tuple[BucketBackend, BucketOutputWatcher]:
+        backend = BucketBackend(self.bucket, PayloadLoader({}, Mode.ASYNC), RUN)
+        watcher = BucketOutputWatcher(
+            self.bucket, run_id=RUN, redactor=Redactor([]), verifier=backend
+        )
         return backend, watcher
 
-    async def adopted(self, watcher: BucketWatcher) -> list[Placed]:
-        found: list[Placed] = []
+    async def adopted(self, watcher: BucketOutputWatcher) -> list[SubmittedObject]:
+        found: list[SubmittedObject] = []
 
         async def adopt(placed) -> None:
             found.extend(placed)
-            await self.store.adopt(placed, 1.0)
+            await self.store.mark_submitted(placed, 1.0)
 
-        await watcher.placed(self.store, adopt)
+        await watcher.find_unrecorded(self.store, adopt)
         return found
 
 
@@ -128,7 +135,7 @@ async def test_what_was_put_but_not_recorded_is_adopted(desks: Submitting):
     assert [(one.position, one.attempt, one.name) for one in found] == [
         (number, 1, name) for number, name in enumerate(names, 1)
     ]
-    assert (await desks.store.unfinished([2]))[2].objects == {1: names[1]}
+    assert (await desks.store.fetch_open([2]))[2].objects == {1: names[1]}
 
 
 async def test_two_processes_never_use_one_name(desks: Submitting):
@@ -154,11 +161,11 @@ async def test_an_input_of_an_older_format_is_read_to_see_whose_it_is(
     desks: Submitting, *, same: bool
 ):
     (item,) = await desks.add("a")
-    payload = await Loader({}, Mode.ASYNC).load(item)
+    payload = await PayloadLoader({}, Mode.ASYNC).load(item)
     assert isinstance(payload, bytes)
     desks.bucket.objects[f"inputs/{OLD}.json"] = payload if same else payload + b" "
     found = await desks.adopted(desks.process()[1])
-    assert found == ([Placed(1, 1, OLD)] if same else [])
+    assert found == ([SubmittedObject(1, 1, OLD)] if same else [])
 
 
 async def test_a_file_that_is_gone_proves_nothing(desks: Submitting):
@@ -176,7 +183,7 @@ async def test_what_is_recorded_or_not_the_next_attempt_is_not_adopted(desks: Su
 
     name = (await backend.attempt(items[1], 1)).name
     record = Record(2, Attempt(1, 1.0, 1.0, Submitted(name)), State.SUBMITTED)
-    await desks.store.record([record])
+    await desks.store.commit_records([record])
     assert await desks.adopted(desks.process()[1]) == []
 
 
@@ -207,7 +214,7 @@ async def test_a_put_that_may_have_arrived_is_not_put_again(desks: Submitting):
     desks.bucket.put = arrives_unanswered
     failure = await backend.attempt(item, 1)
     assert isinstance(failure, Failure)
-    assert failure.kind is Kind.UNAVAILABLE
+    assert failure.kind is FailureKind.UNAVAILABLE
     (key,) = desks.bucket.objects
     desks.bucket.put = None  # it would fail
     again = await backend.attempt(item, 1)

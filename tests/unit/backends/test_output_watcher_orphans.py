@@ -5,7 +5,11 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from batchinfer.backends.orphans import FAR, NEAR, SETTLE
+from batchinfer.backends.orphan_outputs import (
+    ORPHAN_FAR_SECONDS,
+    ORPHAN_NEAR_SECONDS,
+    ORPHAN_SETTLE_SECONDS,
+)
 from batchinfer.domain import Failure, Reply, State
 from support.watched_bucket import GRACE, OK_JSON, STRAY, STRAY_LOG, VALUE, Desk
 
@@ -25,19 +29,19 @@ def log(desk: Desk, position: int, at: float | None = None) -> None:
     desk.put("log", STRAY_LOG, position)
     if at is not None:
         (key,) = (k for k in desk.bucket.objects if f"-{position:09d}-" in k and ".log" in k)
-        desk.bucket.modified[key] = at
+        desk.bucket.last_modified[key] = at
 
 
 def orphan(desk: Desk, body: bytes = OK_JSON, at: float | None = None) -> None:
     desk.bucket.objects[STRAY] = body
     if at is not None:
-        desk.bucket.modified[STRAY] = at
+        desk.bucket.last_modified[STRAY] = at
 
 
 async def settled(desk: Desk) -> dict[int, object]:
     """What two looks decide, by position."""
     assert await desk.look() == []
-    await anyio.sleep(SETTLE)
+    await anyio.sleep(ORPHAN_SETTLE_SECONDS)
     return {arrival.item.position: arrival.outcome for arrival in await desk.look()}
 
 
@@ -57,8 +61,8 @@ async def test_two_logs_that_name_one_orphan_are_both_tried_again(desk: Desk, ti
 
 async def test_the_times_may_prove_whose_it_is(desk: Desk):
     log(desk, 1, 100.0)
-    log(desk, 2, 100.0 + 2 * FAR)
-    orphan(desk, at=100.0 + 2 * FAR + NEAR)
+    log(desk, 2, 100.0 + 2 * ORPHAN_FAR_SECONDS)
+    orphan(desk, at=100.0 + 2 * ORPHAN_FAR_SECONDS + ORPHAN_NEAR_SECONDS)
     found = await settled(desk)
     await anyio.sleep(GRACE)
     found |= {a.item.position: a.outcome for a in await desk.look()}
@@ -71,7 +75,7 @@ async def test_a_log_that_follows_soon_makes_it_uncertain(desk: Desk):
     orphan(desk)
     assert await desk.look() == []
     log(desk, 2)
-    await anyio.sleep(SETTLE)
+    await anyio.sleep(ORPHAN_SETTLE_SECONDS)
     found = {a.item.position: a.outcome for a in await desk.look()}
     assert codes(found) == {1: "output_uncertain", 2: "output_uncertain"}
 
@@ -94,17 +98,17 @@ async def test_another_output_under_the_same_name_is_the_next_items(desk: Desk):
     await desk.record(1, 1, found[1], State.SUCCEEDED)
     log(desk, 2, 200.0)
     orphan(desk, OTHER_JSON, at=200.0)
-    await desk.watcher.tidy(desk.store)
+    await desk.watcher.cleanup(desk.store)
     assert STRAY in desk.bucket.objects  # no longer the one that was taken
     found = await settled(desk)
     assert found[2].prediction == {"of": "another item"}
-    await desk.watcher.tidy(desk.store)
+    await desk.watcher.cleanup(desk.store)
     assert STRAY not in desk.bucket.objects
 
 
 async def test_one_that_was_left_long_before_the_log_is_not_believed(desk: Desk):
     log(desk, 1, 1000.0)
-    orphan(desk, OTHER_JSON, at=1000.0 - FAR - 1)
+    orphan(desk, OTHER_JSON, at=1000.0 - ORPHAN_FAR_SECONDS - 1)
     assert await settled(desk) == {}
     await anyio.sleep(GRACE)
     assert (await desk.outcome()).code == "output_lost"
@@ -115,7 +119,7 @@ async def test_one_that_is_overwritten_while_it_is_watched_is_watched_again(desk
     orphan(desk, OTHER_JSON, at=99.0)
     assert await desk.look() == []
     orphan(desk, at=101.0)
-    await anyio.sleep(SETTLE)
+    await anyio.sleep(ORPHAN_SETTLE_SECONDS)
     found = await settled(desk)
     assert isinstance(found[1], Reply)
     assert found[1].prediction == VALUE

@@ -5,9 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from batchinfer.backends.redact import Redactor
-from batchinfer.backends.watch import COPIES, BucketWatcher
-from batchinfer.domain import Kind, Reply, State
+from batchinfer.backends.output_watcher import OUTPUT_MEMORY_FACTOR, BucketOutputWatcher
+from batchinfer.backends.redaction import Redactor
+from batchinfer.domain import FailureKind, Reply, State
 from support.watched_bucket import GRACE, OK_JSON, OK_LOG, RUN, Desk
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -17,8 +17,8 @@ LIMIT = 10_000
 
 async def desk_of(count: int = 1, **more) -> Desk:
     desk = Desk()
-    desk.watcher = BucketWatcher(
-        desk.bucket, run_id=RUN, redact=Redactor([]), max_reply=LIMIT, grace=GRACE, **more
+    desk.watcher = BucketOutputWatcher(
+        desk.bucket, run_id=RUN, redactor=Redactor([]), max_reply=LIMIT, grace_seconds=GRACE, **more
     )
     await desk.submit(count)
     return desk
@@ -42,7 +42,7 @@ async def test_a_larger_one_is_the_items_failure_and_is_not_read(extension: str)
     desk.put("json", OK_JSON)
     desk.put(extension, text_of(LIMIT + 1))
     failure = await desk.outcome()
-    assert (failure.code, failure.kind) == ("reply_too_large", Kind.PERMANENT)
+    assert (failure.code, failure.kind) == ("reply_too_large", FailureKind.PERMANENT)
     assert "10,001 bytes" in failure.message
     assert "--max-reply" in failure.message
 
@@ -68,12 +68,12 @@ async def test_clean_leaves_what_was_too_large():
     desk.put("json", text_of(LIMIT + 1))
     failure = await desk.outcome()
     await desk.record(1, 1, failure, State.FAILED)
-    await desk.watcher.tidy(desk.store)
+    await desk.watcher.cleanup(desk.store)
     assert len(desk.bucket.objects) == 2
 
 
 async def test_only_so_much_is_read_at_a_time():
-    budget = 3 * COPIES * (5_000 + len(OK_LOG))
+    budget = 3 * OUTPUT_MEMORY_FACTOR * (5_000 + len(OK_LOG))
     desk = await desk_of(12, memory=budget)
     held = most = 0
     get = desk.bucket.get
@@ -111,4 +111,4 @@ async def test_one_that_stays_so_is_a_transient_failure():
     assert await desk.outcome() is None
     await anyio.sleep(GRACE)
     failure = await desk.outcome()
-    assert (failure.code, failure.kind) == ("no_output", Kind.TRANSIENT)
+    assert (failure.code, failure.kind) == ("no_output", FailureKind.TRANSIENT)

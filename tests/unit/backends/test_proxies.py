@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchinfer.backends.proxies import proxy_before, proxy_for
+from batchinfer.backends.proxies import find_proxy, find_proxy_for_url
 from batchinfer.errors import ConfigError
 
 NAMES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
@@ -30,8 +30,8 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 )
 def test_a_proxy_is_taken_from_the_environment(bare, value: str, proxy: str | None):
     bare.setenv("HTTPS_PROXY", value)
-    assert proxy_for("https", "model.example", 443) == proxy
-    assert proxy_for("http", "model.example", 80) is None
+    assert find_proxy("https", "model.example", 443) == proxy
+    assert find_proxy("http", "model.example", 80) is None
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_a_proxy_is_taken_from_the_environment(bare, value: str, proxy: str | No
 def test_what_is_none_is_refused_without_its_password(bare, value: str):
     bare.setenv("HTTP_PROXY", value)
     with pytest.raises(ConfigError, match="HTTP_PROXY is no address of a proxy") as refused:
-        proxy_before("http://model.example/run/x")
+        find_proxy_for_url("http://model.example/run/x")
     assert "s3cr3t" not in str(refused.value)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
 def test_a_local_service_needs_no_proxy_not_even_a_good_one(bare, host: str):
     bare.setenv("HTTP_PROXY", "http://proxy.example:abc")
-    assert proxy_for("http", host, 80) is None
+    assert find_proxy("http", host, 80) is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_local_service_needs_no_proxy_not_even_a_good_one(bare, host: str):
 def test_no_proxy_names_hosts(bare, listed: str, goes_past: bool):
     bare.setenv("HTTP_PROXY", "proxy.example:3128")
     bare.setenv("NO_PROXY", listed)
-    assert (proxy_for("http", "model.example", 8080) is None) is goes_past
+    assert (find_proxy("http", "model.example", 8080) is None) is goes_past
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_no_proxy_names_hosts(bare, listed: str, goes_past: bool):
 def test_no_proxy_names_networks(bare, listed: str, goes_past: bool):
     bare.setenv("HTTP_PROXY", "proxy.example:3128")
     bare.setenv("NO_PROXY", listed)
-    assert (proxy_for("http", "10.1.2.3", 80) is None) is goes_past
+    assert (find_proxy("http", "10.1.2.3", 80) is None) is goes_past
 
 
 def test_an_endpoint_that_is_no_url_is_not_a_matter_of_proxies(bare):
     bare.setenv("HTTP_PROXY", "http://proxy.example:abc")
-    assert proxy_before("http://[half") is None
+    assert find_proxy_for_url("http://[half") is None

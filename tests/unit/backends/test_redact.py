@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.backends.redact import Redactor, is_strong, is_weak
+from batchinfer.backends.redaction import Redactor, is_strong_secret, is_weak_secret
 from batchinfer.domain import Failure, Reply
 
 SECRETS = ["0123456789abcdef" * 4, "pa ss/wo+rd", 'it\'s "quoted" & <é>\\n', "secret-key=="]
@@ -39,39 +39,39 @@ SPELLINGS = {
 def test_a_secret_is_masked_however_it_is_spelled(secret, spelling):
     redact = Redactor([secret])
     told = f"before {SPELLINGS[spelling](secret)} after"
-    masked = redact.text(told)
+    masked = redact.redact_text(told)
     assert "***" in masked
     assert masked.startswith("before ")
     assert masked.endswith(" after")
     # Base64 leaves the characters that mix with the neighbours: six of a secret's bits at most.
     assert len(masked) <= len("before *** after") + (13 if "base64" in spelling else 2)
-    assert redact.data(told.encode()) == masked.encode()
+    assert redact.redact_bytes(told.encode()) == masked.encode()
 
 
 def test_the_longest_secret_wins_where_one_holds_another():
     redact = Redactor(["abcd", "abcdefgh"])
-    assert redact.text("abcdefgh abcd") == "*** ***"
+    assert redact.redact_text("abcdefgh abcd") == "*** ***"
 
 
 def test_what_is_too_short_to_be_a_secret_is_left_alone():
-    assert Redactor(["", "abc"]).text("abc, as in alphabet") == "abc, as in alphabet"
+    assert Redactor(["", "abc"]).redact_text("abc, as in alphabet") == "abc, as in alphabet"
 
 
 def test_bytes_without_a_secret_are_not_copied():
     body = b"\x89PNG" * 1000
-    assert Redactor(SECRETS).data(body) is body
+    assert Redactor(SECRETS).redact_bytes(body) is body
 
 
 @given(st.text(min_size=4).filter(lambda s: "*" not in s), st.text(), st.text())
 def test_no_secret_survives_in_any_text(secret, before, after):
-    masked = Redactor([secret]).text(before + secret + after)
+    masked = Redactor([secret]).redact_text(before + secret + after)
     assert secret not in masked
 
 
 @given(st.text(min_size=4), st.binary(max_size=200))
 def test_any_secret_and_any_bytes_are_survived(secret, data):
     redact = Redactor([secret])
-    assert redact.data(redact.data(data)) == redact.data(data)
+    assert redact.redact_bytes(redact.redact_bytes(data)) == redact.redact_bytes(data)
 
 
 STRONG, WORD = "0123456789abcdef", "bear"
@@ -90,7 +90,9 @@ STRONG, WORD = "0123456789abcdef", "bear"
     ],
 )
 def test_only_a_strong_secret_is_masked_in_a_prediction(prediction, masked):
-    reply = Redactor([STRONG, WORD]).outcome(Reply(prediction=prediction, log=f"{WORD} {STRONG}"))
+    reply = Redactor([STRONG, WORD]).redact_outcome(
+        Reply(prediction=prediction, log=f"{WORD} {STRONG}")
+    )
     assert reply.prediction == masked
     assert WORD not in reply.log
     assert STRONG not in reply.log
@@ -99,22 +101,22 @@ def test_only_a_strong_secret_is_masked_in_a_prediction(prediction, masked):
 
 def test_a_strong_secret_is_masked_in_a_file_and_a_word_is_not():
     redact = Redactor([STRONG, WORD])
-    data = redact.outcome(Reply("text/x", data=f"{WORD} {STRONG}".encode())).data
+    data = redact.redact_outcome(Reply("text/x", data=f"{WORD} {STRONG}".encode())).data
     assert data == b"bear ***"
 
 
 def test_a_failure_says_no_secret():
-    failure = Redactor([WORD]).outcome(Failure("x", "a bear", log="two bears"))
+    failure = Redactor([WORD]).redact_outcome(Failure("x", "a bear", log="two bears"))
     assert (failure.message, failure.log) == ("a ***", "two ***s")
 
 
 @pytest.mark.parametrize("secret", ["bear", "a1b2c3", "correcthorsebattery", "1234567890"])
 def test_a_weak_secret_is_known(secret):
-    assert is_weak(secret)
-    assert not is_strong(secret)
+    assert is_weak_secret(secret)
+    assert not is_strong_secret(secret)
 
 
 @pytest.mark.parametrize("secret", ["jo.doe1@uni.example", "s3cret-key", "a-b-c-d-e-f-g-h-i"])
 def test_a_secret_that_may_be_something_else_is_neither_weak_nor_strong(secret):
-    assert not is_weak(secret)
-    assert not is_strong(secret)
+    assert not is_weak_secret(secret)
+    assert not is_strong_secret(secret)

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from batchinfer.backends.s3_codes import RULES, judge
+from batchinfer.backends.s3_errors import S3_ERROR_RULES, classify_s3_error
 
 
 def judged(code: str, status: int):
-    return judge(code, status, name="ai4papi-1", host="minio.example.eu", verb="put")
+    return classify_s3_error(code, status, name="ai4papi-1", host="minio.example.eu", verb="put")
 
 
 @pytest.mark.parametrize(
@@ -60,5 +60,5 @@ def test_what_a_restarting_store_says_may_pass(code, status):
 
 
 def test_no_code_stands_in_two_rows():
-    every = [code for rule in RULES for code in rule.theirs]
+    every = [code for rule in S3_ERROR_RULES for code in rule.s3_codes]
     assert len(every) == len(set(every))

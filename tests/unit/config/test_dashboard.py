@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.config import load, resolve
-from batchinfer.config.dashboard import LABELS, read_dashboard
+from batchinfer.config import load_config, resolve_run_settings
+from batchinfer.config.dashboard import DASHBOARD_LABELS, parse_dashboard
 from batchinfer.domain import Mode
 from batchinfer.errors import ConfigError
 
@@ -81,15 +81,17 @@ Docker image: ai4oshub/yolo
     ],
 )
 def test_what_was_copied_resolves_in_both_modes(text, tmp_path):
-    found = read_dashboard(text)
+    found = parse_dashboard(text)
     path = tmp_path / "c.toml"
     path.write_text(found.to_toml())
 
-    sync = resolve(load(path, {}, {}), found.secrets)
-    bucket = resolve(load(path, {}, {"run.mode": "async"}), found.secrets).access
+    sync = resolve_run_settings(load_config(path, {}, {}), found.secrets)
+    bucket = resolve_run_settings(
+        load_config(path, {}, {"run.mode": "async"}), found.secrets
+    ).target
 
     assert found.modes == (Mode.SYNC, Mode.ASYNC)
-    assert (sync.access.endpoint, sync.access.token) == (VALUES["Endpoint"], TOKEN)
+    assert (sync.target.endpoint, sync.target.token) == (VALUES["Endpoint"], TOKEN)
     assert (bucket.endpoint, bucket.name) == (VALUES["MINIO URL"], VALUES["MINIO bucket"])
     assert (bucket.access_key, bucket.secret_key) == (VALUES["MINIO access key"], SECRET)
     assert TOKEN not in found.to_toml() + repr(found)
@@ -97,7 +99,7 @@ def test_what_was_copied_resolves_in_both_modes(text, tmp_path):
 
 
 def test_a_shell_reads_the_secrets_as_they_are():
-    script = read_dashboard(PAGE).to_env() + 'printf "%s\\n" "$OSCAR_TOKEN" "$MINIO_SECRET_KEY"'
+    script = parse_dashboard(PAGE).to_env() + 'printf "%s\\n" "$OSCAR_TOKEN" "$MINIO_SECRET_KEY"'
 
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
 
@@ -112,21 +114,21 @@ def test_a_shell_reads_the_secrets_as_they_are():
     ],
 )
 def test_one_mode_alone_is_enough(labels, modes, tmp_path):
-    found = read_dashboard("\n".join(f"{label}: {VALUES[label]}" for label in labels))
+    found = parse_dashboard("\n".join(f"{label}: {VALUES[label]}" for label in labels))
     path = tmp_path / "c.toml"
     path.write_text(found.to_toml())
 
     assert found.modes == modes
-    assert resolve(load(path, {}, {}), found.secrets).mode is modes[0]
+    assert resolve_run_settings(load_config(path, {}, {}), found.secrets).mode is modes[0]
 
 
 def test_region_and_verify_are_taken_over_and_the_title_is_a_comment(tmp_path):
     minio = SERVICE["storage_providers"]["minio"]["default"]
     other = {"storage_providers": {"minio": {"default": minio | {"region": "x", "verify": False}}}}
-    tables = tomllib.loads(read_dashboard(json.dumps(SERVICE | other)).to_toml())
+    tables = tomllib.loads(parse_dashboard(json.dumps(SERVICE | other)).to_toml())
 
     assert (tables["bucket"]["region"], tables["bucket"]["verify"]) == ("x", False)
-    assert "# Service: Bears andbirds\n" in read_dashboard(json.dumps(SERVICE)).to_toml()
+    assert "# Service: Bears andbirds\n" in parse_dashboard(json.dumps(SERVICE)).to_toml()
 
 
 @pytest.mark.parametrize(
@@ -155,19 +157,19 @@ def test_region_and_verify_are_taken_over_and_the_title_is_a_comment(tmp_path):
 )
 def test_what_cannot_be_used_is_told_and_never_quoted(text, words):
     with pytest.raises(ConfigError) as raised:
-        read_dashboard(text)
+        parse_dashboard(text)
 
     assert [word for word in words if word not in str(raised.value)] == []
     assert TOKEN not in str(raised.value)
     assert SECRET not in str(raised.value)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(LABELS)), st.text(max_size=60), min_size=2))
+@given(st.dictionaries(st.sampled_from(sorted(DASHBOARD_LABELS)), st.text(max_size=60), min_size=2))
 def test_hostile_values_never_make_another_config(values):
     """Whatever is pasted: refused, or exactly these keys, with exactly these values."""
     text = "\n".join(f"{label}: {value}" for label, value in values.items())
     try:
-        found = read_dashboard(text)
+        found = parse_dashboard(text)
     except ConfigError:
         return
     tables = tomllib.loads(found.to_toml())
@@ -179,7 +181,7 @@ def test_hostile_values_never_make_another_config(values):
 def test_a_dollar_sign_in_a_name_is_no_reference(name):
     service = SERVICE | {"name": f"${{HOME}}{name}"}
     try:
-        found = read_dashboard(json.dumps(service))
+        found = parse_dashboard(json.dumps(service))
     except ConfigError:
         return
     assert tomllib.loads(found.to_toml())["bucket"]["name"].startswith("$${HOME}")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.config import from_stored, load, resolve
-from batchinfer.config.env_files import env_file_of, find_env_files, merge_env, read_env_file
+from batchinfer.config import load_config, load_stored_config, resolve_run_settings
+from batchinfer.config.env_files import find_env_files, get_env_file_path, merge_env, read_env_file
 from batchinfer.errors import ConfigError
 
 CONFIG = """
@@ -97,7 +97,7 @@ def test_those_beside_a_config_are_found_the_nearest_name_first(tmp_path):
     found = find_env_files([tmp_path / "sync.toml"])
 
     assert [path.name for path in found] == names
-    assert env_file_of(tmp_path / "batchinfer.toml") == tmp_path / ".batchinfer.env"
+    assert get_env_file_path(tmp_path / "batchinfer.toml") == tmp_path / ".batchinfer.env"
 
 
 def test_what_is_set_wins_but_not_what_is_empty(tmp_path):
@@ -117,7 +117,7 @@ def test_flag_then_environment_then_named_then_found_then_file(tmp_path):
     def timeout(env=None, **flags):
         given = {f"run.{name}": value for name, value in flags.items() if name != "env_file"}
         given["origin.env_file"] = flags.get("env_file")
-        return load(config, env or {}, given).run.timeout
+        return load_config(config, env or {}, given).run.timeout
 
     assert timeout() == 1
     (tmp_path / ".c.env").write_text("BATCHINFER_RUN_TIMEOUT=2")
@@ -134,27 +134,32 @@ def test_a_run_remembers_where_its_secrets_are_and_not_what_they_are(tmp_path, m
     elsewhere.mkdir()
     (home / "c.toml").write_text(CONFIG)
     (home / ".c.env").write_text(f"OSCAR_TOKEN={TOKEN}")
-    config = load(home / "c.toml", {}, {})
+    config = load_config(home / "c.toml", {}, {})
     monkeypatch.chdir(elsewhere)
 
-    again = from_stored(config.stored(), {}, {})
+    again = load_stored_config(config.to_stored_tables(), {}, {})
 
-    assert resolve(config, {}).access == resolve(again, {}).access
-    assert TOKEN in resolve(again, {}).secrets
-    assert TOKEN not in str(config.stored())
+    assert resolve_run_settings(config, {}).target == resolve_run_settings(again, {}).target
+    assert TOKEN in resolve_run_settings(again, {}).secrets
+    assert TOKEN not in str(config.to_stored_tables())
     assert TOKEN not in repr(again)
 
 
 def test_the_folder_of_a_run_directory_is_looked_at_for_older_runs(tmp_path, monkeypatch):
     (tmp_path / "c.toml").write_text(CONFIG)
     (tmp_path / "batchinfer.env").write_text(f"OSCAR_TOKEN={TOKEN}")
-    stored = load(tmp_path / "c.toml", {}, {}).unexpanded()
+    stored = load_config(tmp_path / "c.toml", {}, {}).to_tables()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
 
-    assert resolve(from_stored(stored, {}, {}, run=tmp_path / "run"), {}).access.token == TOKEN
+    assert (
+        resolve_run_settings(
+            load_stored_config(stored, {}, {}, run=tmp_path / "run"), {}
+        ).target.token
+        == TOKEN
+    )
     with pytest.raises(ConfigError, match="OSCAR_TOKEN, which is not set"):
-        resolve(from_stored(stored, {}, {}), {})
+        resolve_run_settings(load_stored_config(stored, {}, {}), {})
 
 
 def test_a_file_that_others_can_read_is_told_and_so_are_lines_that_are_none(tmp_path):
@@ -164,7 +169,7 @@ def test_a_file_that_others_can_read_is_told_and_so_are_lines_that_are_none(tmp_
     secrets.chmod(0o644)
 
     def notices():
-        return resolve(load(tmp_path / "c.toml", {}, {}), {}).notices
+        return resolve_run_settings(load_config(tmp_path / "c.toml", {}, {}), {}).notices
 
     told = {notice.code: notice.message for notice in notices()}
     secrets.chmod(0o600)

@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.config import (
-    TEMPLATE,
-    Bucket,
+    CONFIG_TEMPLATE,
+    BucketSection,
     Concurrency,
     Config,
-    Input,
+    InputSection,
     Percent,
-    Run,
+    RunSection,
     Secret,
-    Service,
-    differences,
-    from_stored,
-    load,
-    parse_param,
+    ServiceSection,
+    find_differences,
+    load_config,
+    load_stored_config,
+    parse_param_argument,
 )
 from batchinfer.config.sections import SECTIONS
 from batchinfer.domain import Mode
@@ -79,7 +79,7 @@ def write(tmp_path):
 
 
 def of(write, text, env=None, flags=None):
-    return load(write(text), env or {}, flags or {})
+    return load_config(write(text), env or {}, flags or {})
 
 
 # --- what is read
@@ -88,14 +88,14 @@ def of(write, text, env=None, flags=None):
 def test_every_key_of_the_file_is_read(write):
     path = write(FULL)
 
-    assert load(path, {}, {}) == Config(
-        service=Service(
+    assert load_config(path, {}, {}) == Config(
+        service=ServiceSection(
             endpoint="https://example.eu/run/x",
             token=Secret("${OSCAR_TOKEN}"),
             ca_file=str(path.parent / "cluster.pem"),
             verify=False,
         ),
-        bucket=Bucket(
+        bucket=BucketSection(
             endpoint="https://minio.example.eu",
             name="x",
             access_key=Secret("${MINIO_ACCESS_KEY}"),
@@ -103,7 +103,7 @@ def test_every_key_of_the_file_is_read(write):
             region="eu-1",
             ca_file="/etc/cluster.pem",
         ),
-        input=Input(file_param="image", glob=("**/*.jpg",)),
+        input=InputSection(file_param="image", glob=("**/*.jpg",)),
         params={
             "imgsz": 640,
             "conf": 0.25,
@@ -111,7 +111,7 @@ def test_every_key_of_the_file_is_read(write):
             "nested": {"a": 1},
             "api_key": "${API_KEY}",
         },
-        run=Run(
+        run=RunSection(
             mode=Mode.ASYNC,
             concurrency=Concurrency(4, 50),
             rate=5.0,
@@ -133,7 +133,7 @@ def test_every_key_of_the_file_is_read(write):
 
 
 def test_nothing_given_is_the_defaults():
-    assert load(None, {"PATH": "/bin"}, {"run.mode": None}) == Config()
+    assert load_config(None, {"PATH": "/bin"}, {"run.mode": None}) == Config()
 
 
 def test_every_setting_but_params_can_come_from_the_environment():
@@ -148,10 +148,10 @@ def test_every_setting_but_params_can_come_from_the_environment():
         for each in fields(keys):
             env[f"BATCHINFER_{section}_{each.name}".upper()] = sample.get(each.name, "text")
             expected.add(f"{section}.{each.name}")
-    config = load(None, env, {})
+    config = load_config(None, env, {})
 
     assert set(config.origins) == expected
-    assert config.run == Run(
+    assert config.run == RunSection(
         mode=Mode.ASYNC,
         concurrency=Concurrency(4, 4),
         rate=5.0,
@@ -199,7 +199,7 @@ def test_a_byte_order_mark_and_crlf_do_no_harm(write):
 def test_blanks_around_a_pasted_value_are_dropped(write):
     config = of(write, '[service]\nendpoint = " https://e.eu/run/x\\n"\ntoken = "abc\\n"')
 
-    assert config.service == Service(endpoint="https://e.eu/run/x", token=Secret("abc"))
+    assert config.service == ServiceSection(endpoint="https://e.eu/run/x", token=Secret("abc"))
 
 
 def test_a_relative_ca_file_is_relative_to_the_file_that_names_it(write, tmp_path):
@@ -243,7 +243,7 @@ def test_the_mode_is_sync_unless_only_a_bucket_is_configured(write, text, mode):
     ],
 )
 def test_durations(written, seconds):
-    assert load(None, {}, {"run.timeout": written}).run.timeout == pytest.approx(seconds)
+    assert load_config(None, {}, {"run.timeout": written}).run.timeout == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_durations(written, seconds):
     [("5/s", 5), ("300/m", 5), ("300/min", 5), ("18000/h", 5), ("0.5 / s", 0.5), (5, 5), ("5", 5)],
 )
 def test_rates(written, per_second):
-    assert load(None, {}, {"run.rate": written}).run.rate == pytest.approx(per_second)
+    assert load_config(None, {}, {"run.rate": written}).run.rate == pytest.approx(per_second)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_rates(written, per_second):
     ],
 )
 def test_sizes(written, size):
-    assert load(None, {}, {"run.memory": written}).run.memory == size
+    assert load_config(None, {}, {"run.memory": written}).run.memory == size
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,9 @@ def test_sizes(written, size):
     ],
 )
 def test_bandwidths_in_bytes_and_in_bits(written, per_second):
-    assert load(None, {}, {"run.bandwidth": written}).run.bandwidth == pytest.approx(per_second)
+    assert load_config(None, {}, {"run.bandwidth": written}).run.bandwidth == pytest.approx(
+        per_second
+    )
 
 
 @pytest.mark.parametrize(
@@ -306,20 +308,20 @@ def test_bandwidths_in_bytes_and_in_bits(written, per_second):
     ],
 )
 def test_a_concurrency_is_kept_as_it_would_be_written(written, kept, meant):
-    config = load(None, {}, {"run.concurrency": written})
-    stored = json.loads(json.dumps(config.unexpanded()))
+    config = load_config(None, {}, {"run.concurrency": written})
+    stored = json.loads(json.dumps(config.to_tables()))
 
     assert config.run.concurrency == meant
     assert stored["run"].get("concurrency") == kept
-    assert from_stored(stored, {}, {}).run.concurrency == meant
+    assert load_stored_config(stored, {}, {}).run.concurrency == meant
 
 
 @given(st.integers(1, 1 << 50), st.floats(1e-3, 1e15))
 def test_any_size_and_bandwidth_survives_the_run_directory(size, rate):
-    config = load(None, {}, {"run.mode": "sync", "run.memory": size, "run.bandwidth": rate})
-    stored = json.loads(json.dumps(config.unexpanded()))
+    config = load_config(None, {}, {"run.mode": "sync", "run.memory": size, "run.bandwidth": rate})
+    stored = json.loads(json.dumps(config.to_tables()))
 
-    assert from_stored(stored, {}, {}) == config
+    assert load_stored_config(stored, {}, {}) == config
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ def test_any_size_and_bandwidth_survives_the_run_directory(size, rate):
     [(100, 100), ("100", 100), (0, 0), ("5%", Percent(5)), ("2.5 %", Percent(2.5))],
 )
 def test_failure_limits(written, limit):
-    assert load(None, {}, {"run.max_failures": written}).run.max_failures == limit
+    assert load_config(None, {}, {"run.max_failures": written}).run.max_failures == limit
 
 
 @pytest.mark.parametrize(
@@ -382,7 +384,7 @@ def test_failure_limits(written, limit):
 )
 def test_a_value_that_cannot_be_read_is_refused_with_what_was_expected(setting, written, message):
     with pytest.raises(ConfigError) as caught:
-        load(None, {}, {f"run.{setting}": written})
+        load_config(None, {}, {f"run.{setting}": written})
 
     assert str(caught.value).startswith(f"--{setting.replace('_', '-')}: expected ")
     assert message in str(caught.value)
@@ -420,13 +422,13 @@ def test_a_value_that_cannot_be_read_is_refused_with_what_was_expected(setting, 
     ],
 )
 def test_a_param_argument_is_json_where_it_can_be(argument, name, value):
-    assert parse_param(argument) == (name, value)
+    assert parse_param_argument(argument) == (name, value)
 
 
 @pytest.mark.parametrize("argument", ["imgsz", "=640", ""])
 def test_a_param_argument_without_a_name_is_refused(argument):
     with pytest.raises(ConfigError, match="NAME=VALUE"):
-        parse_param(argument)
+        parse_param_argument(argument)
 
 
 # --- mistakes, and where they are
@@ -461,7 +463,7 @@ def test_a_param_argument_without_a_name_is_refused(argument):
 def test_a_mistake_in_the_file_is_named_with_its_place(write, text, message):
     path = write(text)
     with pytest.raises(ConfigError) as caught:
-        load(path, {}, {})
+        load_config(path, {}, {})
 
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
@@ -478,7 +480,7 @@ def test_a_mistake_in_the_file_is_named_with_its_place(write, text, message):
 )
 def test_a_mistake_in_the_environment_is_named(env, message):
     with pytest.raises(ConfigError) as caught:
-        load(None, env, {})
+        load_config(None, env, {})
 
     assert message in str(caught.value)
 
@@ -493,26 +495,26 @@ def test_a_mistake_in_the_environment_is_named(env, message):
 )
 def test_an_unknown_flag_is_named(flag, message):
     with pytest.raises(ConfigError) as caught:
-        load(None, {}, {flag: 1})
+        load_config(None, {}, {flag: 1})
 
     assert message in str(caught.value)
 
 
 def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path):
     with pytest.raises(ConfigError, match=r"batchinfer init .*none\.toml"):
-        load(tmp_path / "none.toml", {}, {})
+        load_config(tmp_path / "none.toml", {}, {})
 
 
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        load(tmp_path, {}, {})
+        load_config(tmp_path, {}, {})
 
 
 @pytest.mark.parametrize("value", ["hunter2${X}", "${hunter2", 5, ["hunter2"], " "])
 @pytest.mark.parametrize("key", ["service.token", "bucket.access_key", "bucket.secret_key"])
 def test_a_secret_that_is_refused_is_not_shown(key, value):
     with pytest.raises(ConfigError, match="not shown") as caught:
-        load(None, {}, {key: value})
+        load_config(None, {}, {key: value})
 
     assert "hunter2" not in str(caught.value)
 
@@ -529,7 +531,7 @@ def test_no_repr_shows_a_secret(write):
 
 
 def test_a_run_keeps_what_was_given_unexpanded_and_no_literal_secret(write, tmp_path):
-    assert of(write, FULL).unexpanded() == {
+    assert of(write, FULL).to_tables() == {
         "service": {
             "endpoint": "https://example.eu/run/x",
             "token": "${OSCAR_TOKEN}",
@@ -573,15 +575,15 @@ def test_a_run_keeps_what_was_given_unexpanded_and_no_literal_secret(write, tmp_
 
 
 def test_defaults_are_not_kept_but_the_mode_is():
-    assert Config().unexpanded() == {"run": {"mode": "sync"}}
+    assert Config().to_tables() == {"run": {"mode": "sync"}}
 
 
 def test_what_is_kept_is_read_again(write):
     config = of(write, FULL.replace("s3cret$$key", "${MINIO_SECRET_KEY}"))
-    again = from_stored(config.unexpanded(), {}, {})
+    again = load_stored_config(config.to_tables(), {}, {})
 
     assert again == config
-    assert not differences(config.unexpanded(), again.unexpanded())
+    assert not find_differences(config.to_tables(), again.to_tables())
 
 
 VALUES = st.recursive(
@@ -597,34 +599,34 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(min_size=1), VALUES, max_size=3))
 def test_any_parameter_survives_the_run_directory(params):
-    config = load(None, {}, {f"params.{name}": value for name, value in params.items()})
-    stored = json.loads(json.dumps(config.unexpanded()))
+    config = load_config(None, {}, {f"params.{name}": value for name, value in params.items()})
+    stored = json.loads(json.dumps(config.to_tables()))
 
-    assert from_stored(stored, {}, {}).params == config.params == params
-    assert not differences(stored, config.unexpanded())
+    assert load_stored_config(stored, {}, {}).params == config.params == params
+    assert not find_differences(stored, config.to_tables())
 
 
 def test_what_is_kept_is_overruled_by_file_environment_and_flags(write):
     stored = {"service": {"endpoint": "https://old"}, "run": {"timeout": 1, "rate": 1}}
     path = write("[service]\nendpoint = 'https://new'\ntoken = 'x'\n[run]\ntimeout = 2\nrate = 2")
-    config = from_stored(
+    config = load_stored_config(
         stored, {"BATCHINFER_RUN_RATE": "3", "BATCHINFER_RUN_TIMEOUT": "3"}, {"run.rate": 4}, path
     )
 
-    assert config.service == Service(endpoint="https://new", token=Secret("x"))
+    assert config.service == ServiceSection(endpoint="https://new", token=Secret("x"))
     assert (config.run.timeout, config.run.rate) == (3, 4)
 
 
 def test_a_kept_setting_that_this_version_does_not_know_is_an_error():
     with pytest.raises(ConfigError, match=r"run directory: \[run\] has no key"):
-        from_stored({"run": {"teleport": True}}, {}, {})
+        load_stored_config({"run": {"teleport": True}}, {}, {})
 
 
 # --- what sets two configurations apart
 
 
 def apart(stored, now):
-    return list(differences(stored, now))
+    return list(find_differences(stored, now))
 
 
 SYNC = {"service": {"endpoint": "https://a/run/x"}, "run": {"mode": "sync"}}
@@ -679,10 +681,10 @@ def test_what_must_not_be_mixed_is_said_in_sentences(stored, now, sentences):
 
 
 def test_the_template_loads_and_names_every_key(write):
-    config = of(write, TEMPLATE)
+    config = of(write, CONFIG_TEMPLATE)
     commented_out = {
         line.removeprefix("# ").split(" =")[0]
-        for line in TEMPLATE.splitlines()
+        for line in CONFIG_TEMPLATE.splitlines()
         if line.startswith("# ") and " = " in line
     }
     given = {name.split(".")[1] for name in config.origins}
@@ -695,13 +697,13 @@ def test_the_template_loads_and_names_every_key(write):
 
 def test_what_the_template_shows_as_default_is_the_default(write):
     none = {"rate", "max_failures", "bandwidth", "first_byte_timeout", "deadline"}
-    for key in {each.name for each in fields(Run)} - none - {"mode"}:
-        assert f"# {key} =" in TEMPLATE
-    live = TEMPLATE.partition("[run]")[2]
-    for key in {each.name for each in fields(Run)} - none:
+    for key in {each.name for each in fields(RunSection)} - none - {"mode"}:
+        assert f"# {key} =" in CONFIG_TEMPLATE
+    live = CONFIG_TEMPLATE.partition("[run]")[2]
+    for key in {each.name for each in fields(RunSection)} - none:
         live = live.replace(f"# {key} =", f"{key} =")
 
-    assert of(write, "[run]" + live).run == Run(mode=Mode.SYNC, timeout=600.0)
+    assert of(write, "[run]" + live).run == RunSection(mode=Mode.SYNC, timeout=600.0)
 
 
 # What of a source is sent ------------------------------------------------------------------------
@@ -709,7 +711,7 @@ def test_what_the_template_shows_as_default_is_the_default(write):
 
 def test_patterns_are_a_text_or_a_list_and_kinds_are_names(write):
     text = '[input]\ninclude = "*.jpg"\nexclude = ["a*", "b/"]\nonly = ["Images", "audio"]\n'
-    assert of(write, text).input == Input(
+    assert of(write, text).input == InputSection(
         include=("*.jpg",), exclude=("a*", "b/"), only=("images", "audio")
     )
 
@@ -731,12 +733,16 @@ def test_what_chooses_nothing_is_refused_with_its_place(write, line, expected):
 
 def test_a_later_place_replaces_include_and_its_older_name_together(write):
     path = write('[input]\ninclude = "*.a"\nglob = "*.b"\nexclude = "*.c"\n')
-    assert load(path, {}, {}).input == Input(include=("*.a",), glob=("*.b",), exclude=("*.c",))
-    by_flag = load(path, {}, {"input.glob": ("*.d", "*.e"), "input.include": ()}).input
-    assert by_flag == Input(glob=("*.d", "*.e"), exclude=("*.c",))
-    by_variable = load(path, {"BATCHINFER_INPUT_INCLUDE": "*.f"}, {}).input
-    assert by_variable == Input(include=("*.f",), exclude=("*.c",))
+    assert load_config(path, {}, {}).input == InputSection(
+        include=("*.a",), glob=("*.b",), exclude=("*.c",)
+    )
+    by_flag = load_config(path, {}, {"input.glob": ("*.d", "*.e"), "input.include": ()}).input
+    assert by_flag == InputSection(glob=("*.d", "*.e"), exclude=("*.c",))
+    by_variable = load_config(path, {"BATCHINFER_INPUT_INCLUDE": "*.f"}, {}).input
+    assert by_variable == InputSection(include=("*.f",), exclude=("*.c",))
 
 
 def test_a_run_of_an_older_version_kept_one_pattern_as_a_text():
-    assert from_stored({"input": {"glob": "*.jpg"}}, {}, {}).input == Input(glob=("*.jpg",))
+    assert load_stored_config({"input": {"glob": "*.jpg"}}, {}, {}).input == InputSection(
+        glob=("*.jpg",)
+    )

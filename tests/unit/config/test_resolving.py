@@ -1,13 +1,13 @@
 import pytest
 
 from batchinfer.config import (
-    TEMPLATE,
-    BucketAccess,
+    CONFIG_TEMPLATE,
+    BucketSettings,
     Concurrency,
-    ServiceAccess,
-    from_stored,
-    load,
-    resolve,
+    ServiceSettings,
+    load_config,
+    load_stored_config,
+    resolve_run_settings,
 )
 from batchinfer.domain import Mode
 from batchinfer.errors import ConfigError
@@ -28,7 +28,7 @@ ENV = {"OSCAR_TOKEN": f"{TOKEN}\n", "KEY": "me@e.eu", "SECRET": "s$$ecret${X}"}
 
 
 def resolved(flags, env=ENV):
-    return resolve(load(None, {}, flags), env)
+    return resolve_run_settings(load_config(None, {}, flags), env)
 
 
 def refused(flags, env=ENV):
@@ -41,7 +41,7 @@ def test_a_sync_run_gets_the_service_and_the_defaults_of_sync():
     run = resolved(SYNC)
 
     assert run.mode is Mode.SYNC
-    assert run.access == ServiceAccess("https://e.eu/run/x", TOKEN)
+    assert run.target == ServiceSettings("https://e.eu/run/x", TOKEN)
     assert (run.concurrency, run.timeout, run.max_attempts) == (Concurrency(), 600.0, 5)
     assert (run.connect_timeout, run.send_timeout, run.first_byte_timeout) == (30.0, 60.0, None)
     assert (run.memory, run.bandwidth, run.deadline, run.hedge) == (256_000_000, None, None, True)
@@ -60,7 +60,7 @@ def test_an_async_run_gets_the_bucket_and_the_defaults_of_async():
     run = resolved(ASYNC)
 
     assert run.mode is Mode.ASYNC
-    assert run.access == BucketAccess("https://minio.e.eu", "x", "me@e.eu", "s$$ecret${X}")
+    assert run.target == BucketSettings("https://minio.e.eu", "x", "me@e.eu", "s$$ecret${X}")
     assert (run.concurrency, run.timeout) == (Concurrency(), 3600.0)
 
 
@@ -83,8 +83,8 @@ def test_references_are_expanded_at_any_depth_and_never_twice():
 def test_a_literal_secret_is_taken_as_it_stands():
     run = resolved(ASYNC | {"bucket.secret_key": "a$$b$c"})
 
-    assert isinstance(run.access, BucketAccess)
-    assert run.access.secret_key == "a$$b$c"
+    assert isinstance(run.target, BucketSettings)
+    assert run.target.secret_key == "a$$b$c"
 
 
 def test_all_secret_values_are_told_the_longest_first_also_those_of_the_other_mode():
@@ -194,7 +194,7 @@ def test_a_ca_file_must_be_there(tmp_path):
     assert "is not a file" in refused(flags)
 
     pem.touch()
-    assert resolved(flags).access.ca_file == str(pem)
+    assert resolved(flags).target.ca_file == str(pem)
 
 
 @pytest.mark.parametrize(
@@ -216,34 +216,36 @@ def test_a_person_is_told_of_an_open_line(endpoint, verify, codes):
 
 
 def test_a_run_goes_on_with_what_it_keeps_and_the_secrets():
-    first = load(None, {}, SYNC | {"service.token": TOKEN, "params.a": "${A}"})
-    again = from_stored(first.unexpanded(), {"BATCHINFER_SERVICE_TOKEN": TOKEN}, {})
+    first = load_config(None, {}, SYNC | {"service.token": TOKEN, "params.a": "${A}"})
+    again = load_stored_config(first.to_tables(), {"BATCHINFER_SERVICE_TOKEN": TOKEN}, {})
 
-    assert resolve(again, {"A": "1"}) == resolve(first, {"A": "1"})
+    assert resolve_run_settings(again, {"A": "1"}) == resolve_run_settings(first, {"A": "1"})
 
 
 def test_a_literal_secret_has_to_be_given_again():
-    first = load(None, {}, SYNC | {"service.token": TOKEN})
+    first = load_config(None, {}, SYNC | {"service.token": TOKEN})
 
     with pytest.raises(
         ConfigError, match=r"\[service\] token is missing.*BATCHINFER_SERVICE_TOKEN"
     ):
-        resolve(from_stored(first.unexpanded(), {}, {}), {})
+        resolve_run_settings(load_stored_config(first.to_tables(), {}, {}), {})
 
 
 def test_the_template_as_it_is_written_says_what_to_fill_in(tmp_path):
     path = tmp_path / "batchinfer.toml"
-    path.write_text(TEMPLATE)
+    path.write_text(CONFIG_TEMPLATE)
 
     with pytest.raises(ConfigError) as caught:
-        resolve(load(path, {}, {}), {"OSCAR_TOKEN": TOKEN})
+        resolve_run_settings(load_config(path, {}, {}), {"OSCAR_TOKEN": TOKEN})
     assert f"{path}: [service] endpoint is not filled in yet" in str(caught.value)
 
 
 def test_the_template_filled_in_resolves_in_both_modes(tmp_path):
     path = tmp_path / "batchinfer.toml"
-    path.write_text(TEMPLATE.replace("-...", ".example.eu"))
+    path.write_text(CONFIG_TEMPLATE.replace("-...", ".example.eu"))
     env = {"OSCAR_TOKEN": TOKEN, "MINIO_ACCESS_KEY": "me@e.eu", "MINIO_SECRET_KEY": "secret"}
 
-    assert resolve(load(path, {}, {}), env).mode is Mode.SYNC
-    assert resolve(load(path, {}, {"run.mode": "async"}), env).mode is Mode.ASYNC
+    assert resolve_run_settings(load_config(path, {}, {}), env).mode is Mode.SYNC
+    assert (
+        resolve_run_settings(load_config(path, {}, {"run.mode": "async"}), env).mode is Mode.ASYNC
+    )

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from batchinfer.domain import Counts
-from batchinfer.ports import Back
+from batchinfer.ports import OutageEnded
 from support.world import Model, World, cold, items, permanent, succeed
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.event_loops("virtual")
 async def test_it_is_told_when_the_service_is_back(world: World):
     model = Model(lambda item, n: cold() if anyio.current_time() < 100 else succeed(item, n))
     await world.engine(model, source=items(3)).run()
-    (back,) = world.notebook.of(Back)
+    (back,) = world.notebook.of(OutageEnded)
     assert back.code == "cold_start"
     assert 95 < back.seconds < 130
 
@@ -28,4 +28,4 @@ async def test_an_item_that_cannot_be_sent_says_nothing_about_the_service(world:
 
     progress = await world.engine(Model(script), source=items(50)).run()
     assert progress.counts == Counts(succeeded=2, failed=48)
-    assert len(world.notebook.of(Back)) == 1
+    assert len(world.notebook.of(OutageEnded)) == 1

@@ -62,7 +62,7 @@ async def test_what_never_comes_fails_after_bounded_attempts(world: World):
     bucket = Bucket(lambda position, attempt: None if position == 3 else Reply())
     progress = await run(world, bucket, source=items(5)).run()
     assert progress.counts == Counts(succeeded=4, failed=1)
-    assert progress.codes == {"no_output": 1}
+    assert progress.failed_by_code == {"no_output": 1}
     assert [attempt for position, attempt in bucket.inputs if position == 3] == [1, 2, 3]
 
 
@@ -74,7 +74,7 @@ async def test_a_late_output_of_an_older_attempt_is_a_result(world: World):
 
     progress = await run(world, Bucket(script), source=items(1), overdue_after=200).run()
     assert progress.counts == Counts(succeeded=1)
-    assert world.store.results()["item-0001"].prediction == "late"
+    assert world.store.final_outcomes()["item-0001"].prediction == "late"
 
 
 async def test_failures_of_the_model_are_retried_or_final(world: World):
@@ -119,7 +119,7 @@ async def test_submit_stops_at_the_limit_and_goes_on_after_collecting(world: Wor
     bucket = Bucket()
     progress = await run(world, bucket, limit=30, source=items(50), collects=False).run()
     assert progress.counts == Counts(submitted=30, pending=20)
-    assert progress.complete
+    assert progress.is_source_complete
     await run(world, bucket, backend=None).run()
     progress = await run(world, bucket, limit=30, collects=False).run()
     assert progress.counts == Counts(submitted=20, succeeded=30)
@@ -149,7 +149,7 @@ async def test_an_old_input_object_of_a_recorded_attempt_is_not_adopted(world: W
         group.start_soon(engine.run)
         await anyio.sleep(9)  # the output came after 5 s, the next attempt after 9 more
         engine.cancel()
-    assert (await world.store.counts()) == Counts(pending=1)
+    assert (await world.store.fetch_counts()) == Counts(pending=1)
     assert len(world.store.records) == 2
     progress = await run(world, bucket).run()
     assert progress.counts == Counts(succeeded=1)
@@ -164,7 +164,7 @@ async def test_stop_does_not_wait_for_what_is_submitted(world: World):
         await anyio.sleep(20)
         engine.stop()
     assert anyio.current_time() < 35
-    assert (await world.store.counts()) == Counts(submitted=10, pending=40)
+    assert (await world.store.fetch_counts()) == Counts(submitted=10, pending=40)
     progress = await run(world, bucket, source=items(50), overdue_after=5000).run()
     assert progress.counts == Counts(succeeded=50)
     assert len(bucket.inputs) == 50

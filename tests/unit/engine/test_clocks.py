@@ -15,7 +15,7 @@ YEAR = 365 * 86_400.0
 
 async def put(world: World, position: int, outcome, state: State, at: float, **more) -> None:
     record = Record(position, Attempt(1, at, 1.0, outcome), state, **more)
-    assert (await world.store.record([record]))[0] is not None
+    assert (await world.store.commit_records([record]))[0] is not None
 
 
 async def test_a_retry_that_is_due_in_a_year_is_made_now(world: World):
@@ -62,7 +62,7 @@ async def test_an_arrival_from_the_future_makes_no_other_overdue(world: World):
         bucket.inputs[position, 1] = anyio.current_time() + 50 * (position - 1)
         at = now() + YEAR if position == 1 else now()
         await put(world, position, Submitted(f"run-{position}-1"), State.SUBMITTED, at)
-    engine._store.forget_future = nothing
+    engine._store.clamp_future_times = nothing
     assert (await engine.run()).counts == Counts(succeeded=2)
     assert set(bucket.inputs) == {(1, 1), (2, 1)}
 

@@ -7,9 +7,9 @@ import pytest
 
 from batchinfer.domain import Counts, Reply
 from batchinfer.errors import RunAborted
-from batchinfer.flow import Condition, Fixed
-from batchinfer.ports import Adjusted, Back
-from batchinfer.retry import RetryPolicy
+from batchinfer.flow import FixedLimit, ServiceState
+from batchinfer.ports import LimitChanged, OutageEnded
+from batchinfer.retry_policy import RetryPolicy
 from support.world import Bucket, Model, World, cold, items, succeed, transient
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -17,20 +17,20 @@ pytestmark = pytest.mark.event_loops("virtual")
 
 async def test_one_probe_knocks_at_a_cold_service_not_all(world: World):
     model = Model(lambda i, n: cold() if anyio.current_time() < 300 else succeed(i, n), 0.01)
-    engine = world.engine(model, source=items(500), concurrency=100, health=Condition.COLD)
+    engine = world.engine(model, source=items(500), concurrency=100, health=ServiceState.COLD)
     progress = await engine.run()
     assert progress.counts == Counts(succeeded=500)
     knocks = sum(at < 300 for at in model.starts)
     assert 20 < knocks < 60
     assert anyio.current_time() < 320
-    (back,) = world.notebook.of(Back)
+    (back,) = world.notebook.of(OutageEnded)
     assert back.code == "cold_start"
     assert {attempt.attempt.number for attempt in world.store.records} == {1}
 
 
 async def test_a_warm_service_is_hardly_kept_waiting(world: World):
     model = Model(seconds=10)
-    await world.engine(model, source=items(20), concurrency=20, health=Condition.COLD).run()
+    await world.engine(model, source=items(20), concurrency=20, health=ServiceState.COLD).run()
     assert anyio.current_time() == pytest.approx(12)
 
 
@@ -56,7 +56,7 @@ async def test_an_outage_that_lasts_too_long_ends_the_run_resumable(world: World
         await world.engine(model, source=items(1000), give_up_after=600).run()
     assert aborted.value.code == "http_500"
     assert 600 < anyio.current_time() < 700
-    assert (await world.store.counts()).failed == 0
+    assert (await world.store.fetch_counts()).failed == 0
     model.script = succeed
     progress = await world.engine(model, source=None).run()
     assert progress.counts == Counts(succeeded=1000)
@@ -162,7 +162,7 @@ async def test_the_last_stragglers_get_a_second_call_and_the_first_answer_wins(w
     assert len(model.began) == 202
     assert model.cut == 2
     assert anyio.current_time() < 25
-    assert {r.prediction["key"] for r in world.store.results().values()} == {
+    assert {r.prediction["key"] for r in world.store.final_outcomes().values()} == {
         item.key for item in items(200)
     }
     assert {record.attempt.number for record in world.store.records} == {1}
@@ -189,7 +189,7 @@ async def test_a_first_call_that_answers_first_wins(world: World):
     model = Slower({198}, seconds=5)
     progress = await world.engine(model, source=items(200), concurrency=10).run()
     assert progress.counts == Counts(succeeded=200)
-    assert world.store.results()["item-0198"].prediction == "late"
+    assert world.store.final_outcomes()["item-0198"].prediction == "late"
     assert anyio.current_time() < 30
 
 
@@ -236,7 +236,7 @@ async def test_pause_and_other_limits_while_it_runs(world: World):
         engine.paused = True
         await anyio.sleep(50)
         assert len(model.began) == 44
-        engine.limit = Fixed(20)
+        engine.limit = FixedLimit(20)
         engine.paused = False
         await anyio.sleep(4.5)
         assert len(model.began) == 44 + 20 * 5
@@ -244,6 +244,6 @@ async def test_pause_and_other_limits_while_it_runs(world: World):
         await anyio.sleep(10.2)
         assert len(model.began) == pytest.approx(144 + 20, abs=2)
         engine.rate = None
-    assert world.store.results().keys() == {item.key for item in items(400)}
-    assert [(a.was, a.value) for a in world.store.adjusted] == [(4, 20)]
-    assert world.notebook.of(Adjusted) == world.store.adjusted
+    assert world.store.final_outcomes().keys() == {item.key for item in items(400)}
+    assert [(a.was, a.value) for a in world.store.limit_changes] == [(4, 20)]
+    assert world.notebook.of(LimitChanged) == world.store.limit_changes

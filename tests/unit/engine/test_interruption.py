@@ -14,8 +14,8 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.domain import Failure, Item, Kind, Reply, State
-from batchinfer.retry import RetryPolicy
+from batchinfer.domain import Failure, FailureKind, Item, Reply, State
+from batchinfer.retry_policy import RetryPolicy
 from support.world import Bucket, Model, World, cold, items, permanent, transient
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -44,7 +44,7 @@ def expected(script: list[str]):
     """What a script leads to, and after how many attempts."""
     for number in range(1, MAX_ATTEMPTS + 1):
         result = outcome(script, number)
-        if not (isinstance(result, Failure) and result.kind is Kind.TRANSIENT):
+        if not (isinstance(result, Failure) and result.kind is FailureKind.TRANSIENT):
             break
     return result, number
 
@@ -72,8 +72,8 @@ async def interrupted(world: World, make_engine, moments) -> int:
 
 def check(world: World, script: list[list[str]]) -> None:
     wanted = [expected(steps) for steps in script]
-    assert list(world.store.results().values()) == [result for result, _ in wanted]
-    assert set(world.store.states().values()) <= {State.SUCCEEDED, State.FAILED}
+    assert list(world.store.final_outcomes().values()) == [result for result, _ in wanted]
+    assert set(world.store.item_states().values()) <= {State.SUCCEEDED, State.FAILED}
     numbers: dict[int, list[int]] = {}
     for record in world.store.records:
         if record.state is not State.SUBMITTED:
@@ -104,7 +104,7 @@ def test_sync_mode(script, moments, concurrency, seconds):
             world,
             lambda: world.engine(
                 model,
-                source=None if world.store.source_is_read else source,
+                source=None if world.store.is_source_complete else source,
                 concurrency=concurrency,
                 policy=RetryPolicy(MAX_ATTEMPTS),
             ),
@@ -129,7 +129,7 @@ def test_async_mode(script, moments, limit, seconds):
             lambda: world.engine(
                 bucket,
                 watcher=bucket,
-                source=None if world.store.source_is_read else source,
+                source=None if world.store.is_source_complete else source,
                 submitted_limit=limit,
                 overdue_after=1000,
                 policy=RetryPolicy(MAX_ATTEMPTS),

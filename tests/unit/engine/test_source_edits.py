@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.domain import InputFile, Item, Reply, State
-from batchinfer.engine.passed import Passed
+from batchinfer.engine.seen_positions import SeenPositions
 from batchinfer.ports import Notice
 from support.world import Bucket, Model, World, permanent, transient
 
@@ -134,10 +134,10 @@ def test_what_is_recorded_is_what_was_sent(bucket, sessions, last, outcomes):
             asked, _ = journal.asked[keys[record.position], record.attempt.number]
             assert dict(record.attempt.params) == asked
     for position, item in store._items.items():
-        life = store._lives[position]
+        life = store._statuses[position]
         if life.attempts:
             assert (dict(item.params), item.files) == journal.asked[item.key, life.attempts]
-    assert set(store.states().values()) <= {State.SUCCEEDED, State.FAILED}
+    assert set(store.item_states().values()) <= {State.SUCCEEDED, State.FAILED}
     now = {item.key: dict(item.params) for item in last}
     for key, (asked, session) in journal.first.items():
         if session == journal.session and key in now:
@@ -184,12 +184,12 @@ async def test_results_of_earlier_parameters_and_files_are_told(world):
 
 
 def test_passed_knows_what_was_seen_again_and_what_is_new():
-    passed = Passed(5)
+    passed = SeenPositions(5)
     passed.add([2, 9])
-    frozen = passed.so_far()
+    frozen = passed.snapshot()
     passed.add([4])
     assert [place for place in range(-1, 8) if place in passed] == [2, 4, 6, 7]
     assert [place for place in range(-1, 8) if place in frozen] == [2, 6, 7]
-    assert [passed.next(after) for after in (0, 2, 4, 6)] == [2, 4, 6, 7]
-    passed.end()
+    assert [passed.next_candidate(after) for after in (0, 2, 4, 6)] == [2, 4, 6, 7]
+    passed.mark_complete()
     assert all(place in passed for place in range(1, 8))

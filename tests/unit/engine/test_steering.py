@@ -5,12 +5,12 @@ import json
 import anyio
 import pytest
 
-from batchinfer.api.composing import MOST
-from batchinfer.api.control import Steering, progress_of, read
+from batchinfer.api.composition import MAX_ADAPTIVE_LIMIT
+from batchinfer.api.control import Controller, parse_command, progress_from_status
 from batchinfer.domain import Mode
 from batchinfer.errors import ConfigError
-from batchinfer.flow import Adaptive, Condition, Fixed
-from batchinfer.ports import Notice, Recorded, Waiting
+from batchinfer.flow import AdaptiveLimit, FixedLimit, ServiceState
+from batchinfer.ports import Committed, Notice, OutageOngoing
 from support.world import Bucket, Model, World, cold, items, succeed
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -20,14 +20,14 @@ class Desk:
     """A running engine, and who steers it."""
 
     def __init__(self, world: World, backend, mode: Mode = Mode.SYNC, **parts) -> None:
-        self.steering, self.world, notebook = Steering(world.notebook), world, world.notebook
+        self.steering, self.world, notebook = Controller(world.notebook), world, world.notebook
         world.notebook = self.steering  # stands between the engine and who is told
         self.engine = world.engine(backend, **parts)
         world.notebook = notebook
-        self.steering.take(self.engine, mode)
+        self.steering.attach(self.engine, mode)
 
     def tell(self, do: str, value: object = None) -> str:
-        return self.steering.do(read(do, value))
+        return self.steering.execute(parse_command(do, value))
 
     @property
     def told(self) -> list[str]:
@@ -83,14 +83,17 @@ async def test_an_adaptive_limit_begins_where_the_old_one_was_within_its_bounds(
         await anyio.sleep(0.5)
 
         assert desk.tell("concurrency", "auto") == "concurrency is 30, adaptive"
-        assert (desk.engine.limit._lowest, desk.engine.limit._highest) == (1, MOST[Mode.SYNC])
+        assert (desk.engine.limit._lowest, desk.engine.limit._highest) == (
+            1,
+            MAX_ADAPTIVE_LIMIT[Mode.SYNC],
+        )
         assert desk.tell("concurrency", "2-20").startswith(
             "concurrency is 20, adaptive; waiting for 30"
         )
-        assert isinstance(desk.engine.limit, Adaptive)
+        assert isinstance(desk.engine.limit, AdaptiveLimit)
         assert desk.steering.status()["adapts"] is True
         desk.tell("concurrency", "5")
-        assert isinstance(desk.engine.limit, Fixed)
+        assert isinstance(desk.engine.limit, FixedLimit)
 
 
 async def test_a_rate_is_kept_until_it_is_taken_back(world):
@@ -160,7 +163,7 @@ async def test_in_async_mode_the_limit_is_of_what_is_submitted(world):
         await anyio.sleep(20)
         assert len(bucket.inputs) == 25
         desk.tell("concurrency", "auto")
-        assert desk.engine.limit._highest == MOST[Mode.ASYNC]
+        assert desk.engine.limit._highest == MAX_ADAPTIVE_LIMIT[Mode.ASYNC]
 
 
 async def test_in_async_mode_what_was_taken_but_not_yet_submitted_is_given_back(world):
@@ -195,7 +198,7 @@ async def test_a_submit_whose_limit_is_lowered_below_what_is_submitted_ends(worl
         await anyio.sleep(0.25)
         desk.tell("concurrency", 2)
     assert 2 <= len(bucket.inputs) < 20
-    assert desk.engine._feeder._fed == len(bucket.inputs)
+    assert desk.engine._feeder._fed_count == len(bucket.inputs)
 
 
 async def test_who_only_collects_can_be_stopped_and_asked_but_not_steered(world):
@@ -224,14 +227,14 @@ async def test_who_only_collects_can_be_stopped_and_asked_but_not_steered(world)
 
 async def test_it_says_what_is_waited_for_until_it_is_back(world):
     model = Model(lambda item, n: cold() if anyio.current_time() < 60 else succeed(item, n), 0.1)
-    desk = Desk(world, model, source=items(5), health=Condition.COLD)
+    desk = Desk(world, model, source=items(5), health=ServiceState.COLD)
     async with anyio.create_task_group() as group:
         group.start_soon(desk.engine.run)
         await anyio.sleep(50)
 
         status = desk.steering.status()
         assert status["condition"] in {"cold", "probing"}
-        assert Waiting(**status["waiting"]) == world.notebook.waited[-1]
+        assert OutageOngoing(**status["waiting"]) == world.notebook.waited[-1]
         assert "warming up for" in desk.tell("status")
     assert desk.steering.status()["waiting"] is None
     assert desk.steering.status()["condition"] == "warm"
@@ -242,12 +245,12 @@ async def test_an_answer_is_one_line_that_another_process_can_show(world):
     async with anyio.create_task_group() as group:
         group.start_soon(desk.engine.run)
         await anyio.sleep(1.5)
-        line = desk.steering.answer(b'{"do": "concurrency", "value": "2-6"}')
+        line = desk.steering.handle_line(b'{"do": "concurrency", "value": "2-6"}')
 
         answer = json.loads(line)
         assert (line.count(b"\n"), answer["ok"]) == (1, True)
-        assert progress_of(answer["status"]) == desk.engine.progress
-    refused = json.loads(desk.steering.answer(b"{}"))
+        assert progress_from_status(answer["status"]) == desk.engine.progress
+    refused = json.loads(desk.steering.handle_line(b"{}"))
     assert (refused["ok"], refused["code"]) == (False, "refused")
 
 
@@ -255,4 +258,4 @@ async def test_what_is_heard_is_passed_on(world):
     desk = Desk(world, Model(), source=items(3))
     await desk.engine.run()
 
-    assert sum(len(event.records) for event in world.notebook.of(Recorded)) == 3
+    assert sum(len(event.records) for event in world.notebook.of(Committed)) == 3

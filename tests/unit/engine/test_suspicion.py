@@ -5,15 +5,15 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from batchinfer.domain import Counts, Failure, Kind
+from batchinfer.domain import Counts, Failure, FailureKind
 from batchinfer.errors import RunAborted
-from batchinfer.ports import Adjusted, Back, Notice, Waiting
+from batchinfer.ports import LimitChanged, Notice, OutageEnded, OutageOngoing
 from support.world import Model, World, items, permanent, succeed, transient
 
 pytestmark = pytest.mark.event_loops("virtual")
 
-MISSING = Failure("file_missing", "gone", sent=False, shared=True)
-SHORT = Failure("too_many_open_files", "too many", Kind.UNAVAILABLE, sent=False)
+MISSING = Failure("file_missing", "gone", sent=False, may_be_systemic=True)
+SHORT = Failure("too_many_open_files", "too many", FailureKind.UNAVAILABLE, sent=False)
 
 
 def refused(code: str = "http_403") -> Failure:
@@ -52,7 +52,7 @@ async def test_a_source_that_was_never_there_ends_the_run_and_fails_nobody(
     with pytest.raises(RunAborted, match="the source is empty") as aborted:
         await engine.run()
     assert aborted.value.code == "source_unavailable"
-    assert await world.store.counts() == Counts(pending=50)
+    assert await world.store.fetch_counts() == Counts(pending=50)
     assert anyio.current_time() < 5
 
 
@@ -61,7 +61,7 @@ async def test_an_outage_on_the_way_is_waited_out(world: World):
     engine = world.engine(Model(disk.read), source=items(200), source_away=disk.why)
     progress = await engine.run()
     assert progress.counts == Counts(succeeded=200)
-    assert [back.code for back in world.notebook.of(Back)][:1] == ["source_unavailable"]
+    assert [back.code for back in world.notebook.of(OutageEnded)][:1] == ["source_unavailable"]
 
 
 async def test_an_outage_that_lasts_ends_the_run_and_keeps_what_is_done(world: World):
@@ -69,7 +69,7 @@ async def test_an_outage_that_lasts_ends_the_run_and_keeps_what_is_done(world: W
     engine = world.engine(Model(disk.read), source=items(200), source_away=disk.why)
     with pytest.raises(RunAborted):
         await engine.run()
-    counts = await world.store.counts()
+    counts = await world.store.fetch_counts()
     assert counts.failed == 0
     assert counts.succeeded > 50
     assert 60 <= anyio.current_time() < 120
@@ -90,7 +90,7 @@ async def test_one_missing_file_of_a_living_source_is_that_items_failure(world: 
     model = Model(lambda item, n: MISSING if item.key == "item-0007" else succeed(item, n))
     progress = await world.engine(model, source=items(20), source_away=disk.why).run()
     assert progress.counts == Counts(succeeded=19, failed=1)
-    assert world.store.results()["item-0007"].code == "file_missing"
+    assert world.store.final_outcomes()["item-0007"].code == "file_missing"
     assert [record.attempt.number for record in world.store.records if record.position == 7] == [1]
 
 
@@ -114,7 +114,7 @@ async def test_a_stop_does_not_wait_for_the_source(world: World):
         await anyio.sleep(10)
         engine.stop()
     assert anyio.current_time() < 15
-    assert (await world.store.counts()).failed == 0
+    assert (await world.store.fetch_counts()).failed == 0
 
 
 # Refusals -----------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ async def test_what_refuses_everybody_is_no_items_fault(
     with pytest.raises(RunAborted, match="never") as aborted:
         await world.engine(model, source=items(200), concurrency=concurrency).run()
     assert aborted.value.code == "http_403"
-    counts = await world.store.counts()
+    counts = await world.store.fetch_counts()
     assert (counts.failed, counts.succeeded) == (0, served)
     assert len(model.began) < served + 2 * concurrency + 50
 
@@ -147,7 +147,7 @@ async def test_a_few_refusals_among_answers_are_the_fault_of_their_items(
     model = Model(lambda item, n: refused() if item.key.endswith("7") else succeed(item, n))
     progress = await world.engine(model, source=items(100), concurrency=concurrency).run()
     assert progress.counts == Counts(succeeded=90, failed=10)
-    assert progress.codes == {"http_403": 10}
+    assert progress.failed_by_code == {"http_403": 10}
 
 
 @pytest.mark.parametrize("limit", [None, 2])
@@ -164,7 +164,7 @@ async def test_what_is_held_back_is_pending_after_a_stop(world: World):
         tasks.start_soon(engine.run)
         await anyio.sleep(12)
         engine.cancel()
-    assert world.store.states()["item-0001"] == "pending"
+    assert world.store.item_states()["item-0001"] == "pending"
 
 
 # This machine -------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ async def test_a_shortage_lowers_the_limit_and_is_no_attempt(world: World):
     progress = await world.engine(model, source=items(200), concurrency=20).run()
     assert progress.counts == Counts(succeeded=200)
     assert {record.attempt.number for record in world.store.records} == {1}
-    assert min(event.value for event in world.notebook.of(Adjusted)) <= 8
+    assert min(event.value for event in world.notebook.of(LimitChanged)) <= 8
     assert [notice.code for notice in world.notebook.of(Notice)] == ["too_many_open_files"]
 
 
@@ -184,16 +184,16 @@ async def test_a_shortage_without_end_ends_the_run_and_fails_nobody(world: World
     with pytest.raises(RunAborted) as aborted:
         await engine.run()
     assert aborted.value.code == "too_many_open_files"
-    assert await world.store.counts() == Counts(pending=50)
+    assert await world.store.fetch_counts() == Counts(pending=50)
     assert 600 < anyio.current_time() < 700
-    assert world.notebook.of(Waiting)
+    assert world.notebook.of(OutageOngoing)
 
 
 async def test_it_is_told_when_a_shortage_is_over(world: World):
     model = Model(lambda item, n: SHORT if anyio.current_time() < 60 else succeed(item, n))
     progress = await world.engine(model, source=items(50)).run()
     assert progress.counts == Counts(succeeded=50)
-    assert [back.code for back in world.notebook.of(Back)] == ["too_many_open_files"]
+    assert [back.code for back in world.notebook.of(OutageEnded)] == ["too_many_open_files"]
 
 
 # No wait without an end ---------------------------------------------------------------------------
@@ -235,7 +235,7 @@ async def test_a_service_that_is_deaf_does_not_outlast_the_cold_start(world: Wor
         await engine.run()
     assert aborted.value.code == "no_answer"
     assert anyio.current_time() == pytest.approx(30, abs=1)
-    assert await world.store.counts() == Counts(pending=50)
+    assert await world.store.fetch_counts() == Counts(pending=50)
 
 
 async def test_a_slow_service_is_not_deaf_once_it_has_answered(world: World):

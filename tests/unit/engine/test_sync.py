@@ -3,10 +3,10 @@
 import anyio
 import pytest
 
-from batchinfer.domain import Counts, Failure, Item, Kind, Reply, State
-from batchinfer.engine.feed import READY_SPARE
+from batchinfer.domain import Counts, Failure, FailureKind, Item, Reply, State
+from batchinfer.engine.feeder import WINDOW_SPARE_ITEMS
 from batchinfer.errors import FatalError, RunAborted, StoreError
-from batchinfer.retry import RetryPolicy
+from batchinfer.retry_policy import RetryPolicy
 from support.world import Model, World, cold, items, permanent, reader, succeed, transient
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -16,9 +16,9 @@ async def test_every_item_gets_its_own_reply(world: World):
     model = Model()
     progress = await world.engine(model, source=items(1200)).run()
     assert progress.counts == Counts(succeeded=1200)
-    assert progress.complete
-    assert world.store.results() == {item.key: succeed(item, 1) for item in items(1200)}
-    assert world.store.source_is_read
+    assert progress.is_source_complete
+    assert world.store.final_outcomes() == {item.key: succeed(item, 1) for item in items(1200)}
+    assert world.store.is_source_complete
     assert set(model.finished.values()) == {1}
 
 
@@ -49,14 +49,14 @@ async def test_transient_failures_are_retried_and_then_succeed(world: World):
     progress = await world.engine(model, source=items(50)).run()
     assert progress.counts == Counts(succeeded=50)
     assert set(model.finished.values()) == {3}
-    assert all(reply.prediction["attempt"] == 3 for reply in world.store.results().values())
+    assert all(reply.prediction["attempt"] == 3 for reply in world.store.final_outcomes().values())
 
 
 async def test_attempts_are_bounded(world: World):
     model = Model(lambda item, n: transient())
     progress = await world.engine(model, source=items(5)).run()
     assert progress.counts == Counts(failed=5)
-    assert progress.codes == {"no_output": 5}
+    assert progress.failed_by_code == {"no_output": 5}
     assert set(model.finished.values()) == {3}
 
 
@@ -66,7 +66,7 @@ async def test_permanent_failures_are_not_retried_and_stop_nobody(world: World):
     progress = await world.engine(model, source=items(20)).run()
     assert progress.counts == Counts(succeeded=19, failed=1)
     assert model.finished[bad] == 1
-    assert isinstance(world.store.results()[bad], Failure)
+    assert isinstance(world.store.final_outcomes()[bad], Failure)
 
 
 async def test_retry_after_is_obeyed(world: World):
@@ -108,7 +108,7 @@ async def test_memory_holds_a_window_not_the_run(world: World):
 
     world.notebook.notify = notify
     await engine.run()
-    assert max(alive) < 2 * 8 + READY_SPARE + 10
+    assert max(alive) < 2 * 8 + WINDOW_SPARE_ITEMS + 10
 
 
 # Cold starts --------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ async def test_a_service_that_stays_away_ends_the_run_with_nothing_failed(world:
         await world.engine(model, source=items(20), patience=900).run()
     assert aborted.value.code == "cold_start"
     assert 900 < anyio.current_time() - began < 1000
-    assert (await world.store.counts()) == Counts(pending=20)
+    assert (await world.store.fetch_counts()) == Counts(pending=20)
 
 
 async def test_an_item_the_warm_service_never_takes_fails_alone(world: World):
@@ -138,7 +138,7 @@ async def test_an_item_the_warm_service_never_takes_fails_alone(world: World):
     model = Model(lambda item, n: cold() if item.key == bad else succeed(item, n), seconds=60)
     progress = await world.engine(model, source=items(400), patience=300, concurrency=2).run()
     assert progress.counts == Counts(succeeded=399, failed=1)
-    assert progress.codes == {"cold_start": 1}
+    assert progress.failed_by_code == {"cold_start": 1}
 
 
 # Ends ---------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ async def test_a_fatal_error_ends_the_run_at_once_as_one_error(world: World):
     with pytest.raises(RunAborted, match="no") as aborted:
         await world.engine(Model(script), source=items(500), concurrency=3).run()
     assert aborted.value.code == "unauthorized"
-    assert (await world.store.counts()).succeeded < 30
+    assert (await world.store.fetch_counts()).succeeded < 30
 
 
 async def test_after_a_fatal_error_calls_in_flight_are_not_waited_for(world: World):
@@ -173,21 +173,21 @@ async def test_an_unwritable_store_ends_the_run_with_its_own_error(world: World)
     async def full(records):
         raise StoreError("the disk is full")
 
-    world.store.record = full
+    world.store.commit_records = full
     with pytest.raises(StoreError, match="full"):
         await world.engine(Model(), source=items(10)).run()
 
 
 async def test_a_source_that_breaks_ends_the_run_but_keeps_what_is_recorded(world: World):
     async def read(size):
-        if await world.store.counts() == Counts():
+        if await world.store.fetch_counts() == Counts():
             return items(8)
         await anyio.sleep(100)
         raise StoreError("gone")
 
     with pytest.raises(StoreError, match="gone"):
         await world.engine(Model(), read=read).run()
-    assert (await world.store.counts()) == Counts(succeeded=8)
+    assert (await world.store.fetch_counts()) == Counts(succeeded=8)
 
 
 async def test_too_many_failures_end_the_run(world: World):
@@ -196,14 +196,14 @@ async def test_too_many_failures_end_the_run(world: World):
             Model(lambda item, n: permanent()), source=items(500), max_failures=10
         ).run()
     assert aborted.value.code == "too_many_failures"
-    assert 10 < (await world.store.counts()).failed < 40
+    assert 10 < (await world.store.fetch_counts()).failed < 40
 
 
 async def test_a_share_of_failures_counts_from_the_twentieth_item(world: World):
     model = Model(lambda item, n: permanent() if item.key < "item-0011" else succeed(item, n))
     with pytest.raises(RunAborted):
         await world.engine(model, source=items(500), max_failure_share=0.4).run()
-    assert 20 <= (await world.store.counts()).finished < 40
+    assert 20 <= (await world.store.fetch_counts()).finished < 40
 
 
 # Stopping -----------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ async def test_stop_lets_what_is_in_flight_finish_and_be_recorded(world: World):
         await anyio.sleep(15)
         assert engine.stop() == 5
     assert anyio.current_time() == pytest.approx(20)
-    assert (await world.store.counts()) == Counts(succeeded=10, pending=90)
+    assert (await world.store.fetch_counts()) == Counts(succeeded=10, pending=90)
     assert engine.stopped
 
 
@@ -230,7 +230,7 @@ async def test_cancel_cuts_off_and_leaves_no_trace(world: World):
         engine.stop()
         engine.cancel()
     assert anyio.current_time() == pytest.approx(15)
-    assert (await world.store.counts()) == Counts(succeeded=5, pending=95)
+    assert (await world.store.fetch_counts()) == Counts(succeeded=5, pending=95)
     assert len(world.store.records) == 5
 
 
@@ -242,7 +242,7 @@ async def test_stop_does_not_wait_for_back_offs(world: World):
         await anyio.sleep(5)
         engine.stop()
     assert anyio.current_time() == pytest.approx(5)
-    assert (await world.store.counts()) == Counts(pending=4)
+    assert (await world.store.fetch_counts()) == Counts(pending=4)
 
 
 async def test_cancelled_from_outside_it_ends_at_once(world: World):
@@ -293,9 +293,9 @@ async def test_other_failures_before_a_kill_do_not_count_as_kills(world: World):
 @pytest.mark.parametrize(("attempts", "tried"), [(5, 2), (2, 2), (1, 1)])
 async def test_a_killed_model_is_tried_twice_at_most(world: World, attempts: int, tried: int):
     model = Model(lambda item, n: transient("model_killed"))
-    policy = RetryPolicy(max_attempts=attempts, base=1, cap=8)
+    policy = RetryPolicy(max_attempts=attempts, base_delay=1, max_delay=8)
     progress = await world.engine(model, source=items(3), policy=policy).run()
-    assert progress.codes == {"model_killed": 3}
+    assert progress.failed_by_code == {"model_killed": 3}
     assert set(model.finished.values()) == {tried}
 
 
@@ -310,7 +310,7 @@ async def test_a_requeued_item_has_a_fresh_budget_and_new_attempt_numbers(world:
 
 async def test_progress_counts_only_what_is_durable(world: World):
     durable = 0
-    original = world.store.record
+    original = world.store.commit_records
 
     async def record(records):
         nonlocal durable
@@ -318,7 +318,7 @@ async def test_progress_counts_only_what_is_durable(world: World):
         durable += len(records)
         return before
 
-    world.store.record = record
+    world.store.commit_records = record
     await world.engine(Model(), source=items(300)).run()
     told = 0
     for event in world.notebook.recorded:
@@ -329,11 +329,11 @@ async def test_progress_counts_only_what_is_durable(world: World):
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 async def test_max_attempts_counts_tries_not_retries(world: World, attempts: int):
-    model = Model(lambda item, n: Failure("x", "x", Kind.TRANSIENT))
+    model = Model(lambda item, n: Failure("x", "x", FailureKind.TRANSIENT))
     policy = RetryPolicy(max_attempts=attempts)
     await world.engine(model, source=items(1), policy=policy).run()
     assert len(model.began) == attempts
-    assert world.store.states() == {"item-0001": State.FAILED}
+    assert world.store.item_states() == {"item-0001": State.FAILED}
 
 
 async def test_stop_during_back_offs_leaves_everything_else_pending(world: World):
@@ -346,7 +346,7 @@ async def test_stop_during_back_offs_leaves_everything_else_pending(world: World
         assert engine.stop() == 3
     assert anyio.current_time() == pytest.approx(21)
     assert len(model.began) == 3 * 21
-    assert (await world.store.counts()) == Counts(pending=300)
+    assert (await world.store.fetch_counts()) == Counts(pending=300)
 
 
 async def test_concurrency_holds_while_items_come_back_from_their_back_off(world: World):

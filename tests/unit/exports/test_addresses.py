@@ -1,6 +1,6 @@
 import pytest
 
-from batchinfer.sinks.addresses import host_and_name
+from batchinfer.exports.safe_endpoint import safe_host_and_name
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from batchinfer.sinks.addresses import host_and_name
     ],
 )
 def test_the_host_and_the_service_are_told(endpoint, told):
-    assert host_and_name(endpoint) == told
+    assert safe_host_and_name(endpoint) == told
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_the_host_and_the_service_are_told(endpoint, told):
     ],
 )
 def test_what_could_hold_a_password_is_not_told(endpoint):
-    assert "fish" not in "".join(host_and_name(endpoint))
+    assert "fish" not in "".join(safe_host_and_name(endpoint))

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.domain import TEXT, State
+from batchinfer.domain import TEXT_MEDIA_TYPE, State
 from batchinfer.errors import ConfigError, StoreError
-from batchinfer.sinks import export, format_of
-from batchinfer.sinks.rows import FIELDS
+from batchinfer.exports import format_for_path, write_export
+from batchinfer.exports.item_rows import ITEM_COLUMNS
 from support.books import JSONS, book, result
 
 ORDER = [
@@ -51,13 +51,13 @@ def failed(key="b.jpg"):
 
 def lines(*results):
     stream = io.BytesIO()
-    assert export(book(results), stream, "jsonl") == len(results)
+    assert write_export(book(results), stream, "jsonl") == len(results)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def table(*results, formulas=False):
     stream = io.BytesIO()
-    assert export(book(results, formulas=formulas), stream, "csv") == len(results)
+    assert write_export(book(results, formulas=formulas), stream, "csv") == len(results)
     return list(csv.DictReader(io.StringIO(stream.getvalue().decode(), newline="")))
 
 
@@ -66,7 +66,7 @@ def table(*results, formulas=False):
 
 def test_jsonl_has_one_object_per_item_with_the_fields_in_order():
     first, second = lines(result(prediction=[{"name": "bear"}]), failed())
-    assert list(first) == list(second) == ORDER == list(FIELDS)
+    assert list(first) == list(second) == ORDER == list(ITEM_COLUMNS)
     assert first["prediction"] == [{"name": "bear"}]
     assert first["code"] is None
     assert second["state"] == "failed"
@@ -87,7 +87,9 @@ def test_csv_has_json_in_prediction_and_params_and_empty_cells_for_none():
 
 def test_csv_is_rfc_4180_to_the_byte():
     stream = io.BytesIO()
-    export(book([result('a "b",\r.jpg', prediction="ü", media_type=TEXT)]), stream, "csv")
+    write_export(
+        book([result('a "b",\r.jpg', prediction="ü", media_type=TEXT_MEDIA_TYPE)]), stream, "csv"
+    )
     head, row, end = stream.getvalue().decode().split("\r\n")
     assert head == ",".join(ORDER)
     assert row.startswith('"a ""b"",\r.jpg",succeeded,"""ü""",text/plain,,,1,0.25,')
@@ -97,7 +99,7 @@ def test_csv_is_rfc_4180_to_the_byte():
 @pytest.mark.parametrize("format_", ROWS)
 def test_no_results_are_a_valid_file(format_):
     stream = io.BytesIO()
-    assert export(book(), stream, format_) == 0
+    assert write_export(book(), stream, format_) == 0
     assert stream.getvalue().decode() == ("" if format_ == "jsonl" else ",".join(ORDER) + "\r\n")
 
 
@@ -124,7 +126,7 @@ def test_json_is_strict_and_exact(value, spelled):
         pytest.fail(f"{constant} is no JSON")
 
     stream = io.BytesIO()
-    export(book([result(prediction=value, params={"p": value})]), stream, "jsonl")
+    write_export(book([result(prediction=value, params={"p": value})]), stream, "jsonl")
     text = stream.getvalue().decode()
     assert text.count("\n") == 1
     row = json.loads(text, parse_constant=refused)
@@ -177,7 +179,7 @@ def test_results_are_written_as_they_come():
             yield result(f"{n}")
             assert orjson.loads(written[-1])["key"] == f"{n}"
 
-    assert export(book(results()), Stream(), "jsonl") == 3
+    assert write_export(book(results()), Stream(), "jsonl") == 3
 
 
 # Files ----------------------------------------------------------------------------------------
@@ -194,18 +196,18 @@ def test_results_are_written_as_they_come():
     ],
 )
 def test_the_extension_names_the_format(name, known):
-    assert format_of(name) == known
+    assert format_for_path(name) == known
 
 
 @pytest.mark.parametrize("name", ["a", "a.json", "a.xlsx", "a.gz", "csv", "dir.csv/a", ".csv"])
 def test_an_unknown_extension_is_refused_and_the_known_ones_named(name):
     with pytest.raises(ConfigError, match=r"\.jsonl, \.ndjson, \.csv"):
-        format_of(name)
+        format_for_path(name)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_touched(tmp_path):
     with pytest.raises(ConfigError, match="'xlsx': choose jsonl or csv or"):
-        export(book(), tmp_path / "a", "xlsx")
+        write_export(book(), tmp_path / "a", "xlsx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,7 +215,7 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
     target = tmp_path / "out.jsonl"
     target.write_text("old")
     target.chmod(0o640)
-    assert export(book([result()]), target, "jsonl") == 1
+    assert write_export(book([result()]), target, "jsonl") == 1
     assert json.loads(target.read_text())["key"] == "a.jpg"
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [target]
@@ -221,16 +223,16 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
 
 def test_a_new_file_has_the_usual_mode(tmp_path):
     (tmp_path / "usual").touch()
-    export(book(), tmp_path / "out.csv", "csv")
+    write_export(book(), tmp_path / "out.csv", "csv")
     assert (tmp_path / "out.csv").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_a_packed_file_holds_the_same_and_the_same_bytes_each_time(tmp_path):
     one, two = tmp_path / "one.csv.gz", tmp_path / "two.csv.gz"
     plain = io.BytesIO()
-    export(book([result(), failed()]), plain, "csv")
+    write_export(book([result(), failed()]), plain, "csv")
     for target in (one, two):
-        export(book([result(), failed()]), target, "csv")
+        write_export(book([result(), failed()]), target, "csv")
     assert gzip.decompress(one.read_bytes()) == plain.getvalue()
     assert one.read_bytes() == two.read_bytes()
 
@@ -245,7 +247,7 @@ def test_an_error_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path, erro
     target = tmp_path / name
     target.write_text("old")
     with pytest.raises(type(error)):
-        export(book(results()), target, "csv")
+        write_export(book(results()), target, "csv")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -258,7 +260,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
     target = tmp_path / "out.csv"
     target.write_text("old")
     with pytest.raises(ConfigError, match=r"out\.csv cannot be written: No space left"):
-        export(book(results()), target, "csv")
+        write_export(book(results()), target, "csv")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -266,21 +268,21 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
 def test_a_folder_and_a_missing_folder_are_refused(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigError, match=r"folder\.csv cannot be written: Is a directory"):
-        export(book(), tmp_path / "folder.csv", "csv")
+        write_export(book(), tmp_path / "folder.csv", "csv")
     with pytest.raises(ConfigError, match="does not exist: create it first"):
-        export(book(), tmp_path / "no" / "out.csv", "csv")
+        write_export(book(), tmp_path / "no" / "out.csv", "csv")
 
 
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link.csv").symlink_to("real.csv")
-    export(book([result()]), tmp_path / "link.csv", "csv")
+    write_export(book([result()]), tmp_path / "link.csv", "csv")
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").is_file()
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path):
     device = Path(os.devnull).stat()
-    export(book([result()]), Path(os.devnull), "csv")
+    write_export(book([result()]), Path(os.devnull), "csv")
     assert Path(os.devnull).stat().st_ino == device.st_ino
 
 
@@ -292,5 +294,5 @@ def test_a_stream_is_left_open_also_after_an_error(format_):
 
     stream = io.BytesIO()
     with pytest.raises(StoreError):
-        export(book(results()), stream, format_)
+        write_export(book(results()), stream, format_)
     assert stream.getvalue().endswith(b"\n")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batchinfer.sinks.cells import harmless
-from batchinfer.sinks.names import Names, below
+from batchinfer.exports.filename_allocator import FilenameAllocator, ensure_parent
+from batchinfer.exports.safe_text import escape_formula
 
 ENDINGS = (".json", ".log")
 DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in range(10))}
@@ -51,8 +51,8 @@ KEYS = st.lists(st.text() | st.lists(ODD, max_size=6).map("/".join), max_size=12
 
 
 def places(keys, endings=ENDINGS):
-    with Names(reserved=("index.csv",)) as names:
-        return [names.place(key, endings) for key in keys]
+    with FilenameAllocator(reserved=("index.csv",)) as names:
+        return [names.allocate(key, endings) for key in keys]
 
 
 def files(keys):
@@ -85,7 +85,7 @@ def test_no_file_meets_another_file_or_a_folder(keys):
 def test_they_can_all_be_made_and_are_inside_the_folder(keys):
     with tempfile.TemporaryDirectory() as folder:
         for name in files(keys):
-            path = below(Path(folder), name)
+            path = ensure_parent(Path(folder), name)
             path.open("x").close()
             assert path.resolve().is_relative_to(Path(folder).resolve())
 
@@ -114,7 +114,7 @@ def test_they_are_safe_on_every_system(keys):
 @example(["=1+1", "x/=1", "-5", "+5", "a;=b", "\u200b=x", "\uff20x", "-5/x", '=cmd|"/C calc"!A0'])
 def test_a_table_can_name_them_and_no_cell_becomes_a_formula(keys):
     for name in files(keys):
-        assert harmless(name) == name
+        assert escape_formula(name) == name
 
 
 @settings(deadline=None)
@@ -162,8 +162,8 @@ def test_even_the_same_key_again_gets_another_place():
 
 
 def test_an_item_without_files_takes_no_name():
-    with Names() as names:
-        assert names.place("a", ()) == names.place("a", (".json",)) == "a"
+    with FilenameAllocator() as names:
+        assert names.allocate("a", ()) == names.allocate("a", (".json",)) == "a"
 
 
 def test_a_deep_path_is_laid_flat():

@@ -8,15 +8,15 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.flow.adaptive import Adaptive
-from batchinfer.flow.signs import Sample, Sign
+from batchinfer.flow.adaptive_limit import AdaptiveLimit
+from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
 
 
 @dataclass
 class Service:
     """So many containers, a queue for each, and callers who always fill the limit."""
 
-    limit: Adaptive
+    limit: AdaptiveLimit
     containers: int
     seconds: float = 5.0
     spread: float = 0.0
@@ -47,14 +47,14 @@ class Service:
             self.answered += 1
             self._serve()
             took = finish - begin
-            self._learn(Sign.ANSWERED, joined_at, joined, took if self.tells else None)
+            self._learn(ServiceSignal.ANSWERED, joined_at, joined, took if self.tells else None)
         return worked / seconds / self.containers
 
-    def burst(self, sign: Sign, count: int) -> None:
+    def burst(self, sign: ServiceSignal, count: int) -> None:
         """So many calls end badly, one after the other."""
         for _ in range(count):
             self.now += 0.01
-            took = 60.0 if sign is Sign.SLOW else 0.05
+            took = 60.0 if sign is ServiceSignal.TIMEOUT else 0.05
             self._learn(sign, self.now - took, self.inside + 1, None)
 
     def _fill(self) -> None:
@@ -62,7 +62,7 @@ class Service:
             if self.inside >= self.containers * (1 + self.waiting_each):
                 self.refused += 1
                 before = self.limit.value
-                self._learn(Sign.FULL, self.now - 0.05, self.inside + 1, None)
+                self._learn(ServiceSignal.OVERLOADED, self.now - 0.05, self.inside + 1, None)
                 if self.limit.value >= before:
                     return
                 continue
@@ -75,16 +75,20 @@ class Service:
             took = self.seconds * self.random.lognormvariate(0, self.spread)
             heapq.heappush(self.busy, (self.now + took, self.now, joined_at, joined))
 
-    def _learn(self, sign: Sign, joined_at: float, joined: int, took: float | None) -> None:
+    def _learn(
+        self, sign: ServiceSignal, joined_at: float, joined: int, took: float | None
+    ) -> None:
         in_flight = self.inside + 1
-        self.limit.learn(
-            Sample(sign, self.now, self.now - joined_at, in_flight, joined, server_seconds=took)
+        self.limit.update(
+            AttemptSample(
+                sign, self.now, self.now - joined_at, in_flight, joined, server_seconds=took
+            )
         )
 
 
 services = st.builds(
     lambda containers, seconds, spread, tells, seed: Service(
-        Adaptive(), containers, seconds, spread, tells, seed=seed
+        AdaptiveLimit(), containers, seconds, spread, tells, seed=seed
     ),
     st.integers(1, 60),
     st.floats(1, 20),
@@ -106,7 +110,15 @@ def test_it_keeps_every_container_busy_and_few_calls_waiting(service: Service):
     services,
     st.lists(
         st.tuples(
-            st.sampled_from([Sign.FULL, Sign.SLOW, Sign.BROKEN, Sign.AWAY]), st.integers(1, 300)
+            st.sampled_from(
+                [
+                    ServiceSignal.OVERLOADED,
+                    ServiceSignal.TIMEOUT,
+                    ServiceSignal.ERROR,
+                    ServiceSignal.UNREACHABLE,
+                ]
+            ),
+            st.integers(1, 300),
         ),
         max_size=5,
     ),
@@ -122,7 +134,7 @@ def test_no_burst_of_errors_makes_it_collapse(service: Service, bursts):
     assert service.limit.value >= 0.75 * service.containers
 
 
-signs = st.sampled_from(list(Sign))
+signs = st.sampled_from(list(ServiceSignal))
 samples = st.lists(
     st.tuples(signs, st.floats(0, 1e4), st.integers(1, 2000), st.booleans()), max_size=300
 )
@@ -130,12 +142,14 @@ samples = st.lists(
 
 @given(samples, st.integers(1, 50), st.integers(0, 500), st.booleans())
 def test_it_never_leaves_its_bounds_and_says_why_it_moved(story, lowest, more, tells):
-    limit = Adaptive(lowest, lowest + more)
+    limit = AdaptiveLimit(lowest, lowest + more)
     now, value = 0.0, limit.value
     for sign, seconds, in_flight, restarts in story:
         now += seconds
         told = seconds / 2 if tells else None
-        change = limit.learn(Sample(sign, now, seconds, in_flight, in_flight, server_seconds=told))
+        change = limit.update(
+            AttemptSample(sign, now, seconds, in_flight, in_flight, server_seconds=told)
+        )
         assert lowest <= limit.value <= lowest + more
         if change is not None:
             assert change.value == limit.value != change.was
@@ -147,16 +161,18 @@ def test_it_never_leaves_its_bounds_and_says_why_it_moved(story, lowest, more, t
 
 
 def test_nothing_grows_that_is_not_held_back_by_the_limit():
-    limit = Adaptive()
+    limit = AdaptiveLimit()
     for number in range(200):
-        limit.learn(
-            Sample(Sign.ANSWERED, number * 1.0, 5.0, 3, 3, saturated=False, server_seconds=5.0)
+        limit.update(
+            AttemptSample(
+                ServiceSignal.ANSWERED, number * 1.0, 5.0, 3, 3, saturated=False, server_seconds=5.0
+            )
         )
     assert limit.value <= 8
 
 
 def test_more_containers_are_found():
-    service = Service(Adaptive(), 4)
+    service = Service(AdaptiveLimit(), 4)
     service.run(300)
     service.containers = 64
     service.run(120)
@@ -166,7 +182,7 @@ def test_more_containers_are_found():
 @given(st.floats(2, 10), st.floats(0.15, 0.5), st.integers(0, 1000))
 @settings(max_examples=20, deadline=None, derandomize=True)
 def test_a_small_service_that_becomes_large_is_found_within_two_predictions(seconds, spread, seed):
-    service = Service(Adaptive(), 4, seconds, spread, seed=seed)
+    service = Service(AdaptiveLimit(), 4, seconds, spread, seed=seed)
     service.run(300)
     service.containers = 64
     service.run(2 * seconds)
@@ -184,14 +200,14 @@ def test_a_service_that_keeps_no_order_does_not_run_it_away(containers, seconds,
                 took = self.seconds * self.random.lognormvariate(0, self.spread)
                 heapq.heappush(self.busy, (self.now + took, self.now, joined_at, joined))
 
-    service = Disorderly(Adaptive(), containers, seconds, spread, seed=seed)
+    service = Disorderly(AdaptiveLimit(), containers, seconds, spread, seed=seed)
     service.run(40 * seconds + 100)
     assert service.run(30 * seconds) >= 0.8
     assert service.limit.value <= 4.2 * containers + 24
 
 
 def test_fewer_containers_are_found_without_a_storm():
-    service = Service(Adaptive(), 64)
+    service = Service(AdaptiveLimit(), 64)
     service.run(600)
     service.refused = 0
     service.containers = 8
@@ -205,13 +221,13 @@ def test_a_header_that_counts_waiting_as_work_does_not_run_it_away():
         def _learn(self, sign, joined_at, joined, took):
             super()._learn(sign, joined_at, joined, took and self.now - joined_at)
 
-    service = Misleading(Adaptive(), 10)
+    service = Misleading(AdaptiveLimit(), 10)
     service.run(600)
     assert 10 <= service.limit.value <= 60
 
 
 def test_longer_predictions_do_not_starve_it():
-    service = Service(Adaptive(), 20, tells=False)
+    service = Service(AdaptiveLimit(), 20, tells=False)
     service.run(600)
     service.seconds = 15.0
     service.run(1200)
@@ -219,7 +235,7 @@ def test_longer_predictions_do_not_starve_it():
 
 
 def test_a_gateway_that_counts_calls_is_not_hit_again_and_again():
-    service = Service(Adaptive(), 40, waiting_each=0)
+    service = Service(AdaptiveLimit(), 40, waiting_each=0)
     service.run(300)
     service.refused, before = 0, service.answered
     service.run(3000)

@@ -3,39 +3,39 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.flow.budget import EARNED, FULL, Budget
+from batchinfer.flow.retry_budget import RETRY_TOKENS, TOKENS_PER_ANSWER, RetryBudget
 
 
 def test_retries_that_are_answered_are_free():
-    budget = Budget()
+    budget = RetryBudget()
     for _ in range(10_000):
-        assert budget.spend()
-        budget.answered(paid=True)
-    assert budget.tokens == FULL
+        assert budget.try_spend()
+        budget.on_answer(paid=True)
+    assert budget.tokens == RETRY_TOKENS
 
 
 def test_retries_that_are_not_dry_up():
-    budget = Budget()
-    assert sum(budget.spend() for _ in range(10_000)) == FULL
+    budget = RetryBudget()
+    assert sum(budget.try_spend() for _ in range(10_000)) == RETRY_TOKENS
 
 
 def test_answers_pay_for_a_tenth_as_many():
-    budget = Budget(1)
+    budget = RetryBudget(1)
     spent = 0
     for _ in range(1_000):
-        budget.answered(paid=False)
-        spent += budget.spend()
-    assert 0.9 * 1_000 * EARNED <= spent <= 1_000 * EARNED + 1
+        budget.on_answer(paid=False)
+        spent += budget.try_spend()
+    assert 0.9 * 1_000 * TOKENS_PER_ANSWER <= spent <= 1_000 * TOKENS_PER_ANSWER + 1
 
 
 @given(st.lists(st.sampled_from(["spend", "paid", "first"])))
 def test_it_stays_within_its_bounds(steps):
-    budget, useless, answers = Budget(), 0, 0
+    budget, useless, answers = RetryBudget(), 0, 0
     for step in steps:
         if step == "spend":
-            useless += budget.spend()
+            useless += budget.try_spend()
         else:
             answers += 1
-            budget.answered(paid=step == "paid")
-        assert 0 <= budget.tokens <= FULL
-    assert useless <= FULL + answers
+            budget.on_answer(paid=step == "paid")
+        assert 0 <= budget.tokens <= RETRY_TOKENS
+    assert useless <= RETRY_TOKENS + answers

@@ -1,34 +1,34 @@
 """When refusals are no item's fault."""
 
-from batchinfer.flow import Circuit
+from batchinfer.flow import DenialStreak
 
 
 def test_three_of_different_items_suffice_while_nobody_was_answered():
-    circuit = Circuit()
-    assert [circuit.refused(item, began=item) for item in (1, 2, 3)] == [False, False, True]
+    circuit = DenialStreak()
+    assert [circuit.on_denial(item, began=item) for item in (1, 2, 3)] == [False, False, True]
 
 
 def test_the_same_item_again_says_nothing_new():
-    circuit = Circuit()
-    assert not any(circuit.refused(1, began=time) for time in range(50))
+    circuit = DenialStreak()
+    assert not any(circuit.on_denial(1, began=time) for time in range(50))
 
 
 def test_after_an_answer_it_takes_five_in_a_row():
-    circuit = Circuit()
-    circuit.answered(began=0)
-    assert [circuit.refused(item, began=item) for item in range(1, 6)] == [False] * 4 + [True]
+    circuit = DenialStreak()
+    circuit.on_answer(began=0)
+    assert [circuit.on_denial(item, began=item) for item in range(1, 6)] == [False] * 4 + [True]
 
 
 def test_an_answer_to_a_later_call_ends_the_row():
-    circuit = Circuit()
+    circuit = DenialStreak()
     for round_ in range(10):
-        assert not circuit.refused(round_, began=round_)
-        assert circuit.answered(began=round_ + 0.5)
+        assert not circuit.on_denial(round_, began=round_)
+        assert circuit.on_answer(began=round_ + 0.5)
     assert circuit.since is None
 
 
 def test_an_answer_to_an_earlier_call_does_not():
-    circuit = Circuit()
-    circuit.refused(1, began=10)
-    assert not circuit.answered(began=9)
+    circuit = DenialStreak()
+    circuit.on_denial(1, began=10)
+    assert not circuit.on_answer(began=9)
     assert circuit.since == 10

@@ -6,8 +6,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.flow.serving import Census, Turns
-from batchinfer.flow.signs import Sample, Sign
+from batchinfer.flow.server_count import QueuePositions, ServerCountEstimator
+from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
 
 
 def play(containers: int, seed: int, *, calls: int = 300, in_order: bool = True):
@@ -15,7 +15,7 @@ def play(containers: int, seed: int, *, calls: int = 300, in_order: bool = True)
     chance, now, joins = Random(seed), 0.0, 0.0
     queue: list[tuple[float, int]] = []
     busy: list[tuple[float, float, float, int, int]] = []
-    answers: list[tuple[Sample, int]] = []
+    answers: list[tuple[AttemptSample, int]] = []
     while len(answers) < calls:
         if not busy or joins < busy[0][0]:
             now = joins
@@ -26,7 +26,9 @@ def play(containers: int, seed: int, *, calls: int = 300, in_order: bool = True)
             now, turn, joined_at, joined, served = heapq.heappop(busy)
             told, took = now - turn, now - joined_at
             inside = len(queue) + len(busy) + 1
-            answer = Sample(Sign.ANSWERED, now, took, inside, joined, server_seconds=told)
+            answer = AttemptSample(
+                ServiceSignal.ANSWERED, now, took, inside, joined, server_seconds=told
+            )
             answers.append((answer, served))
         while queue and len(busy) < containers:
             joined_at, joined = queue.pop(0 if in_order else chance.randrange(len(queue)))
@@ -38,11 +40,11 @@ def play(containers: int, seed: int, *, calls: int = 300, in_order: bool = True)
 @given(st.integers(1, 60), st.integers(0, 1000))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_one_answer_tells_exactly_how_many_were_served(containers, seed):
-    turns, told = Turns(), 0
+    turns, told = QueuePositions(), 0
     for answer, served in play(containers, seed):
-        turns.note(answer)
-        turn = answer.now - (answer.server_seconds or 0.0)
-        counted = turns.serving(answer, turn, 1e-6)
+        turns.add(answer)
+        turn = answer.ended_at - (answer.server_seconds or 0.0)
+        counted = turns.count_servers(answer, turn, 1e-6)
         if counted is not None:
             told += 1
             assert counted == served
@@ -52,11 +54,11 @@ def test_one_answer_tells_exactly_how_many_were_served(containers, seed):
 @given(st.integers(1, 60), st.integers(0, 1000), st.booleans())
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_those_answered_together_are_never_more_than_were_served(containers, seed, in_order):
-    turns, most = Turns(), 0
+    turns, most = QueuePositions(), 0
     for answer, served in play(containers, seed, in_order=in_order):
-        turns.note(answer)
-        turn = answer.now - (answer.server_seconds or 0.0)
-        together = turns.together(turn, 1e-6)
+        turns.add(answer)
+        turn = answer.ended_at - (answer.server_seconds or 0.0)
+        together = turns.count_concurrent(turn, 1e-6)
         assert together <= served
         most = max(most, together)
     assert most >= 0.6 * containers
@@ -65,16 +67,22 @@ def test_those_answered_together_are_never_more_than_were_served(containers, see
 @given(st.integers(4, 60), st.integers(0, 1000))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_round_is_counted_where_there_is_an_order(containers, seed):
-    census, answers = Census(), [answer for answer, _ in play(containers, seed)]
+    census, answers = ServerCountEstimator(), [answer for answer, _ in play(containers, seed)]
     for answer in answers:
-        census.note(answer)
+        census.add(answer)
     last = [(one, one.seconds - (one.server_seconds or 0.0)) for one in answers[-40:]]
-    assert census.of(last, 1e-6) == containers
+    assert census.estimate(last, 1e-6) == containers
 
 
 def test_calls_sent_at_once_have_no_order():
-    census = Census()
-    census.raised(10.0)
-    assert census.is_of_a_burst(Sample(Sign.ANSWERED, 15.0, 4.9, 8, 8, server_seconds=3.0))
-    assert not census.is_of_a_burst(Sample(Sign.ANSWERED, 15.0, 5.1, 8, 8, server_seconds=3.0))
-    assert not census.is_of_a_burst(Sample(Sign.ANSWERED, 15.0, 4.0, 8, 8, server_seconds=3.0))
+    census = ServerCountEstimator()
+    census.on_limit_raised(10.0)
+    assert census.is_in_burst(
+        AttemptSample(ServiceSignal.ANSWERED, 15.0, 4.9, 8, 8, server_seconds=3.0)
+    )
+    assert not census.is_in_burst(
+        AttemptSample(ServiceSignal.ANSWERED, 15.0, 5.1, 8, 8, server_seconds=3.0)
+    )
+    assert not census.is_in_burst(
+        AttemptSample(ServiceSignal.ANSWERED, 15.0, 4.0, 8, 8, server_seconds=3.0)
+    )

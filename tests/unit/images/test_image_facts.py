@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batchinfer.images import Facts, Unseen, facts
+from batchinfer.images import ImageInfo, UnreadableImage, read_image_info
 from support.image_files import bomb, exif, photograph, ratio, scene, stored
 
 HERE = {1: "N", 2: (47.0, 22.0, 30.0), 3: "W", 4: (8.0, 33.0, 0.0)}
@@ -19,10 +19,10 @@ HERE = {1: "N", 2: (47.0, 22.0, 30.0), 3: "W", 4: (8.0, 33.0, 0.0)}
 def test_a_photograph(tmp_path):
     taken = {0x9003: "2026:05:04 03:02:01", 0x9011: "+02:00"}
     path = photograph(tmp_path / "a.jpg", 6, gps=HERE, taken=taken)
-    found = facts(path)
-    assert found == Facts(120, 80, 6, 47.375, -8.55, "2026-05-04T03:02:01+02:00", "JPEG")
-    assert isinstance(found, Facts)
-    assert found.stored == (80, 120)
+    found = read_image_info(path)
+    assert found == ImageInfo(120, 80, 6, 47.375, -8.55, "2026-05-04T03:02:01+02:00", "JPEG")
+    assert isinstance(found, ImageInfo)
+    assert found.stored_size == (80, 120)
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "jpg"])
@@ -30,10 +30,10 @@ def test_a_photograph(tmp_path):
 def test_width_and_height_are_upright_in_every_format_that_is_turned(tmp_path, ending, orientation):
     path = tmp_path / f"a.{ending}"
     stored(scene(), orientation).save(path, exif=exif(orientation))
-    found = facts(str(path))
-    assert isinstance(found, Facts)
+    found = read_image_info(str(path))
+    assert isinstance(found, ImageInfo)
     assert (found.width, found.height, found.orientation) == (120, 80, orientation)
-    assert found.stored == ((80, 120) if orientation >= 5 else (120, 80))
+    assert found.stored_size == ((80, 120) if orientation >= 5 else (120, 80))
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "webp"])
@@ -41,7 +41,9 @@ def test_where_and_when_in_every_format(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     scene().save(path, exif=exif(gps=HERE, taken={0x9003: "2026:05:04 03:02:01"}))
     expected = ending.upper() if ending != "tif" else "TIFF"
-    assert facts(str(path)) == Facts(120, 80, 1, 47.375, -8.55, "2026-05-04T03:02:01", expected)
+    assert read_image_info(str(path)) == ImageInfo(
+        120, 80, 1, 47.375, -8.55, "2026-05-04T03:02:01", expected
+    )
 
 
 @pytest.mark.parametrize("ending", ["gif", "bmp", "ppm", "png", "jp2", "avif"])
@@ -51,16 +53,16 @@ def test_other_formats(tmp_path, ending):
         scene().save(path)
     except (KeyError, OSError, ValueError):
         pytest.skip(f"this Pillow cannot write {ending}")
-    found = facts(str(path))
-    assert isinstance(found, Facts)
+    found = read_image_info(str(path))
+    assert isinstance(found, ImageInfo)
     assert (found.width, found.height, found.orientation) == (120, 80, 1)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_makes_no_sense_is_none(tmp_path, orientation):
-    found = facts(photograph(tmp_path / "a.jpg", orientation))
-    assert isinstance(found, Facts)
-    assert (found.orientation, found.stored) == (1, (120, 80))
+    found = read_image_info(photograph(tmp_path / "a.jpg", orientation))
+    assert isinstance(found, ImageInfo)
+    assert (found.orientation, found.stored_size) == (1, (120, 80))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +82,8 @@ def test_an_orientation_that_makes_no_sense_is_none(tmp_path, orientation):
     ],
 )
 def test_a_position_that_makes_no_sense_is_none(tmp_path, gps):
-    found = facts(photograph(tmp_path / "a.jpg", gps=gps))
-    assert isinstance(found, Facts)
+    found = read_image_info(photograph(tmp_path / "a.jpg", gps=gps))
+    assert isinstance(found, ImageInfo)
     assert (found.latitude, found.longitude) == (None, None)
 
 
@@ -98,20 +100,20 @@ def test_a_position_that_makes_no_sense_is_none(tmp_path, gps):
     ],
 )
 def test_times_are_times_or_none(tmp_path, tags, taken):
-    found = facts(photograph(tmp_path / "a.jpg", taken=tags))
-    assert isinstance(found, Facts)
+    found = read_image_info(photograph(tmp_path / "a.jpg", taken=tags))
+    assert isinstance(found, ImageInfo)
     assert found.taken_at == taken
 
 
 def test_a_picture_of_any_size_is_known_by_its_header(tmp_path):
-    found = facts(bomb(tmp_path / "bomb.png"))
-    assert isinstance(found, Facts)
+    found = read_image_info(bomb(tmp_path / "bomb.png"))
+    assert isinstance(found, ImageInfo)
     assert (found.width, found.height) == (60_000, 60_000)
 
 
 def test_pillow_is_left_as_it_was(tmp_path):
     before = Image.MAX_IMAGE_PIXELS
-    facts(bomb(tmp_path / "bomb.png"))
+    read_image_info(bomb(tmp_path / "bomb.png"))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
@@ -122,25 +124,29 @@ def test_what_is_no_picture_is_unseen_with_a_reason(tmp_path):
     empty.write_bytes(b"")
     postscript = tmp_path / "c.eps"
     scene().save(postscript)
-    unknown = Unseen("its image format is not supported")
-    assert [facts(str(path)) for path in (text, empty, postscript)] == [unknown] * 3
-    assert facts(str(tmp_path / "gone.jpg")) == Unseen("the file is not there any more")
-    assert facts(str(tmp_path)) == Unseen("it is no regular file")
-    assert facts("/dev/zero") == Unseen("it is no regular file")
-    assert facts("a\0b") == Unseen("the file cannot be opened: no name of a file")
+    unknown = UnreadableImage("its image format is not supported")
+    assert [read_image_info(str(path)) for path in (text, empty, postscript)] == [unknown] * 3
+    assert read_image_info(str(tmp_path / "gone.jpg")) == UnreadableImage(
+        "the file is not there any more"
+    )
+    assert read_image_info(str(tmp_path)) == UnreadableImage("it is no regular file")
+    assert read_image_info("/dev/zero") == UnreadableImage("it is no regular file")
+    assert read_image_info("a\0b") == UnreadableImage(
+        "the file cannot be opened: no name of a file"
+    )
 
 
 def test_a_named_pipe_is_not_waited_for(tmp_path):
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
-    assert facts(str(pipe)) == Unseen("it is no regular file")
+    assert read_image_info(str(pipe)) == UnreadableImage("it is no regular file")
 
 
 def test_names_that_are_not_utf8(tmp_path):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png")
     with open(path, "wb") as file:  # noqa: PTH123 - a path of bytes
         scene().save(file, "PNG")
-    assert isinstance(facts(path), Facts)
+    assert isinstance(read_image_info(path), ImageInfo)
 
 
 PICTURES: dict[str, bytes] = {}
@@ -167,8 +173,8 @@ def test_broken_headers_never_raise(tmp_path_factory, ending, cut, changes):
         data[place % len(data)] = value
     path = folder / "broken"
     path.write_bytes(data[: len(data) - cut] if cut < len(data) else b"")
-    found = facts(str(path))
-    if isinstance(found, Facts):
+    found = read_image_info(str(path))
+    if isinstance(found, ImageInfo):
         assert found.width > 0
         assert found.height > 0
         assert found.orientation in range(1, 9)

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from batchinfer.images import Facts, facts
-from batchinfer.images.shrinking import Thumbnail, shrunk
+from batchinfer.images import ImageInfo, read_image_info
+from batchinfer.images.thumbnail_maker import Thumbnail, make_thumbnail
 from support.image_files import exif, quarters, scene
 
 XMP = (
@@ -161,8 +161,8 @@ def test_facts_and_thumbnail_agree_with_opencv(tmp_path, form, turn):
     path = tmp_path / "picture"
     path.write_bytes(data)
     seen = as_opencv_sees(data)
-    known, small = facts(str(path)), shrunk(str(path), 1_000, 95)
-    assert isinstance(known, Facts)
+    known, small = read_image_info(str(path)), make_thumbnail(str(path), 1_000, 95)
+    assert isinstance(known, ImageInfo)
     assert isinstance(small, Thumbnail)
     assert known.orientation == (turn if form in TURNED else 1)
     assert (known.width, known.height) == seen.size == (small.width, small.height)
@@ -177,7 +177,7 @@ def test_facts_and_thumbnail_agree_with_opencv(tmp_path, form, turn):
 def test_an_orientation_beyond_the_eight_is_none(tmp_path, make, value):
     path = tmp_path / "picture"
     path.write_bytes(make(turned(value)))
-    assert facts(str(path)) == Facts(
+    assert read_image_info(str(path)) == ImageInfo(
         *as_opencv_sees(path.read_bytes()).size, format=path_format(path)
     )
 
@@ -191,6 +191,6 @@ def path_format(path) -> str:
 def test_exif_of_any_bytes_never_fails_and_agrees_with_opencv(tmp_path_factory, said, order):
     path = tmp_path_factory.getbasetemp() / "any.jpg"
     path.write_bytes(jpeg(app1(order + said)))
-    known = facts(str(path))
-    assert isinstance(known, Facts)
+    known = read_image_info(str(path))
+    assert isinstance(known, ImageInfo)
     assert (known.width, known.height) == as_opencv_sees(path.read_bytes()).size

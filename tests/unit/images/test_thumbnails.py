@@ -18,13 +18,20 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from batchinfer.images import Facts, Job, Thumbnail, Unseen, facts, thumbnails
+from batchinfer.images import (
+    ImageInfo,
+    Thumbnail,
+    ThumbnailJob,
+    UnreadableImage,
+    make_thumbnails,
+    read_image_info,
+)
 from support.image_files import bomb, exif, photograph, quarters, scene, stored
 
 UPRIGHT = ["red", "green", "blue", "gray"]
 
 
-def shown(thumbnail: Thumbnail | Unseen) -> Image.Image:
+def shown(thumbnail: Thumbnail | UnreadableImage) -> Image.Image:
     assert isinstance(thumbnail, Thumbnail), thumbnail
     image = Image.open(io.BytesIO(thumbnail.data))
     image.load()
@@ -34,8 +41,8 @@ def shown(thumbnail: Thumbnail | Unseen) -> Image.Image:
     return image
 
 
-def one(path: str | Path, edge: int = 48, quality: int = 90) -> Thumbnail | Unseen:
-    (made,) = thumbnails([Job(str(path), edge, quality)], workers=1)
+def one(path: str | Path, edge: int = 48, quality: int = 90) -> Thumbnail | UnreadableImage:
+    (made,) = make_thumbnails([ThumbnailJob(str(path), edge, quality)], workers=1)
     return made
 
 
@@ -61,8 +68,8 @@ def test_many_in_their_order_with_the_broken_among_them(tmp_path):
     broken.write_bytes(Path(paths[0]).read_bytes()[:900])
     paths[5] = str(broken)
     paths[7] = str(tmp_path / "gone.jpg")
-    jobs = [Job(path, 8 + n) for n, path in enumerate(paths)]
-    made = list(thumbnails(jobs, workers=2))
+    jobs = [ThumbnailJob(path, 8 + n) for n, path in enumerate(paths)]
+    made = list(make_thumbnails(jobs, workers=2))
     widths = [each.width if isinstance(each, Thumbnail) else each.reason for each in made]
     expected = [8 + n for n in range(12)]
     assert widths[5] == "the picture is cut off"
@@ -82,7 +89,7 @@ def test_they_are_upright(tmp_path, ending, orientation):
     assert image.size == (48, 32)
     assert quarters(image) == UPRIGHT
     assert isinstance(made, Thumbnail)
-    assert made.facts == facts(str(path))
+    assert made.info == read_image_info(str(path))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "LAB"])
@@ -160,12 +167,12 @@ def test_files_that_are_traps(tmp_path):
     photograph(tmp_path / "fine.jpg")
     (tmp_path / "fine.jpg").rename(odd)
     paths = [str(pipe), bomb(tmp_path / "bomb.png"), bomb(tmp_path / "small.png", 14_000), odd]
-    made = list(thumbnails([Job(path, 48) for path in paths], workers=2))
-    assert made[0] == Unseen("it is no regular file")
-    assert made[1] == Unseen(
+    made = list(make_thumbnails([ThumbnailJob(path, 48) for path in paths], workers=2))
+    assert made[0] == UnreadableImage("it is no regular file")
+    assert made[1] == UnreadableImage(
         "it has 60000 x 60000 pixels, and more than 200 million are not decoded"
     )
-    assert made[2] == Unseen("the picture is cut off")
+    assert made[2] == UnreadableImage("the picture is cut off")
     assert quarters(shown(made[3])) == UPRIGHT
 
 
@@ -176,13 +183,13 @@ def test_a_worker_that_is_killed_as_it_starts_costs_its_picture_only(tmp_path):
 
     def jobs():
         for path in paths:
-            yield Job(path, 48)
+            yield ThumbnailJob(path, 48)
             if not killed:
                 killed.extend(children() - before)
                 os.kill(killed[0], signal.SIGKILL)
 
-    made = list(thumbnails(jobs(), workers=2))
-    assert made[0] == Unseen("the process that decoded it died")
+    made = list(make_thumbnails(jobs(), workers=2))
+    assert made[0] == UnreadableImage("the process that decoded it died")
     assert [quarters(shown(each)) for each in made[1:]] == [UPRIGHT] * 3
 
 
@@ -207,9 +214,9 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_picture(tmp_path):
 
     with ThreadPoolExecutor(1) as threads:
         killing = threads.submit(kill)
-        made = list(thumbnails([Job(path, 48) for path in paths], workers=1))
+        made = list(make_thumbnails([ThumbnailJob(path, 48) for path in paths], workers=1))
         killing.result()
-    assert made[1] == Unseen("the process that decoded it died")
+    assert made[1] == UnreadableImage("the process that decoded it died")
     assert [quarters(shown(made[n])) for n in (0, 2)] == [UPRIGHT] * 2
 
 
@@ -222,25 +229,29 @@ def test_a_worker_that_is_killed_between_two_pictures_costs_none(tmp_path):
             for worker in children() - before:  # the only one; asked, so it has nothing to do
                 os.kill(worker, signal.SIGKILL)
                 os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
-            yield Job(path, 48)
+            yield ThumbnailJob(path, 48)
 
-    made = list(thumbnails(jobs(), workers=1))
+    made = list(make_thumbnails(jobs(), workers=1))
     assert [quarters(shown(each)) for each in made] == [UPRIGHT] * 3
 
 
 def test_workers_that_never_start_are_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", "/bin/false")
     path = photograph(tmp_path / "a.jpg")
-    made = list(thumbnails([Job(path, 48)] * 5, workers=1))
-    assert made[:3] == [Unseen("the process that decoded it died")] * 3
-    assert made[3:] == [Unseen("the processes that decode pictures die as they start")] * 2
+    made = list(make_thumbnails([ThumbnailJob(path, 48)] * 5, workers=1))
+    assert made[:3] == [UnreadableImage("the process that decoded it died")] * 3
+    assert made[3:] == [UnreadableImage("the processes that decode pictures die as they start")] * 2
     monkeypatch.setattr("sys.executable", str(tmp_path / "gone"))
-    assert one(path) == Unseen("no process to decode it could start: No such file or directory")
+    assert one(path) == UnreadableImage(
+        "no process to decode it could start: No such file or directory"
+    )
 
 
 def test_a_worker_may_use_so_much_memory_and_no_more(tmp_path):
     before = children()
-    made = thumbnails([Job(photograph(tmp_path / f"{n}.jpg"), 48) for n in range(3)], workers=1)
+    made = make_thumbnails(
+        [ThumbnailJob(photograph(tmp_path / f"{n}.jpg"), 48) for n in range(3)], workers=1
+    )
     next(made)
     (worker,) = children() - before
     limits = Path(f"/proc/{worker}/limits").read_text().splitlines()
@@ -256,13 +267,13 @@ def test_a_worker_that_hangs_costs_its_picture_only(tmp_path):
 
     def jobs():
         for path in paths:
-            yield Job(path, 48)
+            yield ThumbnailJob(path, 48)
             if not stopped:
                 stopped.extend(children() - before)
                 os.kill(stopped[0], signal.SIGSTOP)
 
-    made = list(thumbnails(jobs(), workers=2, seconds=5))
-    assert made[0] == Unseen("decoding it took longer than 5 seconds")
+    made = list(make_thumbnails(jobs(), workers=2, seconds=5))
+    assert made[0] == UnreadableImage("decoding it took longer than 5 seconds")
     assert [quarters(shown(each)) for each in made[1:]] == [UPRIGHT] * 3
 
 
@@ -279,11 +290,11 @@ def test_files_broken_at_random_never_end_the_rest(tmp_path):
             data[chance.randrange(min(len(data), 700))] = chance.randrange(256)
         path = tmp_path / f"{number}"
         path.write_bytes(data[: chance.randint(len(data) // 2, len(data))])
-        jobs.append(Job(str(path), 48))
-    jobs.append(Job(photograph(tmp_path / "sound.jpg"), 48))
-    made = list(thumbnails(jobs, workers=2))
+        jobs.append(ThumbnailJob(str(path), 48))
+    jobs.append(ThumbnailJob(photograph(tmp_path / "sound.jpg"), 48))
+    made = list(make_thumbnails(jobs, workers=2))
     assert len(made) == len(jobs)
-    assert all(each.reason for each in made if isinstance(each, Unseen))
+    assert all(each.reason for each in made if isinstance(each, UnreadableImage))
     assert quarters(shown(made[-1])) == UPRIGHT
 
 
@@ -294,9 +305,9 @@ def test_jobs_are_drawn_as_they_are_needed(tmp_path):
     def jobs():
         for number in range(1_000_000):
             drawn.append(number)
-            yield Job(path, 48)
+            yield ThumbnailJob(path, 48)
 
-    made = thumbnails(jobs(), workers=2)
+    made = make_thumbnails(jobs(), workers=2)
     assert drawn == []
     for _ in range(10):
         shown(next(made))
@@ -309,17 +320,19 @@ def test_an_error_among_the_jobs_comes_out_and_leaves_nothing(tmp_path, error):
     path = photograph(tmp_path / "a.jpg")
 
     def jobs():
-        yield Job(path, 48)
+        yield ThumbnailJob(path, 48)
         raise error
 
     with pytest.raises(error):
-        list(thumbnails(jobs(), workers=2))
+        list(make_thumbnails(jobs(), workers=2))
 
 
 def test_workers_see_no_secrets(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     before = children()
-    made = thumbnails([Job(photograph(tmp_path / f"{n}.jpg"), 48) for n in range(3)], workers=1)
+    made = make_thumbnails(
+        [ThumbnailJob(photograph(tmp_path / f"{n}.jpg"), 48) for n in range(3)], workers=1
+    )
     next(made)
     (worker,) = children() - before
     assert b"hush" not in Path(f"/proc/{worker}/environ").read_bytes()
@@ -353,17 +366,19 @@ def test_a_worker_ends_with_its_parent(tmp_path, how):
 
 def _is_worker(process: int) -> bool:
     try:
-        return b"batchinfer.images.worker" in Path(f"/proc/{process}/cmdline").read_bytes()
+        return (
+            b"batchinfer.images.thumbnail_worker" in Path(f"/proc/{process}/cmdline").read_bytes()
+        )
     except OSError:
         return False
 
 
 def test_nothing_to_do():
-    assert list(thumbnails([])) == []
+    assert list(make_thumbnails([])) == []
 
 
 def test_facts_travel_whole(tmp_path):
     gps = {1: "N", 2: (47.0, 22.0, 30.0), 3: "W", 4: (8.0, 33.0, 0.0)}
     made = one(photograph(tmp_path / "a.jpg", 6, gps=gps, taken={0x9003: "2026:05:04 03:02:01"}))
     assert isinstance(made, Thumbnail)
-    assert made.facts == Facts(120, 80, 6, 47.375, -8.55, "2026-05-04T03:02:01", "JPEG")
+    assert made.info == ImageInfo(120, 80, 6, 47.375, -8.55, "2026-05-04T03:02:01", "JPEG")

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from batchinfer.images import Facts, upright, upright_points
-from batchinfer.meaning import Box
+from batchinfer.images import ImageInfo, to_upright_box, to_upright_points
+from batchinfer.predictions import Box
 from support.image_files import stored
 
 
@@ -24,23 +24,23 @@ def drawn(size: tuple[int, int], box: Box) -> Image.Image:
 )
 def test_a_box_follows_its_pixels(orientation, left, top, right, low):
     """What is white in the upright picture is white as stored, and its box says where."""
-    facts = Facts(17, 9, orientation)
+    facts = ImageInfo(17, 9, orientation)
     seen = Box(left, top, right, low)
     box = drawn((17, 9), seen)
     pixels = stored(box, orientation)
-    assert pixels.size == facts.stored
+    assert pixels.size == facts.stored_size
     measured = pixels.getbbox()
     assert measured is not None
-    assert upright(Box(*measured), facts) == seen
+    assert to_upright_box(Box(*measured), facts) == seen
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_fractions_turn_as_pixels_do(orientation):
-    facts = Facts(200, 100, orientation)
-    width, height = facts.stored
+    facts = ImageInfo(200, 100, orientation)
+    width, height = facts.stored_size
     box = Box(0.125, 0.25, 0.5, 1.0, relative=True)
-    turned = upright(box.in_pixels(width, height), facts)
-    assert upright(box, facts).in_pixels(200, 100) == turned
-    points = upright_points([(0.125, 0.25), (0.5, 1.0)], True, facts)
+    turned = to_upright_box(box.to_pixels(width, height), facts)
+    assert to_upright_box(box, facts).to_pixels(200, 100) == turned
+    points = to_upright_points([(0.125, 0.25), (0.5, 1.0)], True, facts)
     xs, ys = zip(*points, strict=True)
-    assert upright(box, facts) == Box(min(xs), min(ys), max(xs), max(ys), relative=True)
+    assert to_upright_box(box, facts) == Box(min(xs), min(ys), max(xs), max(ys), relative=True)

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.images.messages import message, messages
+from batchinfer.images.worker_protocol import decode_messages, encode_message
 
 SAID = st.lists(st.tuples(st.dictionaries(st.just("width"), st.integers()), st.binary()))
 
 
 @given(said=SAID, step=st.integers(1, 40))
 def test_messages_arrive_however_they_are_cut(said, step):
-    stream = b"".join(message(head, data) for head, data in said)
+    stream = b"".join(encode_message(head, data) for head, data in said)
     heard, found = bytearray(), []
     for start in range(0, len(stream), step):
         heard += stream[start : start + step]
-        found += messages(heard)
+        found += decode_messages(heard)
     assert [({k: v for k, v in head.items() if k != "bytes"}, data) for head, data in found] == said
     assert not heard
 
@@ -36,4 +36,4 @@ def test_messages_arrive_however_they_are_cut(said, step):
 )
 def test_what_is_no_message_is_refused(sent):
     with pytest.raises(ValueError):
-        messages(bytearray(sent))
+        decode_messages(bytearray(sent))

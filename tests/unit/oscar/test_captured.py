@@ -6,8 +6,15 @@ were written down by `tests/deepaas/capture.py`.
 
 import pytest
 
-from batchinfer.domain import Failure, Kind
-from batchinfer.oscar.reply import Saved, killed, orphan_of, read_body, read_log, read_output
+from batchinfer.domain import Failure, FailureKind
+from batchinfer.oscar.reply_parser import (
+    SavedOutput,
+    extract_orphan_name,
+    killed_log_failure,
+    parse_body,
+    parse_log,
+    parse_output,
+)
 from support.deepaas_cases import ALL, ASYNC, CASES, SYNC, Fails, agrees
 from support.paths import FIXTURES
 
@@ -25,7 +32,9 @@ def reads(outcome, expected):
     """It agrees, and a failure's kind is right as well."""
     agrees(outcome, expected)
     if isinstance(outcome, Failure):
-        assert outcome.kind is (Kind.TRANSIENT if outcome.code in TRANSIENT else Kind.PERMANENT)
+        assert outcome.kind is (
+            FailureKind.TRANSIENT if outcome.code in TRANSIENT else FailureKind.PERMANENT
+        )
 
 
 def outputs(version, case):
@@ -39,31 +48,31 @@ def outputs(version, case):
 def test_a_sync_answer_is_read_as_what_the_module_did(version, case):
     body = (CAPTURED / version / f"{case.name}.body").read_bytes()
 
-    reads(read_body(body), case.expected(SYNC, version))
+    reads(parse_body(body), case.expected(SYNC, version))
 
 
 @pytest.mark.parametrize(("version", "case"), TABLE)
 def test_an_async_pair_is_read_as_what_the_module_did(version, case):
     expected = case.expected(ASYNC, version)
     log = (CAPTURED / version / f"{case.name}.log").read_bytes()
-    told, found = read_log(log), outputs(version, case)
+    told, found = parse_log(log), outputs(version, case)
     match expected:
         case Fails("output_lost"):
-            assert isinstance(told, Saved)
+            assert isinstance(told, SavedOutput)
             assert found == []
         case Fails("model_killed"):
             assert told is None
             assert found == []
-            reads(killed(log), expected)
+            reads(killed_log_failure(log), expected)
         case Fails():
             reads(told, expected)
         case _:
-            assert isinstance(told, Saved), told
+            assert isinstance(told, SavedOutput), told
             (output,) = found
-            assert told.stray == (version == "2.6.0")
-            if told.stray:
-                assert output.name == f"{case.name}.ORPHAN.{orphan_of(told.path)}"
-            reads(read_output(output.read_bytes(), log.decode()), expected)
+            assert told.is_orphan == (version == "2.6.0")
+            if told.is_orphan:
+                assert output.name == f"{case.name}.ORPHAN.{extract_orphan_name(told.path)}"
+            reads(parse_output(output.read_bytes(), log.decode()), expected)
 
 
 def test_what_was_captured_is_whole_and_enough():

@@ -7,18 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.oscar.literal import (
-    MAX_TEXT,
-    Read,
-    json_at,
-    printed_at,
-    read_literal,
-    read_printed,
-    read_text,
-    unfold,
+from batchinfer.oscar.literals import (
+    MAX_LITERAL_CHARS,
+    ParsedLiteral,
+    parse_json_at,
+    parse_literal,
+    parse_nested_json,
+    parse_printed,
+    parse_printed_at,
+    parse_returned_text,
 )
-from batchinfer.oscar.reprs import MAX_DEPTH, MAX_WORDS, read_quickly, read_slowly
-from batchinfer.oscar.words import BAD
+from batchinfer.oscar.repr_parser import (
+    MAX_LITERAL_DEPTH,
+    MAX_REPR_TOKENS,
+    parse_repr_at,
+    parse_simple_repr,
+)
+from batchinfer.oscar.repr_tokens import INVALID_LITERAL
 from support.deepaas_answers import containers, values
 
 
@@ -40,21 +45,21 @@ def same(one, other):
 
 @given(values)
 def test_any_value_comes_back_from_its_repr(value):
-    read = read_literal(repr(value))
+    read = parse_literal(repr(value))
     assert read is not None
     assert same(read.value, plain(value))
 
 
 @given(values.filter(lambda value: not isinstance(value, str)))
 def test_any_value_comes_back_from_what_str_prints(value):
-    read = read_printed(str(value))
+    read = parse_printed(str(value))
     assert read is not None
     assert same(read.value, plain(value))
 
 
 @given(containers)
 def test_any_value_comes_back_from_its_json(value):
-    read = json_at(json.dumps(value), 0)
+    read = parse_json_at(json.dumps(value), 0)
     assert read is not None
     assert same(read.value, json.loads(json.dumps(value)))
 
@@ -62,8 +67,8 @@ def test_any_value_comes_back_from_its_json(value):
 @given(containers)
 def test_the_quick_way_reads_what_the_slow_one_reads(value):
     for text in (repr(value), repr(value).replace("'", '"'), repr(value).replace(", ", ",")):
-        quick, slow = read_quickly(text), read_slowly(text, 0)
-        if quick is not BAD:
+        quick, slow = parse_simple_repr(text), parse_repr_at(text, 0)
+        if quick is not INVALID_LITERAL:
             assert slow is not None
             assert same((quick, len(text)), (slow.value, slow.end))
 
@@ -72,7 +77,7 @@ def test_the_quick_way_reads_what_the_slow_one_reads(value):
        st.sampled_from(["", "\n", "\nmore", "\n[1]", "\x1b[00m", "\x1b[00m\n"]))  # fmt: skip
 def test_a_literal_ends_where_it_ends(value, rest):
     text = str(value)
-    read = printed_at("return: " + text + rest, 8)
+    read = parse_printed_at("return: " + text + rest, 8)
     assert read is not None
     assert read.end == 8 + len(text)
 
@@ -80,12 +85,12 @@ def test_a_literal_ends_where_it_ends(value, rest):
 @given(values.filter(lambda value: not isinstance(value, str)),
        st.sampled_from([" more", "]", ",", "x", ".", " 1"]))  # fmt: skip
 def test_what_does_not_fill_its_line_is_no_literal(value, rest):
-    assert printed_at(str(value) + rest, 0) is None
+    assert parse_printed_at(str(value) + rest, 0) is None
 
 
 @given(st.text(st.sampled_from("[](){},:'\"\\ \nb0123456789.eE+-_naifTruNoesxu")))
 def test_no_text_breaks_the_reader(text):
-    read = read_literal(text)
+    read = parse_literal(text)
     assert read is None or not text[read.end :].strip()
 
 
@@ -135,13 +140,13 @@ READ = [
     ("['a' 'b']", ["a", "b"]),
     ("[(1, 2.) (3, 4.)]", [[1, 2.0], [3, 4.0]]),
     (" [1]\n", [1]),
-    ("[" * MAX_DEPTH + "]" * MAX_DEPTH, ...),
+    ("[" * MAX_LITERAL_DEPTH + "]" * MAX_LITERAL_DEPTH, ...),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "value"), READ, ids=[text[:40] for text, _ in READ])
 def test_a_literal_is_read(text, value):
-    read = read_literal(text)
+    read = parse_literal(text)
     assert read is not None
     assert value is ... or same(read.value, value)
 
@@ -165,16 +170,16 @@ NOT_READ = [
 
 @pytest.mark.parametrize("text", NOT_READ, ids=[text[:40] for text in NOT_READ])
 def test_what_is_no_literal_is_left_alone(text):
-    assert read_literal(text) is None
+    assert parse_literal(text) is None
 
 
 @pytest.mark.parametrize("opener", ["[", "(", "{'a':", "set(", "[(", '{"a":['])
 def test_what_is_nested_too_deeply_is_not_read(opener):
-    assert read_literal(opener * 3_000_000) is None
+    assert parse_literal(opener * 3_000_000) is None
     closed = {"[": "]", "(": ",)", "{": "}", "s": ")"}
-    deep = opener * (MAX_DEPTH + 1) + "1"
-    deep += "".join(closed.get(sign, "") for sign in reversed(opener)) * (MAX_DEPTH + 1)
-    assert read_literal(deep) is None
+    deep = opener * (MAX_LITERAL_DEPTH + 1) + "1"
+    deep += "".join(closed.get(sign, "") for sign in reversed(opener)) * (MAX_LITERAL_DEPTH + 1)
+    assert parse_literal(deep) is None
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ def test_what_is_nested_too_deeply_is_not_read(opener):
     [
         "[" + "1," * 6_000_000 + "1]",
         "[" + "1 " * 500_000 + "1-]",
-        "[" + "(1, 'a'), " * MAX_WORDS + "1]",
+        "[" + "(1, 'a'), " * MAX_REPR_TOKENS + "1]",
         "'" + "\\" * 10_000_001,
         "['a\\" * 3_000_000,
         "9" * 10_000_000,
@@ -207,16 +212,16 @@ def test_what_is_nested_too_deeply_is_not_read(opener):
     ],
 )
 def test_hostile_text_is_given_up(text):
-    assert read_literal(text) is None
+    assert parse_literal(text) is None
 
 
 def test_text_beyond_the_limit_is_not_read():
-    assert read_literal("[" + " " * MAX_TEXT + "]") is None
+    assert parse_literal("[" + " " * MAX_LITERAL_CHARS + "]") is None
 
 
 def test_bytes_are_kept_as_bytes_too_where_they_are_all_there_is():
-    assert read_literal(r"b'\x89PNG'") == Read(r"b'\x89PNG'", 10, b"\x89PNG")
-    assert read_literal(r"[b'\x89PNG']") == Read([r"b'\x89PNG'"], 12)
+    assert parse_literal(r"b'\x89PNG'") == ParsedLiteral(r"b'\x89PNG'", 10, b"\x89PNG")
+    assert parse_literal(r"[b'\x89PNG']") == ParsedLiteral([r"b'\x89PNG'"], 12)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +241,7 @@ def test_bytes_are_kept_as_bytes_too_where_they_are_all_there_is():
 )
 def test_json_in_strings_is_said_once(value, unfolded):
     before = repr(value)
-    after, changed = unfold(value)
+    after, changed = parse_nested_json(value)
     assert same(after, unfolded)
     assert changed == (before != repr(unfolded))
 
@@ -251,21 +256,21 @@ TEXTS = [*("12E4", "1.10", "-0", "+1", "1_000", "0x10", "(1)", "true", "null", "
 
 @pytest.mark.parametrize(("text", "value"), EXACT)
 def test_a_number_or_constant_is_one_as_str_prints_it(text, value):
-    read = read_printed(text)
+    read = parse_printed(text)
     assert read is not None
     assert same(read.value, value)
-    assert read_text(text) == (text, False)  # JSON says that it is a text
+    assert parse_returned_text(text) == (text, False)  # JSON says that it is a text
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_str_never_prints_of_a_value_stays_a_text(text):
-    assert read_printed(text) is None
-    assert read_text(text) == (text, False)
+    assert parse_printed(text) is None
+    assert parse_returned_text(text) == (text, False)
 
 
 @given(st.text(max_size=12) | st.from_regex(r"[-+]?[0-9._eExX]{1,8}", fullmatch=True))
 def test_a_scalar_is_read_only_if_it_is_spelled_like_its_repr(text):
-    read = read_printed(text)
+    read = parse_printed(text)
     if read is not None and read.is_scalar:
         assert repr(read.value) == text
 
@@ -283,12 +288,12 @@ def test_a_scalar_is_read_only_if_it_is_spelled_like_its_repr(text):
     ],
 )
 def test_a_text_that_looks_like_a_container_is_data(text, value):
-    assert read_text(text) == (value, True)
+    assert parse_returned_text(text) == (value, True)
 
 
 @pytest.mark.parametrize("text", ["['a','b']", " ['a']", "['a']\n", "b'x'", "array([1])", "[INFO]"])
 def test_a_text_that_only_resembles_one_stays_a_text(text):
-    assert read_text(text) == (text, False)
+    assert parse_returned_text(text) == (text, False)
 
 
 @pytest.mark.parametrize(
@@ -310,5 +315,5 @@ def test_a_text_that_only_resembles_one_stays_a_text(text):
 def test_what_models_mostly_return_is_read_the_quick_way(part, value):
     """Where the slow one needs some microseconds a word."""
     for many in (1, 3):
-        assert same(read_quickly("[" + ", ".join([part] * many) + "]"), [value] * many)
-    assert same(read_quickly("{'k': " + part + "}"), {"k": value})
+        assert same(parse_simple_repr("[" + ", ".join([part] * many) + "]"), [value] * many)
+    assert same(parse_simple_repr("{'k': " + part + "}"), {"k": value})

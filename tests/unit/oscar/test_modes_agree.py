@@ -15,9 +15,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchinfer.domain import JSON, TEXT, Reply
-from batchinfer.oscar.literal import printed_at
-from batchinfer.oscar.reply import read_body, read_output
+from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Reply
+from batchinfer.oscar.literals import parse_printed_at
+from batchinfer.oscar.reply_parser import parse_body, parse_output
 from support.deepaas_answers import STAMP, leaves, record
 
 VERSIONS = ["2.5.0", "2.5.1", "2.5.2", "2.6.0"]
@@ -92,13 +92,13 @@ def half_pair(text: str) -> bool:
 
 def like_a_number(text: str) -> bool:
     """`str()` prints the text '5' and the number 5 alike: the number wins in sync mode."""
-    first = printed_at(text, 0)
+    first = parse_printed_at(text, 0)
     return first is not None and (first.is_scalar or first.data is not None)
 
 
 def with_more_behind(text: str) -> bool:
     """What the model prints behind a list is written like the rest of such a text."""
-    first = printed_at(text, 0)
+    first = parse_printed_at(text, 0)
     return first is not None and first.end < len(text.rstrip())
 
 
@@ -121,7 +121,7 @@ def coloured(text: str) -> bool:
 def several_lines(text: str) -> bool:
     """Nothing tells which line was returned."""
     lines = text.split("\n")
-    return len(lines) > 1 and any(printed_at(f"{line}\n", 0) for line in lines)
+    return len(lines) > 1 and any(parse_printed_at(f"{line}\n", 0) for line in lines)
 
 
 def recorded(outcome: object) -> str:
@@ -137,31 +137,31 @@ def test_both_modes_record_the_same(value, version):
     if unlike(value, version):
         return
 
-    called = read_body(sync(value, version))
-    saved = read_output(json.dumps(value).encode(), "")
+    called = parse_body(sync(value, version))
+    saved = parse_output(json.dumps(value).encode(), "")
 
     assert recorded(called) == recorded(saved)
 
 
 @given(texts, st.sampled_from(VERSIONS))
 def test_a_text_that_is_no_data_is_recorded_as_it_was_returned(text, version):
-    saved = read_output(json.dumps(text).encode(), "")
-    if unlike(text, version) or saved.media_type == JSON:
+    saved = parse_output(json.dumps(text).encode(), "")
+    if unlike(text, version) or saved.media_type == JSON_MEDIA_TYPE:
         return
 
-    assert (saved.media_type, saved.prediction) == (TEXT, text)
-    assert recorded(read_body(sync(text, version))) == recorded(saved)
+    assert (saved.media_type, saved.prediction) == (TEXT_MEDIA_TYPE, text)
+    assert recorded(parse_body(sync(text, version))) == recorded(saved)
 
 
 @pytest.mark.parametrize("text", ["5", "-3", "0.5", "None", "True", "nan", "b'x'"])
 def test_where_sync_mode_cannot_tell_the_value_wins_there_and_the_text_in_async_mode(text):
-    called = read_body(sync(text, "2.6.0"))
-    saved = read_output(json.dumps(text).encode(), "")
+    called = parse_body(sync(text, "2.6.0"))
+    saved = parse_output(json.dumps(text).encode(), "")
 
-    assert called.media_type == JSON
-    assert (saved.media_type, saved.prediction) == (TEXT, text)
+    assert called.media_type == JSON_MEDIA_TYPE
+    assert (saved.media_type, saved.prediction) == (TEXT_MEDIA_TYPE, text)
 
 
 @pytest.mark.parametrize("text", ["5", "None", "True"])
 def test_what_the_old_versions_never_print_of_a_value_is_a_text(text):
-    assert recorded(read_body(sync(text, "2.5.1"))) == repr((TEXT, text, None))
+    assert recorded(parse_body(sync(text, "2.5.1"))) == repr((TEXT_MEDIA_TYPE, text, None))

@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.oscar.names import (
-    INPUTS,
+from batchinfer.oscar.object_names import (
+    INPUTS_PREFIX,
     MAX_POSITION,
-    OUTPUTS,
+    OUTPUTS_PREFIX,
     ObjectName,
-    Output,
+    OutputKey,
+    digest_payload,
+    make_object_name,
+    make_start_after,
     new_epoch,
     new_run_id,
-    object_name,
-    parse_input,
-    parse_name,
-    parse_output,
-    payload_digest,
-    start_after,
+    parse_input_key,
+    parse_object_name,
+    parse_output_key,
 )
 
 RUN = "k3x9a1b2c4"
 positions = st.integers(1, MAX_POSITION)
 attempts = st.integers(1, 999)
 tags = st.builds(
-    lambda seed, payload: new_epoch(seed) + payload_digest(payload),
+    lambda seed, payload: new_epoch(seed) + digest_payload(payload),
     st.binary(min_size=6, max_size=8),
     st.binary(),
 ) | st.just("")
@@ -49,34 +49,36 @@ def test_too_few_random_bytes_are_refused():
 
 @given(st.binary(min_size=8, max_size=8), positions, attempts, tags)
 def test_a_name_survives_the_service_script(seed, position, attempt, tag):
-    name = object_name(new_run_id(seed), position, attempt, tag)
+    name = make_object_name(new_run_id(seed), position, attempt, tag)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", name)
     assert "event-file" not in name
     assert not name.startswith("tmp-file-")
-    assert parse_name(new_run_id(seed), name) == ObjectName(position, attempt, tag)
+    assert parse_object_name(new_run_id(seed), name) == ObjectName(position, attempt, tag)
 
 
 @given(st.tuples(positions, attempts, tags), st.tuples(positions, attempts, tags))
 def test_key_order_is_position_order(one, other):
-    first, second = object_name(RUN, *one), object_name(RUN, *other)
+    first, second = make_object_name(RUN, *one), make_object_name(RUN, *other)
     if one[0] != other[0]:
         assert (f"{first}.json" < f"{second}.log") == (one[0] < other[0])
 
 
 @given(positions, attempts, tags, st.sampled_from(["json", "log"]))
 def test_an_output_is_read_back(position, attempt, tag, extension):
-    base = object_name(RUN, position, attempt, tag)
-    found = parse_output(RUN, f"{OUTPUTS}{base}.{extension}")
-    assert found == Output(base, ObjectName(position, attempt, tag), extension)
-    assert parse_input(RUN, f"{INPUTS}{base}.json") == (base, found.name)
-    assert parse_input(RUN, f"{INPUTS}{base}.log") is None
+    base = make_object_name(RUN, position, attempt, tag)
+    found = parse_output_key(RUN, f"{OUTPUTS_PREFIX}{base}.{extension}")
+    assert found == OutputKey(base, ObjectName(position, attempt, tag), extension)
+    assert parse_input_key(RUN, f"{INPUTS_PREFIX}{base}.json") == (base, found.parsed_name)
+    assert parse_input_key(RUN, f"{INPUTS_PREFIX}{base}.log") is None
 
 
 def test_the_digest_tells_payloads_apart_and_the_epoch_processes():
-    first, second = (object_name(RUN, 1, 1, "aaaaaaaa" + payload_digest(p)) for p in (b"1", b"2"))
+    first, second = (
+        make_object_name(RUN, 1, 1, "aaaaaaaa" + digest_payload(p)) for p in (b"1", b"2")
+    )
     assert first != second
-    assert parse_name(RUN, first).digest == payload_digest(b"1")
-    assert parse_name(RUN, object_name(RUN, 1, 1)).digest is None
+    assert parse_object_name(RUN, first).digest == digest_payload(b"1")
+    assert parse_object_name(RUN, make_object_name(RUN, 1, 1)).digest is None
     assert len({new_epoch(number.to_bytes(6)) for number in range(5000)}) == 5000
 
 
@@ -85,51 +87,51 @@ def test_the_digest_tells_payloads_apart_and_the_epoch_processes():
 )
 def test_a_tag_that_is_none_is_refused(tag):
     with pytest.raises(ValueError, match="no epoch and digest"):
-        object_name(RUN, 1, 1, tag)
-    assert parse_name(RUN, f"{object_name(RUN, 1, 1)}-{tag}") is None
+        make_object_name(RUN, 1, 1, tag)
+    assert parse_object_name(RUN, f"{make_object_name(RUN, 1, 1)}-{tag}") is None
 
 
 @pytest.mark.parametrize(
     "key",
     [
-        OUTPUTS,
-        INPUTS,
-        f"{OUTPUTS}{RUN}",
-        f"{INPUTS}{RUN}-000000001-1.json",
-        f"{OUTPUTS}{RUN}-000000001-1",
-        f"{OUTPUTS}{RUN}-000000001-1.png",
-        f"{OUTPUTS}{RUN}-000000001-1.json.log",
-        f"{OUTPUTS}{RUN}-000000001-1.JSON",
-        f"{OUTPUTS}{RUN}-1-1.json",
-        f"{OUTPUTS}{RUN}-000000000-1.json",
-        f"{OUTPUTS}{RUN}-000000001-0.json",
-        f"{OUTPUTS}{RUN}-000000001-01.json",
-        f"{OUTPUTS}{RUN}-000000001--1.json",
-        f"{OUTPUTS}{RUN}-000000001-1-1.json",
-        f"{OUTPUTS}{RUN}-\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661-1.json",
-        f"{OUTPUTS}another-000000001-1.json",
-        f"{OUTPUTS}{RUN}x-000000001-1.json",
-        f"{OUTPUTS}sub/{RUN}-000000001-1.json",
-        f"{OUTPUTS}tmp-file-abcde.json",
+        OUTPUTS_PREFIX,
+        INPUTS_PREFIX,
+        f"{OUTPUTS_PREFIX}{RUN}",
+        f"{INPUTS_PREFIX}{RUN}-000000001-1.json",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001-1",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001-1.png",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001-1.json.log",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001-1.JSON",
+        f"{OUTPUTS_PREFIX}{RUN}-1-1.json",
+        f"{OUTPUTS_PREFIX}{RUN}-000000000-1.json",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001-0.json",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001-01.json",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001--1.json",
+        f"{OUTPUTS_PREFIX}{RUN}-000000001-1-1.json",
+        f"{OUTPUTS_PREFIX}{RUN}-\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661-1.json",
+        f"{OUTPUTS_PREFIX}another-000000001-1.json",
+        f"{OUTPUTS_PREFIX}{RUN}x-000000001-1.json",
+        f"{OUTPUTS_PREFIX}sub/{RUN}-000000001-1.json",
+        f"{OUTPUTS_PREFIX}tmp-file-abcde.json",
         f"other/{RUN}-000000001-1.json",
         f"{RUN}-000000001-1.json",
         "",
     ],
 )
 def test_a_key_that_is_no_output_of_this_run_is_none(key):
-    assert parse_output(RUN, key) is None
+    assert parse_output_key(RUN, key) is None
 
 
 @given(st.text())
 def test_no_key_breaks_the_parser(key):
-    assert parse_output(RUN, OUTPUTS + key) is None or key.startswith(RUN)
+    assert parse_output_key(RUN, OUTPUTS_PREFIX + key) is None or key.startswith(RUN)
 
 
 @given(st.integers(2, MAX_POSITION), attempts)
 def test_a_listing_starts_right_before_the_first_output_of_a_position(position, attempt):
-    after = start_after(RUN, position)
-    assert after < f"{OUTPUTS}{object_name(RUN, position, attempt)}.json"
-    assert after > f"{OUTPUTS}{object_name(RUN, position - 1, attempt)}.log"
+    after = make_start_after(RUN, position)
+    assert after < f"{OUTPUTS_PREFIX}{make_object_name(RUN, position, attempt)}.json"
+    assert after > f"{OUTPUTS_PREFIX}{make_object_name(RUN, position - 1, attempt)}.log"
 
 
 @pytest.mark.parametrize(
@@ -138,4 +140,4 @@ def test_a_listing_starts_right_before_the_first_output_of_a_position(position, 
 )
 def test_a_name_that_would_not_survive_is_refused(run_id, position, attempt):
     with pytest.raises(ValueError, match=r"run id|no object"):
-        object_name(run_id, position, attempt)
+        make_object_name(run_id, position, attempt)

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.domain import Failure, Kind, Mode
+from batchinfer.domain import Failure, FailureKind, Mode
 from batchinfer.oscar.payload import (
-    AMBIGUOUS,
+    AMBIGUOUS_PARAM_NAMES,
     EVENT_KEYS,
-    MAX_NESTED,
-    MAX_VALUE,
+    MAX_PARAM_BYTES,
+    MAX_PARAM_DEPTH,
     FileContent,
-    build,
-    file_format,
-    preview,
-    sendable,
+    build_payload,
+    detect_file_format,
+    encode_params,
+    format_preview,
 )
 
 names = st.from_regex(r"[a-z_][a-z0-9_]{3,10}", fullmatch=True).filter(
-    lambda name: name not in AMBIGUOUS | EVENT_KEYS | {"help"}
+    lambda name: name not in AMBIGUOUS_PARAM_NAMES | EVENT_KEYS | {"help"}
 )
 scalars = (
     st.booleans()
@@ -46,7 +46,7 @@ files = st.lists(
 
 def sent(value, mode=Mode.ASYNC):
     """What one parameter becomes, or the failure."""
-    outcome = sendable({"param": value}, [], mode)
+    outcome = encode_params({"param": value}, [], mode)
     return outcome if isinstance(outcome, Failure) else outcome["param"]
 
 
@@ -63,7 +63,7 @@ def test_the_body_is_json_and_gives_everything_back(params, contents):
         for name, value in params.items()
         if not isinstance(value, int) or abs(value) < 2**63
     }
-    payload = json.loads(build(params, contents))
+    payload = json.loads(build_payload(params, contents))
     entries = payload.pop("oscar-files", [])
     assert payload == params
     assert [
@@ -74,13 +74,13 @@ def test_the_body_is_json_and_gives_everything_back(params, contents):
 
 def test_base64_is_standard_padded_and_without_newlines():
     data = bytes(range(256)) * 10
-    (entry,) = json.loads(build({}, [FileContent("files", "bin", data)]))["oscar-files"]
+    (entry,) = json.loads(build_payload({}, [FileContent("files", "bin", data)]))["oscar-files"]
     assert entry["data"] == base64.b64encode(data).decode()
     assert {"+", "/"} <= set(entry["data"])
 
 
 def test_an_empty_payload_is_an_empty_object():
-    assert build({}, []) == b"{}"
+    assert build_payload({}, []) == b"{}"
 
 
 @given(scalars)
@@ -132,7 +132,7 @@ def test_lists_and_dicts_arrive_as_python_literals(value):
         ({"a": [1.5], 2: None}, "{'a': [1.5], 2: None}"),
         ([], "[]"),
         ({}, "{}"),
-        ("x" * (MAX_VALUE - 1), "x" * (MAX_VALUE - 1)),
+        ("x" * (MAX_PARAM_BYTES - 1), "x" * (MAX_PARAM_BYTES - 1)),
     ],
 )
 def test_the_spelling_of(value, spelled):
@@ -151,9 +151,9 @@ def test_the_spelling_of(value, spelled):
         ("-", "starts with '-'"),
         ("--help", "starts with '-'"),
         ("-1e-05", "starts with '-'"),
-        ("x" * MAX_VALUE, "131,072"),
-        ("é" * (MAX_VALUE // 2), "131,072"),
-        (["x" * MAX_VALUE], "131,076"),
+        ("x" * MAX_PARAM_BYTES, "131,072"),
+        ("é" * (MAX_PARAM_BYTES // 2), "131,072"),
+        (["x" * MAX_PARAM_BYTES], "131,076"),
         ("a\0b", "NUL"),
         ("\ud800", "Unicode"),
         (10**2000, "too long"),
@@ -165,12 +165,12 @@ def test_the_spelling_of(value, spelled):
 def test_a_value_that_cannot_arrive_is_refused(value, reason):
     refused = sent(value)
     assert isinstance(refused, Failure)
-    assert (refused.code, refused.kind) == ("bad_param", Kind.PERMANENT)
+    assert (refused.code, refused.kind) == ("bad_param", FailureKind.PERMANENT)
     assert "'param'" in refused.message
     assert reason in refused.message
 
 
-@pytest.mark.parametrize("levels", [MAX_NESTED + 1, 254, 600, 100_000])
+@pytest.mark.parametrize("levels", [MAX_PARAM_DEPTH + 1, 254, 600, 100_000])
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
 def test_a_value_nested_too_deeply_is_refused(levels, wrap):
     value = 1
@@ -183,15 +183,15 @@ def test_a_value_nested_too_deeply_is_refused(levels, wrap):
 
 def test_a_value_nested_as_deeply_as_is_allowed_is_sent():
     value = 1
-    for _ in range(MAX_NESTED):
+    for _ in range(MAX_PARAM_DEPTH):
         value = [value]
-    assert sent(value) == "[" * MAX_NESTED + "1" + "]" * MAX_NESTED
+    assert sent(value) == "[" * MAX_PARAM_DEPTH + "1" + "]" * MAX_PARAM_DEPTH
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        *((name, "DEEPaaS takes this name") for name in sorted(AMBIGUOUS)),
+        *((name, "DEEPaaS takes this name") for name in sorted(AMBIGUOUS_PARAM_NAMES)),
         ("oscar-files", "keeps this name"),
         ("help", "help"),
         ("my-param", "no name"),
@@ -201,7 +201,10 @@ def test_a_value_nested_as_deeply_as_is_allowed_is_sent():
     ],
 )
 def test_a_name_that_cannot_be_sent_is_refused(name, reason):
-    for refused in (sendable({name: 1}, [], Mode.ASYNC), sendable({}, [name], Mode.ASYNC)):
+    for refused in (
+        encode_params({name: 1}, [], Mode.ASYNC),
+        encode_params({}, [name], Mode.ASYNC),
+    ):
         assert isinstance(refused, Failure)
         assert refused.code == "bad_param"
         assert repr(name) in refused.message
@@ -210,11 +213,11 @@ def test_a_name_that_cannot_be_sent_is_refused(name, reason):
 
 @pytest.mark.parametrize("name", sorted(EVENT_KEYS))
 def test_a_name_of_an_event_cannot_be_sent_in_sync_mode_only(name):
-    refused = sendable({name: 1}, [], Mode.SYNC)
+    refused = encode_params({name: 1}, [], Mode.SYNC)
     assert isinstance(refused, Failure)
     assert "async" in refused.message
-    assert sendable({name: 1}, [], Mode.ASYNC) == {name: 1}
-    assert sendable({}, [name], Mode.SYNC) == {}
+    assert encode_params({name: 1}, [], Mode.ASYNC) == {name: 1}
+    assert encode_params({}, [name], Mode.SYNC) == {}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ def test_a_name_of_an_event_cannot_be_sent_in_sync_mode_only(name):
     ],
 )
 def test_a_parameter_takes_one_value(params, files, reason):
-    refused = sendable(params, files, Mode.SYNC)
+    refused = encode_params(params, files, Mode.SYNC)
     assert isinstance(refused, Failure)
     assert "'files'" in refused.message
     assert reason in refused.message
@@ -273,16 +276,16 @@ def test_a_parameter_takes_one_value(params, files, reason):
     ],
 )
 def test_the_file_format(path, head, form):
-    assert file_format(path, head) == form
+    assert detect_file_format(path, head) == form
 
 
 @given(st.text(), st.binary(max_size=600))
 def test_a_file_format_is_never_empty_and_always_plain(path, head):
-    assert re.fullmatch(r"[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?", file_format(path, head))
+    assert re.fullmatch(r"[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?", detect_file_format(path, head))
 
 
 def test_a_preview_shows_everything_but_the_data():
-    shown = preview({"imgsz": 640, "note": "é"}, [("files", "jpg", 110_234)])
+    shown = format_preview({"imgsz": 640, "note": "é"}, [("files", "jpg", 110_234)])
     assert json.loads(shown) == {
         "imgsz": 640,
         "note": "é",

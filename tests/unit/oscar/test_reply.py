@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.domain import JSON, TEXT, Failure, Kind, Reply
-from batchinfer.oscar.reply import (
-    Saved,
-    is_help,
-    killed,
-    orphan_of,
-    read_body,
-    read_log,
-    read_output,
+from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Failure, FailureKind, Reply
+from batchinfer.oscar.reply_parser import (
+    SavedOutput,
+    extract_orphan_name,
+    is_help_output,
+    killed_log_failure,
+    parse_body,
+    parse_log,
+    parse_output,
 )
 from support.deepaas_answers import (
     RESET,
@@ -53,55 +53,55 @@ def summary(outcome):
             return (outcome.media_type, outcome.data)
         case Reply():
             return (outcome.media_type, outcome.prediction)
-        case Saved():
-            return ("saved", orphan_of(outcome.path), outcome.stray)
+        case SavedOutput():
+            return ("saved", extract_orphan_name(outcome.path), outcome.is_orphan)
         case None:
             return None
 
 
-PERMANENT, TRANSIENT = Kind.PERMANENT, Kind.TRANSIENT
+PERMANENT, TRANSIENT = FailureKind.PERMANENT, FailureKind.TRANSIENT
 REAL = {
     "sync_2.5.1_fail_exception.body": ("model_error", PERMANENT),
-    "sync_2.5.1_ok_dict.body": (JSON, DICT),
+    "sync_2.5.1_ok_dict.body": (JSON_MEDIA_TYPE, DICT),
     "sync_2.5.2_fail_bad_param_type.body": ("bad_param", PERMANENT),
     "sync_2.5.2_fail_exception.body": ("model_error", PERMANENT),
     "sync_2.5.2_fail_killed.body": ("model_killed", TRANSIENT),
     "sync_2.5.2_help.body": ("help", PERMANENT),
-    "sync_2.5.2_ok_bytesio_png.body": (TEXT, "<_io.BytesIO object at 0x7ff254de96c0>"),
-    "sync_2.5.2_ok_dict.body": (JSON, DICT),
-    "sync_2.5.2_ok_none.body": (JSON, None),
-    "sync_2.5.2_ok_yolo_current_format.body": (JSON, CURRENT),
-    "sync_2.5.2_ok_yolo_seed_format.body": (JSON, SEED),
+    "sync_2.5.2_ok_bytesio_png.body": (TEXT_MEDIA_TYPE, "<_io.BytesIO object at 0x7ff254de96c0>"),
+    "sync_2.5.2_ok_dict.body": (JSON_MEDIA_TYPE, DICT),
+    "sync_2.5.2_ok_none.body": (JSON_MEDIA_TYPE, None),
+    "sync_2.5.2_ok_yolo_current_format.body": (JSON_MEDIA_TYPE, CURRENT),
+    "sync_2.5.2_ok_yolo_seed_format.body": (JSON_MEDIA_TYPE, SEED),
     "sync_2.6.0_fail_exception.body": ("model_error", PERMANENT),
     "sync_2.6.0_fail_unknown_param.body": ("bad_param", PERMANENT),
     "sync_2.6.0_help.body": ("help", PERMANENT),
-    "sync_2.6.0_ok_dict.body": (JSON, DICT),
-    "sync_2.6.0_ok_nan.body": (JSON, NANS),
-    "sync_2.6.0_ok_yolo_seed_format.body": (JSON, SEED),
+    "sync_2.6.0_ok_dict.body": (JSON_MEDIA_TYPE, DICT),
+    "sync_2.6.0_ok_nan.body": (JSON_MEDIA_TYPE, NANS),
+    "sync_2.6.0_ok_yolo_seed_format.body": (JSON_MEDIA_TYPE, SEED),
     "async_2.5.1_fail_exception.log": ("model_error", PERMANENT),
     "async_2.5.1_ok_dict.log": ("saved", "tmp-file-fwjlw.json", False),
-    "async_2.5.1_ok_dict.json": (JSON, DICT),
+    "async_2.5.1_ok_dict.json": (JSON_MEDIA_TYPE, DICT),
     "async_2.5.2_fail_bad_param_type.log": ("bad_param", PERMANENT),
     "async_2.5.2_fail_exception.log": ("model_error", PERMANENT),
     "async_2.5.2_fail_killed.log": None,
     "async_2.5.2_help.log": ("help", PERMANENT),
     "async_2.5.2_ok_bytesio_png.json": ("image/png", PNG),
     "async_2.5.2_ok_bytesio_png.log": ("saved", "tmp-file-ctplh.png", False),
-    "async_2.5.2_ok_dict.json": (JSON, DICT),
+    "async_2.5.2_ok_dict.json": (JSON_MEDIA_TYPE, DICT),
     "async_2.5.2_ok_dict.log": ("saved", "tmp-file-lhfag.json", False),
-    "async_2.5.2_ok_none.json": (JSON, None),
+    "async_2.5.2_ok_none.json": (JSON_MEDIA_TYPE, None),
     "async_2.5.2_ok_none.log": ("saved", "tmp-file-qvehr.json", False),
-    "async_2.5.2_ok_yolo_current_format.json": (JSON, CURRENT),
+    "async_2.5.2_ok_yolo_current_format.json": (JSON_MEDIA_TYPE, CURRENT),
     "async_2.5.2_ok_yolo_current_format.log": ("saved", "tmp-file-uszmp.json", False),
-    "async_2.5.2_ok_yolo_seed_format.json": (JSON, SEED),
+    "async_2.5.2_ok_yolo_seed_format.json": (JSON_MEDIA_TYPE, SEED),
     "async_2.5.2_ok_yolo_seed_format.log": ("saved", "tmp-file-fpged.json", False),
     "async_2.6.0_fail_exception.log": ("model_error", PERMANENT),
     "async_2.6.0_fail_unknown_param.log": ("bad_param", PERMANENT),
-    "async_2.6.0_ok_dict.ORPHAN.tmp-file-nwtfa.json": (JSON, DICT),
+    "async_2.6.0_ok_dict.ORPHAN.tmp-file-nwtfa.json": (JSON_MEDIA_TYPE, DICT),
     "async_2.6.0_ok_dict.log": ("saved", "tmp-file-nwtfa.json", True),
-    "async_2.6.0_ok_nan.ORPHAN.tmp-file-fcbvx.json": (JSON, NANS),
+    "async_2.6.0_ok_nan.ORPHAN.tmp-file-fcbvx.json": (JSON_MEDIA_TYPE, NANS),
     "async_2.6.0_ok_nan.log": ("saved", "tmp-file-fcbvx.json", True),
-    "async_2.6.0_ok_yolo_seed_format.ORPHAN.tmp-file-meinf.json": (JSON, SEED),
+    "async_2.6.0_ok_yolo_seed_format.ORPHAN.tmp-file-meinf.json": (JSON_MEDIA_TYPE, SEED),
     "async_2.6.0_ok_yolo_seed_format.log": ("saved", "tmp-file-meinf.json", True),
 }
 MESSAGES = {
@@ -120,7 +120,11 @@ def test_the_table_of_fixtures_is_whole():
 @pytest.mark.parametrize("name", REAL)
 def test_a_fixture_is_classified(name):
     content = (FIXTURES / name).read_bytes()
-    readers = {"body": read_body, "log": read_log, "json": lambda output: read_output(output, "")}
+    readers = {
+        "body": parse_body,
+        "log": parse_log,
+        "json": lambda output: parse_output(output, ""),
+    }
     outcome = readers[name.rpartition(".")[2]](content)
     assert repr(summary(outcome)) == repr(REAL[name])
     if isinstance(outcome, Failure):
@@ -134,22 +138,22 @@ def test_a_fixture_is_classified(name):
        noise, st.sampled_from(["", "100%|##########| 2/2 [00:02<00:00,  1.00s/it]"]))  # fmt: skip
 def test_any_returned_value_is_read_from_a_body(value, version, before, after, bar):
     body = sync_body(str(value), version, before=before, after=after, bar=bar)
-    outcome = read_body(body)
-    assert repr(summary(outcome)) == repr((JSON, data(value)))
+    outcome = parse_body(body)
+    assert repr(summary(outcome)) == repr((JSON_MEDIA_TYPE, data(value)))
 
 
 @given(containers | st.floats(), st.sampled_from(BARE), noise, noise)
 def test_any_printed_value_is_read_from_a_body_without_marks(value, version, before, after):
-    outcome = read_body(sync_body(str(value), version, before=before, after=after))
-    assert repr(summary(outcome)) == repr((JSON, data(value)))
+    outcome = parse_body(sync_body(str(value), version, before=before, after=after))
+    assert repr(summary(outcome)) == repr((JSON_MEDIA_TYPE, data(value)))
 
 
 @given(values.filter(lambda value: not isinstance(value, str)), noise)
 def test_any_saved_value_is_read_from_an_output(value, lines):
     log = "\n".join(lines)
-    outcome = read_output(json.dumps(value).encode(), log)
+    outcome = parse_output(json.dumps(value).encode(), log)
     expected = data(json.loads(json.dumps(value)))
-    assert repr(summary(outcome)) == repr((JSON, expected))
+    assert repr(summary(outcome)) == repr((JSON_MEDIA_TYPE, expected))
     assert outcome.log.startswith(log)
 
 
@@ -158,20 +162,20 @@ words = st.text(st.characters(codec="utf-8", categories=["L", "Zs", "P"]), min_s
 
 @given(st.lists(words, min_size=1, max_size=4).map(lambda lines: "w " + "\n".join(lines)))
 def test_any_returned_text_is_read_exactly_where_deepaas_marks_its_end(text):
-    outcome = read_body(sync_body(text, "2.6.0", after=["a plain print"]))
-    assert summary(outcome) == (TEXT, text)
+    outcome = parse_body(sync_body(text, "2.6.0", after=["a plain print"]))
+    assert summary(outcome) == (TEXT_MEDIA_TYPE, text)
 
 
 @given(st.lists(words, min_size=1, max_size=4).map(lambda lines: "w " + "\n".join(lines)))
 def test_any_returned_text_is_read_up_to_the_lines_of_the_script(text):
-    assert summary(read_body(sync_body(text, "2.5.2"))) == (TEXT, text)
+    assert summary(parse_body(sync_body(text, "2.5.2"))) == (TEXT_MEDIA_TYPE, text)
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_a_reader(content):
-    assert isinstance(read_body(content), (Reply, Failure))
-    assert isinstance(read_log(content), (Saved, Failure, type(None)))
-    assert isinstance(read_output(content, ""), (Reply, Failure))
+    assert isinstance(parse_body(content), (Reply, Failure))
+    assert isinstance(parse_log(content), (SavedOutput, Failure, type(None)))
+    assert isinstance(parse_output(content, ""), (Reply, Failure))
 
 
 LINES = (
@@ -181,45 +185,48 @@ LINES = (
 INSIDE = "a\n" + record("return: 5", "2.5.2") + "b"
 PRINTED = [
     # what the model returned, printed; versions; what it is
-    ("hello", VERSIONS, (TEXT, "hello")),
-    ("", MARKED, (TEXT, "")),
-    (LINES, VERSIONS, (TEXT, LINES)),
-    (INSIDE, ["2.6.0"], (TEXT, INSIDE)),
-    (f"a\n{STAMP}INFO x [-] y\nb", ["2.6.0"], (TEXT, f"a\n{STAMP}INFO x [-] y\nb")),
-    (f"a\n{STAMP}INFO x [-] y\nb", ["2.5.2"], (TEXT, "a")),
-    (f"see {STAMP}INFO x [-] y there", MARKED, (TEXT, f"see {STAMP}INFO x [-] y there")),
-    (repr([INSIDE, "b"]), VERSIONS, (JSON, [INSIDE, "b"])),
+    ("hello", VERSIONS, (TEXT_MEDIA_TYPE, "hello")),
+    ("", MARKED, (TEXT_MEDIA_TYPE, "")),
+    (LINES, VERSIONS, (TEXT_MEDIA_TYPE, LINES)),
+    (INSIDE, ["2.6.0"], (TEXT_MEDIA_TYPE, INSIDE)),
+    (f"a\n{STAMP}INFO x [-] y\nb", ["2.6.0"], (TEXT_MEDIA_TYPE, f"a\n{STAMP}INFO x [-] y\nb")),
+    (f"a\n{STAMP}INFO x [-] y\nb", ["2.5.2"], (TEXT_MEDIA_TYPE, "a")),
+    (f"see {STAMP}INFO x [-] y there", MARKED, (TEXT_MEDIA_TYPE, f"see {STAMP}INFO x [-] y there")),
+    (repr([INSIDE, "b"]), VERSIONS, (JSON_MEDIA_TYPE, [INSIDE, "b"])),
     (repr({"log": record("return: [", "2.5.2")}), VERSIONS,
-     (JSON, {"log": record("return: [", "2.5.2")})),
-    ("007", VERSIONS, (TEXT, "007")),
-    ("0.5", VERSIONS, (JSON, 0.5)),
-    ("5", MARKED, (JSON, 5)),
-    ("None", MARKED, (JSON, None)),
-    ("nan", VERSIONS, (JSON, math.nan)),
-    ("set()", VERSIONS, (JSON, [])),
-    ("{'a', 'a'}", VERSIONS, (JSON, ["a", "a"])),
+     (JSON_MEDIA_TYPE, {"log": record("return: [", "2.5.2")})),
+    ("007", VERSIONS, (TEXT_MEDIA_TYPE, "007")),
+    ("0.5", VERSIONS, (JSON_MEDIA_TYPE, 0.5)),
+    ("5", MARKED, (JSON_MEDIA_TYPE, 5)),
+    ("None", MARKED, (JSON_MEDIA_TYPE, None)),
+    ("nan", VERSIONS, (JSON_MEDIA_TYPE, math.nan)),
+    ("set()", VERSIONS, (JSON_MEDIA_TYPE, [])),
+    ("{'a', 'a'}", VERSIONS, (JSON_MEDIA_TYPE, ["a", "a"])),
     (repr([f"{STAMP}CRITICAL deepaas-cli [-] Unhandled error: x"]), VERSIONS,
-     (JSON, [f"{STAMP}CRITICAL deepaas-cli [-] Unhandled error: x"])),
+     (JSON_MEDIA_TYPE, [f"{STAMP}CRITICAL deepaas-cli [-] Unhandled error: x"])),
     (repr(record("[INFO, Method] predict was called.", "2.5.1").split()), VERSIONS,
-     (JSON, record("[INFO, Method] predict was called.", "2.5.1").split())),
-    ("(1, (2,), ())", VERSIONS, (JSON, [1, [2], []])),
-    ("{'score': np.float64(0.5), 'n': np.int64(3)}", VERSIONS, (JSON, {"score": 0.5, "n": 3})),
-    ("[array([[1., 2.],\n       [3., 4.]], dtype=float32)]", VERSIONS, (JSON, [[[1, 2], [3, 4]]])),
-    ("[[0.1 0.2]\n [0.3 0.4]]", VERSIONS, (JSON, [[0.1, 0.2], [0.3, 0.4]])),
-    ("array([0, 1, ..., 8, 9])", MARKED, (TEXT, "array([0, 1, ..., 8, 9])")),
-    ("b'caf\\xc3\\xa9'", VERSIONS, (JSON, "café")),
+     (JSON_MEDIA_TYPE, record("[INFO, Method] predict was called.", "2.5.1").split())),
+    ("(1, (2,), ())", VERSIONS, (JSON_MEDIA_TYPE, [1, [2], []])),
+    ("{'score': np.float64(0.5), 'n': np.int64(3)}", VERSIONS,
+      (JSON_MEDIA_TYPE, {"score": 0.5, "n": 3})),
+    ("[array([[1., 2.],\n       [3., 4.]], dtype=float32)]", VERSIONS,
+      (JSON_MEDIA_TYPE, [[[1, 2], [3, 4]]])),
+    ("[[0.1 0.2]\n [0.3 0.4]]", VERSIONS, (JSON_MEDIA_TYPE, [[0.1, 0.2], [0.3, 0.4]])),
+    ("array([0, 1, ..., 8, 9])", MARKED, (TEXT_MEDIA_TYPE, "array([0, 1, ..., 8, 9])")),
+    ("b'caf\\xc3\\xa9'", VERSIONS, (JSON_MEDIA_TYPE, "café")),
     (str(PNG), VERSIONS, ("image/png", PNG)),
     ("b'\\xff\\x00'", VERSIONS, ("application/octet-stream", b"\xff\x00")),
-    (json.dumps({"a": [1, None]}, indent=2), VERSIONS, (JSON, {"a": [1, None]})),
-    ('{"a": Infinity, "b": true}', VERSIONS, (JSON, {"a": math.inf, "b": True})),
-    (str([json.dumps(SEED[0])]), VERSIONS, (JSON, SEED)),
-    (str({"a": json.dumps({"b": json.dumps([1])})}), VERSIONS, (JSON, {"a": {"b": "[1]"}})),
-    ("OrderedDict({'a': 1})", VERSIONS, (TEXT, "OrderedDict({'a': 1})")),
+    (json.dumps({"a": [1, None]}, indent=2), VERSIONS, (JSON_MEDIA_TYPE, {"a": [1, None]})),
+    ('{"a": Infinity, "b": true}', VERSIONS, (JSON_MEDIA_TYPE, {"a": math.inf, "b": True})),
+    (str([json.dumps(SEED[0])]), VERSIONS, (JSON_MEDIA_TYPE, SEED)),
+    (str({"a": json.dumps({"b": json.dumps([1])})}), VERSIONS,
+     (JSON_MEDIA_TYPE, {"a": {"b": "[1]"}})),
+    ("OrderedDict({'a': 1})", VERSIONS, (TEXT_MEDIA_TYPE, "OrderedDict({'a': 1})")),
     ("{'t': datetime.datetime(2026, 1, 1)}", VERSIONS,
-     (TEXT, "{'t': datetime.datetime(2026, 1, 1)}")),
-    ("<_io.BytesIO object at 0x7f>", VERSIONS, (TEXT, "<_io.BytesIO object at 0x7f>")),
-    ("[" * 5000, VERSIONS, (TEXT, "[" * 5000)),
-    ("{'a': '" + "x" * 200_000 + "'}", VERSIONS, (JSON, {"a": "x" * 200_000})),
+     (TEXT_MEDIA_TYPE, "{'t': datetime.datetime(2026, 1, 1)}")),
+    ("<_io.BytesIO object at 0x7f>", VERSIONS, (TEXT_MEDIA_TYPE, "<_io.BytesIO object at 0x7f>")),
+    ("[" * 5000, VERSIONS, (TEXT_MEDIA_TYPE, "[" * 5000)),
+    ("{'a': '" + "x" * 200_000 + "'}", VERSIONS, (JSON_MEDIA_TYPE, {"a": "x" * 200_000})),
 ]  # fmt: skip
 
 
@@ -229,7 +236,7 @@ PRINTED = [
     ids=[f"{v}-{p[:30]}" for p, versions, _ in PRINTED for v in versions],
 )
 def test_what_a_model_returns(printed, version, expected):
-    outcome = read_body(sync_body(printed, version))
+    outcome = parse_body(sync_body(printed, version))
     assert summary(outcome) == expected or math.isnan(outcome.prediction)
     assert printed[:1000] in outcome.log
 
@@ -245,28 +252,28 @@ USAGE = "[*] Using DEEPaaS version 2.5.2\nusage: deepaas-cli [-h]\ndeepaas-cli: 
 BODIES = {
     "the last return counts": (
         started() + record("return: [1]", "2.5.2") + record("return: [2]", "2.5.2") + COMMAND,
-        (JSON, [2]),
+        (JSON_MEDIA_TYPE, [2]),
     ),
     "a progress bar before the mark": (
         started() + " 90%|###  | 9/10" + record("return: [1]", "2.5.2") + COMMAND,
-        (JSON, [1]),
+        (JSON_MEDIA_TYPE, [1]),
     ),
     "output held back comes behind the value": (
         started() + record("return: [1]", "2.5.2") + "[2]\nreturn: [3]\n" + COMMAND,
-        (JSON, [1]),
+        (JSON_MEDIA_TYPE, [1]),
     ),
     "a record behind a returned text": (
         started() + record("return: hello", "2.5.2") + record("bye", "2.5.2", "WARNING") + COMMAND,
-        (TEXT, "hello"),
+        (TEXT_MEDIA_TYPE, "hello"),
     ),
     "a progress bar and a record behind a returned text": (
         started() + record("return: hello", "2.5.2") + "9%|#|" + record("bye", "2.5.2") + COMMAND,
-        (TEXT, "hello"),
+        (TEXT_MEDIA_TYPE, "hello"),
     ),
     "the echo of a parameter that looks like a result": (
         started() + record("return: [1]", "2.5.2") + COMMAND[:-1] + "\n"
         + record("return: [666]", "2.5.2"),
-        (JSON, [1]),
+        (JSON_MEDIA_TYPE, [1]),
     ),
     "the echo of a parameter that looks like a result, of a killed model": (
         started() + COMMAND[:-1] + "\n" + record("return: [666]", "2.5.2"),
@@ -275,34 +282,36 @@ BODIES = {
     "a service that writes at once": (
         "[*] Using DEEPaaS version 2.5.2\nwarning: old\n" + COMMAND
         + record("predict was called.", "2.5.2") + record("return: [1]", "2.5.2"),
-        (JSON, [1]),
+        (JSON_MEDIA_TYPE, [1]),
     ),
     "a service that writes at once, 2.5.1": (
         "[*] Using DEEPaaS version 2.5.1\nwarning: old\n" + COMMAND
         + record("[INFO, Method] predict was called.", "2.5.1") + "[1]\n(480, 640)\n[2]\n",
-        (JSON, [2]),
+        (JSON_MEDIA_TYPE, [2]),
     ),
-    "no trailing lines at all": (started() + record("return: [1]", "2.5.2"), (JSON, [1])),
-    "no trailing newline": (started() + record("return: [1]", "2.5.2")[:-1], (JSON, [1])),
+    "no trailing lines at all": (started() + record("return: "
+        "[1]", "2.5.2"), (JSON_MEDIA_TYPE, [1])),
+    "no trailing newline": (started() + record("return: "
+        "[1]", "2.5.2")[:-1], (JSON_MEDIA_TYPE, [1])),
     "other colours in 2.5.2": (
         started() + "\x1b[34m\x1b[1mimage 1\x1b[0m\n" + record("return: [1]", "2.5.2") + COMMAND,
-        (JSON, [1]),
+        (JSON_MEDIA_TYPE, [1]),
     ),
     "2.5.1: output held back comes behind the value": (
         started("2.5.1") + "{'a': 1}\n(480, 640, 3)\n[7]\n" + COMMAND,
-        (JSON, {"a": 1}),
+        (JSON_MEDIA_TYPE, {"a": 1}),
     ),
     "2.5.1: output, then a record, then the value": (
         started("2.5.1") + "[7]\n" + record("x", "2.5.1") + "{'a': 1}\n" + COMMAND,
-        (JSON, {"a": 1}),
+        (JSON_MEDIA_TYPE, {"a": 1}),
     ),
     "2.5.1: the value, then a record": (
         started("2.5.1") + "{'a': 1}\n" + record("bye", "2.5.1") + COMMAND,
-        (JSON, {"a": 1}),
+        (JSON_MEDIA_TYPE, {"a": 1}),
     ),
     "2.5.1: a number among output": (
         started("2.5.1") + "a print\n0.5\n" + COMMAND,
-        (JSON, 0.5),
+        (JSON_MEDIA_TYPE, 0.5),
     ),
     "2.5.1: killed": (
         started("2.5.1") + "a print\n" + record("x", "2.5.1", "WARNING", "m") + COMMAND,
@@ -314,15 +323,15 @@ BODIES = {
     ),
     "2.5.1: a list behind a progress bar": (
         started("2.5.1") + " 50%|##  | 1/2 [00:01<00:01,  1.00s/it][7]\n" + COMMAND,
-        (JSON, [7]),
+        (JSON_MEDIA_TYPE, [7]),
     ),
     "2.5.1: a text behind a progress bar": (
         started("2.5.1") + "\r100%|####| 2/2 [00:01<00:00,  1.00it/s]hello\nyou\n" + COMMAND,
-        (TEXT, "hello\nyou"),
+        (TEXT_MEDIA_TYPE, "hello\nyou"),
     ),
     "2.5.1: a number behind a progress bar": (
         started("2.5.1") + "\r100%|####| 2/2 [00:01<00:00,  1.00it/s]0.5\n" + COMMAND,
-        (JSON, 0.5),
+        (JSON_MEDIA_TYPE, 0.5),
     ),
     "killed before the model was called": (
         "[*] Using DEEPaaS version 2.5.2\nevent-file-1\n" + COMMAND, ("model_killed", TRANSIENT)
@@ -374,18 +383,20 @@ BODIES = {
     "an error inside a returned text of 2.6.0": (
         started("2.6.0") + record(f"return: a\n{STAMP}CRITICAL deepaas-cli [-] Unhandled error: E",
                                   "2.6.0") + COMMAND,
-        (TEXT, f"a\n{STAMP}CRITICAL deepaas-cli [-] Unhandled error: E"),
+        (TEXT_MEDIA_TYPE, f"a\n{STAMP}CRITICAL deepaas-cli [-] Unhandled error: E"),
     ),
     "nothing": ("", ("unreadable", TRANSIENT)),
     "a web page": ("<html><body>Log in</body></html>", ("unreadable", TRANSIENT)),
     "one word": ("done", ("unreadable", TRANSIENT)),
     "bytes that are no text": (b"\xff\xfe\x00", ("unreadable", TRANSIENT)),
     "a broken character in the log": (
-        started().encode() + b"\xff\xfe\n" + record("return: [1]", "2.5.2").encode(), (JSON, [1])
+        started().encode() + b"\xff\xfe\n" + record("return: "
+            "[1]", "2.5.2").encode(), (JSON_MEDIA_TYPE, [1])
     ),
     "base64 of an image": (base64.b64encode(PNG) + b"\n", ("image/png", PNG)),
-    "base64 of JSON": (base64.b64encode(b'{"a": 1}'), (JSON, {"a": 1})),
-    "base64 of text": (base64.b64encode(b"some words of a model"), (TEXT, "some words of a model")),
+    "base64 of JSON": (base64.b64encode(b'{"a": 1}'), (JSON_MEDIA_TYPE, {"a": 1})),
+    "base64 of text": (base64.b64encode(b"some words of a model"),
+                       (TEXT_MEDIA_TYPE, "some words of a model")),
     "base64 of bytes": (
         base64.b64encode(b"\xfe" * 40), ("application/octet-stream", b"\xfe" * 40)
     ),
@@ -396,14 +407,14 @@ BODIES = {
 @pytest.mark.parametrize("case", BODIES)
 def test_a_body(case):
     body, expected = BODIES[case]
-    assert summary(read_body(body.encode() if isinstance(body, str) else body)) == expected
+    assert summary(parse_body(body.encode() if isinstance(body, str) else body)) == expected
 
 
 def test_a_zip_of_several_files_is_kept_as_bytes():
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as entries:
         entries.writestr("a.txt", "a")
-    outcome = read_body(base64.b64encode(archive.getvalue()))
+    outcome = parse_body(base64.b64encode(archive.getvalue()))
     assert summary(outcome) == ("application/zip", archive.getvalue())
 
 
@@ -419,7 +430,7 @@ DURING = ["", "During handling of the above exception, another exception occurre
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("joint", [DIRECT, DURING])
 def test_the_message_of_a_model_error_begins_with_the_first_cause(version, joint):
-    outcome = read_body(crashed(version, CAUSE, joint, HTTP))
+    outcome = parse_body(crashed(version, CAUSE, joint, HTTP))
     assert summary(outcome) == ("model_error", PERMANENT)
     assert outcome.message == (
         "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB"
@@ -429,12 +440,12 @@ def test_the_message_of_a_model_error_begins_with_the_first_cause(version, joint
 
 def test_a_model_error_without_traceback_is_what_the_record_says():
     body = started() + f"{STAMP}CRITICAL deepaas-cli [-] Unhandled error: KeyError: 'x'\n"
-    assert read_body(body.encode()).message == "KeyError: 'x'"
+    assert parse_body(body.encode()).message == "KeyError: 'x'"
 
 
 def test_a_message_is_one_line_and_not_too_long():
     long = [*CAUSE[:4], "ValueError: very long", *["very long"] * 10_000]
-    message = read_body(crashed("2.5.2", long)).message
+    message = parse_body(crashed("2.5.2", long)).message
     assert message.startswith("ValueError: very long very long")
     assert len(message) <= 1000
     assert "\n" not in message
@@ -458,7 +469,7 @@ def test_a_message_is_one_line_and_not_too_long():
     ],
 )
 def test_a_failure_says_what_happened_and_what_to_do(case, words):
-    message = read_body(BODIES[case][0].encode()).message
+    message = parse_body(BODIES[case][0].encode()).message
     for word in words:
         assert word in message
     assert "\n" not in message
@@ -502,11 +513,11 @@ LOGS = {
 @pytest.mark.parametrize("case", LOGS)
 def test_a_log(case):
     log, expected = LOGS[case]
-    assert summary(read_log(log.encode())) == expected
+    assert summary(parse_log(log.encode())) == expected
 
 
 def test_a_log_that_says_nothing_in_the_end_is_a_killed_model():
-    failure = killed(b"a plain print\x1b[00m \xff")
+    failure = killed_log_failure(b"a plain print\x1b[00m \xff")
     assert (failure.code, failure.kind) == ("model_killed", TRANSIENT)
     assert failure.log == "a plain print \ufffd"
     assert "memory" in failure.message
@@ -515,30 +526,33 @@ def test_a_log_that_says_nothing_in_the_end_is_a_killed_model():
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"null", (JSON, None)),
-        (b"[NaN, -Infinity]", (JSON, [math.nan, -math.inf])),
-        (b'"hello"', (TEXT, "hello")),
-        (b'"12E4"', (TEXT, "12E4")),
-        (b"12E4", (TEXT, "12E4")),  # no JSON of Python's: a text that the model saved itself
-        (b'{"a": 1}\n', (JSON, {"a": 1})),
-        (b"a,b\n1,2\n", (TEXT, "a,b\n1,2\n")),
+        (b"null", (JSON_MEDIA_TYPE, None)),
+        (b"[NaN, -Infinity]", (JSON_MEDIA_TYPE, [math.nan, -math.inf])),
+        (b'"hello"', (TEXT_MEDIA_TYPE, "hello")),
+        (b'"12E4"', (TEXT_MEDIA_TYPE, "12E4")),
+        (
+            b"12E4",
+            (TEXT_MEDIA_TYPE, "12E4"),
+        ),  # no JSON of Python's: a text that the model saved itself
+        (b'{"a": 1}\n', (JSON_MEDIA_TYPE, {"a": 1})),
+        (b"a,b\n1,2\n", (TEXT_MEDIA_TYPE, "a,b\n1,2\n")),
         (PNG, ("image/png", PNG)),
         (b"\x00\xff", ("application/octet-stream", b"\x00\xff")),
         (b"a\x00b", ("application/octet-stream", b"a\x00b")),
         (b"[" * 5000, ("answer_cut_off", TRANSIENT)),
-        (b"[" * 5000 + b"]" * 5000, (TEXT, "[" * 5000 + "]" * 5000)),
+        (b"[" * 5000 + b"]" * 5000, (TEXT_MEDIA_TYPE, "[" * 5000 + "]" * 5000)),
         (b"", ("no_output", TRANSIENT)),
         (b" \n", ("no_output", TRANSIENT)),
     ],
 )
 def test_an_output(content, expected):
-    outcome = read_output(content, "the log")
+    outcome = parse_output(content, "the log")
     assert repr(summary(outcome)) == repr(expected)
     assert outcome.log == "the log"
 
 
 def test_an_output_with_json_in_strings_keeps_them_in_the_log():
-    outcome = read_output(b'["[1]"]', "the log")
+    outcome = parse_output(b'["[1]"]', "the log")
     assert outcome.prediction == [[1]]
     assert outcome.log.startswith("the log\n")
     assert '["[1]"]' in outcome.log
@@ -549,8 +563,8 @@ def test_an_output_with_json_in_strings_keeps_them_in_the_log():
     [(b'"[1, {}]"', [1, {}]), (b"\"{'a': (1, None)}\"", {"a": [1, None]})],
 )
 def test_an_output_that_is_a_text_of_data_is_data_and_stands_in_the_log(content, prediction):
-    outcome = read_output(content, "the log")
-    assert (outcome.media_type, outcome.prediction) == (JSON, prediction)
+    outcome = parse_output(content, "the log")
+    assert (outcome.media_type, outcome.prediction) == (JSON_MEDIA_TYPE, prediction)
     assert content.decode() in outcome.log
 
 
@@ -580,11 +594,14 @@ OPEN_ENDED = [
 ]
 WHOLE = [
     # an answer that shows by itself that the value is whole
-    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: 0.98\n", (JSON, 0.98)),
-    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: [0.98]", (JSON, [0.98])),
-    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: a [te\n{COMMAND}\n", (TEXT, "a [te")),
-    (sync_body("0.98", "2.5.1").decode(), (JSON, 0.98)),
-    (sync_body("[{'a", "2.5.2").decode(), (TEXT, "[{'a")),
+    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: 0.98\n", (JSON_MEDIA_TYPE, 0.98)),
+    (HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: [0.98]", (JSON_MEDIA_TYPE, [0.98])),
+    (
+        HEAD + f"{STAMP}INFO deepaas.cmd.cli [-] return: a [te\n{COMMAND}\n",
+        (TEXT_MEDIA_TYPE, "a [te"),
+    ),
+    (sync_body("0.98", "2.5.1").decode(), (JSON_MEDIA_TYPE, 0.98)),
+    (sync_body("[{'a", "2.5.2").decode(), (TEXT_MEDIA_TYPE, "[{'a")),
     (HEAD + COMMAND + "\n", ("model_killed", TRANSIENT)),
 ]
 
@@ -592,20 +609,20 @@ WHOLE = [
 @pytest.mark.parametrize("body", CUT, ids=range(len(CUT)))
 @pytest.mark.parametrize("framed", [True, False])
 def test_an_answer_that_ends_in_the_middle_is_no_prediction(body, framed):
-    outcome = read_body(body.encode(), framed=framed)
+    outcome = parse_body(body.encode(), is_framed=framed)
     assert summary(outcome) == ("answer_cut_off", TRANSIENT)
     assert outcome.log
 
 
 @pytest.mark.parametrize("body", OPEN_ENDED, ids=range(len(OPEN_ENDED)))
 def test_an_answer_that_may_go_on_is_believed_only_if_its_transport_says_that_it_is_whole(body):
-    assert summary(read_body(body.encode(), framed=False)) == ("answer_cut_off", TRANSIENT)
-    assert summary(read_body(body.encode())) != ("answer_cut_off", TRANSIENT)
+    assert summary(parse_body(body.encode(), is_framed=False)) == ("answer_cut_off", TRANSIENT)
+    assert summary(parse_body(body.encode())) != ("answer_cut_off", TRANSIENT)
 
 
 @pytest.mark.parametrize(("body", "expected"), WHOLE, ids=range(len(WHOLE)))
 def test_an_answer_that_shows_its_end_needs_no_other_proof(body, expected):
-    assert summary(read_body(body.encode(), framed=False)) == expected
+    assert summary(parse_body(body.encode(), is_framed=False)) == expected
 
 
 @given(
@@ -615,9 +632,9 @@ def test_no_cut_off_answer_is_another_value(value, version, draw):
     if version in BARE and (value is None or isinstance(value, int)):
         return
     body = sync_body(str(value), version)
-    whole = summary(read_body(body))
+    whole = summary(parse_body(body))
     cut = draw.draw(st.integers(0, len(body) - 1))
-    outcome = read_body(body[:cut], framed=False)
+    outcome = parse_body(body[:cut], is_framed=False)
     assert isinstance(outcome, Failure) or repr(summary(outcome)) == repr(whole)
 
 
@@ -625,34 +642,34 @@ def test_no_cut_off_answer_is_another_value(value, version, draw):
 def test_no_half_written_output_is_another_value(value, draw):
     output = json.dumps(value).encode()
     cut = draw.draw(st.integers(0, len(output) - 1))
-    assert isinstance(read_output(output[:cut], "", saved=False), Failure)
+    assert isinstance(parse_output(output[:cut], "", is_saved=False), Failure)
     if isinstance(value, (list, tuple, dict)):
-        assert isinstance(read_output(output[:cut], ""), Failure)
+        assert isinstance(parse_output(output[:cut], ""), Failure)
 
 
 @pytest.mark.parametrize("output", [b"0.98", b"5", b"-1e-07", b"a te", b"nul", b'"a te', b'"\\'])
 def test_an_output_without_an_end_is_believed_only_if_it_was_saved(output):
-    assert summary(read_output(output, "", saved=False)) == ("answer_cut_off", TRANSIENT)
+    assert summary(parse_output(output, "", is_saved=False)) == ("answer_cut_off", TRANSIENT)
 
 
 def test_an_output_with_an_end_is_believed():
     for output in (b"[]", b'{"a": 1}', b'"a text"', b"true", b"null"):
-        assert isinstance(read_output(output, "", saved=False), Reply)
+        assert isinstance(parse_output(output, "", is_saved=False), Reply)
 
 
 def test_a_file_that_was_not_framed_must_show_its_end():
     whole, padded = base64.b64encode(PNG + b"IEND\xaeB`\x82"), base64.b64encode(b"\xfe" * 40)
-    assert isinstance(read_body(whole, framed=False), Reply)
-    assert isinstance(read_body(padded, framed=False), Reply)
-    assert summary(read_body(base64.b64encode(PNG * 3), framed=False))[0] == "answer_cut_off"
+    assert isinstance(parse_body(whole, is_framed=False), Reply)
+    assert isinstance(parse_body(padded, is_framed=False), Reply)
+    assert summary(parse_body(base64.b64encode(PNG * 3), is_framed=False))[0] == "answer_cut_off"
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_help_is_told_apart(mode):
     name = "sync_2.6.0_help.body" if mode == "sync" else "async_2.5.2_help.log"
-    assert is_help((FIXTURES / name).read_text())
-    assert not is_help((FIXTURES / "sync_2.6.0_ok_dict.body").read_text())
-    assert not is_help((FIXTURES / "sync_2.6.0_fail_unknown_param.body").read_text())
+    assert is_help_output((FIXTURES / name).read_text())
+    assert not is_help_output((FIXTURES / "sync_2.6.0_ok_dict.body").read_text())
+    assert not is_help_output((FIXTURES / "sync_2.6.0_fail_unknown_param.body").read_text())
 
 
 @pytest.mark.parametrize(
@@ -673,8 +690,8 @@ def test_help_is_told_apart(mode):
     ],
 )
 def test_hostile_text_costs_no_more_than_it_is_long(text):
-    assert isinstance(read_body(text.encode()), (Reply, Failure))
-    assert isinstance(read_log(text.encode()), (Saved, Failure, type(None)))
+    assert isinstance(parse_body(text.encode()), (Reply, Failure))
+    assert isinstance(parse_log(text.encode()), (SavedOutput, Failure, type(None)))
 
 
 @pytest.mark.parametrize("levels", [101, 254, 600, 100_000])
@@ -683,7 +700,7 @@ def test_hostile_text_costs_no_more_than_it_is_long(text):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_prediction_nested_too_deeply_is_kept_as_text(levels, opener, closer, version):
     deep = opener * levels + "1" + closer * levels
-    assert summary(read_body(sync_body(deep, version))) == (TEXT, deep)
-    assert summary(read_output(json.dumps(deep).encode(), "")) == (TEXT, deep)
-    assert summary(read_output(deep.encode(), "")) == (TEXT, deep)
-    assert summary(read_output(deep.encode()[:-1], ""))[0] in {TEXT, "answer_cut_off"}
+    assert summary(parse_body(sync_body(deep, version))) == (TEXT_MEDIA_TYPE, deep)
+    assert summary(parse_output(json.dumps(deep).encode(), "")) == (TEXT_MEDIA_TYPE, deep)
+    assert summary(parse_output(deep.encode(), "")) == (TEXT_MEDIA_TYPE, deep)
+    assert summary(parse_output(deep.encode()[:-1], ""))[0] in {TEXT_MEDIA_TYPE, "answer_cut_off"}

@@ -7,12 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.domain import Failure, Reply
-from batchinfer.oscar.schema import LONGEST, MOST, Parameter, Schema, helped, parse_help
+from batchinfer.oscar.model_schema import (
+    MAX_HELP_CHARS,
+    MAX_HELP_PARAMETERS,
+    ModelSchema,
+    Parameter,
+    extract_help,
+    parse_help,
+)
 from support.paths import FIXTURES
 
 RECORDED = ("sync_2.5.2_help.body", "sync_2.6.0_help.body", "async_2.5.2_help.log")
 
-MINIMOD = Schema(
+MINIMOD = ModelSchema(
     (
         Parameter("mode", "str", "dict"),
         Parameter("files", "str", "None", is_file=True),
@@ -162,38 +169,38 @@ def test_one_parameter_is_read_as_it_is_meant(lines, expected):
 
 def test_what_stands_around_a_help_is_none_of_it():
     text = "/x.py:3: UserWarning: --old OLD\n" + options(*block("a", "Type: int", "Default: 1"))
-    assert parse_help(text + "  --later L\n") == Schema((Parameter("a", "int", "1"),))
+    assert parse_help(text + "  --later L\n") == ModelSchema((Parameter("a", "int", "1"),))
 
 
 def test_a_usage_that_ends_in_dots_takes_more_than_it_lists():
     closed, opened = "usage: deepaas-cli predict [-h]", "usage: deepaas-cli predict [-h] ..."
-    assert parse_help(options(usage=closed)) == Schema((), open=False)
-    assert parse_help(options(usage=opened)) == Schema((), open=True)
+    assert parse_help(options(usage=closed)) == ModelSchema((), accepts_unlisted=False)
+    assert parse_help(options(usage=opened)) == ModelSchema((), accepts_unlisted=True)
 
 
 def test_a_prefix_of_one_option_stands_for_it():
-    assert MINIMOD.full_names("rng") == ["rng"]
-    assert MINIMOD.full_names("imgs") == ["imgsz"]
-    assert MINIMOD.full_names("mod") == ["mode", "model"]
-    assert MINIMOD.full_names("hel") == ["help"]
-    assert MINIMOD.full_names("nothing") == []
+    assert MINIMOD.expand_name("rng") == ["rng"]
+    assert MINIMOD.expand_name("imgs") == ["imgsz"]
+    assert MINIMOD.expand_name("mod") == ["mode", "model"]
+    assert MINIMOD.expand_name("hel") == ["help"]
+    assert MINIMOD.expand_name("nothing") == []
 
 
 def test_too_long_and_too_many_are_bounded():
-    lines = [line for at in range(2 * MOST) for line in block(f"a{at}", "Type: int")]
+    lines = [line for at in range(2 * MAX_HELP_PARAMETERS) for line in block(f"a{at}", "Type: int")]
     schema = parse_help(options(*lines))
     assert schema is not None
-    assert len(schema.parameters) == MOST
-    assert parse_help(options(*block("a", "x" * LONGEST))) is None
+    assert len(schema.parameters) == MAX_HELP_PARAMETERS
+    assert parse_help(options(*block("a", "x" * MAX_HELP_CHARS))) is None
 
 
 def test_an_answer_is_a_help_or_says_why_not():
     text = (FIXTURES / "sync_2.6.0_help.body").read_text()
     cold = Failure("cold_start", "not yet")
-    assert helped(Failure("help", "", log=text)) == text
-    assert helped(Failure("unreadable", "", log=TUTORIAL)) == TUTORIAL
-    assert helped(cold) is cold
-    prediction = helped(Reply(prediction=1, log="[*] Using DEEPaaS version 2.6.0"))
+    assert extract_help(Failure("help", "", log=text)) == text
+    assert extract_help(Failure("unreadable", "", log=TUTORIAL)) == TUTORIAL
+    assert extract_help(cold) is cold
+    prediction = extract_help(Reply(prediction=1, log="[*] Using DEEPaaS version 2.6.0"))
     assert isinstance(prediction, Failure)
     assert prediction.code == "no_help"
 
@@ -235,7 +242,7 @@ def parameters(draw) -> Parameter:
     )
 
 
-def printed(schema: Schema, width: int) -> str:
+def printed(schema: ModelSchema, width: int) -> str:
     """What argparse makes of a schema, told in DEEPaaS's grammar."""
     parser = argparse.ArgumentParser(
         "deepaas-cli predict",
@@ -260,7 +267,7 @@ def printed(schema: Schema, width: int) -> str:
     TEXT,
 )
 def test_whatever_argparse_prints_is_read_back(listed, width, noise):
-    schema = Schema(tuple(listed))
+    schema = ModelSchema(tuple(listed))
     assert parse_help(f"{noise}\n{printed(schema, width)}[*] Final command: x\n") == schema
 
 

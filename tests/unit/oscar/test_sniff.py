@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchinfer.oscar.sniff import extension, sniff
+from batchinfer.oscar.media_types import extension_for, sniff_media_type
 
 KNOWN = [
     (b"\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg", "jpg"),
@@ -34,16 +34,16 @@ KNOWN = [
 
 @pytest.mark.parametrize(("head", "media_type", "ending"), KNOWN)
 def test_magic_tells_the_media_type_and_that_the_extension(head, media_type, ending):
-    assert sniff(head) == media_type
-    assert extension(media_type) == ending
+    assert sniff_media_type(head) == media_type
+    assert extension_for(media_type) == ending
 
 
 @pytest.mark.parametrize("head", [b"", b"hello", b"BM is a word", b"RIFF", b"{}", b"\x89PN", b"PK"])
 def test_what_has_no_magic_is_not_guessed(head):
-    assert sniff(head) is None
+    assert sniff_media_type(head) is None
 
 
 def test_media_types_without_a_magic_have_extensions_too():
-    assert extension("application/json") == "json"
-    assert extension("text/plain") == "txt"
-    assert extension("application/octet-stream") == "bin"
+    assert extension_for("application/json") == "json"
+    assert extension_for("text/plain") == "txt"
+    assert extension_for("application/octet-stream") == "bin"

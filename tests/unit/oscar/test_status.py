@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.domain import Failure, Kind
+from batchinfer.domain import Failure, FailureKind
 from batchinfer.errors import FatalError
-from batchinfer.oscar.status import (
-    MAX_RETRY_AFTER,
-    QUOTE,
-    RULES,
-    _first_that_fits,
-    judge,
-    place,
-    quote,
-    seconds_to_wait,
+from batchinfer.oscar.http_status import (
+    MAX_EXCERPT_CHARS,
+    MAX_TRUSTED_RETRY_AFTER_SECONDS,
+    STATUS_RULES,
+    _match_rule,
+    classify_status,
+    excerpt,
+    parse_retry_after,
+    safe_url,
 )
 
 NOW = 1_800_000_000.0
@@ -30,7 +30,11 @@ CRASH = (
     b'exit status 1\nTraceback (most recent call last):\n  File "<stdin>", line 1, in <module>\n'
     b"AttributeError: 'list' object has no attribute 'items'\n"
 )
-TRANSIENT, PERMANENT, UNAVAILABLE = Kind.TRANSIENT, Kind.PERMANENT, Kind.UNAVAILABLE
+TRANSIENT, PERMANENT, UNAVAILABLE = (
+    FailureKind.TRANSIENT,
+    FailureKind.PERMANENT,
+    FailureKind.UNAVAILABLE,
+)
 
 
 def nginx(line: bytes) -> bytes:
@@ -42,7 +46,7 @@ class Case:
     status: int
     body: bytes
     code: str
-    then: Kind | None
+    then: FailureKind | None
     """None: fatal."""
     says: str
     """A part of the message that tells the person what to do or what happened."""
@@ -121,7 +125,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_status_and_its_body_mean_what_the_contract_says(case: Case):
-    judged = judge(
+    judged = classify_status(
         case.status,
         case.body,
         elapsed=case.elapsed,
@@ -149,27 +153,27 @@ def test_a_status_and_its_body_mean_what_the_contract_says(case: Case):
     + [(s, False) for s in (400, 413, 414, 415, 422, 429, 500, 502, 503)],
 )
 def test_a_refusal_that_is_not_about_what_was_sent_may_hold_for_all(status: int, shared: bool):
-    judged = judge(status, b"x", elapsed=1.0, now=NOW)
+    judged = classify_status(status, b"x", elapsed=1.0, now=NOW)
     assert isinstance(judged, Failure)
-    assert judged.shared is shared
+    assert judged.may_be_systemic is shared
 
 
 def test_every_row_of_the_table_is_the_answer_to_some_case():
-    reached = {_first_that_fits(c.status, c.body.strip(), c.elapsed) for c in CASES}
-    assert reached == set(RULES)
+    reached = {_match_rule(c.status, c.body.strip(), c.elapsed) for c in CASES}
+    assert reached == set(STATUS_RULES)
 
 
 def test_a_200_is_left_to_its_body():
-    assert judge(200, b"Traceback", elapsed=1, now=NOW) is None
+    assert classify_status(200, b"Traceback", elapsed=1, now=NOW) is None
 
 
 @given(st.integers(100, 999), st.binary(max_size=300), st.floats(0, 1e6))
 def test_any_answer_is_judged_and_the_message_stays_short(status, body, elapsed):
-    judged = judge(status, body, elapsed=elapsed, now=NOW, location=None)
+    judged = classify_status(status, body, elapsed=elapsed, now=NOW, location=None)
     if status != 200:
         message = judged.message if isinstance(judged, Failure) else str(judged)
         assert message.isprintable()
-        assert len(message) < QUOTE + 400
+        assert len(message) < MAX_EXCERPT_CHARS + 400
 
 
 @pytest.mark.parametrize(
@@ -185,27 +189,27 @@ def test_any_answer_is_judged_and_the_message_stays_short(status, body, elapsed)
         ("soon", None),
         ("nan", None),
         ("٣", None),
-        ("99999999", MAX_RETRY_AFTER),
-        ("9" * 5000, MAX_RETRY_AFTER),
+        ("99999999", MAX_TRUSTED_RETRY_AFTER_SECONDS),
+        ("9" * 5000, MAX_TRUSTED_RETRY_AFTER_SECONDS),
         ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
         ("Fri, 15 Jan 2027 08:00:30 -0000", 30.0),
         ("Fri, 15 Jan 2027 07:00:00 GMT", 0.0),
-        ("Fri, 15 Jan 2037 07:00:00 GMT", MAX_RETRY_AFTER),
+        ("Fri, 15 Jan 2037 07:00:00 GMT", MAX_TRUSTED_RETRY_AFTER_SECONDS),
         ("Fri, 99 Jan 2027 08:00:30 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date_within_an_hour(header, seconds):
-    assert seconds_to_wait(header, NOW) == seconds
+    assert parse_retry_after(header, NOW) == seconds
 
 
 @given(st.text())
 def test_any_retry_after_is_survived(header):
-    seconds = seconds_to_wait(header, NOW)
-    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+    seconds = parse_retry_after(header, NOW)
+    assert seconds is None or 0 <= seconds <= MAX_TRUSTED_RETRY_AFTER_SECONDS
 
 
 def test_retry_after_is_carried_by_whatever_failure():
-    judged = judge(429, b"", elapsed=1, now=NOW, retry_after="5")
+    judged = classify_status(429, b"", elapsed=1, now=NOW, retry_after="5")
     assert isinstance(judged, Failure)
     assert judged.retry_after == 5.0
 
@@ -221,11 +225,11 @@ def test_retry_after_is_carried_by_whatever_failure():
         (b"<!DOCTYPE html><style>p{}</style><p>a &amp; b", "a & b"),
         (b"a < b > c", "a < b > c"),
         (b"\xff\xfe", "��"),
-        (b"x" * 500, "x" * (QUOTE - 1) + "…"),
+        (b"x" * 500, "x" * (MAX_EXCERPT_CHARS - 1) + "…"),
     ],
 )
 def test_a_body_is_quoted_on_one_short_line(body, shown):
-    assert quote(body) == shown
+    assert excerpt(body) == shown
 
 
 @pytest.mark.parametrize(
@@ -240,4 +244,4 @@ def test_a_body_is_quoted_on_one_short_line(body, shown):
     ],
 )
 def test_a_place_is_host_and_path_only(url, shown):
-    assert place(url) == shown
+    assert safe_url(url) == shown

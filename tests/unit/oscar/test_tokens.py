@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.oscar.tokens import NoToken, OidcToken, ServiceToken, read_token
+from batchinfer.oscar.tokens import InvalidToken, OidcToken, ServiceToken, classify_token
 
 HEX = "0123456789abcdefABCDEF" * 3
 
@@ -38,7 +38,7 @@ def claims(**given: object) -> str:
     ],
 )
 def test_both_kinds_are_read(text, token):
-    assert read_token(text) == token
+    assert classify_token(text) == token
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_both_kinds_are_read(text, token):
     ],
 )
 def test_what_is_neither_says_why(text, reason):
-    found = read_token(text)
+    found = classify_token(text)
 
-    assert isinstance(found, NoToken)
+    assert isinstance(found, InvalidToken)
     assert reason in found.reason
 
 
 @given(st.text(min_size=8) | st.from_regex(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"))
 def test_nothing_breaks_it_and_it_never_quotes(text):
-    found = read_token(text)
-    if isinstance(found, NoToken):
+    found = classify_token(text)
+    if isinstance(found, InvalidToken):
         assert text not in found.reason

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.domain import Failure, Mode
-from batchinfer.oscar.payload import sendable
-from batchinfer.oscar.schema import Parameter, Schema
-from batchinfer.oscar.validate import Rules
+from batchinfer.oscar.model_schema import ModelSchema, Parameter
+from batchinfer.oscar.param_validator import ParamValidator
+from batchinfer.oscar.payload import encode_params
 
-SCHEMA = Schema(
+SCHEMA = ModelSchema(
     (
         Parameter("image", "str", is_file=True, required=True),
         Parameter("mask", "str", "None", is_file=True),
@@ -29,7 +29,7 @@ SCHEMA = Schema(
         Parameter("conf", "float", "0.25"),
     )
 )
-RULES = Rules(SCHEMA, Mode.SYNC)
+RULES = ParamValidator(SCHEMA, Mode.SYNC)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ RULES = Rules(SCHEMA, Mode.SYNC)
     ],
 )
 def test_what_arrives_as_it_is_meant_is_fine(name, value):
-    assert RULES.value(name, value) is None
+    assert RULES.validate_value(name, value) is None
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_what_arrives_as_it_is_meant_is_fine(name, value):
     ],
 )
 def test_what_cannot_work_is_told(name, value, told):
-    assert told in str(RULES.value(name, value))
+    assert told in str(RULES.validate_value(name, value))
 
 
 def test_a_long_value_is_not_shown_whole():
-    assert len(str(RULES.value("size", "9x" * 10_000))) < 200
+    assert len(str(RULES.validate_value("size", "9x" * 10_000))) < 200
 
 
 @pytest.mark.parametrize(
@@ -131,46 +131,50 @@ def test_a_long_value_is_not_shown_whole():
     ],
 )
 def test_an_item_is_judged_whole(params, files, told):
-    found = RULES.item(params, files)
+    found = RULES.validate_item(params, files)
     assert len(found) == len(told)
     assert all(part in problem for part, problem in zip(told, found, strict=True))
 
 
 def test_what_the_config_gives_is_given_to_every_item():
-    schema = Schema((Parameter("size", "int", required=True), Parameter("image", is_file=True)))
-    assert Rules(schema, Mode.SYNC, {"size": 1}).item({}, ("image",)) == []
-    assert Rules(schema, Mode.SYNC, {"siz": 1}).item({}, ("image",)) == []
-    (lack,) = Rules(schema, Mode.SYNC).item({}, ("image",))
+    schema = ModelSchema(
+        (Parameter("size", "int", required=True), Parameter("image", is_file=True))
+    )
+    assert ParamValidator(schema, Mode.SYNC, {"size": 1}).validate_item({}, ("image",)) == []
+    assert ParamValidator(schema, Mode.SYNC, {"siz": 1}).validate_item({}, ("image",)) == []
+    (lack,) = ParamValidator(schema, Mode.SYNC).validate_item({}, ("image",))
     assert lack == "the model needs the parameter 'size' (int), and it is not given"
-    (twice,) = Rules(schema, Mode.SYNC, {"size": 1, "image": "x"}).item({}, ("image",))
+    (twice,) = ParamValidator(schema, Mode.SYNC, {"size": 1, "image": "x"}).validate_item(
+        {}, ("image",)
+    )
     assert "both as a value and as a file" in twice
 
 
 def test_abbreviations_are_remembered_for_a_notice():
-    rules = Rules(SCHEMA, Mode.SYNC)
-    rules.item({"imgs": [1], "size": 1}, ("ima",))
-    assert rules.abbreviated == {"imgs": "imgsz", "ima": "image"}
+    rules = ParamValidator(SCHEMA, Mode.SYNC)
+    rules.validate_item({"imgs": [1], "size": 1}, ("ima",))
+    assert rules.abbreviations == {"imgs": "imgsz", "ima": "image"}
 
 
 def test_async_mode_knows_no_events():
-    schema = Schema((Parameter("event", "str"),))
-    assert Rules(schema, Mode.ASYNC).value("event", "x") is None
-    assert Rules(schema, Mode.SYNC).value("event", "x") is not None
+    schema = ModelSchema((Parameter("event", "str"),))
+    assert ParamValidator(schema, Mode.ASYNC).validate_value("event", "x") is None
+    assert ParamValidator(schema, Mode.SYNC).validate_value("event", "x") is not None
 
 
-@pytest.mark.parametrize("schema", [None, Schema((), open=True)])
+@pytest.mark.parametrize("schema", [None, ModelSchema((), accepts_unlisted=True)])
 def test_where_nobody_knows_only_what_cannot_be_sent_is_refused(schema):
-    rules = Rules(schema, Mode.SYNC, {"a": 1})
-    assert rules.item({"whatever": 1, "x": [1]}, ("files",)) == []
-    assert len(rules.item({"conf": 1, "x": None}, ("a",))) == 3
+    rules = ParamValidator(schema, Mode.SYNC, {"a": 1})
+    assert rules.validate_item({"whatever": 1, "x": [1]}, ("files",)) == []
+    assert len(rules.validate_item({"conf": 1, "x": None}, ("a",))) == 3
 
 
 def test_memory_does_not_grow_with_the_names_in_a_manifest():
-    rules = Rules(Schema((Parameter("x" * 10_000),)), Mode.SYNC)
+    rules = ParamValidator(ModelSchema((Parameter("x" * 10_000),)), Mode.SYNC)
     for at in range(1, 5_000):
-        assert rules.value("x" * at, 1) is None
-        assert rules.item({}, (f"file_{at}",))
-    assert len(rules._checks) == len(rules._files) == len(rules.abbreviated) == 1_000
+        assert rules.validate_value("x" * at, 1) is None
+        assert rules.validate_item({}, (f"file_{at}",))
+    assert len(rules._checks) == len(rules._file_problems) == len(rules.abbreviations) == 1_000
 
 
 VALUE = (
@@ -188,15 +192,15 @@ CONVERTERS = {"int": int, "float": float, "list": ast.literal_eval, "dict": ast.
 
 @given(st.sampled_from(["size", "share", "imgsz", "extra"]), VALUE)
 def test_what_is_let_through_is_what_the_service_can_convert(name, value):
-    spelled = sendable({name: value}, (), Mode.SYNC)
-    if RULES.value(name, value) is None:
+    spelled = encode_params({name: value}, (), Mode.SYNC)
+    if RULES.validate_value(name, value) is None:
         assert not isinstance(spelled, Failure)
         CONVERTERS[SCHEMA.names[name].type](str(spelled[name]))
 
 
 @given(st.sampled_from(["size", "share"]), VALUE)
 def test_what_is_refused_is_what_the_service_cannot_convert(name, value):
-    spelled = sendable({name: value}, (), Mode.SYNC)
-    if RULES.value(name, value) is not None and not isinstance(spelled, Failure):
+    spelled = encode_params({name: value}, (), Mode.SYNC)
+    if RULES.validate_value(name, value) is not None and not isinstance(spelled, Failure):
         with pytest.raises(ValueError):
             CONVERTERS[SCHEMA.names[name].type](str(spelled[name]))

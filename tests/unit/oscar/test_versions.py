@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchinfer.oscar.versions import deepaas_version, quirks_of
+from batchinfer.oscar.deepaas_versions import find_deepaas_version, list_quirks
 from support.paths import FIXTURES
 
 
@@ -15,7 +15,7 @@ def test_real_bodies_tell_their_version(version):
     bodies = [*FIXTURES.glob(f"sync_{version}_ok_*.body")]
 
     assert bodies
-    told = {deepaas_version(body.read_text(errors="replace")) for body in bodies}
+    told = {find_deepaas_version(body.read_text(errors="replace")) for body in bodies}
     assert told - {None} == {version}
 
 
@@ -33,7 +33,7 @@ def test_real_bodies_tell_their_version(version):
     ],
 )
 def test_a_version_has_its_quirks(deepaas, word):
-    quirks = quirks_of(log(deepaas))
+    quirks = list_quirks(log(deepaas))
 
     assert len(quirks) == (word is not None)
     assert word is None or word in quirks[0]
@@ -52,9 +52,9 @@ def test_a_version_has_its_quirks(deepaas, word):
     ],
 )
 def test_an_older_python_refuses_short_names(python, refuses):
-    assert (len(quirks_of(log("2.5.2", python))) == 1) is refuses
+    assert (len(list_quirks(log("2.5.2", python))) == 1) is refuses
 
 
 def test_no_version_no_quirk():
-    assert deepaas_version("Using DEEPaaS version 2.6.0") is None
-    assert quirks_of("") == []
+    assert find_deepaas_version("Using DEEPaaS version 2.6.0") is None
+    assert list_quirks("") == []

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from batchinfer.domain import JSON, Json
+from batchinfer.domain import JSON_MEDIA_TYPE, Json
 from batchinfer.errors import ConfigError
-from batchinfer.meaning import Box, Class, Classes, Data, Detection, Detections, Fields, Words, read
+from batchinfer.predictions import (
+    Box,
+    Classification,
+    ClassScore,
+    Detection,
+    Detections,
+    FieldMap,
+    OtherData,
+    PlainText,
+    interpret,
+)
 
 
 def by_hand(prediction: Json, *texts: str):
-    return read(prediction, JSON, Fields.parse(texts))
+    return interpret(prediction, JSON_MEDIA_TYPE, FieldMap.parse(texts))
 
 
 def test_several_in_one_text_and_several_texts():
-    fields = Fields.parse(["boxes=a[].b label=a[].c", "format=xywh unit=relative"])
-    assert fields == Fields(
+    fields = FieldMap.parse(["boxes=a[].b label=a[].c", "format=xywh unit=relative"])
+    assert fields == FieldMap(
         boxes=("a", None, "b"), label=("a", None, "c"), format="xywh", relative=True
     )
 
 
 def test_a_path_may_begin_with_a_list_and_hold_any_name():
-    fields = Fields.parse(['label=[][2]."a b=c.d".e-f'])
+    fields = FieldMap.parse(['label=[][2]."a b=c.d".e-f'])
     assert fields.label == (None, 2, "a b=c.d", "e-f")
 
 
@@ -44,7 +54,7 @@ def test_a_path_may_begin_with_a_list_and_hold_any_name():
 )
 def test_what_is_wrong_is_said_with_what_is_right(texts, says):
     with pytest.raises(ConfigError) as error:
-        Fields.parse(texts)
+        FieldMap.parse(texts)
     assert says in str(error.value)
 
 
@@ -89,14 +99,14 @@ def test_outlines_without_boxes():
 
 def test_labels_without_boxes_are_classes():
     prediction: Json = {"tags": [{"t": "a", "p": 0.1}, {"t": "b", "p": 0.9}]}
-    assert by_hand(prediction, "label=tags[].t score=tags[].p") == Classes(
-        (Class("b", 0.9), Class("a", 0.1))
+    assert by_hand(prediction, "label=tags[].t score=tags[].p") == Classification(
+        (ClassScore("b", 0.9), ClassScore("a", 0.1))
     )
 
 
 def test_text():
-    assert by_hand({"out": [{"say": "hello"}]}, "text=out[0].say") == Words("hello")
-    assert by_hand({"out": 3}, "text=out") == Data({"out": 3})
+    assert by_hand({"out": [{"say": "hello"}]}, "text=out[0].say") == PlainText("hello")
+    assert by_hand({"out": 3}, "text=out") == OtherData({"out": 3})
 
 
 def test_a_path_to_nothing_means_that_nothing_was_found():
@@ -105,4 +115,4 @@ def test_a_path_to_nothing_means_that_nothing_was_found():
 
 
 def test_text_and_files_are_not_mapped():
-    assert read("text", "text/plain", Fields.parse(["boxes=a"])) == Words("text")
+    assert interpret("text", "text/plain", FieldMap.parse(["boxes=a"])) == PlainText("text")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.domain import JSON, Json
-from batchinfer.meaning import Box, Detection, Detections, Keypoint, Mask, read
-from batchinfer.meaning.masks import extent, mask
+from batchinfer.domain import JSON_MEDIA_TYPE, Json
+from batchinfer.predictions import Box, Detection, Detections, Keypoint, Mask, interpret
+from batchinfer.predictions.masks import mask_bounds, parse_mask
 
 coding = pytest.importorskip("pycocotools.mask")
 
@@ -17,9 +17,9 @@ SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 
 def only(prediction: Json) -> Detection:
-    meaning = read(prediction, JSON)
+    meaning = interpret(prediction, JSON_MEDIA_TYPE)
     assert isinstance(meaning, Detections)
-    (one,) = meaning.found
+    (one,) = meaning.detections
     return one
 
 
@@ -28,14 +28,14 @@ def only(prediction: Json) -> Detection:
 def test_a_compressed_mask_has_the_area_and_extent_that_coco_says(size, seed, share):
     pixels = np.asfortranarray(np.random.default_rng(seed).random(size) < share, dtype=np.uint8)
     encoded = coding.encode(pixels)
-    found = mask({"size": [*size], "counts": encoded["counts"].decode()})
+    found = parse_mask({"size": [*size], "counts": encoded["counts"].decode()})
     assert found is not None
     assert found.area == int(coding.area(encoded))
     left, top, width, height = coding.toBbox(encoded)
     if found.area:
-        assert extent(found) == (left, top, left + width, top + height)
+        assert mask_bounds(found) == (left, top, left + width, top + height)
     else:
-        assert extent(found) is None
+        assert mask_bounds(found) is None
 
 
 @settings(deadline=None)
@@ -48,7 +48,7 @@ def test_an_uncompressed_mask_is_the_same(size, seed):
             runs.append(0)
             last = value
         runs[-1] += 1
-    found = mask({"size": [*size], "counts": runs})
+    found = parse_mask({"size": [*size], "counts": runs})
     assert found == Mask(*size, tuple(runs), int(pixels.sum()))
 
 
@@ -72,12 +72,12 @@ def test_an_uncompressed_mask_is_the_same(size, seed):
     ],
 )
 def test_what_is_no_mask(value):
-    assert mask(value) is None
+    assert parse_mask(value) is None
 
 
 @given(st.text(max_size=60), SIZES)
 def test_any_text_is_a_mask_or_none(text, size):
-    found = mask({"size": [*size], "counts": text})
+    found = parse_mask({"size": [*size], "counts": text})
     assert found is None or 0 <= found.area <= size[0] * size[1]
 
 
@@ -101,7 +101,7 @@ def test_a_mask_that_cannot_be_read_is_named(part):
     one = only(
         [{"label": "cat", "score": 0.9, "box": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}, **part}]
     )
-    assert (one.box, one.mask, one.unread) == (Box(1, 2, 30, 40), None, ("mask",))
+    assert (one.box, one.mask, one.unsupported_parts) == (Box(1, 2, 30, 40), None, ("mask",))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_every_outline_of_a_thing_is_kept_in_its_order(given_as):
         ((1.0, 1.0), (9.0, 1.0), (9.0, 9.0)),
         ((20.0, 20.0), (30.0, 20.0), (30.0, 30.0), (20.0, 30.0)),
     )
-    assert one.outline == one.outlines[1]
+    assert one.largest_outline == one.outlines[1]
     assert one.box == Box(1, 1, 30, 30)
 
 
@@ -153,7 +153,7 @@ def test_keypoints_are_kept(keypoints, found):
 
 def test_keypoints_that_nobody_knows_are_named():
     thing = {"label": "cat", "score": 0.9, "box": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}
-    assert only([{**thing, "keypoints": {"nose": [1, 2]}}]).unread == ("keypoint",)
+    assert only([{**thing, "keypoints": {"nose": [1, 2]}}]).unsupported_parts == ("keypoint",)
 
 
 def test_parallel_lists_have_masks_and_keypoints_too():
@@ -165,9 +165,9 @@ def test_parallel_lists_have_masks_and_keypoints_too():
         "masks": [{"size": [8, 8], "counts": runs}, [[0] * 9] * 9],
         "keypoints": [[[1, 2]], [[3, 4]]],
     }
-    meaning = read(prediction, JSON)
+    meaning = interpret(prediction, JSON_MEDIA_TYPE)
     assert isinstance(meaning, Detections)
-    first, second = meaning.found
-    assert (first.mask, first.unread) == (Mask(8, 8, tuple(runs), 4), ())
-    assert (second.mask, second.unread) == (None, ("mask",))
+    first, second = meaning.detections
+    assert (first.mask, first.unsupported_parts) == (Mask(8, 8, tuple(runs), 4), ())
+    assert (second.mask, second.unsupported_parts) == (None, ("mask",))
     assert (first.keypoints, second.keypoints) == ((Keypoint(1, 2),), (Keypoint(3, 4),))

@@ -9,15 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.domain import JSON, Json
-from batchinfer.meaning import Box, Classes, Detection, Detections, Fields, Meaning, read
-from batchinfer.meaning.orders import BOXES
-from batchinfer.meaning.outlines import OUTLINES
-from batchinfer.meaning.reading import WRAPPERS
-from batchinfer.meaning.things import LABELS, SCORES
+from batchinfer.domain import JSON_MEDIA_TYPE, Json
+from batchinfer.predictions import (
+    Box,
+    Classification,
+    Detection,
+    Detections,
+    FieldMap,
+    Interpretation,
+    interpret,
+)
+from batchinfer.predictions.box_formats import BOX_KEY_FORMATS
+from batchinfer.predictions.detections import LABEL_KEYS, SCORE_KEYS
+from batchinfer.predictions.interpreter import WRAPPER_KEYS
+from batchinfer.predictions.outlines import OUTLINE_KEYS
 
 SIDES = ("x", "y", "w", "h", "x1", "y1", "x2", "y2", "left", "top", "width", "height", "normalized")
-KEYS = st.sampled_from([*BOXES, *OUTLINES, *WRAPPERS, *LABELS, *SCORES, *SIDES]) | st.text()
+KEYS = (
+    st.sampled_from(
+        [*BOX_KEY_FORMATS, *OUTLINE_KEYS, *WRAPPER_KEYS, *LABEL_KEYS, *SCORE_KEYS, *SIDES]
+    )
+    | st.text()
+)
 SCALARS = (
     st.none()
     | st.booleans()
@@ -53,11 +66,11 @@ FOUND = st.lists(
 )
 
 
-def sound(meaning: Meaning) -> bool:
+def sound(meaning: Interpretation) -> bool:
     match meaning:
         case Detections(found):
             return all(_sound(one) for one in found)
-        case Classes(found):
+        case Classification(found):
             scores = [math.inf if one.score is None else -one.score for one in found]
             return scores == sorted(scores) and all(isinstance(one.label, str) for one in found)
         case _:
@@ -77,14 +90,14 @@ def _sound(one: Detection) -> bool:
 
 @given(ANY)
 def test_any_json_has_a_sound_meaning(prediction):
-    assert sound(read(prediction, JSON))
+    assert sound(interpret(prediction, JSON_MEDIA_TYPE))
 
 
 @given(ANY)
 def test_any_json_has_a_sound_meaning_by_hand(prediction):
-    fields = Fields.parse(["boxes=[].box label=[].label score=[].score outline=[].points"])
-    assert sound(read(prediction, JSON, fields))
-    assert sound(read(prediction, JSON, Fields.parse(["label=[][] score=[][]"])))
+    fields = FieldMap.parse(["boxes=[].box label=[].label score=[].score outline=[].points"])
+    assert sound(interpret(prediction, JSON_MEDIA_TYPE, fields))
+    assert sound(interpret(prediction, JSON_MEDIA_TYPE, FieldMap.parse(["label=[][] score=[][]"])))
 
 
 def corners(box: Box) -> list[float]:
@@ -143,7 +156,7 @@ FORMATS: dict[str, Callable[[Sequence[Detection]], Json]] = {
 @pytest.mark.parametrize("name", FORMATS)
 @given(found=FOUND)
 def test_what_is_written_in_a_documented_format_is_read_back(name, found):
-    assert read(FORMATS[name](found), JSON) == Detections(tuple(found))
+    assert interpret(FORMATS[name](found), JSON_MEDIA_TYPE) == Detections(tuple(found))
 
 
 @given(found=FOUND)
@@ -153,7 +166,7 @@ def test_by_hand_every_format_is_read_back(found):
             {"what": {"it is": one.label}, "p": one.score, "where": write(box)}
             for one, box in zip(found, boxes(found), strict=True)
         ]
-        fields = Fields.parse(
+        fields = FieldMap.parse(
             [f'boxes=a[0][].where label=a[0][].what."it is" score=a[0][].p format={form}']
         )
-        assert read({"a": [things]}, JSON, fields) == Detections(tuple(found))
+        assert interpret({"a": [things]}, JSON_MEDIA_TYPE, fields) == Detections(tuple(found))

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from batchinfer.domain import JSON, Json
-from batchinfer.meaning import Box, Classes, Detections, decide, read, sample
-from batchinfer.meaning.signatures import SIGNATURES, recognised
+from batchinfer.domain import JSON_MEDIA_TYPE, Json
+from batchinfer.predictions import (
+    Box,
+    Classification,
+    Detections,
+    decide_prediction_format,
+    interpret,
+    make_evidence,
+)
+from batchinfer.predictions.signatures import FORMAT_SIGNATURES, matching_formats
 
 PIXELS = (40.0, 30.0, 200.0, 90.0)
 PARTS = (0.04, 0.03, 0.2, 0.09)
@@ -279,21 +286,21 @@ FORMATS: dict[str, tuple[Json, tuple[float, float, float, float], str | None]] =
 
 
 def only(prediction: Json):
-    meaning = read(prediction, JSON)
+    meaning = interpret(prediction, JSON_MEDIA_TYPE)
     assert isinstance(meaning, Detections)
-    (one,) = meaning.found
+    (one,) = meaning.detections
     return one
 
 
 def test_every_row_has_a_sample():
-    assert FORMATS.keys() | {"BirdNET"} == SIGNATURES.keys()
-    assert all(row.source.startswith("https://") for row in SIGNATURES.values())
+    assert FORMATS.keys() | {"BirdNET"} == FORMAT_SIGNATURES.keys()
+    assert all(row.documentation.startswith("https://") for row in FORMAT_SIGNATURES.values())
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_documented_format_is_read_as_it_is_documented(name):
     prediction, (left, top, right, bottom), label = FORMATS[name]
-    assert name in recognised(prediction)
+    assert name in matching_formats(prediction)
     one = only(prediction)
     assert one.label == label
     assert one.box is not None
@@ -306,21 +313,21 @@ def test_a_documented_format_is_read_as_it_is_documented(name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_format_is_named(name):
-    reading = decide([sample(FORMATS[name][0])])
-    assert reading.format is not None
-    assert reading.format.partition(" (")[0] == name.partition(" (")[0]
+    reading = decide_prediction_format([make_evidence(FORMATS[name][0])])
+    assert reading.known_format is not None
+    assert reading.known_format.partition(" (")[0] == name.partition(" (")[0]
 
 
 def test_what_is_heard_has_its_time():
     heard = {"scientific_name": "Turdus merula", "common_name": "Blackbird", "confidence": 0.8}
     prediction = [{**heard, "start": 3.0, "end": 6.0}, {**heard, "start": 6.0, "end": 9.0}]
-    meaning = read(prediction, JSON)
+    meaning = interpret(prediction, JSON_MEDIA_TYPE)
     assert isinstance(meaning, Detections)
-    assert [(one.label, one.start, one.end) for one in meaning.found] == [
+    assert [(one.label, one.start, one.end) for one in meaning.detections] == [
         ("Turdus merula", 3.0, 6.0),
         ("Turdus merula", 6.0, 9.0),
     ]
-    assert "BirdNET" in recognised(prediction)
+    assert "BirdNET" in matching_formats(prediction)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +358,7 @@ def test_a_side_that_is_left_out_is_zero(given, box):
 
 def test_a_picture_beside_a_label_is_no_place():
     thing = {"label": "cat", "score": 0.9, "image": {"width": 640, "height": 480}}
-    assert isinstance(read([thing], JSON), Classes)
+    assert isinstance(interpret([thing], JSON_MEDIA_TYPE), Classification)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +377,7 @@ def test_every_shape_of_a_cvat_function_has_a_place(kind, points, box):
     assert one.box == Box(*box)
     assert len(one.outlines) == (kind == "polygon")
     assert len(one.keypoints) == (3 if kind == "points" else 0)
-    assert one.unread == (("shape",) if kind in {"polyline", "ellipse"} else ())
+    assert one.unsupported_parts == (("shape",) if kind in {"polyline", "ellipse"} else ())
 
 
 @pytest.mark.parametrize(
@@ -382,9 +389,9 @@ def test_every_shape_of_a_cvat_function_has_a_place(kind, points, box):
     ],
 )
 def test_rows_of_text_readers(row):
-    meaning = read([row, row], JSON)
+    meaning = interpret([row, row], JSON_MEDIA_TYPE)
     assert isinstance(meaning, Detections)
-    assert [(one.label, one.score, one.box) for one in meaning.found] == [
+    assert [(one.label, one.score, one.box) for one in meaning.detections] == [
         ("cat", 0.8, Box(1, 1, 9, 5))
     ] * 2
 
@@ -410,7 +417,7 @@ def test_a_place_of_whatever_name_is_one(where):
 
 def test_four_numbers_by_names_that_nobody_knows_are_no_class():
     one = only([{"label": "cat", "score": 0.9, "spot": {"a": 1, "b": 2, "c": 3, "d": 4}}])
-    assert (one.box, one.unread) == (None, ("place",))
+    assert (one.box, one.unsupported_parts) == (None, ("place",))
 
 
 @pytest.mark.parametrize(
@@ -424,7 +431,9 @@ def test_four_numbers_by_names_that_nobody_knows_are_no_class():
     ],
 )
 def test_four_numbers_that_say_no_place(beside):
-    assert isinstance(read([{"label": "cat", "score": 0.9, **beside}], JSON), Classes)
+    assert isinstance(
+        interpret([{"label": "cat", "score": 0.9, **beside}], JSON_MEDIA_TYPE), Classification
+    )
 
 
 def test_what_is_inside_comes_before_a_label_outside():

@@ -8,19 +8,24 @@ import sys
 import pytest
 
 from batchinfer.domain import Counts
-from batchinfer.ports import Progress, Recorded, Waiting
-from batchinfer.progress import Bar
-from batchinfer.progress.text import going
+from batchinfer.ports import Committed, OutageOngoing, Progress
+from batchinfer.progress import BarDisplay
+from batchinfer.progress.progress_format import format_progress
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
 COUNTS = Counts(pending=8_000, submitted=0, succeeded=1_700, failed=300)
 PROGRESS = Progress(
-    COUNTS, 64, complete=True, codes={"model_error": 290, "timeout": 10}, limit=70, serving=31.5
+    COUNTS,
+    64,
+    is_source_complete=True,
+    failed_by_code={"model_error": 290, "timeout": 10},
+    limit=70,
+    estimated_servers=31.5,
 )
 
 
-def drawn(columns: int, wait: Waiting | None = None, counts: Counts = COUNTS) -> list[str]:
+def drawn(columns: int, wait: OutageOngoing | None = None, counts: Counts = COUNTS) -> list[str]:
     """What a bar draws on a terminal of so many columns."""
     import fcntl  # noqa: PLC0415 - Unix only
     import termios  # noqa: PLC0415 - Unix only
@@ -29,21 +34,21 @@ def drawn(columns: int, wait: Waiting | None = None, counts: Counts = COUNTS) ->
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     now = 1000.0
     with os.fdopen(theirs, "w", encoding="utf-8") as stream:
-        bar = Bar(stream, clock=lambda: now)
+        bar = BarDisplay(stream, clock=lambda: now)
         for finished in (1_000, counts.finished):
             progress = Progress(
                 Counts(counts.total - finished, 0, finished - counts.failed, counts.failed),
                 64,
-                complete=True,
-                codes=PROGRESS.codes if counts.failed else {},
+                is_source_complete=True,
+                failed_by_code=PROGRESS.failed_by_code if counts.failed else {},
                 limit=70,
-                serving=31.5,
+                estimated_servers=31.5,
             )
-            bar.notify(Recorded((), progress))
+            bar.notify(Committed((), progress))
             now += 30.0
         if wait is not None:
             bar.notify(wait)
-        bar.leave()
+        bar.release_stream()
         stream.flush()
         said = b""
         with contextlib.suppress(OSError):
@@ -76,13 +81,13 @@ def test_a_wide_one_has_everything():
 
 @pytest.mark.parametrize("columns", [60, 70, 80, 100])
 def test_what_is_waited_for_hides_no_failures(columns):
-    last = drawn(columns, Waiting("http_503", "busy", 5.0, 14_400.0))[-2]
+    last = drawn(columns, OutageOngoing("http_503", "busy", 5.0, 14_400.0))[-2]
 
     assert "300 failed" in last
 
 
 def test_parts_go_in_order_of_worth():
-    shown = [going(PROGRESS, 4.2, 1900.0, columns=room) for room in range(90, 0, -1)]
+    shown = [format_progress(PROGRESS, 4.2, 1900.0, columns=room) for room in range(90, 0, -1)]
     kept = [("serving", "~32 serving"), ("codes", "model_error"), ("flight", "in flight")]
     kept += [("rate", "4.2/s"), ("left", "ETA"), ("failed", "300 failed")]
 

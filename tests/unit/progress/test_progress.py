@@ -7,21 +7,21 @@ import termios
 
 import pytest
 
-from batchinfer.domain import Attempt, Counts, Failure, Kind, Mode, Record, Reply, State
-from batchinfer.ports import Adjusted, Back, Notice, Progress, Recorded, Waiting
+from batchinfer.domain import Attempt, Counts, Failure, FailureKind, Mode, Record, Reply, State
+from batchinfer.ports import Committed, LimitChanged, Notice, OutageEnded, OutageOngoing, Progress
 from batchinfer.progress import (
-    Bar,
-    JsonLines,
-    Lines,
-    Quiet,
+    BarDisplay,
+    JsonDisplay,
+    LogDisplay,
+    QuietDisplay,
     RateWindow,
     Summary,
-    choose,
-    duration,
-    printable,
-    rate,
+    choose_display,
+    escape_unprintable,
+    format_duration,
+    format_rate,
 )
-from batchinfer.progress.text import codes, done, going
+from batchinfer.progress.progress_format import format_codes, format_done, format_progress
 
 ESC = "\x1b"
 
@@ -44,17 +44,17 @@ def success(position):
 
 
 def failure(position, code="model_error", message="boom", state=State.FAILED):
-    kind = Kind.PERMANENT if state is State.FAILED else Kind.TRANSIENT
+    kind = FailureKind.PERMANENT if state is State.FAILED else FailureKind.TRANSIENT
     return Record(position, Attempt(1, 0.0, 1.0, Failure(code, message, kind)), state)
 
 
 def recorded(*records, counts=None, in_flight=0, complete=True, failed=None, **flow):
     counts = counts or Counts(pending=90, succeeded=10)
-    return Recorded(records, Progress(counts, in_flight, complete, failed or {}, **flow))
+    return Committed(records, Progress(counts, in_flight, complete, failed or {}, **flow))
 
 
 def moved(was, value, reason="few wait"):
-    return Adjusted(0.0, was, value, reason)
+    return LimitChanged(0.0, was, value, reason)
 
 
 def summary(**changes):
@@ -86,7 +86,7 @@ def summary(**changes):
     ],
 )
 def test_a_duration_has_two_units_at_most(seconds, shown):
-    assert duration(seconds) == shown
+    assert format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_duration_has_two_units_at_most(seconds, shown):
     ],
 )
 def test_a_rate_has_the_unit_that_makes_it_readable(per_second, shown):
-    assert rate(per_second) == shown
+    assert format_rate(per_second) == shown
 
 
 @pytest.mark.parametrize(
@@ -118,33 +118,36 @@ def test_a_rate_has_the_unit_that_makes_it_readable(per_second, shown):
     ],
 )
 def test_what_a_terminal_would_act_on_is_spelled_out(raw, shown):
-    assert printable(raw) == shown
-    assert printable(raw).isprintable()
+    assert escape_unprintable(raw) == shown
+    assert escape_unprintable(raw).isprintable()
 
 
 def test_the_most_frequent_codes_are_told_and_the_others_counted():
     failures = {"a": 1, "timeout": 300, "model_error": 1200, "b": 1, "http_413": 7}
 
-    assert codes(failures) == "model_error 1,200, timeout 300, http_413 7, 2 more codes"
-    assert codes({"a": 1}) == "a 1"
-    assert codes({}) == ""
+    assert format_codes(failures) == "model_error 1,200, timeout 300, http_413 7, 2 more codes"
+    assert format_codes({"a": 1}) == "a 1"
+    assert format_codes({}) == ""
 
 
 def test_all_but_one_is_not_a_hundred_percent():
-    nearly = Progress(Counts(pending=1, succeeded=9999), 1, complete=True)
+    nearly = Progress(Counts(pending=1, succeeded=9999), 1, is_source_complete=True)
 
-    assert done(nearly) == "9,999/10,000  99%"
+    assert format_done(nearly) == "9,999/10,000  99%"
 
 
 def test_there_is_no_share_while_the_source_is_being_read():
-    assert done(Progress(Counts(90, 0, 10), 1, complete=False)) == "10 of 100 found so far"
+    assert (
+        format_done(Progress(Counts(90, 0, 10), 1, is_source_complete=False))
+        == "10 of 100 found so far"
+    )
 
 
 def test_how_it_goes_leaves_out_what_is_not_known():
-    progress = Progress(Counts(pending=5), 0, complete=True)
+    progress = Progress(Counts(pending=5), 0, is_source_complete=True)
 
-    assert going(progress) == ""
-    assert going(progress, 2.0) == "2.0/s"
+    assert format_progress(progress) == ""
+    assert format_progress(progress, 2.0) == "2.0/s"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_how_it_goes_leaves_out_what_is_not_known():
     ],
 )
 def test_what_is_in_flight_is_told_with_its_limit(counts, in_flight, flow, shown):
-    assert going(Progress(counts, in_flight, complete=True, **flow)) == shown
+    assert format_progress(Progress(counts, in_flight, is_source_complete=True, **flow)) == shown
 
 
 # --- the recent rate
@@ -167,38 +170,38 @@ def test_what_is_in_flight_is_told_with_its_limit(counts, in_flight, flow, shown
 
 def test_no_rate_is_given_in_the_first_second():
     window = RateWindow(0.0, 0)
-    window.note(0.5, 400)
+    window.add_sample(0.5, 400)
 
-    assert window.rate(0.9) is None
-    assert window.rate(2.0) == 200
+    assert window.compute_rate(0.9) is None
+    assert window.compute_rate(2.0) == 200
 
 
 def test_the_rate_forgets_what_is_older_than_the_window():
     window = RateWindow(0.0, 0)
     for second in range(1, 601):
-        window.note(second, second)
+        window.add_sample(second, second)
     for second in range(601, 661):
-        window.note(second, 600 + (second - 600) * 10)
+        window.add_sample(second, 600 + (second - 600) * 10)
 
-    assert window.rate(660.0) == pytest.approx(10, rel=0.05)
+    assert window.compute_rate(660.0) == pytest.approx(10, rel=0.05)
 
 
 def test_the_rate_falls_to_zero_when_nothing_happens_any_more():
     window = RateWindow(0.0, 0)
-    window.note(10.0, 100)
+    window.add_sample(10.0, 100)
 
-    assert window.rate(20.0) == 5
-    assert window.rate(69.0) == pytest.approx(100 / 60)
-    assert window.rate(71.0) == 0
+    assert window.compute_rate(20.0) == 5
+    assert window.compute_rate(69.0) == pytest.approx(100 / 60)
+    assert window.compute_rate(71.0) == 0
 
 
 def test_the_window_keeps_few_samples_however_often_it_is_told():
     window = RateWindow(0.0, 0)
     for tick in range(200_000):
-        window.note(tick / 1000, tick)
+        window.add_sample(tick / 1000, tick)
 
     assert len(window._samples) < 65
-    assert window.rate(200.0) == pytest.approx(1000, rel=0.02)
+    assert window.compute_rate(200.0) == pytest.approx(1000, rel=0.02)
 
 
 # --- lines
@@ -210,7 +213,7 @@ def lines_of(stream):
 
 def test_lines_say_how_it_goes_after_ten_seconds_and_then_every_thirty(clock):
     stream = io.StringIO()
-    display = Lines(stream, clock=clock)
+    display = LogDisplay(stream, clock=clock)
     for second in range(71):
         clock.now = 1000.0 + second
         display.notify(
@@ -230,7 +233,7 @@ def test_lines_say_how_it_goes_after_ten_seconds_and_then_every_thirty(clock):
 
 def test_what_an_earlier_process_finished_does_not_count_as_speed(clock):
     stream = io.StringIO()
-    display = Lines(stream, clock=clock)
+    display = LogDisplay(stream, clock=clock)
     clock.now += 10
     display.notify(recorded(success(1), counts=Counts(pending=100, succeeded=5001)))
 
@@ -239,7 +242,7 @@ def test_what_an_earlier_process_finished_does_not_count_as_speed(clock):
 
 def test_there_is_no_eta_while_the_source_is_being_read_or_nothing_is_finished(clock):
     stream = io.StringIO()
-    display = Lines(stream, clock=clock)
+    display = LogDisplay(stream, clock=clock)
     clock.now += 10
     display.notify(recorded(success(1), counts=Counts(99, 0, 1), complete=False))
     clock.now += 100
@@ -250,7 +253,7 @@ def test_there_is_no_eta_while_the_source_is_being_read_or_nothing_is_finished(c
 
 def test_a_code_is_told_once_when_it_first_appears_with_its_example(clock):
     stream = io.StringIO()
-    display = Lines(stream, clock=clock, key_of=lambda position: f"cats/{position}.jpg")
+    display = LogDisplay(stream, clock=clock, key_of=lambda position: f"cats/{position}.jpg")
     for position in (1, 2):
         display.notify(recorded(failure(position), failed={"model_error": position}))
     display.notify(
@@ -266,7 +269,7 @@ def test_a_code_is_told_once_when_it_first_appears_with_its_example(clock):
 
 def test_verbose_tells_every_failed_attempt(clock):
     stream = io.StringIO()
-    display = Lines(stream, clock=clock, verbose=True)
+    display = LogDisplay(stream, clock=clock, verbose=True)
     display.notify(recorded(success(1), failure(2), failure(3, "http_503", "full", State.PENDING)))
     display.notify(recorded(failure(4, message=f"{ESC}[31mred\nline")))
 
@@ -279,19 +282,19 @@ def test_verbose_tells_every_failed_attempt(clock):
 
 def test_a_long_message_is_cut(clock):
     stream = io.StringIO()
-    Lines(stream, clock=clock).notify(Notice("n", "x" * 10_000))
+    LogDisplay(stream, clock=clock).notify(Notice("n", "x" * 10_000))
 
     assert len(stream.getvalue()) < 320
 
 
 def test_warming_up_is_told_at_its_beginning_now_and_then_and_at_its_end(clock):
     stream = io.StringIO()
-    display = Lines(stream, clock=clock)
+    display = LogDisplay(stream, clock=clock)
     for second in range(0, 46, 5):
         clock.now = 1000.0 + second
-        display.notify(Waiting("cold_start", "the service is being started", second, 900))
+        display.notify(OutageOngoing("cold_start", "the service is being started", second, 900))
     display.notify(recorded(failure(1, "file_empty"), counts=Counts(9, 0, 0, 1)))
-    display.notify(Back("cold_start", 46))
+    display.notify(OutageEnded("cold_start", 46))
 
     assert lines_of(stream) == [
         "warming up 0s of at most 15m 00s: the service is being started",
@@ -303,14 +306,14 @@ def test_warming_up_is_told_at_its_beginning_now_and_then_and_at_its_end(clock):
 
 def test_lines_end_with_how_it_ended(clock):
     stream = io.StringIO()
-    Lines(stream, clock=clock).close(summary())
+    LogDisplay(stream, clock=clock).close(summary())
 
     assert lines_of(stream) == [
         "1,990 succeeded, 10 failed (model_error 9, timeout 1), 2 still to do of 2,002 in 12m 03s"
     ]
 
 
-@pytest.mark.parametrize("display", [Bar, Lines])
+@pytest.mark.parametrize("display", [BarDisplay, LogDisplay])
 def test_a_limit_that_moves_is_told_to_who_wants_to_know_more(display, clock):
     quiet, verbose = io.StringIO(), io.StringIO()
     display(quiet, clock=clock).notify(moved(8, 16))
@@ -331,7 +334,7 @@ def objects_of(stream):
 
 def test_json_says_where_the_run_stands_once_a_second(clock):
     stream = io.StringIO()
-    display = JsonLines(stream, clock=clock)
+    display = JsonDisplay(stream, clock=clock)
     for tick in range(25):
         clock.now = 1000.0 + tick / 10
         display.notify(
@@ -370,7 +373,7 @@ def test_json_says_where_the_run_stands_once_a_second(clock):
 
 def test_json_tells_steps_of_the_limit_within_a_second_as_one(clock):
     stream = io.StringIO()
-    display = JsonLines(stream, clock=clock)
+    display = JsonDisplay(stream, clock=clock)
     for tick, (was, value) in enumerate([(8, 16), (16, 32), (32, 24)]):
         clock.now = 1000.0 + tick / 10
         display.notify(moved(was, value, f"step {tick}"))
@@ -389,12 +392,12 @@ def test_json_tells_steps_of_the_limit_within_a_second_as_one(clock):
 
 def test_json_tells_waits_once_a_second_notices_always_and_the_summary_last(clock):
     stream = io.StringIO()
-    display = JsonLines(stream, clock=clock)
+    display = JsonDisplay(stream, clock=clock)
     display.notify(Notice("changed", "2 files changed"))
-    display.notify(Waiting("cold_start", "empty 502", 0.04, 900.0))
-    display.notify(Waiting("cold_start", "empty 502", 0.05, 900.0))
+    display.notify(OutageOngoing("cold_start", "empty 502", 0.04, 900.0))
+    display.notify(OutageOngoing("cold_start", "empty 502", 0.05, 900.0))
     clock.now += 1
-    display.notify(Waiting("cold_start", "empty 502", 1.04, 900.0))
+    display.notify(OutageOngoing("cold_start", "empty 502", 1.04, 900.0))
     display.close(summary())
 
     wait = {"event": "waiting", "code": "cold_start", "message": "empty 502", "limit": 900.0}
@@ -420,7 +423,7 @@ def test_json_tells_waits_once_a_second_notices_always_and_the_summary_last(cloc
 
 def test_verbose_json_tells_every_failed_attempt_on_one_ascii_line(clock):
     stream = io.StringIO()
-    display = JsonLines(stream, clock=clock, verbose=True, key_of=lambda _: "größe.jpg")
+    display = JsonDisplay(stream, clock=clock, verbose=True, key_of=lambda _: "größe.jpg")
     display.notify(recorded(success(1), failure(2, message="two\nlines\udcff")))
 
     assert stream.getvalue().isascii()
@@ -444,7 +447,7 @@ def drawings(text):
 
 def test_the_bar_shows_done_rate_eta_in_flight_and_failures(clock):
     stream = io.StringIO()
-    bar = Bar(stream, clock=clock)
+    bar = BarDisplay(stream, clock=clock)
     bar.notify(recorded(counts=Counts(pending=200)))
     clock.now += 10
     bar.notify(
@@ -465,7 +468,7 @@ def test_the_bar_shows_done_rate_eta_in_flight_and_failures(clock):
 
 def test_the_bar_has_no_bar_while_the_total_grows(clock):
     stream = io.StringIO()
-    bar = Bar(stream, clock=clock)
+    bar = BarDisplay(stream, clock=clock)
     for total in (100, 200):
         bar.notify(recorded(counts=Counts(pending=total), complete=False, in_flight=1))
         clock.now += 1
@@ -478,13 +481,13 @@ def test_the_bar_has_no_bar_while_the_total_grows(clock):
 
 def test_the_bar_shows_warming_up_until_it_is_warm(clock):
     stream = io.StringIO()
-    bar = Bar(stream, clock=clock)
+    bar = BarDisplay(stream, clock=clock)
     bar.notify(recorded(counts=Counts(pending=10)))
-    bar.notify(Waiting("cold_start", "empty 502", 0.0, 900.0))
+    bar.notify(OutageOngoing("cold_start", "empty 502", 0.0, 900.0))
     clock.now += 45
-    bar.notify(Waiting("cold_start", "empty 502", 45.0, 900.0))
+    bar.notify(OutageOngoing("cold_start", "empty 502", 45.0, 900.0))
     clock.now += 1
-    bar.notify(Back("cold_start", 46.0))
+    bar.notify(OutageEnded("cold_start", 46.0))
 
     drawn = drawings(stream.getvalue())
     assert "warming up 0s of at most 15m 00s" in drawn[1]
@@ -494,7 +497,7 @@ def test_the_bar_shows_warming_up_until_it_is_warm(clock):
 
 def test_the_bar_shows_at_once_that_the_run_is_paused_and_that_it_goes_on(clock):
     stream = io.StringIO()
-    bar = Bar(stream, clock=clock)
+    bar = BarDisplay(stream, clock=clock)
     for paused in (False, True, False):
         bar.notify(recorded(paused=paused))
 
@@ -504,9 +507,9 @@ def test_the_bar_shows_at_once_that_the_run_is_paused_and_that_it_goes_on(clock)
 
 def test_a_bar_that_is_left_leaves_its_last_drawing_and_a_free_line(clock):
     stream = io.StringIO()
-    bar = Bar(stream, clock=clock)
+    bar = BarDisplay(stream, clock=clock)
     bar.notify(recorded(counts=Counts(1, 0, 1)))
-    bar.leave()
+    bar.release_stream()
 
     assert stream.getvalue().endswith("\n")
     assert "succeeded" not in stream.getvalue()
@@ -514,7 +517,7 @@ def test_a_bar_that_is_left_leaves_its_last_drawing_and_a_free_line(clock):
 
 def test_the_bar_is_drawn_ten_times_a_second_at_most(clock):
     stream = io.StringIO()
-    bar = Bar(stream, clock=clock)
+    bar = BarDisplay(stream, clock=clock)
     for tick in range(1000):
         clock.now = 1000.0 + tick / 1000
         bar.notify(recorded(success(tick), counts=Counts(1000 - tick, 0, tick)))
@@ -524,7 +527,7 @@ def test_the_bar_is_drawn_ten_times_a_second_at_most(clock):
 
 def test_notices_and_failures_stand_above_the_bar_and_the_end_below_it(clock):
     stream = io.StringIO()
-    bar = Bar(stream, clock=clock, verbose=True)
+    bar = BarDisplay(stream, clock=clock, verbose=True)
     bar.notify(recorded(counts=Counts(pending=2)))
     bar.notify(Notice("changed", "one file changed"))
     clock.now += 1
@@ -541,7 +544,7 @@ def test_notices_and_failures_stand_above_the_bar_and_the_end_below_it(clock):
 
 def test_a_bar_that_was_never_drawn_ends_with_one_line(clock):
     stream = io.StringIO()
-    Bar(stream, clock=clock).close(summary(counts=Counts(0, 0, 3), seconds=2))
+    BarDisplay(stream, clock=clock).close(summary(counts=Counts(0, 0, 3), seconds=2))
 
     assert lines_of(stream) == ["3 succeeded of 3 in 2s"]
 
@@ -560,13 +563,13 @@ def closed():
     return stream
 
 
-@pytest.mark.parametrize("display", [Bar, Lines, JsonLines])
+@pytest.mark.parametrize("display", [BarDisplay, LogDisplay, JsonDisplay])
 @pytest.mark.parametrize("make", [Broken, closed])
 def test_no_display_raises_when_nobody_reads(display, make, clock):
     shown = display(make(), clock=clock, verbose=True)
     for event in (
         Notice("a", "b"),
-        Waiting("cold_start", "empty 502", 1.0, 900.0),
+        OutageOngoing("cold_start", "empty 502", 1.0, 900.0),
         moved(1, 2),
         recorded(failure(1), failed={"model_error": 1}),
     ):
@@ -578,7 +581,7 @@ def test_no_display_raises_when_nobody_reads(display, make, clock):
 def test_signs_that_the_stream_does_not_have_are_spelled_out(clock):
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    Lines(stream, clock=clock, verbose=True, key_of=lambda _: "größe.jpg").notify(
+    LogDisplay(stream, clock=clock, verbose=True, key_of=lambda _: "größe.jpg").notify(
         recorded(failure(1))
     )
 
@@ -591,31 +594,31 @@ def test_signs_that_the_stream_does_not_have_are_spelled_out(clock):
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
-        ({}, Lines),
-        ({"verbose": True}, Lines),
-        ({"quiet": True}, Quiet),
-        ({"json": True}, JsonLines),
-        ({"json": True, "quiet": True}, JsonLines),
+        ({}, LogDisplay),
+        ({"verbose": True}, LogDisplay),
+        ({"quiet": True}, QuietDisplay),
+        ({"json": True}, JsonDisplay),
+        ({"json": True, "quiet": True}, JsonDisplay),
     ],
 )
 def test_the_display_is_chosen_by_the_flags(options, kind):
-    assert type(choose(io.StringIO(), io.StringIO(), **options)) is kind
+    assert type(choose_display(io.StringIO(), io.StringIO(), **options)) is kind
 
 
 def test_a_closed_stream_is_no_terminal():
-    assert type(choose(closed(), io.StringIO())) is Lines
+    assert type(choose_display(closed(), io.StringIO())) is LogDisplay
 
 
 def test_a_log_gets_lines_also_from_a_terminal():
     master, slave = pty.openpty()
     with os.fdopen(master, "rb", buffering=0), os.fdopen(slave, "w") as terminal:
-        assert type(choose(terminal, io.StringIO(), plain=True)) is Lines
+        assert type(choose_display(terminal, io.StringIO(), plain=True)) is LogDisplay
 
 
 def test_quiet_is_quiet(capsys):
-    display = Quiet()
+    display = QuietDisplay()
     display.notify(moved(1, 2))
-    display.leave()
+    display.release_stream()
     display.notify(Notice("a", "b"))
     display.close(summary())
 
@@ -626,7 +629,7 @@ def test_a_terminal_gets_the_bar_fitted_to_its_width(clock):
     master, slave = pty.openpty()
     with os.fdopen(master, "rb", buffering=0) as reader, os.fdopen(slave, "w") as terminal:
         termios.tcsetwinsize(master, (24, 60))
-        display = choose(terminal, io.StringIO(), clock=clock)
+        display = choose_display(terminal, io.StringIO(), clock=clock)
         display.notify(recorded(success(1), counts=Counts(1, 0, 1), in_flight=1))
         display.close(summary(counts=Counts(1, 0, 1), seconds=1))
         terminal.flush()
@@ -634,7 +637,7 @@ def test_a_terminal_gets_the_bar_fitted_to_its_width(clock):
         while "to do" not in shown:
             shown += reader.read(65_536).decode()
 
-    assert type(display) is Bar
+    assert type(display) is BarDisplay
     drawn = shown.split("\r")[1]
     assert drawn.startswith("1/2  50% |")
     assert len(drawn) == 59

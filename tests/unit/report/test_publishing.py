@@ -10,12 +10,12 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from batchinfer.api.exporting import book_of, options_of
+from batchinfer.api.result_export import build_export_source, parse_export_options
 from batchinfer.errors import ConfigError
-from batchinfer.report import publish
-from batchinfer.report.page import policy
-from batchinfer.sinks.whole import whole_file
-from batchinfer.store.reader import RunReader
+from batchinfer.exports.atomic import atomic_file
+from batchinfer.report import write_report
+from batchinfer.report.html_page import content_security_policy
+from batchinfer.store.run_reader import RunReader
 from support.records import failed, failure, reply
 from support.report_runs import T0, detection, item, made, photograph, report
 
@@ -54,9 +54,9 @@ async def test_its_counts_are_those_of_the_store(tmp_path):
     done = report(run, tmp_path / "r.html")
     text = done.path.read_text("utf-8")
     with RunReader(run) as reader:
-        counts, groups = reader.counts(), reader.failures()
+        counts, groups = reader.read_counts(), reader.read_failure_groups()
 
-    assert (done.items, done.shown, done.size) == (30, 30, done.path.stat().st_size)
+    assert (done.items, done.shown_items, done.size_bytes) == (30, 30, done.path.stat().st_size)
     assert (counts.succeeded, counts.failed) == (27, 3)
     assert "27 of 30 images have a prediction; 3 failed with model_error: it said no." in text
     assert "something was found in 24, and nothing in 3." in text
@@ -81,7 +81,7 @@ async def test_the_policy_allows_this_style_and_this_script_only(tmp_path):
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
     script = re.search(r'<script type="module">(.*?)</script>', text, re.DOTALL)[1]
 
-    assert policy(style, script).replace("'", "&#39;") in text
+    assert content_security_policy(style, script).replace("'", "&#39;") in text
     assert b64encode(sha256(script.encode()).digest()).decode() in text
     assert " style=" not in text
     assert not re.search(r"\son[a-z]+=", text[: text.index("<script")])
@@ -110,7 +110,7 @@ async def test_hostile_texts_are_harmless(tmp_path):
     assert text.count("</script") == 4
     assert "<img" not in text
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\x1b\x00]", text)
-    assert done.size < 400_000
+    assert done.size_bytes < 400_000
     cards = {card["n"]: card for card in blocks(done.path)["items"]}
     assert cards[2]["log"][1] == 1_000_000
     assert len(cards[1]["found"][1][0]) <= 240
@@ -127,8 +127,8 @@ async def test_boxes_stand_in_the_upright_picture(tmp_path):
 
     def boxes(how):
         with RunReader(run) as reader:
-            book = book_of(run, "all", options_of(boxes=how))
-            done = publish(book, reader, tmp_path / f"{how}.html")
+            book = build_export_source(run, "all", parse_export_options(boxes=how))
+            done = write_report(book, reader, tmp_path / f"{how}.html")
         data = blocks(done.path)
         assert data["items"][0]["size"] == [200, 400]
         source, width, height = data["pictures"]["1"]
@@ -157,10 +157,10 @@ async def test_it_never_gets_larger_than_allowed(tmp_path):
     run = await made(tmp_path / "run", items, records)
     done = report(run, tmp_path / "r.html", most=2_000_000)
 
-    assert done.path.stat().st_size == done.size <= 2_000_000
+    assert done.path.stat().st_size == done.size_bytes <= 2_000_000
     assert done.items == 200
-    assert 50 < done.shown < 200
-    assert f"{done.shown} of 200 items are shown" in done.path.read_text("utf-8")
+    assert 50 < done.shown_items < 200
+    assert f"{done.shown_items} of 200 items are shown" in done.path.read_text("utf-8")
     pictures = blocks(done.path)["pictures"]
     assert sum(isinstance(each, list) for each in pictures.values()) >= 40
 
@@ -221,6 +221,6 @@ async def test_runs_without_an_end(tmp_path):
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
     with (
         pytest.raises(ConfigError, match="does not exist: create it first"),
-        whole_file(tmp_path / "no" / "r"),
+        atomic_file(tmp_path / "no" / "r"),
     ):
         pass

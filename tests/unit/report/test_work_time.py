@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.report.figures import PAUSE, WorkTime
-from batchinfer.store.reader import RunReader
+from batchinfer.report.aggregates import MAX_WORK_GAP_SECONDS, WorkTime
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.records import reply
 from support.report_runs import INFO, T0, item, made, report
@@ -16,7 +16,7 @@ NIGHT = 14 * 3600.0
 
 def test_sessions_count_and_the_hours_between_do_not():
     work = WorkTime([(100.0, 160.0), (100.0 + NIGHT, 130.0 + NIGHT)])
-    work.attempt(110.0, NIGHT)  # in the bucket over night: nobody was at work
+    work.add_attempt(110.0, NIGHT)  # in the bucket over night: nobody was at work
     assert work.seconds == 90
     assert work.is_exact
 
@@ -25,19 +25,22 @@ def test_sessions_that_overlap_count_once():
     assert WorkTime([(0, 100), (50, 120), (200, 210)]).seconds == 130
 
 
-@pytest.mark.parametrize(("pause", "seconds"), [(PAUSE, 20 + PAUSE), (PAUSE + 1, 20)])
+@pytest.mark.parametrize(
+    ("pause", "seconds"),
+    [(MAX_WORK_GAP_SECONDS, 20 + MAX_WORK_GAP_SECONDS), (MAX_WORK_GAP_SECONDS + 1, 20)],
+)
 def test_without_sessions_attempts_say_it_with_short_pauses(pause, seconds):
     work = WorkTime(())
-    work.attempt(1010.0 + pause, 10.0)
-    work.attempt(1000.0, 10.0)
+    work.add_attempt(1010.0 + pause, 10.0)
+    work.add_attempt(1000.0, 10.0)
     assert work.seconds == pytest.approx(seconds)
     assert not work.is_exact
 
 
 def test_of_a_run_that_an_older_version_began_both_count():
     work = WorkTime([(5000.0, 5100.0)])
-    work.attempt(1000.0, 50.0)
-    work.attempt(5010.0, 50.0)
+    work.add_attempt(1000.0, 50.0)
+    work.add_attempt(5010.0, 50.0)
     assert work.seconds == 150
 
 
@@ -45,10 +48,10 @@ def test_of_a_run_that_an_older_version_began_both_count():
 def test_the_order_of_attempts_does_not_matter(attempts, random):
     one, other = WorkTime(()), WorkTime(())
     for attempt in attempts:
-        one.attempt(*attempt)
+        one.add_attempt(*attempt)
     random.shuffle(attempts)
     for attempt in attempts:
-        other.attempt(*attempt)
+        other.add_attempt(*attempt)
     assert one.seconds == pytest.approx(other.seconds)
 
 
@@ -100,12 +103,12 @@ def test_each_process_that_sends_is_a_session_until_its_last_commit(tmp_path):
     async def twice():
         async with SqliteStore.create(tmp_path / "run", INFO) as store:
             await store.add([item("1.jpg", "1.jpg"), item("2.jpg", "2.jpg")])
-            await store.begin({})
-            await store.record([reply(1, at=T0)])
+            await store.start_session({})
+            await store.commit_records([reply(1, at=T0)])
         async with SqliteStore.open(tmp_path / "run") as store:
-            await store.begin({})
+            await store.start_session({})
 
     anyio.run(twice)
     with RunReader(tmp_path / "run") as reader:
-        first, second = reader.sessions()
+        first, second = reader.read_sessions()
     assert first.started_at < first.active_until <= second.started_at <= second.active_until

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError, SourceUnavailable
-from batchinfer.sources import Selection, open_source, patterns
-from batchinfer.sources import folder as room
-from batchinfer.sources.files import printable, tidy
+from batchinfer.sources import Selection, glob_patterns, open_source
+from batchinfer.sources import folder_source as room
+from batchinfer.sources.input_files import escape_undecodable, normalize_path
 
 
 def plant(top: Path, *names: str) -> Path:
@@ -159,12 +159,12 @@ def test_a_folder_without_permission_is_told(tmp_path):
 
 def test_what_is_no_file_is_skipped_and_told_in_bounded_memory(tmp_path):
     plant(tmp_path, "a.jpg")
-    for n in range(room.NOTICES + 5):
+    for n in range(room.MAX_NOTICES + 5):
         os.mkfifo(tmp_path / f"pipe{n}")
     source = open_source([str(tmp_path)])
     for _ in range(2):  # told anew by each reading, not piled up
         assert [item.key for item in source] == ["a.jpg"]
-        assert len(source.notices) == room.NOTICES + 1
+        assert len(source.notices) == room.MAX_NOTICES + 1
         assert {notice.code for notice in source.notices[:-1]} == {"not_a_file"}
         assert source.notices[-1].message.startswith("5 more")
 
@@ -198,12 +198,12 @@ def test_deeper_than_python_recurses(tmp_path):
 
 
 def test_a_folder_bigger_than_a_chunk_is_whole_and_always_in_the_same_order(tmp_path):
-    names = [f"{n}.jpg" for n in range(room.CHUNK + 7)]
+    names = [f"{n}.jpg" for n in range(room.MAX_CHUNK_ENTRIES + 7)]
     for name in names:
         (tmp_path / name).touch()
     first = keys(tmp_path)
     assert sorted(first) == sorted(names)
-    assert first[: room.CHUNK] == sorted(first[: room.CHUNK])
+    assert first[: room.MAX_CHUNK_ENTRIES] == sorted(first[: room.MAX_CHUNK_ENTRIES])
     assert keys(tmp_path) == first
 
 
@@ -350,7 +350,7 @@ def test_an_include_chooses_below_a_folder_in_any_case(tmp_path, glob, chosen):
     ],
 )
 def test_what_a_pattern_means(pattern, path, matches):
-    assert bool(patterns.compiled(pattern).fullmatch(path)) is matches
+    assert bool(glob_patterns.compile_pattern(pattern).fullmatch(path)) is matches
 
 
 def test_a_pattern_without_sense_is_an_error(tmp_path):
@@ -360,23 +360,23 @@ def test_a_pattern_without_sense_is_an_error(tmp_path):
 
 @given(st.text(st.characters(exclude_characters="/"), min_size=1))
 def test_a_name_without_magic_matches_itself_alone(name):
-    if not patterns.has_magic(name):
-        compiled = patterns.compiled(name)
+    if not glob_patterns.has_magic(name):
+        compiled = glob_patterns.compile_pattern(name)
         assert compiled.fullmatch(name)
         assert not compiled.fullmatch(name + "x")
 
 
 @given(st.binary())
 def test_a_key_is_always_text_that_can_be_written(raw):
-    key = printable(raw.decode("utf-8", "surrogateescape"))
+    key = escape_undecodable(raw.decode("utf-8", "surrogateescape"))
     assert key.encode().decode() == key
-    assert printable(key) == key
+    assert escape_undecodable(key) == key
 
 
 @given(st.lists(st.sampled_from(["a", ".", "..", "", "b.c", ".h"]), min_size=1))
 def test_tidying_twice_changes_nothing(parts):
-    once = tidy("/".join(parts))
-    assert tidy(once) == once
+    once = normalize_path("/".join(parts))
+    assert normalize_path(once) == once
 
 
 def test_a_byte_and_a_text_that_reads_like_it_are_two_keys(tmp_path):

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
-from batchinfer.sources import filelist, open_source
-from batchinfer.sources.files import printable
+from batchinfer.sources import open_source, path_list
+from batchinfer.sources.input_files import escape_undecodable
 
 
 @pytest.fixture(autouse=True)
@@ -102,10 +102,10 @@ NAME = st.binary(min_size=1, max_size=20).filter(
 def test_every_name_that_a_file_can_have_is_read_back(names, end):
     stream = io.BufferedReader(io.BytesIO(b"".join(name + end for name in names)))
     mistakes = []
-    found = list(filelist.entries(stream, "files", lambda *told: mistakes.append(told)))
+    found = list(path_list.read_entries(stream, "files", lambda *told: mistakes.append(told)))
     assert mistakes == []
     assert [os.fsencode(entry.files[0][1]) for entry in found] == names
-    assert all(printable(entry.key) == entry.key for entry in found)
+    assert all(escape_undecodable(entry.key) == entry.key for entry in found)
 
 
 # What only looks like a list ----------------------------------------------------------------------
@@ -139,7 +139,7 @@ def test_an_only_source_that_looks_like_a_list_is_asked_about(name, advice):
     assert "--as-file" in str(told.value)
     (item,) = source = open_source([f"as-file:{name}"])
     assert item.key == name
-    assert list(open_source(source.specs, is_known=True)) == [item]
+    assert list(open_source(source.specs, is_existing_run=True)) == [item]
     assert [each.key for each in open_source([name, "p/a.jpg"])] == [name, "p/a.jpg"]
 
 
@@ -152,7 +152,7 @@ def test_other_files_are_sent_without_a_question(name):
 def test_a_run_that_was_made_before_goes_on_without_a_question():
     Path("list.txt").write_bytes(b"x")
     spec = f"{Path.cwd()}/./list.txt"
-    assert [item.key for item in open_source([spec], is_known=True)] == ["list.txt"]
+    assert [item.key for item in open_source([spec], is_existing_run=True)] == ["list.txt"]
 
 
 def test_in_a_folder_they_are_items_as_all_others():

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
-from batchinfer.sources import lines, objects, open_source, table
-from batchinfer.sources.duplicates import SUSPECTS, duplicates
-from batchinfer.sources.entry import LISTED, Entry
+from batchinfer.sources import csv_manifest, jsonl_manifest, manifest_lines, open_source
+from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, find_duplicate_keys
+from batchinfer.sources.manifest_entry import MAX_LISTED_MISTAKES, ManifestEntry
 
 
 def read(entries, data, file_param="files"):
@@ -53,14 +53,14 @@ def test_bom_crlf_blank_lines_and_gzip_change_nothing(tmp_path, text, pack):
     ("entries", "data"),
     [
         (
-            table.entries,
+            csv_manifest.read_entries,
             (
                 b"key,path,files.mask,params.imgsz,label\nk1,a.jpg,m.png,640,cat\nk2,b.jpg,,,\n"
                 b"k3,,,1,\n,./s//c.jpg,,,\n,,d.png,,\n"
             ),
         ),
         (
-            objects.entries,
+            jsonl_manifest.read_entries,
             (
                 b'{"key":"k1","files":{"mask":"m.png","files":"a.jpg"},'
                 b'"params":{"imgsz":640,"label":"cat"}}\n{"key":"k2","path":"b.jpg"}\n'
@@ -71,14 +71,16 @@ def test_bom_crlf_blank_lines_and_gzip_change_nothing(tmp_path, text, pack):
 )
 def test_keys_files_and_params_mean_the_same_in_both_formats(entries, data):
     found, mistakes = read(entries, data)
-    first = 2 if entries is table.entries else 1
+    first = 2 if entries is csv_manifest.read_entries else 1
     assert mistakes == []
     assert found == [
-        Entry(first, "k1", (("files", "a.jpg"), ("mask", "m.png")), {"imgsz": 640, "label": "cat"}),
-        Entry(first + 1, "k2", (("files", "b.jpg"),), {}),
-        Entry(first + 2, "k3", (), {"imgsz": 1}),
-        Entry(first + 3, "s/c.jpg", (("files", "./s//c.jpg"),), {}),
-        Entry(first + 4, "d.png", (("mask", "d.png"),), {}),
+        ManifestEntry(
+            first, "k1", (("files", "a.jpg"), ("mask", "m.png")), {"imgsz": 640, "label": "cat"}
+        ),
+        ManifestEntry(first + 1, "k2", (("files", "b.jpg"),), {}),
+        ManifestEntry(first + 2, "k3", (), {"imgsz": 1}),
+        ManifestEntry(first + 3, "s/c.jpg", (("files", "./s//c.jpg"),), {}),
+        ManifestEntry(first + 4, "d.png", (("mask", "d.png"),), {}),
     ]
 
 
@@ -194,7 +196,7 @@ def test_a_header_without_rows_is_refused(tmp_path):
 def test_all_mistakes_are_counted_and_the_first_ones_listed(tmp_path):
     message = refusal(tmp_path, b"path\n" + b"a,b\n" * 1000)
     assert message.startswith("1,000 mistakes in")
-    assert message.count("m.csv:") == LISTED
+    assert message.count("m.csv:") == MAX_LISTED_MISTAKES
     assert message.endswith("... and 980 more")
 
 
@@ -241,7 +243,7 @@ def test_a_manifest_that_vanished_or_broke_after_its_check_ends_the_reading(tmp_
 def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
     with (tmp_path / "m.jsonl").open("wb") as file:
         file.write(b'"a"\n')
-        file.truncate(lines.LONGEST * 3)
+        file.truncate(manifest_lines.MAX_MANIFEST_LINE_BYTES * 3)
     with pytest.raises(SourceError, match=r"m\.jsonl:2: longer than"):
         open_source([str(tmp_path / "m.jsonl")]).check(may_be_missing=True)
 
@@ -309,9 +311,11 @@ def test_carriage_returns_inside_quotes_stay(tmp_path):
 
 def test_a_long_manifest_of_a_macintosh_does_not_fill_the_memory(tmp_path):
     rows = b"".join(b"%d.jpg,%s\r" % (n, b"x" * 100) for n in range(200_000))
-    assert len(rows) > lines.LONGEST
+    assert len(rows) > manifest_lines.MAX_MANIFEST_LINE_BYTES
     (tmp_path / "m.csv").write_bytes(b"path,note\r" + rows)
-    keys = [entry.key for entry in open_source([str(tmp_path / "m.csv")]).parts[0].entries(print)]
+    keys = [
+        entry.key for entry in open_source([str(tmp_path / "m.csv")]).parts[0].iter_entries(print)
+    ]
     assert keys == [f"{n}.jpg" for n in range(200_000)]
 
 
@@ -349,7 +353,7 @@ def test_many_missing_files_are_counted_and_the_first_ones_listed(tmp_path):
         open_source([str(tmp_path / "m.csv")]).check()
     message = str(told.value)
     assert message.startswith("5,000 mistakes in")
-    assert message.count("m.csv:") == LISTED
+    assert message.count("m.csv:") == MAX_LISTED_MISTAKES
     assert "m.csv:21: " in message
     assert "m.csv:22: " not in message
 
@@ -445,9 +449,9 @@ def test_an_equal_key_is_found_across_manifests(tmp_path):
 
 def test_more_equal_keys_than_are_followed_up_are_not_counted_as_if_they_were_all(tmp_path):
     message = refusal(
-        tmp_path, b"path\n" + b"".join(b"%d\n" % (n // 2) for n in range(2 * SUSPECTS + 10))
+        tmp_path, b"path\n" + b"".join(b"%d\n" % (n // 2) for n in range(2 * MAX_SUSPECTS + 10))
     )
-    assert message.startswith(f"At least {SUSPECTS:,} mistakes")
+    assert message.startswith(f"At least {MAX_SUSPECTS:,} mistakes")
 
 
 def test_line_mistakes_are_not_told_again_by_the_second_pass(tmp_path):
@@ -459,17 +463,17 @@ def test_exactly_the_repeated_keys_are_found(keys, at_most):
     placed = [(key, (0, line)) for line, key in enumerate(keys)]
     first = dict(reversed(placed))
     expected = [(key, first[key], place) for key, place in placed if first[key] != place]
-    assert list(duplicates(lambda: placed, len(keys))) == expected
-    few = list(duplicates(lambda: placed, len(keys), at_most))
+    assert list(find_duplicate_keys(lambda: placed, len(keys))) == expected
+    few = list(find_duplicate_keys(lambda: placed, len(keys), at_most))
     assert set(few) <= set(expected)
     assert bool(few) is bool(expected)
 
 
 def test_a_table_that_is_far_too_small_costs_time_but_no_truth():
     placed = [(str(n), (0, n)) for n in range(100_000)]
-    assert list(duplicates(lambda: placed, 1, 5_000)) == []
+    assert list(find_duplicate_keys(lambda: placed, 1, 5_000)) == []
     placed.append(("7", (1, 1)))
-    assert list(duplicates(lambda: placed, 1, 5_000)) == [("7", (0, 7), (1, 1))]
+    assert list(find_duplicate_keys(lambda: placed, 1, 5_000)) == [("7", (0, 7), (1, 1))]
 
 
 # Values ---------------------------------------------------------------------------------------
@@ -505,7 +509,7 @@ def test_a_table_that_is_far_too_small_costs_time_but_no_truth():
 def test_a_cell_is_a_number_only_if_it_is_spelled_exactly_so(cell, value):
     text = io.StringIO()
     csv.writer(text).writerows([["path", "p"], ["a", cell]])
-    (entry,), mistakes = read(table.entries, text.getvalue().encode())
+    (entry,), mistakes = read(csv_manifest.read_entries, text.getvalue().encode())
     assert mistakes == []
     assert entry.params == {"p": value}
     assert type(entry.params["p"]) is type(value)
@@ -513,7 +517,7 @@ def test_a_cell_is_a_number_only_if_it_is_spelled_exactly_so(cell, value):
 
 def test_numbers_beyond_64_bit_stay_exact_in_jsonl():
     line = b'{"path": "a", "params": {"id": 123456789012345678901234567890, "x": 1e300}}'
-    (entry,), _ = read(objects.entries, line)
+    (entry,), _ = read(jsonl_manifest.read_entries, line)
     assert entry.params == {"id": 123456789012345678901234567890, "x": 1e300}
     assert type(entry.params["id"]) is int
 
@@ -532,7 +536,7 @@ def test_what_a_csv_writer_writes_is_read_back(rows, name, end):
     writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL)
     writer.writerow(["key", "path", name])
     writer.writerows([key, "p", value] for key, value in rows)
-    found, mistakes = read(table.entries, text.getvalue().encode())
+    found, mistakes = read(csv_manifest.read_entries, text.getvalue().encode())
     assert mistakes == []
     assert [entry.key for entry in found] == [key for key, _ in rows]
     assert [str(entry.params.get(name, "")) for entry in found] == [value for _, value in rows]
@@ -554,12 +558,15 @@ def test_what_a_json_writer_writes_is_read_back(rows):
     data = "".join(
         json.dumps({"path": "p", "key": key, "params": params}) + "\n" for key, params in rows
     )
-    found, mistakes = read(objects.entries, data.encode())
+    found, mistakes = read(jsonl_manifest.read_entries, data.encode())
     assert mistakes == []
     assert [(entry.key, entry.params) for entry in found] == rows
 
 
-@given(st.binary(max_size=200), st.sampled_from([table.entries, objects.entries]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([csv_manifest.read_entries, jsonl_manifest.read_entries]),
+)
 def test_no_bytes_break_a_reader(data, entries):
     found, mistakes = read(entries, data)
     assert all(line >= 1 for line, _ in mistakes)

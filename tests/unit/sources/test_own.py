@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from batchinfer.artifacts import write_export_marker
 from batchinfer.domain import Mode, RunInfo
 from batchinfer.errors import SourceError
-from batchinfer.marks import mark_folder
-from batchinfer.sources import Own, Selection, open_source
-from batchinfer.store.database import make
+from batchinfer.sources import OwnFiles, Selection, open_source
+from batchinfer.store.database import create_database
 
 CONFIG = '[service]\nendpoint = "https://e.eu/run/x"\ntoken = "${OSCAR_TOKEN}"\n'
 
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def make_run(directory: Path) -> None:
-    make(directory, RunInfo("id", 0.0, Mode.SYNC, {}, ("x",)))
+    create_database(directory, RunInfo("id", 0.0, Mode.SYNC, {}, ("x",)))
     (directory / "run.lock").touch()
     (directory / "outputs").mkdir()
 
@@ -40,13 +40,13 @@ def make_run(directory: Path) -> None:
 def export(directory: Path) -> None:
     (directory / "images").mkdir(parents=True)
     (directory / "images" / "1.png").write_bytes(b"x")
-    mark_folder(directory, "yolo", "id")
+    write_export_marker(directory, "yolo", "id")
 
 
 def read(*specs, **options):
     source = open_source([str(spec) for spec in specs], **options)
     source.check()
-    return [item.key for item in source], dict(source.skipped[1])
+    return [item.key for item in source], dict(source.taken_and_skipped[1])
 
 
 def test_in_a_folder_all_of_it_is_skipped_and_counted(folder):
@@ -79,16 +79,16 @@ def test_the_directory_in_use_is_known_by_device_and_inode(folder, spelled):
     (folder / "own" / "some.jpg").write_bytes(b"x")  # nothing in it tells yet
     (folder / "link").symlink_to("own")
     (folder.parent / "way").symlink_to("p")
-    keys, _ = read(folder, own=Own.of([spelled]))
+    keys, _ = read(folder, own=OwnFiles.of([spelled]))
     assert keys == ["a.jpg"]
     with pytest.raises(SourceError, match="written to now"):
-        read("own", own=Own.of([spelled]))
+        read("own", own=OwnFiles.of([spelled]))
 
 
 def test_the_configuration_in_use_is_known_whatever_it_is_called_and_holds(folder):
     (folder / "half").write_text("nothing that could be recognized")
     (folder / "hard.png").hardlink_to(folder / "half")
-    keys, _ = read(folder, own=Own.of(["../p/half"]))
+    keys, _ = read(folder, own=OwnFiles.of(["../p/half"]))
     assert keys == ["a.jpg"]
 
 

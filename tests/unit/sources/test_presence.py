@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.sources.presence import SourcePresence, root_of
+from batchinfer.sources.source_presence import SourcePresence, find_root_folder
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_one_file_that_is_gone_is_not_an_outage(folder: Path):
     others = known(folder)
     presence = SourcePresence([str(folder)])
     Path(others[0]).unlink()
-    assert presence.why_away(others[0], others) is None
+    assert presence.explain_absence(others[0], others) is None
 
 
 def test_nor_is_a_folder_below_the_source(folder: Path):
@@ -34,7 +34,7 @@ def test_nor_is_a_folder_below_the_source(folder: Path):
     for path in (folder / "a").iterdir():
         path.unlink()
     (folder / "a").rmdir()
-    assert presence.why_away(others[0], others) is None
+    assert presence.explain_absence(others[0], others) is None
 
 
 @pytest.mark.parametrize("what", ["gone", "empty", "a file", "others"])
@@ -50,14 +50,14 @@ def test_a_folder_that_is_not_what_it_was_is_one(folder: Path, what: str):
         case "others":
             folder.mkdir()
             (folder / "readme.txt").write_text("another disk")
-    assert str(folder) in (presence.why_away(others[0], others) or "")
+    assert str(folder) in (presence.explain_absence(others[0], others) or "")
 
 
 def test_so_is_a_pattern_whose_folder_is_gone(folder: Path):
     others = known(folder)
     presence = SourcePresence([f"{folder}/**/*.png"])
     folder.rename(folder.with_name("elsewhere"))
-    assert "is not there" in (presence.why_away(others[0], others) or "")
+    assert "is not there" in (presence.explain_absence(others[0], others) or "")
 
 
 def test_of_two_sources_only_the_one_counts_that_the_file_is_in(folder: Path, tmp_path: Path):
@@ -69,9 +69,9 @@ def test_of_two_sources_only_the_one_counts_that_the_file_is_in(folder: Path, tm
     presence = SourcePresence([str(folder), str(other)])
     everything = known(folder) + paths
     folder.rename(folder.with_name("elsewhere"))
-    assert presence.why_away(everything[0], everything)
+    assert presence.explain_absence(everything[0], everything)
     Path(paths[0]).unlink()
-    assert presence.why_away(paths[0], everything) is None
+    assert presence.explain_absence(paths[0], everything) is None
 
 
 def test_a_link_that_leads_nowhere_is_an_outage(folder: Path, tmp_path: Path):
@@ -80,9 +80,9 @@ def test_a_link_that_leads_nowhere_is_an_outage(folder: Path, tmp_path: Path):
     (folder / "linked").symlink_to(target)
     lost = str(folder / "linked" / "x.png")
     presence = SourcePresence([str(folder)])
-    assert presence.why_away(lost, known(folder)) is None
+    assert presence.explain_absence(lost, known(folder)) is None
     target.rmdir()
-    assert "leads nowhere" in (presence.why_away(lost, known(folder)) or "")
+    assert "leads nowhere" in (presence.explain_absence(lost, known(folder)) or "")
 
 
 def test_of_a_list_a_whole_folder_that_is_gone_is_one(folder: Path, tmp_path: Path):
@@ -90,25 +90,25 @@ def test_of_a_list_a_whole_folder_that_is_gone_is_one(folder: Path, tmp_path: Pa
     others = known(folder)
     presence = SourcePresence([manifest])
     Path(others[0]).unlink()
-    assert presence.why_away(others[0], others) is None
+    assert presence.explain_absence(others[0], others) is None
     (folder / "b").rename(tmp_path / "moved")
-    assert "is not there" in (presence.why_away(others[7], others) or "")
-    assert presence.why_away(others[0], others) is None
+    assert "is not there" in (presence.explain_absence(others[7], others) or "")
+    assert presence.explain_absence(others[0], others) is None
 
 
 def test_a_source_that_is_away_at_the_start_may_come_back(folder: Path):
     others = known(folder)
     folder.rename(folder.with_name("elsewhere"))
     presence = SourcePresence([str(folder)])
-    assert presence.why_away(others[0], others)
+    assert presence.explain_absence(others[0], others)
     folder.with_name("elsewhere").rename(folder)
-    assert presence.why_away(others[0], others) is None
+    assert presence.explain_absence(others[0], others) is None
 
 
 def test_which_folder_a_spec_names(tmp_path: Path):
-    assert root_of(str(tmp_path)) == str(tmp_path)
-    assert root_of(f"{tmp_path}/gone") == f"{tmp_path}/gone"
-    assert root_of(f"{tmp_path}/*.png") == str(tmp_path)
-    assert root_of("-") is None
-    assert root_of(f"{tmp_path}/gone.csv") is None
-    assert root_of(f"{tmp_path}/./a.png") is None
+    assert find_root_folder(str(tmp_path)) == str(tmp_path)
+    assert find_root_folder(f"{tmp_path}/gone") == f"{tmp_path}/gone"
+    assert find_root_folder(f"{tmp_path}/*.png") == str(tmp_path)
+    assert find_root_folder("-") is None
+    assert find_root_folder(f"{tmp_path}/gone.csv") is None
+    assert find_root_folder(f"{tmp_path}/./a.png") is None

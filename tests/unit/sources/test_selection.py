@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import Selection, open_source
-from batchinfer.sources.litter import litter, litter_folder
-from batchinfer.sources.selection import KINDS
-from batchinfer.sources.skipped import Skipped, ending, sentence, total
+from batchinfer.sources.selection import FILE_KINDS
+from batchinfer.sources.skip_counts import (
+    SkipCounts,
+    classify_by_extension,
+    describe_skipped,
+    sum_skip_counts,
+)
+from batchinfer.sources.system_files import classify_system_file, classify_system_folder
 
 
 def plant(top: Path, *names: str) -> Path:
@@ -25,7 +30,7 @@ def read(top, *, include=(), exclude=(), only=()):
     """Keys that are taken, and what is skipped by kind."""
     source = open_source([str(top)], selection=Selection.of(include, exclude, only))
     keys = [item.key for item in source]
-    taken, skipped = source.skipped
+    taken, skipped = source.taken_and_skipped
     assert taken == len(keys)
     return keys, dict(skipped)
 
@@ -96,7 +101,7 @@ def test_what_only_resembles_it_is_data(tmp_path, name):
 def test_litter_is_known_in_any_case(name, random):
     first, _, inside = name.partition("/")
     swapped = "".join(random.choice((each.lower(), each.upper())) for each in first)
-    assert (litter_folder if inside else litter)(swapped) is not None
+    assert (classify_system_folder if inside else classify_system_file)(swapped) is not None
 
 
 def test_litter_that_an_include_names_is_taken(tmp_path):
@@ -149,7 +154,7 @@ def test_only_takes_files_of_a_kind_by_their_endings(tmp_path):
 
 
 def test_no_ending_is_of_two_kinds():
-    every = [ending for endings in KINDS.values() for ending in endings]
+    every = [ending for endings in FILE_KINDS.values() for ending in endings]
     assert len(every) == len(set(every))
     assert all(each == each.lower() for each in every)
 
@@ -161,7 +166,7 @@ def test_excludes_and_kinds_hold_for_patterns_and_for_named_files_too(tmp_path, 
     assert [item.key for item in open_source(["p/*"], selection=selection)] == ["a.jpg"]
     named = open_source(["p/Thumbs.db", "p/a.jpg", "p/b.txt", "p/c.jpg"], selection=selection)
     assert [item.key for item in named] == ["p/a.jpg"]
-    assert named.skipped == (1, {".jpg": 1, ".txt": 1, "Thumbs.db": 1})
+    assert named.taken_and_skipped == (1, {".jpg": 1, ".txt": 1, "Thumbs.db": 1})
     plant(tmp_path, "p/desktop.ini")
     (alone,) = open_source(["p/desktop.ini"])
     assert alone.key == "p/desktop.ini"
@@ -171,7 +176,7 @@ def test_what_a_pattern_does_not_match_was_never_asked_for(tmp_path):
     plant(tmp_path, "a.jpg", "b.txt", ".c.jpg")
     source = open_source([f"{tmp_path}/*.jpg"])
     assert [item.key for item in source] == ["a.jpg"]
-    assert source.skipped == (1, {"hidden": 1})
+    assert source.taken_and_skipped == (1, {"hidden": 1})
 
 
 def test_what_was_skipped_is_told_when_the_source_has_been_read(tmp_path):
@@ -195,14 +200,14 @@ def test_nothing_skipped_is_nothing_to_tell(tmp_path):
 
 
 def test_kinds_beyond_a_bound_are_counted_together():
-    skipped = Skipped(taken=1)
+    skipped = SkipCounts(taken=1)
     for n in range(5_000):
         skipped.add(f".{n}")
-    assert len(skipped.counts) <= 1_001
-    taken, counts = total([skipped, Skipped(2, {".1": 4})])
+    assert len(skipped.by_kind) <= 1_001
+    taken, counts = sum_skip_counts([skipped, SkipCounts(2, {".1": 4})])
     assert (taken, sum(counts.values())) == (3, 5_004)
-    assert sentence(taken, counts).startswith("Taken: 3 files; skipped: 5,004 (others 4,")
-    assert sentence(taken, counts).count(",") < 12
+    assert describe_skipped(taken, counts).startswith("Taken: 3 files; skipped: 5,004 (others 4,")
+    assert describe_skipped(taken, counts).count(",") < 12
 
 
 @pytest.mark.parametrize(
@@ -210,7 +215,7 @@ def test_kinds_beyond_a_bound_are_counted_together():
     [("a.JPG", ".jpg"), ("a.nii.GZ", ".nii.gz"), ("a.gz", ".gz"), ("a", "without an ending")],
 )
 def test_what_a_file_is_counted_as(name, kind):
-    assert ending(name) == kind
+    assert classify_by_extension(name) == kind
 
 
 def test_a_pattern_without_sense_is_an_error():
@@ -225,6 +230,6 @@ NAMES = st.text(st.sampled_from("aéÅñ한か\u3099ǖ"), min_size=1, max_size=6
 def test_a_pattern_matches_a_name_in_either_normal_form(name, typed, stored):
     pattern, path = (unicodedata.normalize(form, name) for form in (typed, stored))
     selection = Selection.of(include=[pattern])
-    assert selection.takes(path)
-    assert not selection.takes(path + "x")
-    assert Selection.of(include=[f"{pattern}/"]).takes(f"{path}/y")
+    assert selection.includes(path)
+    assert not selection.includes(path + "x")
+    assert Selection.of(include=[f"{pattern}/"]).includes(f"{path}/y")

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import open_source
-from batchinfer.sources.files import key_of, name_of, printable, spelled_on_disk
+from batchinfer.sources.input_files import (
+    escape_undecodable,
+    find_on_disk,
+    key_to_name,
+    name_to_key,
+)
 
 NAME = "Müller_é.png"
 NFC, NFD = unicodedata.normalize("NFC", NAME), unicodedata.normalize("NFD", NAME)
@@ -81,7 +86,7 @@ def test_bytes_that_are_no_utf8_are_found_as_they_are_spelled_in_keys(tmp_path):
         Path(os.fsdecode(raw)).write_bytes(b"x")
     except OSError:
         pytest.skip("this file system refuses such names")
-    assert os.fsencode(spelled_on_disk("caf\\xe9.png", str(tmp_path))) == raw
+    assert os.fsencode(find_on_disk("caf\\xe9.png", str(tmp_path))) == raw
     Path("m.csv").write_text("path\ncaf\\xe9.png\n")
     source = open_source(["m.csv"])
     source.check()
@@ -93,7 +98,7 @@ def test_bytes_that_are_no_utf8_are_found_as_they_are_spelled_in_keys(tmp_path):
 def test_what_is_there_under_no_form_is_missing():
     with pytest.raises(SourceError, match="no such file"):
         open_source([NFC])
-    assert spelled_on_disk(f"/nowhere/{NFC}") == f"/nowhere/{NFC}"
+    assert find_on_disk(f"/nowhere/{NFC}") == f"/nowhere/{NFC}"
 
 
 def test_a_byte_and_the_text_that_spells_it_are_two_keys(tmp_path):
@@ -122,7 +127,7 @@ def test_every_name_has_a_key_of_its_own_that_can_be_written(one, other):
         return raw.replace(b"a", b"\\").replace(b"b", b"\\xff").decode("utf-8", "surrogateescape")
 
     names = {text(one), text(other)}
-    keys = {key_of(name) for name in names}
+    keys = {name_to_key(name) for name in names}
     assert len(keys) == len(names)
-    assert {name_of(key) for key in keys} == names
-    assert all(printable(key) == key for key in keys)
+    assert {key_to_name(key) for key in keys} == names
+    assert all(escape_undecodable(key) == key for key in keys)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 import batchinfer as bi
-from batchinfer.domain import Digest
+from batchinfer.domain import SentFile
 from batchinfer.errors import RunCorrupt, RunDamaged, StoreError
-from batchinfer.store.database import DATABASE
+from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.sqlite import SqliteStore
-from batchinfer.store.verifying import verify
+from batchinfer.store.verification import verify_run
 from support.records import INFO, failed, failure, item, reply, submitted
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
@@ -22,7 +22,7 @@ FLIPS = 60
 
 def sending(record, size=11, **params):
     """The record of an attempt that sent a file of this size, and these parameters."""
-    outcome = replace(record.attempt.outcome, inputs=(Digest("files", size, f"{size:064x}"),))
+    outcome = replace(record.attempt.outcome, inputs=(SentFile("files", size, f"{size:064x}"),))
     return replace(record, attempt=replace(record.attempt, outcome=outcome, params=params))
 
 
@@ -30,14 +30,16 @@ def sending(record, size=11, **params):
 async def run(tmp_path):
     directory = tmp_path / "run"
     async with SqliteStore.create(directory, INFO) as store:
-        await store.begin({"threshold": 0.5})
-        await store.keep_help("usage: model [--threshold FLOAT]")
+        await store.start_session({"threshold": 0.5})
+        await store.save_model_help("usage: model [--threshold FLOAT]")
         await store.add(
             [item(f"cats/{n:03}.jpg", size=n, text=f"number {n}") for n in range(1, 31)]
         )
         boxes = [{"name": "cat", "score": 0.75, "box": [1, 2, 30, 40]}] * 5
-        await store.record([sending(submitted(n), n, text=f"number {n}") for n in (28, 29, 30)])
-        await store.record(
+        await store.commit_records(
+            [sending(submitted(n), n, text=f"number {n}") for n in (28, 29, 30)]
+        )
+        await store.commit_records(
             [
                 *(
                     sending(reply(n, prediction=boxes, log=f"log {n}"), n, text=f"number {n}")
@@ -50,7 +52,9 @@ async def run(tmp_path):
                 failed(29, code="no_output"),
             ]
         )
-        await store.record([sending(reply(23, 2, prediction="text", media_type="text/plain"))])
+        await store.commit_records(
+            [sending(reply(23, 2, prediction="text", media_type="text/plain"))]
+        )
     return directory
 
 
@@ -90,7 +94,7 @@ def scratch(tmp_path, name):
 async def test_a_run_that_is_whole_shows_no_damage(run, tmp_path):
     _, told = exported(run, scratch(tmp_path, "whole"))
     assert not told
-    assert verify(run) == ()
+    assert verify_run(run) == ()
 
 
 @pytest.mark.event_loops("asyncio")
@@ -98,12 +102,12 @@ async def test_a_run_that_is_whole_shows_no_damage(run, tmp_path):
 async def test_a_flipped_bit_of_the_database_is_told_or_changes_nothing(run, tmp_path, part):
     before, _ = exported(run, scratch(tmp_path, "before"))
     places = random.Random(part)
-    pristine = (run / DATABASE).read_bytes()
+    pristine = (run / DATABASE_NAME).read_bytes()
     silent = []
     for count in range(FLIPS):
         bit = places.randrange(len(pristine) * 8)
-        (run / DATABASE).write_bytes(pristine)
-        flipped(run / DATABASE, bit)
+        (run / DATABASE_NAME).write_bytes(pristine)
+        flipped(run / DATABASE_NAME, bit)
         folder = scratch(tmp_path, f"flip-{count}")
         now, told = exported(run, folder)
         if now != before and not told:
@@ -121,13 +125,13 @@ async def test_a_flipped_bit_of_an_output_is_told_and_the_rest_is_written(run, t
             bi.export(run, target, format="files")
         assert not list(target.rglob("*.png"))
         assert len(list(target.rglob("*.json"))) >= 20
-        assert [damage.what for damage in verify(run)] == ["outputs/21-1.png"]
+        assert [damage.subject for damage in verify_run(run)] == ["outputs/21-1.png"]
         flipped(output, bit)
-    assert verify(run) == ()
+    assert verify_run(run) == ()
 
 
 def change(run, statement):
-    connection = sqlite3.connect(run / DATABASE)
+    connection = sqlite3.connect(run / DATABASE_NAME)
     connection.execute(statement)
     connection.commit()
     connection.close()
@@ -153,7 +157,7 @@ async def test_what_was_changed_is_told_by_name_and_the_rest_is_exported(run, tm
         bi.export(run, tmp_path / "files", format="ro-crate")
     rows = (tmp_path / "files" / "results.jsonl").read_text().splitlines()
     assert 10 <= len(rows) < 30
-    assert verify(run)
+    assert verify_run(run)
 
 
 async def test_the_python_api_gives_what_is_sound_and_then_tells(run):

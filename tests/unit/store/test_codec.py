@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.domain import InputFile
-from batchinfer.store.codec import (
-    PAGE_ROWS,
-    PAGE_SIZE,
-    decode,
+from batchinfer.store.json_codec import (
+    MAX_STATEMENT_CHARS,
+    MAX_STATEMENT_ROWS,
     decode_files,
-    encode,
+    decode_json,
     encode_files,
-    pages,
-    printable,
+    encode_json,
+    escape_non_utf8,
+    split_into_pages,
 )
 
 JSON = st.recursive(
@@ -30,7 +30,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_json_comes_back_equal(value):
-    assert decode(encode(value)) == value
+    assert decode_json(encode_json(value)) == value
 
 
 @given(JSON)
@@ -38,7 +38,7 @@ def test_what_is_stored_is_strict_json(value):
     def refuse(word):
         pytest.fail(word)
 
-    json.loads(encode(value), parse_constant=refuse)
+    json.loads(encode_json(value), parse_constant=refuse)
 
 
 SPELLED = {
@@ -58,20 +58,20 @@ SPELLED = {
 
 @pytest.mark.parametrize(("value", "text"), SPELLED.values(), ids=SPELLED)
 def test_json_is_spelled(value, text):
-    assert encode(value) == text
+    assert encode_json(value) == text
     json.loads(text)
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**64), 2**64, 12345678901234567890123, 10**30 + 1])
 def test_integers_are_exact(number):
-    assert decode(encode({"n": number, "f": 0.5})) == {"n": number, "f": 0.5}
+    assert decode_json(encode_json({"n": number, "f": 0.5})) == {"n": number, "f": 0.5}
 
 
 def test_deep_nesting_comes_back():
     value = None
     for _ in range(300):
         value = [value]
-    assert decode(encode(value)) == value
+    assert decode_json(encode_json(value)) == value
 
 
 @given(
@@ -92,15 +92,15 @@ def test_paths_come_back_byte_for_byte(files):
 
 
 def test_rows_come_in_pages_of_bounded_size():
-    large = "x" * (PAGE_SIZE // 2)
-    made = list(pages([[1, large], [2, "é"], [3, large], [4, None], [5, large]]))
+    large = "x" * (MAX_STATEMENT_CHARS // 2)
+    made = list(split_into_pages([[1, large], [2, "é"], [3, large], [4, None], [5, large]]))
     assert [[row[0] for row in page] for page in made] == [[1, 2, 3], [4, 5]]
-    assert list(pages([])) == []
+    assert list(split_into_pages([])) == []
 
 
 def test_rows_come_in_pages_of_bounded_length():
-    made = list(pages([n] for n in range(PAGE_ROWS + 1)))
-    assert [len(page) for page in made] == [PAGE_ROWS, 1]
+    made = list(split_into_pages([n] for n in range(MAX_STATEMENT_ROWS + 1)))
+    assert [len(page) for page in made] == [MAX_STATEMENT_ROWS, 1]
 
 
 PRINTED = {
@@ -114,4 +114,4 @@ PRINTED = {
 
 @pytest.mark.parametrize(("text", "expected"), PRINTED.values(), ids=PRINTED)
 def test_printable_text_is_what_every_tool_can_read(text, expected):
-    assert printable(text) == expected
+    assert escape_non_utf8(text) == expected

@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from batchinfer.errors import RunCorrupt, StoreError
-from batchinfer.ports import Adjusted
-from batchinfer.store import read_sql, schema, write_sql
-from batchinfer.store.database import DATABASE, check_version, holds_run, make, open_to_write
-from batchinfer.store.reader import RunReader
+from batchinfer.ports import LimitChanged
+from batchinfer.store import migrations, sql_read, sql_write
+from batchinfer.store.database import (
+    DATABASE_NAME,
+    check_version,
+    create_database,
+    has_run,
+    open_writable,
+)
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.older_runs import become
 from support.records import INFO, failed, page, reply
@@ -19,19 +25,19 @@ pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 @pytest.fixture
 def directory(tmp_path):
-    make(tmp_path / "run", INFO)
+    create_database(tmp_path / "run", INFO)
     return tmp_path / "run"
 
 
 @pytest.fixture
 def db(directory):
-    connection = open_to_write(directory)
+    connection = open_writable(directory)
     yield connection
     connection.close()
 
 
 def change(directory, script):
-    connection = sqlite3.connect(directory / DATABASE)
+    connection = sqlite3.connect(directory / DATABASE_NAME)
     connection.executescript(script)
     connection.close()
 
@@ -41,11 +47,11 @@ def change(directory, script):
 
 async def test_a_run_is_made_whole_and_leaves_nothing_beside_it(tmp_path):
     directory = tmp_path / "deep" / "run #1 ? % ü"
-    assert not holds_run(directory)
+    assert not has_run(directory)
     async with SqliteStore.create(directory, INFO) as store:
-        assert holds_run(directory)
+        assert has_run(directory)
         assert store.info == INFO
-    assert [path.name for path in directory.iterdir()] == [DATABASE]
+    assert [path.name for path in directory.iterdir()] == [DATABASE_NAME]
 
 
 async def test_what_a_kill_left_while_a_run_was_made_does_not_matter(tmp_path):
@@ -53,7 +59,7 @@ async def test_what_a_kill_left_while_a_run_was_made_does_not_matter(tmp_path):
     (tmp_path / "run.db.new-wal").write_bytes(b"half")
     async with SqliteStore.create(tmp_path, INFO) as store:
         await store.add(page(1))
-    assert [path.name for path in tmp_path.iterdir()] == [DATABASE]
+    assert [path.name for path in tmp_path.iterdir()] == [DATABASE_NAME]
 
 
 async def test_a_run_is_never_made_over_another(directory):
@@ -65,42 +71,46 @@ async def test_a_run_is_never_made_over_another(directory):
 async def test_a_run_knows_itself_when_it_is_opened_again(directory):
     async with SqliteStore.open(directory) as store:
         await store.add(page(3))
-        await store.source_read()
+        await store.mark_source_complete()
     async with SqliteStore.open(directory) as store:
-        assert (store.info, store.source_is_read) == (INFO, True)
-        assert (await store.counts()).total == 3
+        assert (store.info, store.is_source_complete) == (INFO, True)
+        assert (await store.fetch_counts()).total == 3
 
 
 async def test_a_run_keeps_its_models_help(directory):
     with RunReader(directory) as reader:
-        assert reader.help() is None
+        assert reader.read_model_help() is None
     async with SqliteStore.open(directory) as store:
-        await store.keep_help("usage: one")
-        await store.keep_help("usage: two")
+        await store.save_model_help("usage: one")
+        await store.save_model_help("usage: two")
     with RunReader(directory) as reader:
-        assert reader.help() == "usage: two"
+        assert reader.read_model_help() == "usage: two"
 
 
 async def test_a_run_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(directory):
     become(directory, 1)
     with RunReader(directory) as reader:
-        assert list(reader.dossiers()) == []
-        assert (reader.info, reader.help(), reader.adjustments(9)) == (INFO, None, ())
+        assert list(reader.iter_result_details()) == []
+        assert (reader.info, reader.read_model_help(), reader.read_limit_changes(9)) == (
+            INFO,
+            None,
+            (),
+        )
     async with SqliteStore.open(directory) as store:
-        await store.keep_help("usage: one")
-        await store.note([Adjusted(1.0, 8, 16, "few wait")])
+        await store.save_model_help("usage: one")
+        await store.save_limit_changes([LimitChanged(1.0, 8, 16, "few wait")])
     with RunReader(directory) as reader:
-        assert (reader.info, reader.help()) == (INFO, "usage: one")
-        assert reader.adjustments(9) == [Adjusted(1.0, 8, 16, "few wait")]
+        assert (reader.info, reader.read_model_help()) == (INFO, "usage: one")
+        assert reader.read_limit_changes(9) == [LimitChanged(1.0, 8, 16, "few wait")]
 
 
 async def test_the_latest_changes_of_the_limit_can_be_read(directory):
-    changes = [Adjusted(float(n), n, n + 1, f"reason {n}") for n in range(30)]
+    changes = [LimitChanged(float(n), n, n + 1, f"reason {n}") for n in range(30)]
     async with SqliteStore.open(directory) as store:
-        await store.note(changes[:20])
-        await store.note(changes[20:])
+        await store.save_limit_changes(changes[:20])
+        await store.save_limit_changes(changes[20:])
     with RunReader(directory) as reader:
-        assert reader.adjustments(5) == changes[-5:]
+        assert reader.read_limit_changes(5) == changes[-5:]
 
 
 # Opening what is none -----------------------------------------------------------------------------
@@ -133,7 +143,7 @@ NONE = {
 
 @pytest.mark.parametrize(("spoil", "message"), NONE.values(), ids=NONE)
 async def test_what_is_no_run_is_refused_with_what_to_do(directory, spoil, message):
-    spoil(directory / DATABASE)
+    spoil(directory / DATABASE_NAME)
     with pytest.raises(RunCorrupt, match=message):
         async with SqliteStore.open(directory):
             pass
@@ -144,48 +154,48 @@ async def test_what_is_no_run_is_refused_with_what_to_do(directory, spoil, messa
 async def test_damage_that_shows_later_is_told_as_such(directory):
     async with SqliteStore.open(directory) as store:
         await store.add(page(500))
-    damage(directory / DATABASE)
+    damage(directory / DATABASE_NAME)
     with pytest.raises(RunCorrupt, match="damaged"):
         async with SqliteStore.open(directory) as store:
-            await store.pending(0, 500, 0.0)
+            await store.fetch_pending(0, 500, 0.0)
 
 
 def test_an_older_version_is_not_read_before_it_is_brought_up_to_date():
     with pytest.raises(RunCorrupt, match=r"older.*batchinfer resume some"):
-        check_version(Path("some/run.db"), 1, oldest=2)
+        check_version(Path("some/run.db"), 1, min_version=2)
 
 
 async def test_a_locked_database_is_told_as_such(directory):
     async with SqliteStore.open(directory) as store:
-        store._write._connection.execute("PRAGMA busy_timeout = 0")
-        other = sqlite3.connect(directory / DATABASE, isolation_level=None)
+        store._writer._connection.execute("PRAGMA busy_timeout = 0")
+        other = sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="Another program holds a lock"):
             await store.add(page(1))
         other.execute("COMMIT")
         other.close()
-        assert (await store.add(page(1))).new == 1
+        assert (await store.add(page(1))).new_count == 1
 
 
 async def test_a_full_disk_loses_nothing_that_was_recorded(directory):
     async with SqliteStore.open(directory) as store:
         await store.add(page(20))
-        await store.record([reply(1)])
-        connection = store._write._connection
+        await store.commit_records([reply(1)])
+        connection = store._writer._connection
         connection.execute("PRAGMA max_page_count = 20")
         with pytest.raises(StoreError, match="The disk is full: make room"):
-            await store.record([reply(2, log="x" * 200_000), reply(3)])
+            await store.commit_records([reply(2, log="x" * 200_000), reply(3)])
         connection.execute("PRAGMA max_page_count = 1000000")
-        assert (await store.counts()).succeeded == 1
-        assert all(await store.record([reply(2, log="x" * 200_000), reply(3)]))
+        assert (await store.fetch_counts()).succeeded == 1
+        assert all(await store.commit_records([reply(2, log="x" * 200_000), reply(3)]))
 
 
 async def test_a_pile_is_recorded_whole_or_not_at_all(directory):
     async with SqliteStore.open(directory) as store:
         await store.add(page(2))
         with pytest.raises(KeyError):
-            await store.record([reply(1), reply(99)])
-        assert (await store.counts()).pending == 2
+            await store.commit_records([reply(1), reply(99)])
+        assert (await store.fetch_counts()).pending == 2
 
 
 # The tables ---------------------------------------------------------------------------------------
@@ -195,7 +205,7 @@ def test_the_database_survives_a_loss_of_power(db):
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert db.execute("PRAGMA synchronous").fetchone() == (2,)
     assert db.execute("PRAGMA foreign_keys").fetchone() == (1,)
-    assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert db.execute("PRAGMA user_version").fetchone() == (migrations.FORMAT_VERSION,)
     strict = db.execute("SELECT name, strict FROM pragma_table_list WHERE type = 'table'")
     assert {name for name, is_strict in strict if is_strict} >= {"items", "attempts", "run"}
 
@@ -232,11 +242,11 @@ CELLS = {
 }
 """Of a row of what writes piles."""
 ASKED = {
-    name: write_sql.filled(text, 128, CELLS[name]) if name in CELLS else text
+    name: sql_write.fill_rows(text, 128, CELLS[name]) if name in CELLS else text
     for name, text in [
-        *vars(write_sql).items(),
-        *vars(read_sql).items(),
-        *((f"RESULTS {state}", text) for state, text in read_sql.RESULTS.items()),
+        *vars(sql_write).items(),
+        *vars(sql_read).items(),
+        *((f"RESULTS {state}", text) for state, text in sql_read.SELECT_RESULTS_BY_STATE.items()),
     ]
     if isinstance(text, str) and re.match(r"\s*(SELECT|INSERT|UPDATE)\b", text) and "{}" not in text
 }
@@ -253,8 +263,8 @@ WALKS = {
 async def test_no_statement_walks_a_table(directory, name):
     async with SqliteStore.open(directory) as store:
         await store.add(page(50))
-        await store.record([reply(1), failed(2)])
-    db = sqlite3.connect(directory / DATABASE)
+        await store.commit_records([reply(1), failed(2)])
+    db = sqlite3.connect(directory / DATABASE_NAME)
     names = re.findall(r":(\w+)", ASKED[name])
     values = dict.fromkeys(names, 1) if names else [1] * ASKED[name].count("?")
     plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {ASKED[name]}", values)]
@@ -270,9 +280,9 @@ async def test_a_caller_cancelled_by_asyncio_itself_leaves_no_half_transaction(d
         await store.add(page(300))
         for first in range(1, 301, 10):
             pile = [reply(position, log="x" * 10_000) for position in range(first, first + 10)]
-            task = asyncio.create_task(store.record(pile))
+            task = asyncio.create_task(store.commit_records(pile))
             for _ in range(first % 7):
                 await asyncio.sleep(0)
             task.cancel()
             await store.add(page(1))
-        assert (await store.counts()).succeeded % 10 == 0
+        assert (await store.fetch_counts()).succeeded % 10 == 0

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from batchinfer.domain import Digest, InputFile, Item
-from batchinfer.ports import Placed
-from batchinfer.store.database import DATABASE
-from batchinfer.store.reader import RunReader
+from batchinfer.domain import InputFile, Item, SentFile
+from batchinfer.ports import SubmittedObject
+from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.older_runs import become
 from support.records import INFO, failed, failure, page, reply, submitted
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
-SENT, AGAIN, LATER = (Digest("files", size, str(size) * 32) for size in (11, 22, 33))
+SENT, AGAIN, LATER = (SentFile("files", size, str(size) * 32) for size in (11, 22, 33))
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_retry_begins_anew_and_forgets_nothing(store, reader):
 
 
 async def test_what_was_found_in_the_bucket_has_none(store, reader):
-    await store.adopt([Placed(1, 1, "abc-1-1")], 1.0)
+    await store.adopt([SubmittedObject(1, 1, "abc-1-1")], 1.0)
     await store.record([reply(1)])
     assert shown(reader) == ([], {})
 
@@ -97,7 +97,7 @@ async def test_a_size_that_the_source_did_not_know_is_known_when_it_was_sent(sto
 
 async def test_no_program_can_write_a_sum_that_is_none(store):
     await store.record([sending(reply(1), SENT)])
-    connection = sqlite3.connect(store.directory / DATABASE)
+    connection = sqlite3.connect(store.directory / DATABASE_NAME)
     for row in ("(1, 1, 'x', 1, 'abc', 0)", "(1, 0, 'x', 1, hex(zeroblob(32)), 0)"):
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute(f"INSERT INTO inputs VALUES {row}")
@@ -111,6 +111,9 @@ async def test_a_run_of_a_version_that_kept_none_says_so_until_it_goes_on(store,
         assert shown(older) == ([], {})
     async with SqliteStore.open(store.directory) as later:
         await later.add(page(2))
-        await later.record([sending(reply(2), AGAIN)])
+        await later.commit_records([sending(reply(2), AGAIN)])
     with RunReader(store.directory) as newer:
-        assert [dict(each.sha256) for each in newer.dossiers()] == [{}, {"files": AGAIN.sha256}]
+        assert [dict(each.sha256) for each in newer.iter_result_details()] == [
+            {},
+            {"files": AGAIN.sha256},
+        ]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from batchinfer.store.reader import RunReader
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.paths import TESTS
 from support.records import INFO, item
@@ -45,8 +45,8 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path):
     for piles_before_kill in (1, 2, 5, 11, 17):
         acknowledged = _killed_after(directory, piles_before_kill)
         with RunReader(directory) as reader:
-            found = [result.key for result in reader.results("finished")]
-            pngs = [one for one in reader.results("finished") if one.media_type == "image/png"]
+            found = [result.key for result in reader.iter_results("finished")]
+            pngs = [one for one in reader.iter_results("finished") if one.media_type == "image/png"]
         assert len(found) in {acknowledged, acknowledged + PILE}
         assert len(found) >= recorded + PILE * piles_before_kill
         assert found == [str(number) for number in range(1, len(found) + 1)]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from batchinfer.errors import RunLocked, StoreError
-from batchinfer.store.lock import LOCK, RunLock, is_held
+from batchinfer.store.lock import LOCK_NAME, RunLock, is_run_locked
 
 HOLD = """
 import sys
@@ -41,15 +41,15 @@ def holder(tmp_path):
 
 
 def test_anybody_can_see_whether_it_is_held_and_changes_nothing(tmp_path, holder):
-    said = (tmp_path / LOCK).read_text()
-    assert is_held(tmp_path)
-    assert (tmp_path / LOCK).read_text() == said
+    said = (tmp_path / LOCK_NAME).read_text()
+    assert is_run_locked(tmp_path)
+    assert (tmp_path / LOCK_NAME).read_text() == said
 
     holder.kill()
     holder.wait()
-    assert not is_held(tmp_path)
-    assert (tmp_path / LOCK).read_text() == said
-    assert not is_held(tmp_path / "elsewhere")
+    assert not is_run_locked(tmp_path)
+    assert (tmp_path / LOCK_NAME).read_text() == said
+    assert not is_run_locked(tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -62,9 +62,9 @@ def test_who_looks_is_in_nobodys_way(tmp_path):
         try:
             assert process.stdout.readline() == "looks\n"
             for _ in range(1000):
-                assert not is_held(tmp_path)
+                assert not is_run_locked(tmp_path)
                 with RunLock(tmp_path):
-                    assert is_held(tmp_path)
+                    assert is_run_locked(tmp_path)
         finally:
             process.kill()
 
@@ -84,8 +84,8 @@ def test_the_same_process_cannot_hold_a_run_twice(tmp_path):
 
 def test_a_run_is_free_after_its_holder(tmp_path):
     with RunLock(tmp_path):
-        assert str(os.getpid()) in (tmp_path / LOCK).read_text()
-    assert (tmp_path / LOCK).read_text() == ""
+        assert str(os.getpid()) in (tmp_path / LOCK_NAME).read_text()
+    assert (tmp_path / LOCK_NAME).read_text() == ""
     with RunLock(tmp_path):
         pass
 
@@ -94,12 +94,12 @@ def test_a_run_is_free_after_its_holder_was_killed(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with RunLock(tmp_path):
-        assert str(os.getpid()) in (tmp_path / LOCK).read_text()
+        assert str(os.getpid()) in (tmp_path / LOCK_NAME).read_text()
 
 
 def test_the_directory_is_made_if_there_is_none(tmp_path):
     with RunLock(tmp_path / "new" / "run"):
-        assert (tmp_path / "new" / "run" / LOCK).exists()
+        assert (tmp_path / "new" / "run" / LOCK_NAME).exists()
 
 
 def test_a_directory_that_is_none_cannot_be_locked(tmp_path):

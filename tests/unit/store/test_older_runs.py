@@ -5,12 +5,12 @@ import sqlite3
 
 import pytest
 
-from batchinfer.domain import Counts, Mode, Open, State
+from batchinfer.domain import Counts, Mode, OpenItem, State
 from batchinfer.errors import RunCorrupt
-from batchinfer.store.database import DATABASE
-from batchinfer.store.reader import RunReader
-from batchinfer.store.run_metadata import keep_reading
-from batchinfer.store.schema import VERSION
+from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.migrations import FORMAT_VERSION
+from batchinfer.store.run_metadata import save_interpretation
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.paths import FIXTURES
 from support.records import failed, reply, submitted
@@ -28,7 +28,7 @@ COUNTS = {
 def old(request, tmp_path):
     """The directory of a run of format 4, and its mode."""
     (tmp_path / "run").mkdir()
-    shutil.copy(STORED / f"format-4-{request.param}.db", tmp_path / "run" / DATABASE)
+    shutil.copy(STORED / f"format-4-{request.param}.db", tmp_path / "run" / DATABASE_NAME)
     return tmp_path / "run", request.param
 
 
@@ -37,18 +37,18 @@ def shown(directory):
     with RunReader(directory) as reader:
         return {
             result.key: (result.prediction, result.code, result.attempts, result.params)
-            for result in reader.results("finished")
+            for result in reader.iter_results("finished")
         }
 
 
 def test_an_old_run_is_read_as_it_is(old):
     directory, mode = old
-    before = (directory / DATABASE).read_bytes()
+    before = (directory / DATABASE_NAME).read_bytes()
     with RunReader(directory) as reader:
-        assert (reader.info.mode, reader.counts()) == (mode, COUNTS[mode])
-        assert (reader.reading(), reader.help()) == (None, "usage: old")
-        dossiers = list(reader.dossiers())
-        (attempt,) = reader.item("cats/4.jpg").attempts
+        assert (reader.info.mode, reader.read_counts()) == (mode, COUNTS[mode])
+        assert (reader.read_interpretation(), reader.read_model_help()) == (None, "usage: old")
+        dossiers = list(reader.iter_result_details())
+        (attempt,) = reader.read_item_detail("cats/4.jpg").attempts
     assert shown(directory)["cats/1.jpg"] == (
         [{"name": "cat", "score": 0.5}],
         None,
@@ -59,35 +59,35 @@ def test_an_old_run_is_read_as_it_is(old):
     assert shown(directory)["cats/3.jpg"] == (None, "model_error", 1, {"text": "number 3"})
     assert (attempt.number, attempt.params) == (1, None)
     assert dossiers[0].sha256 == {"files": f"{11:064x}"}
-    assert not keep_reading(directory, {"kind": "detections"})
-    assert (directory / DATABASE).read_bytes() == before
+    assert not save_interpretation(directory, {"kind": "detections"})
+    assert (directory / DATABASE_NAME).read_bytes() == before
 
 
 async def test_an_old_run_goes_on_and_keeps_what_it_knew(old):
     directory, mode = old
     before = shown(directory)
     async with SqliteStore.open(directory) as store:
-        await store.begin({"threshold": 0.5})
-        assert await store.counts() == COUNTS[mode]
+        await store.start_session({"threshold": 0.5})
+        assert await store.fetch_counts() == COUNTS[mode]
         if mode is Mode.ASYNC:
-            open_ = (await store.unfinished([4]))[4]
-            assert open_ == Open(4, State.SUBMITTED, 2, open_.submitted_at, objects={})
-            await store.record([submitted(7), reply(5), reply(4, 2), failed(6)])
-            await store.record([reply(7)])
+            open_ = (await store.fetch_open([4]))[4]
+            assert open_ == OpenItem(4, State.SUBMITTED, 2, open_.submitted_at, objects={})
+            await store.commit_records([submitted(7), reply(5), reply(4, 2), failed(6)])
+            await store.commit_records([reply(7)])
         else:
-            await store.record([reply(4, 2), reply(6), failed(7)])
-        await store.record([submitted(8)])
-        await store.record([reply(8)])
-        assert (await store.counts()).finished == 8
+            await store.commit_records([reply(4, 2), reply(6), failed(7)])
+        await store.commit_records([submitted(8)])
+        await store.commit_records([reply(8)])
+        assert (await store.fetch_counts()).finished == 8
     now = shown(directory)
     assert {key: now[key] for key in before} == before
     assert now["cats/4.jpg"] == ("yes", None, 2, {})
     assert now["cats/7.jpg"][3] == {"text": "number 7"}
-    assert keep_reading(directory, {"kind": "detections"})
+    assert save_interpretation(directory, {"kind": "detections"})
     with RunReader(directory) as reader:
-        assert reader.reading() == {"kind": "detections"}
-    connection = sqlite3.connect(directory / DATABASE)
-    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert reader.read_interpretation() == {"kind": "detections"}
+    connection = sqlite3.connect(directory / DATABASE_NAME)
+    assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
 
@@ -96,7 +96,7 @@ async def test_an_old_submission_is_shown_under_the_name_that_it_has(old):
     directory, mode = old
     async with SqliteStore.open(directory):
         pass
-    connection = sqlite3.connect(directory / DATABASE)
+    connection = sqlite3.connect(directory / DATABASE_NAME)
     names = [name for (name,) in connection.execute("SELECT object FROM submitted")]
     connection.close()
     expected = {f"oldasync-{4:09}-2", f"oldasync-{5:09}-1", f"oldasync-{6:09}-1"}
@@ -106,12 +106,12 @@ async def test_an_old_submission_is_shown_under_the_name_that_it_has(old):
 async def test_a_reading_cannot_be_kept_where_there_is_no_run_or_it_is_locked(old, tmp_path):
     directory, _ = old
     with pytest.raises(RunCorrupt, match="There is no run"):
-        keep_reading(tmp_path, {})
+        save_interpretation(tmp_path, {})
     async with SqliteStore.open(directory):
         pass
-    other = sqlite3.connect(directory / DATABASE, isolation_level=None)
+    other = sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    assert not keep_reading(directory, {"kind": "text"})
+    assert not save_interpretation(directory, {"kind": "text"})
     other.execute("ROLLBACK")
     other.close()
-    assert keep_reading(directory, {"kind": "text"})
+    assert save_interpretation(directory, {"kind": "text"})

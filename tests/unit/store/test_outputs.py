@@ -1,6 +1,6 @@
 import pytest
 
-from batchinfer.store.outputs import output_name, write_outputs
+from batchinfer.store.output_files import make_output_name, write_outputs
 from batchinfer.store.sqlite import SqliteStore
 from support.records import INFO, page, reply, submitted
 
@@ -19,7 +19,7 @@ NAMES = {
 
 @pytest.mark.parametrize(("media_type", "name"), NAMES.items())
 def test_outputs_are_named_by_position_attempt_and_type(media_type, name):
-    assert output_name(7, 2, media_type) == name
+    assert make_output_name(7, 2, media_type) == name
 
 
 def test_outputs_appear_whole_and_replace_what_a_kill_left(tmp_path):
@@ -40,6 +40,6 @@ async def test_only_bytes_that_count_become_files(tmp_path):
     async with SqliteStore.create(tmp_path / "run", INFO) as store:
         await store.add(page(3))
         png = {"prediction": None, "data": b"png", "media_type": "image/png"}
-        await store.record([reply(1, **png), reply(1, 2, **png), reply(2), submitted(3)])
-        await store.record([reply(2, 2, **png)])
+        await store.commit_records([reply(1, **png), reply(1, 2, **png), reply(2), submitted(3)])
+        await store.commit_records([reply(2, 2, **png)])
         assert [path.name for path in (tmp_path / "run" / "outputs").iterdir()] == ["1-1.png"]

@@ -12,14 +12,14 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from batchinfer.api.exporting import book_of
-from batchinfer.api.querying import query, views
-from batchinfer.domain import Digest, InputFile, Item
+from batchinfer.api.result_export import build_export_source
+from batchinfer.api.sql_query import list_views, query
+from batchinfer.domain import InputFile, Item, SentFile
 from batchinfer.errors import ConfigError, RunCorrupt, StoreError
-from batchinfer.sinks import Options, export
-from batchinfer.sinks.answers import Look, write_csv
-from batchinfer.store.database import DATABASE
-from batchinfer.store.schema import INPUTS_SINCE, VERSION
+from batchinfer.exports import ExportOptions, write_export
+from batchinfer.exports.query_output import QueryOutputOptions, write_csv
+from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.migrations import FORMAT_VERSION, INPUTS_MIN_VERSION
 from batchinfer.store.sqlite import SqliteStore
 from support.older_runs import become
 from support.records import INFO, failed, failure, item, page, reply, submitted
@@ -42,13 +42,13 @@ CLASSES = {"labels": ["oak", "ash"], "probabilities": [0.75, 0.125]}
 @pytest.fixture
 async def run(tmp_path):
     """Nine items, one in each situation."""
-    sent = (Digest("image", 12, SHA["image"]), Digest("mask", 3, SHA["mask"]))
+    sent = (SentFile("image", 12, SHA["image"]), SentFile("mask", 3, SHA["mask"]))
     mask = InputFile("mask", "/data/mask.png")
     async with SqliteStore.create(tmp_path / "run", INFO) as store:
         first, *others = page(8)
         await store.add([replace(first, files=(*first.files, mask)), *others, Item("none", (), {})])
         upload = submitted(7, at=150.0)
-        await store.record(
+        await store.commit_records(
             [
                 reply(1, prediction=OBJECTS, server_seconds=0.375, log="log of 1", inputs=sent),
                 reply(2, prediction=CLASSES, at=200.25, seconds=2.5),
@@ -65,7 +65,7 @@ async def run(tmp_path):
 
 
 def _sending(record):
-    return replace(record.attempt.outcome, inputs=(Digest("image", 5, SHA["again"]),))
+    return replace(record.attempt.outcome, inputs=(SentFile("image", 5, SHA["again"]),))
 
 
 def ask(run, sql, parameters=(), **more):
@@ -74,7 +74,7 @@ def ask(run, sql, parameters=(), **more):
 
 
 def change(run, script):
-    connection = sqlite3.connect(run / DATABASE)
+    connection = sqlite3.connect(run / DATABASE_NAME)
     connection.executescript(script)
     connection.close()
 
@@ -83,7 +83,7 @@ def change(run, script):
 
 
 async def test_every_view_has_its_columns_and_those_that_the_database_keeps_are_its_own(run):
-    found = views(run)
+    found = list_views(run)
 
     assert list(found) == [
         "items",
@@ -187,9 +187,13 @@ CELLS = 'key, path, number, label, score, "left", top, "right", bottom, unit, ou
 @pytest.mark.parametrize("formulas", [False, True])
 async def test_detections_are_the_rows_of_the_flat_export_to_the_letter(run, formulas):
     exported, asked = io.BytesIO(), io.BytesIO()
-    export(book_of(run, options=Options(formulas=formulas)), exported, "csv-flat")
+    write_export(
+        build_export_source(run, options=ExportOptions(formulas=formulas)), exported, "csv-flat"
+    )
     with query(run, f"select {CELLS} from detections") as answer:
-        count = write_csv(answer.columns, answer.tuples(), asked, Look(formulas=formulas))
+        count = write_csv(
+            answer.columns, answer.tuples(), asked, QueryOutputOptions(formulas=formulas)
+        )
 
     flat = list(csv.DictReader(io.StringIO(exported.getvalue().decode(), newline="")))
     found = list(csv.DictReader(io.StringIO(asked.getvalue().decode(), newline="")))
@@ -302,9 +306,9 @@ def test_where_there_is_no_run_it_is_told(tmp_path):
 
 
 async def test_a_damaged_run_is_no_fault_of_the_question(run):
-    data = bytearray((run / DATABASE).read_bytes())
+    data = bytearray((run / DATABASE_NAME).read_bytes())
     data[4096:] = b"\xff" * (len(data) - 4096)
-    (run / DATABASE).write_bytes(data)
+    (run / DATABASE_NAME).write_bytes(data)
 
     with pytest.raises(RunCorrupt, match="damaged"):
         ask(run, "select * from items")
@@ -359,13 +363,13 @@ WRITING = [
 
 @pytest.mark.parametrize("sql", WRITING)
 async def test_a_question_cannot_write_anything_anywhere(run, tmp_path, sql):
-    before, target = (run / DATABASE).read_bytes(), tmp_path / "evil"
+    before, target = (run / DATABASE_NAME).read_bytes(), tmp_path / "evil"
 
     with pytest.raises(ConfigError):
         ask(run, sql.format(target))
 
-    assert (run / DATABASE).read_bytes() == before
-    log = run / f"{DATABASE}-wal"
+    assert (run / DATABASE_NAME).read_bytes() == before
+    log = run / f"{DATABASE_NAME}-wal"
     assert not log.exists() or log.stat().st_size == 0
     assert not target.exists()
     assert ask(run, "select count(*) from main.items") == [(9,)]
@@ -424,7 +428,7 @@ async def test_a_run_can_be_asked_while_it_is_being_written(run):
         with query(run, "select key, state from items order by position") as answer:
             rows = answer.tuples()
             assert next(rows) == ("001.jpg", "succeeded")
-            assert all(await store.record([reply(9), reply(8, 2)]))
+            assert all(await store.commit_records([reply(9), reply(8, 2)]))
             assert [state for _, state in rows][-2:] == ["pending", "pending"]
         assert ask(run, "select count(*) from items where state = 'pending'") == [(0,)]
 
@@ -432,19 +436,19 @@ async def test_a_run_can_be_asked_while_it_is_being_written(run):
 # Runs of older versions ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", range(1, VERSION + 1))
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
 async def test_a_run_of_an_older_version_is_asked_the_same(run, version):
-    now = views(run)
+    now = list_views(run)
     become(run, version)
-    before = (run / DATABASE).read_bytes()
+    before = (run / DATABASE_NAME).read_bytes()
 
-    assert views(run) == now
+    assert list_views(run) == now
     assert [len(ask(run, f"select * from {view}")) for view in now] == [
         *(9, 8, 5),
-        4 if version >= INPUTS_SINCE else 0,  # what nobody wrote down
+        4 if version >= INPUTS_MIN_VERSION else 0,  # what nobody wrote down
         *(3, 2, 9, 1, 1),
     ]
-    assert (run / DATABASE).read_bytes() == before
+    assert (run / DATABASE_NAME).read_bytes() == before
 
 
 # What comes from outside --------------------------------------------------------------------------
@@ -456,7 +460,7 @@ async def test_hostile_text_comes_out_as_it_went_in(tmp_path):
     async with SqliteStore.create(tmp_path / "run", INFO) as store:
         await store.add([item(key, path="/data/x", **{f"p{key[:9]}": key[:99]}) for key in keys])
         objects = [{"name": name, "confidence": 0.5, "box": [1, 2, 3, 4]} for name in (long, "\0")]
-        await store.record([reply(1, prediction=objects), failed(2, message=long)])
+        await store.commit_records([reply(1, prediction=objects), failed(2, message=long)])
 
     assert ask(tmp_path / "run", "select key from items") == [(key,) for key in keys]
     assert ask(tmp_path / "run", "select label from detections") == [(long,), ("\\x00",)]

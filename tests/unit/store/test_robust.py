@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from batchinfer.domain import Item, State
-from batchinfer.engine.record import News, Recorder
+from batchinfer.engine.recorder import ChangeNotifier, Recorder
 from batchinfer.errors import RunCorrupt, SourceError, StoreError
-from batchinfer.ports import TooLarge
-from batchinfer.store.database import DATABASE
-from batchinfer.store.reader import RunReader
+from batchinfer.ports import RecordsTooLarge
+from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.paths import TESTS
 from support.records import INFO, failed, item, page, reply
@@ -47,7 +47,7 @@ LARGE = {
 async def test_what_cannot_be_held_is_named_and_nothing_of_its_pile_is_recorded(store, large):
     await store.add(page(3))
     limited(store, 80_000)
-    with pytest.raises(TooLarge) as told:
+    with pytest.raises(RecordsTooLarge) as told:
         await store.record([reply(1), large, reply(3)])
     assert told.value.positions == {2}
     assert (await store.counts()).pending == 3
@@ -56,21 +56,21 @@ async def test_what_cannot_be_held_is_named_and_nothing_of_its_pile_is_recorded(
 async def test_a_reply_that_no_store_can_hold_is_its_items_failure(store):
     await store.add(page(3))
     limited(store, 80_000)
-    recorder = Recorder(store, News())
-    await recorder.recount()
+    recorder = Recorder(store, ChangeNotifier())
+    await recorder.reload_counts()
     for record in (reply(1), LARGE["a text"], reply(3)):
-        await recorder.hand(record)
+        await recorder.put(record)
     recorder.close()
-    assert [record.state for record in await recorder.write()] == [
+    assert [record.state for record in await recorder.write_batch()] == [
         State.SUCCEEDED,
         State.FAILED,
         State.SUCCEEDED,
     ]
-    recorder.end()
-    assert recorder.failed_here == {"reply_too_large": 1}
+    recorder.close_receiver()
+    assert recorder.failed_by_code == {"reply_too_large": 1}
     assert recorder.counts == await store.counts()
     with RunReader(store.directory) as reader:
-        (group,) = reader.failures()
+        (group,) = reader.read_failure_groups()
     assert (group.code, group.key) == ("reply_too_large", "002.jpg")
 
 
@@ -118,7 +118,7 @@ async def test_deep_parameters_are_kept(store):
     assert (await store.add([deep])).reset == ()
     await store.record([reply(1)])
     with RunReader(store.directory) as reader:
-        assert next(reader.results()).params == deep.params
+        assert next(reader.iter_results()).params == deep.params
 
 
 async def test_parameters_that_are_too_deep_are_refused_by_name(store):
@@ -131,7 +131,7 @@ async def test_parameters_that_are_too_deep_are_refused_by_name(store):
 
 
 async def test_a_database_without_its_run_is_told(store, tmp_path):
-    connection = sqlite3.connect(store.directory / DATABASE)
+    connection = sqlite3.connect(store.directory / DATABASE_NAME)
     connection.execute("DELETE FROM run")
     connection.commit()
     connection.close()
@@ -152,8 +152,8 @@ async def test_a_run_directory_that_is_deleted_stops_the_next_commit(store):
 
 async def test_a_database_that_is_replaced_stops_the_next_commit(store, tmp_path):
     await store.add(page(2))
-    shutil.copy(store.directory / DATABASE, tmp_path / "copy")
-    (tmp_path / "copy").replace(store.directory / DATABASE)
+    shutil.copy(store.directory / DATABASE_NAME, tmp_path / "copy")
+    (tmp_path / "copy").replace(store.directory / DATABASE_NAME)
     with pytest.raises(StoreError, match="deleted, moved or replaced"):
         await store.record([reply(2)])
 
@@ -187,35 +187,35 @@ def killed(directory, count):
 
 
 def log_of(directory):
-    return directory / f"{DATABASE}-wal"
+    return directory / f"{DATABASE_NAME}-wal"
 
 
 @pytest.mark.event_loops("asyncio")
 async def test_a_backup_beside_the_log_of_a_later_session_is_refused(tmp_path):
     directory = tmp_path / "run"
     async with SqliteStore.create(directory, INFO) as store:
-        await store.begin({})
+        await store.start_session({})
         await store.add(page(5))
-    backup = (directory / DATABASE).read_bytes()
+    backup = (directory / DATABASE_NAME).read_bytes()
     killed(directory, 9)
     assert log_of(directory).stat().st_size
-    later = (directory / DATABASE).read_bytes()
-    (directory / DATABASE).write_bytes(backup)
+    later = (directory / DATABASE_NAME).read_bytes()
+    (directory / DATABASE_NAME).write_bytes(backup)
     for opened in (lambda: RunReader(directory), lambda: SqliteStore.open(directory)):
         with pytest.raises(RunCorrupt, match=r"run\.db-wal does not belong.*delete run\.db-wal"):
             async with opened():
                 pass
-    assert (directory / DATABASE).read_bytes() == backup
+    assert (directory / DATABASE_NAME).read_bytes() == backup
 
-    (directory / DATABASE).write_bytes(later)
+    (directory / DATABASE_NAME).write_bytes(later)
     async with SqliteStore.open(directory) as store:
-        assert (await store.counts()).succeeded == 1
-        assert (await store.counts()).total == 9
+        assert (await store.fetch_counts()).succeeded == 1
+        assert (await store.fetch_counts()).total == 9
 
-    (directory / DATABASE).write_bytes(backup)
+    (directory / DATABASE_NAME).write_bytes(backup)
     log_of(directory).unlink(missing_ok=True)
     async with SqliteStore.open(directory) as store:
-        assert (await store.counts()).total == 5
+        assert (await store.fetch_counts()).total == 5
 
 
 @pytest.mark.event_loops("asyncio")
@@ -223,7 +223,7 @@ async def test_the_log_of_another_run_is_refused(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     for directory in (one, other):
         async with SqliteStore.create(directory, INFO) as store:
-            await store.begin({})
+            await store.start_session({})
             await store.add(page(5))
     killed(one, 9)
     shutil.copy(log_of(one), log_of(other))
@@ -240,10 +240,10 @@ async def test_a_killed_run_and_all_three_files_of_a_copy_open(tmp_path):
     shutil.copytree(directory, tmp_path / "copy")
     for each in (directory, tmp_path / "copy"):
         with RunReader(each) as reader:
-            assert reader.counts().total == 7
+            assert reader.read_counts().total == 7
         killed(each, 8)
         async with SqliteStore.open(each) as store:
-            assert (await store.counts()).succeeded == 2
+            assert (await store.fetch_counts()).succeeded == 2
 
 
 # Keys ---------------------------------------------------------------------------------------------

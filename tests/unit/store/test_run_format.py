@@ -6,8 +6,8 @@ import sqlite3
 import pytest
 
 from batchinfer.domain import State
-from batchinfer.store.database import DATABASE
-from batchinfer.store.schema import APPLICATION_ID, VERSION
+from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.migrations import APPLICATION_ID, FORMAT_VERSION
 from batchinfer.store.sqlite import SqliteStore
 from support.paths import ROOT
 from support.records import INFO, failed, item, reply, submitted
@@ -24,7 +24,7 @@ async def db(tmp_path):
         await store.add([item(f"cats/{number}.jpg") for number in range(1, 7)])
         cat, dog = {"name": "cat", "score": 0.9}, {"name": "dog", "score": 0.4}
         png = {"prediction": None, "data": b"png", "media_type": "image/png"}
-        await store.record(
+        await store.commit_records(
             [
                 reply(1, at=AT, prediction=[cat, dog]),
                 reply(2, at=AT, prediction=[{"name": "cat", "score": float("nan")}]),
@@ -33,7 +33,7 @@ async def db(tmp_path):
                 submitted(5),
             ]
         )
-    connection = sqlite3.connect(tmp_path / "run" / DATABASE)
+    connection = sqlite3.connect(tmp_path / "run" / DATABASE_NAME)
     yield connection
     connection.close()
 
@@ -74,4 +74,4 @@ def test_the_page_names_the_states_and_versions():
     states = PAGE.partition("## States")[2].partition("##")[0]
     assert re.findall(r"(?m)^\| `(\w+)` \|", states) == [*map(str, State)]
     assert f"`PRAGMA application_id` is {APPLICATION_ID}" in PAGE
-    assert f"now {VERSION}." in PAGE
+    assert f"now {FORMAT_VERSION}." in PAGE

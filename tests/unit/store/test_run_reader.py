@@ -9,10 +9,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchinfer.domain import Attempt, Counts, Failure, Item, Kind, Reply, Result, State
-from batchinfer.store.database import DATABASE
-from batchinfer.store.read_sql import RESULTS
-from batchinfer.store.reader import FailureGroup, RunReader, Span
+from batchinfer.domain import Attempt, Counts, Failure, FailureKind, Item, Reply, Result, State
+from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.run_reader import ActivitySpan, FailureGroup, RunReader
+from batchinfer.store.sql_read import SELECT_RESULTS_BY_STATE
 from batchinfer.store.sqlite import SqliteStore
 from support.records import INFO, failed, failure, item, page, reply, submitted
 
@@ -51,7 +51,7 @@ async def fill(store):
 async def test_what_the_run_knows_of_itself(store, reader):
     await store.source_read()
     with RunReader(store.directory) as later:
-        assert (later.info, later.source_is_read) == (INFO, True)
+        assert (later.info, later.is_source_complete) == (INFO, True)
     assert (reader.info, reader.source_is_read) == (INFO, False)
 
 
@@ -127,7 +127,7 @@ async def test_large_predictions_make_small_pages(store, reader):
     large = "x" * 9_000_000
     for position in range(1, 6):
         await store.record([reply(position, prediction=large)])
-    assert len(reader._tables._page(RESULTS[None], 0)) == 2
+    assert len(reader._tables._page(SELECT_RESULTS_BY_STATE[None], 0)) == 2
     assert [len(result.prediction) for result in reader.results()] == [9_000_000] * 5
 
 
@@ -136,7 +136,7 @@ async def test_a_slow_export_keeps_nothing_open(store, reader):
     results = reader.results()
     next(results)
     await store.record([reply(position) for position in range(1, 901)])
-    other = sqlite3.connect(store.directory / DATABASE)
+    other = sqlite3.connect(store.directory / DATABASE_NAME)
     (busy, *_) = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     other.close()
     assert busy == 0
@@ -159,7 +159,7 @@ async def test_a_late_reply_is_the_result_with_the_times_of_its_attempt(store, r
     assert (result.attempts, result.started_at) == (2, "1970-01-01T00:01:40.000Z")
     assert [attempt.outcome for attempt in reader.item("001.jpg").attempts] == [
         Reply(),
-        Failure("no_output", "It is away.", Kind.TRANSIENT),
+        Failure("no_output", "It is away.", FailureKind.TRANSIENT),
     ]
 
 
@@ -188,12 +188,12 @@ async def test_an_item_is_shown_whole(store, reader):
     assert detail.item == Item("002.jpg", page(2)[1].files, {}, 2, 2, 0)
     assert detail.result.state is State.FAILED
     assert detail.attempts == [
-        Attempt(1, 100.0, 0.5, Failure("timeout", "Too slow.", Kind.TRANSIENT)),
+        Attempt(1, 100.0, 0.5, Failure("timeout", "Too slow.", FailureKind.TRANSIENT)),
         Attempt(
             2,
             200.0,
             0.5,
-            Failure("model_error", "It\\x00broke.", Kind.TRANSIENT, None, "Traceback \\xff"),
+            Failure("model_error", "It\\x00broke.", FailureKind.TRANSIENT, None, "Traceback \\xff"),
         ),
     ]
     shown = reader.item("001.jpg")
@@ -221,10 +221,10 @@ async def test_the_closest_keys_are_found(store, reader, key, expected):
 
 
 async def test_the_span_of_the_work(store, reader):
-    assert reader.span(0.0) == Span(None, None, 0)
+    assert reader.span(0.0) == ActivitySpan(None, None, 0)
     await store.add(page(4))
     await store.record([reply(1, at=10.0), failed(2, at=20.0), reply(3, at=30.0)])
-    assert reader.span(20.5) == Span(10.0, 30.5, 2)
+    assert reader.span(20.5) == ActivitySpan(10.0, 30.5, 2)
 
 
 async def test_what_was_finished_is_counted_slice_by_slice(store, reader):
@@ -250,7 +250,7 @@ async def test_the_first_attempt_of_a_go(store, reader):
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from batchinfer.store.reader import RunReader
+from batchinfer.store.run_reader import RunReader
 Path("/").as_uri()  # imports what nobody may no longer be allowed to read
 if os.geteuid() == 0:
     os.setuid(65534)
@@ -269,7 +269,7 @@ def test_a_finished_run_can_be_read_where_nothing_can_be_written(log):
         directory = Path(place) / "run"
         anyio.run(_make, directory)
         if log is not None:
-            (directory / f"{DATABASE}-wal").write_bytes(log)
+            (directory / f"{DATABASE_NAME}-wal").write_bytes(log)
         directory.chmod(0o555)
         asked = [sys.executable, "-c", READ_ONLY, directory]
         told = subprocess.run(asked, capture_output=True, text=True, check=False)

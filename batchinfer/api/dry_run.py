@@ -1,0 +1,201 @@
+"""What a job would send, without sending it: nothing is written but a manifest from standard input,
+to a temporary file.
+
+Every item is looked at as a backend would look at it: can its parameters be sent, is its file there
+and not empty? Small files are read, for they must not hold a secret; of others only the first bytes
+of the first one.
+"""  # noqa: D205 - one thought, one sentence
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from batchinfer.api.curl import build_curl_command
+from batchinfer.api.job import Job
+from batchinfer.api.job_setup import load_run_info, open_job_sources, read_items, resolve_job
+from batchinfer.api.param_validation import validate_dry_run
+from batchinfer.backends.payload_loader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
+from batchinfer.backends.redaction import Redactor
+from batchinfer.config import BucketSettings, Config, RunSettings, ServiceSettings
+from batchinfer.domain import Failure, Item, Json, Mode
+from batchinfer.errors import SourceError
+from batchinfer.oscar import payload
+from batchinfer.oscar.media_types import SNIFF_BYTES
+from batchinfer.ports import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedItems:
+    """Items that would fail before they are sent, for one reason."""
+
+    count: int
+    key: str
+    """The first of them."""
+    message: str
+    """What is wrong with that one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a job would send."""
+
+    mode: Mode
+    destination: str
+    """Where to: the service's endpoint, or the bucket's folder. No secret."""
+    items: int = 0
+    """All items of the source."""
+    bytes: int = 0
+    """Of all their files."""
+    taken: int = 0
+    """Files that were taken from folders, by patterns, or because they were named."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Files and folders that were not, by kind (`.xmp`, `Thumbs.db`, `@eaDir/`)."""
+    refused: Mapping[str, RefusedItems] = field(default_factory=dict)
+    """Items that could not be sent, by the code they would fail with."""
+    key: str | None = None
+    """The first item that can be sent; None: there is none."""
+    payload: str | None = None
+    """What would be sent for it: JSON, indented, data elided, secrets masked."""
+    curl: str | None = None
+    """A shell command that would send it; without any secret."""
+    notices: Sequence[Notice] = ()
+    """What else a person should know: folders that cannot be read, an unencrypted endpoint."""
+
+    def as_json(self) -> dict[str, Json]:
+        """The object that `batchinfer run --dry-run --json` prints (docs/scripting.md)."""
+        return {
+            "mode": self.mode.value,
+            "destination": self.destination,
+            "items": self.items,
+            "bytes": self.bytes,
+            "taken": self.taken,
+            "skipped": dict(self.skipped),
+            "refused": {code: asdict(each) for code, each in self.refused.items()},
+            "key": self.key,
+            "payload": None if self.payload is None else json.loads(self.payload),
+            "curl": self.curl,
+            "notices": [asdict(notice) for notice in self.notices],
+        }
+
+
+def preview(job: Job) -> Preview:
+    """Look at everything a job would send. Blocks for as long as its source is long.
+
+    Raises ConfigError, SourceError, RunMismatch as the job itself would.
+    """
+    config, settings = resolve_job(job, load_run_info(job.run))
+    with TemporaryDirectory(prefix="batchinfer-") as folder:
+        source = open_job_sources(
+            job, config, settings, job.run if job.stdin is None else Path(folder)
+        )
+        if source is None:
+            raise SourceError("There is nothing left to read: name a source to look at.")
+        param_notices = validate_dry_run(job, config, settings, source)
+        builder = _PreviewBuilder(settings)
+        for item in read_items(source):
+            builder.add(item)
+        taken, skipped = source.taken_and_skipped
+        return replace(
+            builder.build(),
+            taken=taken,
+            skipped=skipped,
+            curl=builder.build_curl_command(config, job.env),
+            notices=(*settings.notices, *param_notices, *source.notices),
+        )
+
+
+class _PreviewBuilder:
+    def __init__(self, settings: RunSettings) -> None:
+        self._resolved = settings
+        self._redactor = Redactor(settings.secrets)
+        self.items = self._bytes = 0
+        self._refused: dict[str, RefusedItems] = {}
+        self._first: Item | None = None
+
+    def add(self, item: Item) -> None:
+        """Take note of one item."""
+        self.items += 1
+        self._bytes += sum(file.size or 0 for file in item.files)
+        failure = self._find_failure(item)
+        if failure is None:
+            self._first = self._first or item
+            return
+        refused = self._refused.get(failure.code, RefusedItems(0, item.key, failure.message))
+        self._refused[failure.code] = replace(refused, count=refused.count + 1)
+
+    def build(self) -> Preview:
+        """All that was noted."""
+        first = self._first
+        return Preview(
+            mode=self._resolved.mode,
+            destination=_describe_destination(self._resolved),
+            items=self.items,
+            bytes=self._bytes,
+            refused=self._refused,
+            key=None if first is None else first.key,
+            payload=None if first is None else self._format_payload(first),
+        )
+
+    def build_curl_command(self, config: Config, env: Mapping[str, str]) -> str | None:
+        """The command for the first item that can be sent."""
+        params = None if self._first is None else self._build_params(self._first)
+        if self._first is None or params is None or isinstance(params, Failure):
+            return None
+        files = [
+            (file.param, payload.detect_file_format(file.path, _read_head(file.path)), file.path)
+            for file in self._first.files
+        ]
+        return build_curl_command(config, env, self._resolved, params, files)
+
+    def _find_failure(self, item: Item) -> Failure | None:
+        """Why an item cannot be sent, as its backend would say."""
+        params = self._build_params(item)
+        if isinstance(params, Failure):
+            return params
+        bytes_left = MAX_ITEM_BYTES
+        for file in item.files:
+            bytes_left -= file.size or 0
+            # A large one is opened only if it is bad in one of these ways, and then not read.
+            size = file.size or 0
+            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not os.access(file.path, os.R_OK):
+                content = read_files((file,), bytes_left, self._redactor)
+                if isinstance(content, Failure):
+                    return content
+        return None
+
+    def _build_params(self, item: Item) -> Mapping[str, payload.ParamValue] | Failure:
+        files = [file.param for file in item.files]
+        return payload.encode_params(
+            {**self._resolved.params, **item.params}, files, self._resolved.mode
+        )
+
+    def _format_payload(self, item: Item) -> str:
+        params = self._build_params(item)
+        sendable = {} if isinstance(params, Failure) else params
+        files = [
+            (
+                file.param,
+                payload.detect_file_format(file.path, _read_head(file.path)),
+                file.size or 0,
+            )
+            for file in item.files
+        ]
+        return self._redactor.redact_text(payload.format_preview(sendable, files))
+
+
+def _read_head(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - paths of items are plain strings
+        return file.read(SNIFF_BYTES)
+
+
+def _describe_destination(settings: RunSettings) -> str:
+    match settings.target:
+        case ServiceSettings() as service:
+            return service.endpoint
+        case BucketSettings() as bucket:
+            return f"{bucket.endpoint}/{bucket.name}/inputs/"

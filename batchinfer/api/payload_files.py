@@ -1,0 +1,185 @@
+"""Payload files: what would be sent for each item, for the web UI's Invoke screen, or for curl.
+
+Rules of the room: a file is the very payload that a run would send; its name is our own, of
+`[A-Za-z0-9_-]` and one `.json` (contract, section 2), in the order of the source; it is there whole
+or not at all. The index says which file belongs to which key; it appears last, when all is done. A
+bad item never stops the others. Nothing is held per item: memory does not know how many there are.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from io import TextIOWrapper
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Final
+
+from batchinfer.api.job_setup import find_own_files, read_items
+from batchinfer.artifacts import ArtifactKind, tag_file
+from batchinfer.backends.payload_loader import PayloadLoader
+from batchinfer.backends.redaction import Redactor
+from batchinfer.config import Config, PayloadSettings, load_config, resolve_payload_settings
+from batchinfer.domain import Failure, Item, Json
+from batchinfer.errors import ConfigError
+from batchinfer.ports import Notice
+from batchinfer.sources import CombinedSource, open_source
+
+INDEX_FILE: Final = "index.csv"
+INDEX_COLUMNS: Final = ("file", "key", "path", "code")
+
+_PARTIAL_SUFFIX: Final = ".part"
+_MAX_NAMED_KEY_CHARS: Final = 60
+"""Signs of a key that go into a file's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareRequest:
+    """What is to be prepared."""
+
+    sources: tuple[str, ...]
+    directory: Path
+    """The directory."""
+    config: Config | Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    force: bool = False
+    """Write into a directory that holds something, over files of the same names."""
+    stdin: BinaryIO | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSummary:
+    """What has been written."""
+
+    directory: str
+    written: int
+    bytes: int
+    failures: Mapping[str, int]
+    """Items that could not be prepared, by code."""
+    notices: Sequence[Notice] = ()
+    """What was skipped, and what could not be read."""
+
+    def as_json(self) -> dict[str, Json]:
+        """The object that `batchinfer prepare --json` prints (docs/scripting.md)."""
+        return {
+            "directory": self.directory,
+            "written": self.written,
+            "bytes": self.bytes,
+            "failures": dict(self.failures),
+            "notices": [asdict(notice) for notice in self.notices],
+        }
+
+
+async def prepare(
+    request: PrepareRequest, on_refused: Callable[[Item, Failure], None]
+) -> PrepareSummary:
+    """Write the payload of every item; `refused` is told of each that has none.
+
+    Raises ConfigError (also when the directory cannot be written to, or is not empty), SourceError.
+    """
+    config = request.config
+    if not isinstance(config, Config):
+        config = load_config(config, request.env, request.flags)
+    settings = resolve_payload_settings(config, request.env)
+    with TemporaryDirectory(prefix="batchinfer-") as spool:
+        source = _open_sources(request, config, settings, Path(spool))
+        items = read_items(source)
+        with _translate_os_errors(request.directory):
+            _make_directory(request.directory, force=request.force)
+            summary = await _write_payloads(items, settings, request.directory, on_refused)
+            return replace(summary, notices=source.notices)
+
+
+def payload_file_name(number: int, key: str) -> str:
+    """The name of an item's file: its place in the source, and what is left of its key."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[-_MAX_NAMED_KEY_CHARS:].strip("-")
+    # The service script treats this word specially.
+    stem = re.sub("event-file", "event_file", stem, flags=re.IGNORECASE)
+    return f"{number:09d}-{stem}.json" if stem else f"{number:09d}.json"
+
+
+async def _write_payloads(
+    items: Iterator[Item],
+    settings: PayloadSettings,
+    directory: Path,
+    on_refused: Callable[[Item, Failure], None],
+) -> PrepareSummary:
+    redactor = Redactor(settings.secrets)
+    loader = PayloadLoader(settings.params, settings.mode, redactor=redactor)
+    failures: dict[str, int] = {}
+    written = size = 0
+    with _open_atomic(directory / INDEX_FILE) as file:
+        index = csv.writer(file)
+        index.writerow(INDEX_COLUMNS)
+        for number, item in enumerate(items, 1):
+            payload = await loader.load(item)
+            name, code = payload_file_name(number, item.key), ""
+            if isinstance(payload, Failure):
+                name, code = "", payload.code
+                failures[code] = failures.get(code, 0) + 1
+                on_refused(item, payload)
+            else:
+                with _open_atomic(directory / name) as payload_file:
+                    payload_file.buffer.write(payload)
+                written, size = written + 1, size + len(payload)
+            path = item.files[0].path if item.files else ""
+            index.writerow((name, item.key, _format_path(path), code))
+    return PrepareSummary(str(directory), written, size, failures)
+
+
+def _open_sources(
+    request: PrepareRequest, config: Config, settings: PayloadSettings, spool: Path
+) -> CombinedSource:
+    source = open_source(
+        request.sources,
+        file_param=settings.file_param,
+        selection=settings.selection,
+        own_files=find_own_files(request.directory, config, request.config),
+        spool=spool / "stdin.manifest",
+        stdin=request.stdin,
+    )
+    source.check()
+    return source
+
+
+def _make_directory(directory: Path, *, force: bool) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if not force and any(directory.iterdir()):
+        raise ConfigError(
+            f"{directory} is not empty, and nothing was written. Name another directory with -o, "
+            "or "
+            "--force to write over files of the same names."
+        )
+
+
+@contextmanager
+def _open_atomic(path: Path) -> Iterator[TextIOWrapper]:
+    """A file that is there whole, or not at all; its owner's only, for parameters may be secret."""
+    part = path.with_name(f".{path.name}{_PARTIAL_SUFFIX}")
+    try:
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+        tag_file(part, ArtifactKind.PAYLOAD)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _translate_os_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be written: {error.strerror or error}.") from error
+
+
+def _format_path(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,173 @@
+"""A run's results, written to files. Nothing here writes to the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar
+
+from batchinfer import exports
+from batchinfer.api.job_setup import require_run
+from batchinfer.api.prediction_format import resolve_prediction_format
+from batchinfer.domain import State
+from batchinfer.errors import ConfigError
+from batchinfer.exports.safe_text import escape_undecodable
+from batchinfer.predictions import FieldMap
+from batchinfer.predictions.field_map import MAP_BOX_FORMATS, MAP_UNITS
+from batchinfer.store.row_checks import DamageCollector
+from batchinfer.store.run_reader import RunReader
+
+ResultFilter = Literal["succeeded", "failed", "all"]
+"""Which items to export: those with a reply, those that failed, or every one (also unfinished)."""
+
+BoxSpec = str
+"""What is said of the boxes, with commas between: what the model saw of photographs that are stored
+turned (`upright`, `stored`), the order of four numbers (as `--map format=`), the unit (`pixels`,
+`relative`)."""
+_ORIENTATIONS = ("upright", "stored")
+FileNames = exports.FileNameStyle
+
+_T = TypeVar("_T")
+
+
+def export(
+    run: str | Path,
+    to: str | Path | BinaryIO,
+    *,
+    format: str | None = None,
+    which: ResultFilter = "all",
+    map: str | Sequence[str] | None = None,
+    formulas: bool = False,
+    boxes: BoxSpec = "upright",
+    found_only: bool = False,
+    file_names: FileNames = "path",
+    csv_bom: bool = False,
+    percent_scores: bool = False,
+    notice: Callable[[str], None] | None = None,
+) -> int:
+    """Write the run's results to a file or folder (whole, then renamed) or a stream.
+
+    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`,
+    `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's `--map`,
+    `--formulas` and so on; `notice` is told, in sentences, what the format had no place for, and
+    how predictions were read. Returns how many rows (or images, annotations: what the format
+    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
+    StoreError when there is no run; RunDamaged, once all else is written, when some of the run is
+    not what was recorded.
+    """
+    if format is None and not isinstance(to, (str, Path)):
+        raise ConfigError("a stream has no extension to tell its format: name one")
+    format_name = format or exports.format_for_path(str(to))
+    target = Path(to) if isinstance(to, str) else to
+    is_folder = (
+        format_name in exports.EXPORT_FORMATS and exports.EXPORT_FORMATS[format_name].is_folder
+    )
+    if is_folder and isinstance(target, Path) and target.suffix == ".gz":
+        raise ConfigError(f"{to}: the format {format_name} is a folder: name it without .gz.")
+    if csv_bom and format_name not in {"csv", "csv-flat"}:
+        raise ConfigError(
+            f"--csv-bom goes with the formats csv and csv-flat, not with {format_name}."
+        )
+    if file_names not in exports.FILE_NAME_STYLES:
+        raise ConfigError(
+            f"No file names {file_names!r}: choose {', '.join(exports.FILE_NAME_STYLES)}."
+        )
+    damages = DamageCollector()
+    options = replace(
+        parse_export_options(map, formulas, boxes, found_only),
+        file_names=file_names,
+        csv_bom=csv_bom,
+        percent_scores=percent_scores,
+    )
+    source = build_export_source(run, which, options, damages)
+    source = source if notice is None else replace(source, on_notice=notice)
+    row_count = exports.write_export(source, target, format_name)
+    damages.raise_if_any()
+    return row_count
+
+
+def build_export_source(
+    run: str | Path,
+    which: ResultFilter = "all",
+    options: exports.ExportOptions | None = None,
+    damages: DamageCollector | None = None,
+) -> exports.ExportSource:
+    """The run as a sink reads it; what is damaged is noted in `damages`, and left out.
+
+    Raises StoreError when there is no run.
+    """
+    collected = DamageCollector() if damages is None else damages
+    require_run(directory := Path(run))
+    state = parse_result_filter(which)
+    options = options or exports.ExportOptions()
+    with RunReader(directory) as reader:
+        info, help_text = reader.info, reader.read_model_help()
+        other_params = {
+            session.number: session.params
+            for session in reader.read_sessions()
+            if session.changed_params
+        }
+    return exports.ExportSource(
+        run_directory=directory,
+        info=info,
+        iter_results=partial(
+            _iter_with_reader, directory, collected, lambda reader: reader.iter_results(state)
+        ),
+        iter_details=partial(
+            _iter_with_reader,
+            directory,
+            collected,
+            lambda reader: reader.iter_result_details(state),
+        ),
+        on_damaged=lambda name: collected.add(name, "its bytes are not those that were recorded"),
+        session_params=other_params,
+        model_help=help_text,
+        options=options,
+        load_conventions=cache(partial(resolve_prediction_format, directory, options.fields)),
+    )
+
+
+def parse_export_options(
+    map: str | Sequence[str] | None = None,
+    formulas: bool = False,
+    boxes: BoxSpec = "upright",
+    found_only: bool = False,
+) -> exports.ExportOptions:
+    """What the user has chosen. Raises ConfigError for a `map` or `boxes` that is none."""
+    texts = [map] if isinstance(map, str) else list(map or ())
+    words = [word.strip() for word in boxes.split(",") if word.strip()]
+    orientations = [word for word in words if word in _ORIENTATIONS]
+    for word in words:
+        if word in _ORIENTATIONS:
+            continue
+        if word not in (*MAP_BOX_FORMATS, *MAP_UNITS):
+            choices = ", ".join((*_ORIENTATIONS, *MAP_BOX_FORMATS, *MAP_UNITS))
+            raise ConfigError(f"--boxes {escape_undecodable(word[:80])}: choose of {choices}.")
+        texts.append(f"{'format' if word in MAP_BOX_FORMATS else 'unit'}={word}")
+    if len(set(orientations)) > 1:
+        raise ConfigError("--boxes says both upright and stored: say one of them.")
+    orientation: Literal["upright", "stored"] = "stored" if "stored" in orientations else "upright"
+    return exports.ExportOptions(
+        FieldMap.parse(texts) if texts else None, formulas, orientation, found_only
+    )
+
+
+def parse_result_filter(which: ResultFilter) -> State | None:
+    """The state of the items that were asked for; None: of any. Raises ConfigError."""
+    match which:
+        case "succeeded":
+            return State.SUCCEEDED
+        case "failed":
+            return State.FAILED
+        case "all":
+            return None
+    raise ConfigError(f"There are no items {which!r}: choose succeeded, failed or all.")
+
+
+def _iter_with_reader(
+    directory: Path, damages: DamageCollector, read_rows: Callable[[RunReader], Iterator[_T]]
+) -> Iterator[_T]:
+    with RunReader(directory, damages) as reader:
+        yield from read_rows(reader)

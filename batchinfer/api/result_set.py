@@ -1,0 +1,70 @@
+"""A run's results as Python sees them: one after the other, or as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from batchinfer.api.result_export import ResultFilter, build_export_source, parse_export_options
+from batchinfer.domain import Result
+from batchinfer.errors import ConfigError
+from batchinfer.exports import ExportSource
+from batchinfer.exports.arrow import build_table
+from batchinfer.store.row_checks import DamageCollector
+
+
+class Results:
+    """Results in input order, read anew each time they are gone through; flat in memory.
+
+    As a table they are all in memory: one row per item with the fields of `Result`, its prediction
+    and params as JSON text; or, `flat`, one row per detection or class, as in `csv-flat`. Moments
+    are UTC. Either way they are of the moment at which they are read. Raises ConfigError when the
+    library of a table is missing; RunDamaged, at the end, when some of the run is not what was
+    recorded: that is left out.
+    """
+
+    def __init__(self, source: ExportSource, damages: DamageCollector) -> None:
+        """`damages`: where `book` notes what is damaged."""
+        self._source, self._damages = source, damages
+
+    def __iter__(self) -> Iterator[Result]:
+        yield from self._source.iter_results()
+        self._damages.raise_if_any()
+
+    def to_arrow(self, *, flat: bool = False) -> Any:
+        """A `pyarrow.Table`."""
+        arrow_table = build_table(self._source, flat=flat)
+        self._damages.raise_if_any()
+        return arrow_table
+
+    def to_pandas(self, *, flat: bool = False) -> Any:
+        """A `pandas.DataFrame`."""
+        _import_library("pandas")
+        return self.to_arrow(flat=flat).to_pandas()
+
+    def to_polars(self, *, flat: bool = False) -> Any:
+        """A `polars.DataFrame`."""
+        return _import_library("polars").from_arrow(self.to_arrow(flat=flat))
+
+
+def results(
+    run: str | Path, which: ResultFilter = "all", *, map: str | Sequence[str] | None = None
+) -> Results:
+    """The run's results. Raises StoreError when there is no run.
+
+    `map`: as the command line's `--map`.
+    """
+    damages = DamageCollector()
+    return Results(build_export_source(run, which, parse_export_options(map), damages), damages)
+
+
+def _import_library(library: str) -> Any:
+    try:
+        return import_module(library)
+    except ImportError as error:
+        raise ConfigError(
+            f"A table of {library} needs the library {library}, which is not installed:"
+            f" pip install {library}"
+        ) from error

@@ -1,0 +1,48 @@
+"""The page people look at, made from a run. Nothing here writes to the run's database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batchinfer.api.control import get_worker_status
+from batchinfer.api.result_export import BoxSpec, build_export_source, parse_export_options
+from batchinfer.report import DEFAULT_MAX_REPORT_BYTES, WrittenReport, write_report
+from batchinfer.store.row_checks import DamageCollector
+from batchinfer.store.run_reader import RunReader
+
+REPORT_FILE = "report.html"
+"""The report's name in the run directory."""
+
+
+def report(
+    run: str | Path,
+    to: str | Path | None = None,
+    *,
+    title: str | None = None,
+    size: int = DEFAULT_MAX_REPORT_BYTES,
+    map: str | Sequence[str] | None = None,
+    boxes: BoxSpec = "upright",
+) -> WrittenReport:
+    """Write the run's report, one HTML file of `size` bytes at most: whole, or not at all.
+
+    `to`: default `report.html` in the run directory. `title`: default the directory's name. `map`
+    and `boxes` are the command line's `--map` and `--boxes`. Works also while the run goes on.
+    Raises StoreError when there is no run; ConfigError when a library is missing, when the file
+    cannot be written, or when `size` is too little; RunDamaged, once it is written, when some of
+    the run is not what was recorded.
+    """
+    directory = Path(run)
+    damages = DamageCollector()
+    source = build_export_source(directory, "all", parse_export_options(map, boxes=boxes), damages)
+    with RunReader(directory, damages) as reader:
+        reported = write_report(
+            source,
+            reader,
+            directory / REPORT_FILE if to is None else Path(to),
+            title=title,
+            max_bytes=size,
+            is_running=get_worker_status(directory) is not None,
+        )
+    damages.raise_if_any()
+    return reported

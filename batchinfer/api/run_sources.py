@@ -1,0 +1,258 @@
+"""A run's source at a new place; and whether what is given is the run's source at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batchinfer.domain import InputFile, RunInfo
+from batchinfer.errors import RunMismatch, SourceError
+from batchinfer.sources import glob_patterns
+from batchinfer.sources.input_files import escape_undecodable
+from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
+from batchinfer.sources.manifest import find_manifest_reader
+from batchinfer.sources.source_presence import find_root_folder
+from batchinfer.store.file_relocation import (
+    FileMove,
+    iter_files,
+    make_folder_move,
+    relocate_files,
+    save_sources,
+)
+
+_KEY_SEPARATOR = "/./"
+
+
+@dataclass(frozen=True, slots=True)
+class _MovedSource:
+    """A source that moved."""
+
+    old_spec: str
+    """The source as it was named."""
+    old_folder: str
+    """The folder that its files were in."""
+    new_folder: str
+    new_spec: str
+    """The source as it is named now."""
+
+
+def move_source(run: Path, info: RunInfo, given: Sequence[str]) -> str:
+    """Keep the new place of the run's source; what was done, in words.
+
+    Every file of the run is looked for there, and its size compared. Raises SourceError when most
+    are not there, or any is another one: then nothing is changed.
+    """
+    moved_sources = [
+        _locate_moved_source(run, spec, new)
+        for spec, new in zip(*_match_moved_specs(run, info, given), strict=True)
+    ]
+    moves = [
+        make_folder_move(moved_source.old_folder, moved_source.new_folder)
+        for moved_source in moved_sources
+    ]
+    summary = _verify_moved_files(run, moves, moved_sources)
+    specs = {place.old_spec: place.new_spec for place in moved_sources}
+    relocate_files(run, _combine_moves(moves), [specs.get(spec, spec) for spec in info.sources])
+    return summary
+
+
+def find_run_spec(spec: str, sources: Sequence[str]) -> str:
+    """The spec as the run spells it, if it is one of its sources in another spelling."""
+    return next((run_spec for run_spec in sources if _is_same_spec(spec, run_spec)), spec)
+
+
+def reject_other_sources(run: Path, info: RunInfo, given: Sequence[str]) -> None:
+    """Raise RunMismatch when something is given that the run was not made from."""
+    other = [spec for spec in given if not _belongs_to_run(spec, info.sources)]
+    if not other:
+        return
+    raise RunMismatch(
+        f"The run in {run} was made from {', '.join(map(escape_undecodable, info.sources))}; you "
+        "gave "
+        f"{', '.join(map(escape_undecodable, other))}. Nothing was sent. If the source has moved "
+        "there, add "
+        "--moved; to add other items to this run, --add; else choose another run directory with -o."
+    )
+
+
+def add_sources(run: Path, info: RunInfo, given: Sequence[str]) -> None:
+    """Keep further sources of the run, so that it goes on with them, too."""
+    new = [spec for spec in given if not _belongs_to_run(spec, info.sources)]
+    if new:
+        save_sources(run, [*info.sources, *new])
+
+
+# ------------------------------------------------------------------------------------------------
+
+
+def _is_same_spec(spec: str, run_spec: str) -> bool:
+    (prefix, spec), (known_prefix, run_spec) = split_prefix(spec), split_prefix(run_spec)
+    if prefix != known_prefix:
+        return False
+    here = spec if spec == "-" or _KEY_SEPARATOR in spec else os.path.abspath(spec)  # noqa: PTH100
+    if here == run_spec:
+        return True
+    if "-" in {here, run_spec} or _KEY_SEPARATOR in run_spec:
+        return False
+    if (
+        glob_patterns.has_magic(here)
+        and glob_patterns.has_magic(run_spec)
+        and not os.path.lexists(here)
+    ):
+        (base, pattern), (known_base, known_pattern) = (
+            glob_patterns.split_pattern(here),
+            glob_patterns.split_pattern(run_spec),
+        )
+        return pattern == known_pattern and _same_file(base, known_base)
+    return _same_file(here, run_spec)
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121 - by device and inode
+    except OSError:
+        return False
+
+
+def _belongs_to_run(spec: str, sources: Sequence[str]) -> bool:
+    if any(_is_same_spec(spec, run_spec) for run_spec in sources):
+        return True
+    prefix, spec = split_prefix(spec)
+    here = os.path.abspath(spec)  # noqa: PTH100
+    if prefix == FILES_FROM_PREFIX:
+        return False
+    if os.path.isfile(here):  # noqa: PTH113
+        # More files of a folder, as a shell expands a pattern. Another list is another source.
+        return (prefix == AS_FILE_PREFIX or not find_manifest_reader(here)) and any(
+            _same_file(os.path.dirname(here), _folder_of(known))  # noqa: PTH120
+            for known in sources
+            if not _is_list(known)
+        )
+    root = find_root_folder(here)
+    return root is not None and any(
+        _same_file(root, known_root)
+        for known in sources
+        if (known_root := find_root_folder(known)) is not None
+    )
+
+
+def _is_list(spec: str) -> bool:
+    """Whether a spec names a list of files, and not files."""
+    prefix, path = split_prefix(spec)
+    if prefix or path == "-":
+        return prefix == FILES_FROM_PREFIX or path == "-"
+    return bool(find_manifest_reader(path)) and find_root_folder(path) is None
+
+
+def _folder_of(spec: str) -> str:
+    """The folder that the files of a spec are in."""
+    _, spec = split_prefix(spec)
+    if _KEY_SEPARATOR in spec:
+        return spec.partition(_KEY_SEPARATOR)[0] or "/"
+    return find_root_folder(spec) or os.path.dirname(spec)  # noqa: PTH120
+
+
+def _match_moved_specs(
+    run: Path, info: RunInfo, given: Sequence[str]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Which sources moved, and where to."""
+    if len(given) == len(info.sources):
+        return info.sources, given
+    gone = [spec for spec in info.sources if spec != "-" and not os.path.exists(_folder_of(spec))]  # noqa: PTH110
+    if len(gone) == len(given):
+        return gone, given
+    raise SourceError(
+        f"The run in {run} has {len(info.sources)} sources ({', '.join(info.sources)}): name the "
+        "new place of each, in this order."
+    )
+
+
+def _locate_moved_source(run: Path, run_spec: str, new: str) -> _MovedSource:
+    prefix, spec = split_prefix(run_spec)
+    moved_source = _locate_unprefixed(run, spec, split_prefix(new)[1], is_list=_is_list(run_spec))
+    return replace(moved_source, old_spec=run_spec, new_spec=prefix + moved_source.new_spec)
+
+
+def _locate_unprefixed(run: Path, spec: str, new: str, *, is_list: bool) -> _MovedSource:
+    here = os.path.abspath(new)  # noqa: PTH100
+    if glob_patterns.has_magic(here) and not os.path.lexists(here):
+        return _MovedSource(spec, _folder_of(spec), glob_patterns.split_pattern(here)[0], here)
+    if os.path.isfile(here):  # noqa: PTH113
+        return _MovedSource(spec, _folder_of(spec), os.path.dirname(here), here)  # noqa: PTH120
+    if not os.path.isdir(here):  # noqa: PTH112
+        raise SourceError(
+            f"{escape_undecodable(new)}: no such file or folder. Nothing was changed."
+        )
+    if is_list:
+        moved = os.path.join(here, os.path.basename(spec))  # noqa: PTH118, PTH119
+        if spec != "-" and os.path.isfile(moved):  # noqa: PTH113
+            return _MovedSource(spec, os.path.dirname(spec), here, moved)  # noqa: PTH120
+        return _MovedSource(spec, _find_common_folder(run), here, spec)
+    if _KEY_SEPARATOR in spec:
+        return _MovedSource(
+            spec, _folder_of(spec), here, here + _KEY_SEPARATOR + spec.partition(_KEY_SEPARATOR)[2]
+        )
+    old = _folder_of(spec)
+    return _MovedSource(spec, old, here, here + spec[len(old) :])
+
+
+def _find_common_folder(run: Path) -> str:
+    folder: str | None = None
+    for file in iter_files(run):
+        file_folder = os.path.dirname(file.path)  # noqa: PTH120
+        folder = file_folder if folder is None else os.path.commonpath([folder, file_folder])
+    if folder is None:
+        raise SourceError(f"The run in {run} has no files that could have moved.")
+    return folder
+
+
+def _combine_moves(moves: Sequence[FileMove]) -> FileMove:
+    def move(file: InputFile) -> InputFile:
+        return next((moved for each in moves if (moved := each(file)) != file), file)
+
+    return move
+
+
+def _verify_moved_files(
+    run: Path, moves: Sequence[FileMove], moved_sources: Sequence[_MovedSource]
+) -> str:
+    move = _combine_moves(moves)
+    found_count = missing_count = changed_count = 0
+    example = ""
+    for file in iter_files(run):
+        moved = move(file)
+        if moved == file:
+            continue
+        path = moved.path
+        try:
+            size = os.stat(path).st_size  # noqa: PTH116
+        except OSError:
+            missing_count += 1
+            example = example or path
+            continue
+        if file.size is not None and file.size != size:
+            changed_count += 1
+            example = path
+        else:
+            found_count += 1
+    where = ", ".join(escape_undecodable(moved_source.new_folder) for moved_source in moved_sources)
+    if changed_count or missing_count > found_count:
+        what = (
+            f"{changed_count:,} have another size"
+            if changed_count
+            else f"{missing_count:,} are not there"
+        )
+        raise SourceError(
+            f"{where} is not the place that the source of {run} has moved to: of its "
+            f"{found_count + missing_count + changed_count:,} files {what} (for example "
+            f"{escape_undecodable(example)}). Nothing "
+            "was changed."
+        )
+    missing_text = (
+        f", {missing_count:,} are not there (for example {escape_undecodable(example)})"
+        if missing_count
+        else ""
+    )
+    return f"The source is now {where}: {found_count:,} files were found there{missing_text}."

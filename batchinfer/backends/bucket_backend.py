@@ -1,0 +1,119 @@
+"""Async mode, first half: an item becomes an input object, whose event starts one prediction."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import Final
+
+import anyio.to_thread
+
+from batchinfer.backends.bucket_client import BucketClient, ObjectTooLarge
+from batchinfer.backends.payload_loader import PayloadBody, PayloadLoader
+from batchinfer.domain import Failure, FailureKind, Item, Submitted
+from batchinfer.flow.memory_budget import DEFAULT_MEMORY_BYTES, MemoryBudget
+from batchinfer.machine_limits import detect_shortage
+from batchinfer.oscar.object_names import (
+    INPUTS_PREFIX,
+    digest_payload,
+    make_object_name,
+    new_epoch,
+    parse_object_name,
+)
+from batchinfer.ports import SubmittedObject
+
+THREADED_DIGEST_MIN_BYTES: Final = 1 << 20
+"""Bytes from which on a payload's digest is taken in a thread."""
+
+
+class BucketBackend:
+    """Submits items to the bucket of a service (contract section 2).
+
+    `memory`: bytes of files that are read and uploaded at a time, or a budget shared with others.
+    """
+
+    def __init__(
+        self,
+        bucket: BucketClient,
+        payload_loader: PayloadLoader,
+        run_id: str,
+        memory: int | MemoryBudget = DEFAULT_MEMORY_BYTES,
+    ) -> None:
+        self._bucket, self._payload_loader, self._run_id = bucket, payload_loader, run_id
+        self._memory_budget = memory if isinstance(memory, MemoryBudget) else MemoryBudget(memory)
+        self._epoch = new_epoch(secrets.token_bytes(6))
+        self._unconfirmed_puts: set[str] = set()
+        """Names whose put was not answered: they may be there all the same."""
+        self._unrecorded_inputs: dict[tuple[int, int], list[SubmittedObject]] = {}
+        """What was found in the bucket for items that are not in the run yet."""
+
+    async def attempt(self, item: Item, number: int) -> Submitted | Failure:
+        """Put the item's payload under a name of its own; raises FatalError as the bucket does."""
+        with self._memory_budget.new_reservation() as reservation:
+            loaded = await self._payload_loader.load_within(reservation, item)
+            if isinstance(loaded, Failure):
+                return loaded
+            digest = await _compute_digest(loaded.body)
+            name = make_object_name(self._run_id, item.position, number, self._epoch + digest)
+            try:
+                for input_object in self._unrecorded_inputs.get((item.position, number), ()):
+                    if await self._holds_payload(input_object, loaded.body, digest):
+                        return Submitted(input_object.name, loaded.inputs)
+                failure = await self._put_once(name, loaded.body)
+            except OSError as error:
+                self._unconfirmed_puts.add(name)
+                machine_shortage = getattr(error, "shortage", None) or detect_shortage(error)
+                return machine_shortage or Failure(
+                    "bucket_unreachable", str(error), FailureKind.UNAVAILABLE
+                )
+        return replace(failure or Submitted(name), inputs=loaded.inputs)
+
+    def remember(self, input_object: SubmittedObject) -> None:
+        """Note an input object that may be that of an item which is not in the run yet."""
+        self._unrecorded_inputs.setdefault(
+            (input_object.position, input_object.attempt), []
+        ).append(input_object)
+
+    async def matches(self, input_object: SubmittedObject, item: Item) -> bool:
+        """Whether the input object `placed` is what would be sent for `item` now.
+
+        Raises as the bucket does.
+        """
+        with self._memory_budget.new_reservation() as reservation:
+            loaded = await self._payload_loader.load_within(reservation, item)
+            if isinstance(loaded, Failure):
+                return False
+            return await self._holds_payload(
+                input_object, loaded.body, await _compute_digest(loaded.body)
+            )
+
+    async def _holds_payload(
+        self, input_object: SubmittedObject, body: PayloadBody, digest: str
+    ) -> bool:
+        parsed_name = parse_object_name(self._run_id, input_object.name)
+        if parsed_name is None or parsed_name.digest is not None:
+            return parsed_name is not None and parsed_name.digest == digest
+        try:
+            return (
+                await self._bucket.get(
+                    f"{INPUTS_PREFIX}{input_object.name}.json", max_bytes=len(body)
+                )
+                == body
+            )
+        except ObjectTooLarge:
+            return False
+
+    async def _put_once(self, name: str, body: PayloadBody) -> Failure | None:
+        key = f"{INPUTS_PREFIX}{name}.json"
+        if name in self._unconfirmed_puts and await self._bucket.exists(key):
+            failure = None  # another put would start another prediction
+        else:
+            failure = await self._bucket.put(key, body)
+        self._unconfirmed_puts.discard(name)
+        return failure
+
+
+async def _compute_digest(body: PayloadBody) -> str:
+    if len(body) < THREADED_DIGEST_MIN_BYTES:
+        return digest_payload(body)
+    return await anyio.to_thread.run_sync(digest_payload, body)

@@ -1,0 +1,88 @@
+"""The outputs of attempts, as listings show them, and whether an attempt of this run made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from batchinfer.backends.bucket_client import BucketClient, ListedObject
+from batchinfer.domain import OpenItem
+from batchinfer.oscar.object_names import INPUTS_PREFIX, ObjectName, OutputKey, parse_output_key
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPair:
+    """The outputs of one attempt, as far as a listing has shown them."""
+
+    base_name: str
+    """Their name without folder and extension; what the pair is known by from look to look."""
+    parsed_name: ObjectName
+    log: ListedObject | None
+    json: ListedObject | None
+
+    @property
+    def listed_objects(self) -> list[ListedObject]:
+        """What is there of it."""
+        return [entry for entry in (self.json, self.log) if entry is not None]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the attempt's input and outputs."""
+        return [
+            f"{INPUTS_PREFIX}{self.base_name}.json",
+            *(entry.key for entry in self.listed_objects),
+        ]
+
+
+def group_pairs(run_id: str, listed: Sequence[ListedObject]) -> list[OutputPair]:
+    """The pairs among listed objects; key order keeps those of one attempt together."""
+    outputs = [(out, entry) for entry in listed if (out := parse_output_key(run_id, entry.key))]
+    return [
+        _make_pair(list(group)) for _, group in groupby(outputs, key=lambda each: each[0].base_name)
+    ]
+
+
+def is_recorded(pair: OutputPair, item: OpenItem) -> bool:
+    """Whether this run directory has recorded that it submitted what the pair answers.
+
+    Another copy of the directory may use the same position and attempt for something else.
+    """
+    return item.has_submitted(
+        pair.parsed_name.attempt, pair.base_name, tagged=bool(pair.parsed_name.tag)
+    )
+
+
+async def drop_stale_outputs(bucket: BucketClient, pair: OutputPair) -> OutputPair | None:
+    """The pair without outputs that are older than their input; None when nothing is left.
+
+    Only for names without a tag, which another process may have used before. Raises as the bucket
+    does.
+    """
+    if pair.parsed_name.tag:
+        return pair
+    (key, *_) = pair.keys
+    page = await bucket.list_page(key)
+    input_modified = next((entry.last_modified for entry in page.objects if entry.key == key), None)
+    if input_modified is None:
+        return pair
+    log, json = (_drop_if_older(entry, input_modified) for entry in (pair.log, pair.json))
+    return OutputPair(pair.base_name, pair.parsed_name, log, json) if log or json else None
+
+
+def _drop_if_older(listed: ListedObject | None, input_modified: float) -> ListedObject | None:
+    # Stores tell whole seconds, some of them only in listings.
+    is_older = (
+        listed is not None
+        and listed.last_modified is not None
+        and int(listed.last_modified) < int(input_modified)
+    )
+    return None if is_older else listed
+
+
+def _make_pair(group: Sequence[tuple[OutputKey, ListedObject]]) -> OutputPair:
+    first, _ = group[0]
+    by_extension = {output.extension: entry for output, entry in group}
+    return OutputPair(
+        first.base_name, first.parsed_name, by_extension.get("log"), by_extension.get("json")
+    )

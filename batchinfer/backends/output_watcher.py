@@ -1,0 +1,383 @@
+"""Async mode, second half: what has turned up in `outputs/` (contract section 2).
+
+The bucket's listing is the truth. `.log` and `.json` arrive in random order, or never, so each look
+decides what can be decided and remembers only the pairs that are half there:
+
+===================  ==========================================================================
+what is there        outcome
+===================  ==========================================================================
+log tells a failure  that failure, at once: a failed prediction has no json
+log says "saved"     the json; or the orphan under the name the log tells (`orphans.py`): without
+                     delay if the log shows that it is one (DEEPaaS 2.6.0), else after the grace
+                     period; then `output_lost`
+log says neither     the json if there is one; else, after the grace period, `model_killed`
+json alone           after the grace period, a reply without a log
+json cut short       looked at again until the grace period is over; then that failure
+too large            `oversized_output_failure`; it is not read
+===================  ==========================================================================
+
+Only outputs whose names this run directory has recorded are answers
+(`to_coordinate_pairs.is_recorded`). An orphan is taken once, and deleted when that is on record.
+With `clean`, so are the input and the
+outputs that brought an item its final outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from batchinfer.backends.bucket_client import (
+    BucketClient,
+    ListedObject,
+    Listing,
+    ObjectTooLarge,
+    delete_keys,
+)
+from batchinfer.backends.input_recovery import InputVerifier, recover_unrecorded_inputs
+from batchinfer.backends.orphan_outputs import OrphanResolver, UnresolvedReason
+from batchinfer.backends.output_failures import (
+    REPLY_TOO_LARGE,
+    lost_output_failure,
+    oversized_output_failure,
+    truncated_output_failure,
+    uncertain_output_failure,
+)
+from batchinfer.backends.output_pairs import (
+    OutputPair,
+    drop_stale_outputs,
+    group_pairs,
+    is_recorded,
+)
+from batchinfer.backends.redaction import Redactor
+from batchinfer.domain import Failure, FailureKind, OpenItem, Outcome
+from batchinfer.errors import BatchInferError
+from batchinfer.flow.memory_budget import (
+    DEFAULT_MAX_REPLY_BYTES,
+    DEFAULT_MEMORY_BYTES,
+    MemoryBudget,
+)
+from batchinfer.oscar.object_names import OUTPUTS_PREFIX, make_start_after
+from batchinfer.oscar.reply_parser import (
+    SavedOutput,
+    extract_orphan_name,
+    killed_log_failure,
+    parse_log,
+    parse_output,
+)
+from batchinfer.oscar.transcript_failures import raise_if_fatal
+from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, Store, SubmittedObject
+
+T = TypeVar("T")
+
+MAX_CONCURRENT_FETCHES = 16
+"""Pairs fetched at a time."""
+INLINE_PARSE_MAX_BYTES = 1 << 16
+"""Bytes of an output that are read on the event loop; more would make others wait."""
+OUTPUT_MEMORY_FACTOR = 4
+"""How many times its size a reply takes in memory while it is read: bytes, text, data."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanCandidate:
+    """A pair whose output may lie under a name of its own; decided when the look has seen all."""
+
+    pair: OutputPair
+    item: OpenItem
+    orphan_key: str
+    """Its key."""
+    saved: SavedOutput
+
+
+class BucketOutputWatcher:
+    """Watches the outputs of one run. Remembers half pairs and what it has just told, no more."""
+
+    def __init__(
+        self,
+        bucket: BucketClient,
+        *,
+        run_id: str,
+        redactor: Redactor,
+        grace_seconds: float = 30.0,
+        clean: bool = False,
+        memory: int | MemoryBudget = DEFAULT_MEMORY_BYTES,
+        max_reply: int = DEFAULT_MAX_REPLY_BYTES,
+        verifier: InputVerifier | None = None,
+    ) -> None:
+        """`grace`: seconds a missing half is waited for. `clean`: delete what is on record.
+
+        `memory`: bytes of outputs that are read at a time, or a budget shared with others.
+        `max_reply`: bytes of an output, or a log, at most. `sender`: says whether an input object
+        is an item's; without it nothing that was not recorded is adopted.
+        """
+        self._bucket, self._run_id, self._redactor, self._grace_seconds = (
+            bucket,
+            run_id,
+            redactor,
+            grace_seconds,
+        )
+        self._memory_budget = memory if isinstance(memory, MemoryBudget) else MemoryBudget(memory)
+        self._max_reply, self._verifier = max_reply, verifier
+        self._incomplete_since: dict[str, float] = {}
+        self._poll_started_at, self._last_poll_succeeded = 0.0, True
+        """When the look began; or, as long as the store is away, the first in vain: time in which
+        nothing can arrive does not count for a missing half."""
+        self._emitted: set[str] = set()
+        self._orphan_resolver, self._orphan_candidates = (
+            OrphanResolver(bucket),
+            list[OrphanCandidate](),
+        )
+        self._saved_by_log: dict[str, tuple[ListedObject, SavedOutput]] = {}
+        """What logs said whose orphans are not decided: they are not fetched again every look."""
+        self._clean = clean
+        self._deletable: list[OutputPair] = []
+
+    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
+        """See ports.Watcher."""
+        lowest_position = await store.fetch_lowest_open_position()
+        if lowest_position is None:
+            return
+        if self._last_poll_succeeded:
+            self._poll_started_at, self._last_poll_succeeded = anyio.current_time(), False
+        seen: set[str] = set()
+        self._orphan_candidates.clear()
+        prefix, start = (
+            f"{OUTPUTS_PREFIX}{self._run_id}-",
+            make_start_after(self._run_id, lowest_position),
+        )
+        listing, carried_over = Listing(self._bucket, prefix, start_after=start), list[OutputPair]()
+        while listing.has_more():
+            listed = [entry for pair in carried_over for entry in pair.listed_objects]
+            pairs, carried_over = (
+                group_pairs(self._run_id, [*listed, *await listing.next_page()]),
+                [],
+            )
+            if pairs and listing.has_more():
+                carried_over = [pairs.pop()]  # it may go on on the next page: read it there, whole
+            seen |= await self._emit_decided(pairs, store, emit)
+        await self._for_each(
+            self._orphan_candidates, lambda stray: self._process_orphan_candidate(stray, emit)
+        )
+        self._emitted &= seen
+        self._saved_by_log = {
+            base: known for base, known in self._saved_by_log.items() if base in seen
+        }
+        self._last_poll_succeeded, poll_seconds = True, anyio.current_time() - self._poll_started_at
+        incomplete = self._incomplete_since.items()
+        self._incomplete_since = {
+            pair: at + poll_seconds for pair, at in incomplete if pair in seen
+        }
+
+    async def find_unrecorded(
+        self, store: Store, mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]]
+    ) -> None:
+        """See ports.Watcher."""
+        if self._verifier is not None:
+            await recover_unrecorded_inputs(
+                self._bucket, self._run_id, store, self._verifier, mark_submitted
+            )
+
+    async def cleanup(self, store: OpenItems) -> None:
+        """See ports.Watcher."""
+        await self._orphan_resolver.delete_taken()
+        while self._deletable:
+            batch = self._deletable[-MAX_CONCURRENT_FETCHES:]
+            unfinished = await store.fetch_open({pair.parsed_name.position for pair in batch})
+            finished = [pair for pair in batch if pair.parsed_name.position not in unfinished]
+            await delete_keys(self._bucket, [key for pair in finished for key in pair.keys])
+            del self._deletable[-len(batch) :]
+
+    # Deciding -------------------------------------------------------------------------------------
+
+    async def _emit_decided(
+        self, pairs: Sequence[OutputPair], store: OpenItems, emit: EmitOutput
+    ) -> set[str]:
+        """Tell what a page of pairs says of open items; which pairs were theirs."""
+        open_items = await store.fetch_open({pair.parsed_name.position for pair in pairs})
+        candidates = [(pair, open_items.get(pair.parsed_name.position)) for pair in pairs]
+        recorded = [(pair, item) for pair, item in candidates if item and is_recorded(pair, item)]
+        new_pairs = [(pair, item) for pair, item in recorded if pair.base_name not in self._emitted]
+        await self._for_each(new_pairs, lambda each: self._process_pair(*each, emit))
+        return {pair.base_name for pair, _ in recorded}
+
+    async def _for_each(self, items: Sequence[T], process: Callable[[T], Awaitable[None]]) -> None:
+        """Settle things, some at a time; raise the first error, alone."""
+        limiter, errors = anyio.CapacityLimiter(MAX_CONCURRENT_FETCHES), list[Exception]()
+
+        async def process_one(item: T) -> None:
+            async with limiter:
+                if errors:
+                    return
+                try:
+                    await process(item)
+                except (OSError, BatchInferError) as error:
+                    errors.append(error)
+
+        async with anyio.create_task_group() as task_group:
+            for thing in items:
+                task_group.start_soon(process_one, thing)
+        if errors:
+            raise errors[0]
+
+    async def _process_pair(self, listed: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
+        """Tell what a pair says, if it can be told yet."""
+        pair = await drop_stale_outputs(self._bucket, listed)
+        if pair is None:
+            return
+        cached = self._saved_by_log.get(pair.base_name)
+        if cached is not None and pair.json is None and pair.log == cached[0]:
+            self._add_orphan_candidate(pair, item, cached[1])
+            return
+        with self._memory_budget.new_reservation() as reservation:
+            await reservation.acquire(self._estimate_memory(pair))
+            try:
+                outcome = await self._read_outcome(pair)
+            except ObjectTooLarge as error:  # it has grown since it was listed
+                outcome = oversized_output_failure(pair, error.size, self._max_reply)
+            if isinstance(outcome, SavedOutput):
+                self._add_orphan_candidate(pair, item, outcome)
+            else:
+                await self._emit_outcome(pair, item, outcome, emit)
+
+    def _add_orphan_candidate(self, pair: OutputPair, item: OpenItem, saved: SavedOutput) -> None:
+        orphan_key = f"{OUTPUTS_PREFIX}{extract_orphan_name(saved.path)}"
+        if pair.log is not None:
+            self._saved_by_log[pair.base_name] = pair.log, saved
+            self._orphan_resolver.claim(orphan_key, pair.base_name, pair.log.last_modified)
+        self._orphan_candidates.append(OrphanCandidate(pair, item, orphan_key, saved))
+
+    async def _process_orphan_candidate(self, candidate: OrphanCandidate, emit: EmitOutput) -> None:
+        """The same of a pair whose output has another name, once all logs have been seen."""
+        pair = candidate.pair
+        resolution = await self._orphan_resolver.resolve(
+            candidate.orphan_key, pair.base_name, anyio.current_time()
+        )
+        match resolution:
+            case UnresolvedReason.AMBIGUOUS:
+                await self._emit_outcome(
+                    pair, candidate.item, uncertain_output_failure(candidate.saved), emit
+                )
+            case UnresolvedReason.SETTLING:
+                await self._emit_outcome(pair, candidate.item, None, emit)
+            case UnresolvedReason.MISSING:
+                is_ambiguous = self._orphan_resolver.is_contested(candidate.orphan_key)
+                failure = (
+                    uncertain_output_failure(candidate.saved)
+                    if is_ambiguous
+                    else lost_output_failure(candidate.saved)
+                )
+                await self._emit_outcome(
+                    pair, candidate.item, self._after_grace(pair, failure), emit
+                )
+            case entry:
+                await self._process_orphan(candidate, entry, emit)
+
+    async def _process_orphan(
+        self, candidate: OrphanCandidate, orphan: ListedObject, emit: EmitOutput
+    ) -> None:
+        pair = OutputPair(
+            candidate.pair.base_name, candidate.pair.parsed_name, candidate.pair.log, orphan
+        )
+        with self._memory_budget.new_reservation() as reservation:
+            await reservation.acquire(self._estimate_memory(pair))
+            try:
+                outcome = await self._read_output(pair, await self._read_log(pair), candidate.saved)
+            except ObjectTooLarge as error:
+                outcome = oversized_output_failure(pair, error.size, self._max_reply)
+            if outcome is not None:
+                self._orphan_resolver.mark_taken(candidate.orphan_key, pair.base_name, orphan)
+            await self._emit_outcome(candidate.pair, candidate.item, outcome, emit)
+
+    async def _emit_outcome(
+        self, pair: OutputPair, item: OpenItem, outcome: Outcome | None, emit: EmitOutput
+    ) -> None:
+        if outcome is None:
+            self._incomplete_since.setdefault(pair.base_name, self._poll_started_at)
+            return
+        self._emitted.add(pair.base_name)
+        self._saved_by_log.pop(pair.base_name, None)
+        is_kept = isinstance(outcome, Failure) and outcome.code == REPLY_TOO_LARGE
+        if self._clean and not is_kept:
+            self._deletable.append(pair)
+        outcome = self._redactor.redact_outcome(outcome)
+        await emit(
+            OutputArrival(
+                item, pair.parsed_name.attempt, outcome, sum(e.size for e in pair.listed_objects)
+            )
+        )
+
+    async def _read_outcome(self, pair: OutputPair) -> Outcome | SavedOutput | None:
+        """What the pair says; Saved: an orphan has to be found; None: too early to tell."""
+        if oversized := self._find_oversized(pair):
+            return oversized
+        log = await self._read_log(pair)
+        log_result = None if log is None else parse_log(log)
+        if isinstance(log_result, Failure):
+            return raise_if_fatal(self._redactor.redact_outcome(log_result))
+        if pair.json is not None:
+            if log is None and self._is_within_grace(pair):
+                return None  # the log may follow
+            return await self._read_output(pair, log, log_result)
+        if log_result is not None and (log_result.is_orphan or not self._is_within_grace(pair)):
+            return log_result
+        return (
+            self._after_grace(pair, killed_log_failure(log or b"")) if log_result is None else None
+        )
+
+    async def _read_output(
+        self, pair: OutputPair, log: bytes | None, saved: SavedOutput | None
+    ) -> Outcome | None:
+        """What the pair's json says; None: not yet whole, or gone."""
+        if oversized := self._find_oversized(pair):
+            return oversized
+        if pair.json is None:
+            return None
+        data = await self._bucket.get(pair.json.key, max_bytes=self._max_reply)
+        if data is None:
+            return None
+        if len(data) != pair.json.size:  # cut off on its way, or replaced since it was listed
+            return self._after_grace(pair, truncated_output_failure(pair.json, len(data)))
+        text = (log or b"").decode(errors="replace")
+        parse = partial(parse_output, data, text, is_saved=saved is not None)
+        if len(data) <= INLINE_PARSE_MAX_BYTES:
+            outcome = parse()
+        else:
+            outcome = await anyio.to_thread.run_sync(parse, abandon_on_cancel=True)
+        if isinstance(outcome, Failure) and outcome.kind is FailureKind.TRANSIENT:
+            return self._after_grace(pair, outcome)  # it may be replaced by a whole one
+        return outcome
+
+    async def _read_log(self, pair: OutputPair) -> bytes | None:
+        if pair.log is None:
+            return None
+        return await self._bucket.get(pair.log.key, max_bytes=self._max_reply)
+
+    # What is not there, or too much ---------------------------------------------------------------
+
+    def _after_grace(self, pair: OutputPair, failure: Failure) -> Failure | None:
+        """The failure, once what is missing has been waited for."""
+        return None if self._is_within_grace(pair) else failure
+
+    def _is_within_grace(self, pair: OutputPair) -> bool:
+        incomplete_since = self._incomplete_since.get(pair.base_name)
+        return (
+            incomplete_since is None
+            or self._poll_started_at - incomplete_since < self._grace_seconds
+        )
+
+    def _find_oversized(self, pair: OutputPair) -> Failure | None:
+        for entry in pair.listed_objects:
+            if entry.size > self._max_reply:
+                return oversized_output_failure(pair, entry.size, self._max_reply)
+        return None
+
+    def _estimate_memory(self, pair: OutputPair) -> int:
+        """Bytes of memory that reading the pair takes."""
+        return OUTPUT_MEMORY_FACTOR * sum(
+            e.size for e in pair.listed_objects if e.size <= self._max_reply
+        )

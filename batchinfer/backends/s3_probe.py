@@ -1,0 +1,101 @@
+"""One signed GET of the bucket itself, and the beginning of what comes back, as it came.
+
+For what the verbs of `keys.Bucket` do not tell: the store's clock, and whether it offers live
+notifications (MinIO does; contract, section 2, "S3 details").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from yarl import URL
+
+from batchinfer.backends import tls
+from batchinfer.backends.clock_skew import parse_clock_skew
+from batchinfer.backends.proxies import find_proxy_for_url
+from batchinfer.ports import Clock
+
+LIVE_EVENTS_QUERY: Final = {
+    "events": "s3:ObjectCreated:*",
+    "ping": "1",
+    "prefix": "outputs/",
+    "suffix": "",
+}
+"""Asks MinIO for live notifications, with a sign of life every second."""
+
+_PROBE_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResponse:
+    """The beginning of an answer."""
+
+    status: int
+    body_start: bytes
+    """The first bytes of the body; empty when none came in time."""
+    clock_skew: float | None
+    """Seconds that the server's clock is ahead of this machine's; None when it does not tell."""
+
+    @property
+    def has_live_events(self) -> bool:
+        """Whether it begins a stream of live notifications: any other store lists, or refuses."""
+        head = self.body_start.lstrip()
+        return self.status == _PROBE_OK and bool(self.body_start) and not head.startswith(b"<")
+
+
+async def probe_bucket(
+    *,
+    endpoint: str,
+    name: str,
+    access_key: str,
+    secret_key: str,
+    region: str,
+    query: Mapping[str, str],
+    ca_file: str | None = None,
+    verify: bool = True,
+    seconds: float = 10.0,
+    clock: Clock = time.time,
+) -> ProbeResponse:
+    """Send `query` to the bucket. Raises OSError when nothing is answered within `seconds`."""
+    query_string = urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")
+    url = f"{endpoint}/{quote(name)}?{query_string}"
+    headers = _sign_headers(url, access_key, secret_key, region)
+    parts = urlsplit(url)
+    ssl = tls.create_ssl_context(ca_file, verify=verify) if parts.scheme == "https" else False
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=ssl),
+        timeout=timeout,
+        proxy=find_proxy_for_url(url),
+    ) as session:
+        try:
+            async with session.get(
+                URL(url, encoded=True), headers=headers, allow_redirects=False
+            ) as response:
+                skew = parse_clock_skew(response.headers.get("Date"), clock())
+                return ProbeResponse(response.status, await _read_body_start(response), skew)
+        except (aiohttp.ClientError, OSError) as error:
+            raise OSError(f"no answer from the store ({type(error).__name__})") from None
+
+
+def _sign_headers(url: str, access_key: str, secret_key: str, region: str) -> dict[str, str]:
+    request = AWSRequest("GET", url)
+    request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(b"").hexdigest()
+    S3SigV4Auth(Credentials(access_key, secret_key), "s3", region).add_auth(request)
+    return dict(request.headers.items())
+
+
+async def _read_body_start(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await response.content.readany()
+    except (aiohttp.ClientError, OSError):
+        return b""

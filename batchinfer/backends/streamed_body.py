@@ -1,0 +1,197 @@
+"""How a body goes out, in both modes: piece by piece, no faster than allowed, and only once.
+
+A body that stalls is given up, whatever its size: what counts is not how long it takes, but that
+something of it moves. The kernel tells exactly (Linux: bytes not acknowledged yet); elsewhere it is
+a piece that must be accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
+from batchinfer.backends.deadlines import CallDeadlines
+from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.flow.memory_budget import Reservation
+from batchinfer.flow.rate_limiters import BandwidthLimiter
+
+WRITE_CHUNK_BYTES: Final = 1 << 16
+"""Bytes of a large body that are written at a time, so that others get their turn."""
+SINGLE_WRITE_MAX_BYTES: Final = 1 << 20
+"""Bytes that are written in one piece: a memory copy of some 100 us."""
+STALL_CHECKS_PER_TIMEOUT: Final = 8
+"""How often it is looked whether a body moves, in the time after which it is given up."""
+
+
+class SendStalled(TimeoutError):  # noqa: N818 - reads as a fact
+    """Nothing of a body was accepted any more."""
+
+
+class StreamedBody(aiohttp.Payload):
+    """A body on its way.
+
+    `patience`: seconds without movement after which it is given up (SendStalled). `room`: what it
+    takes up in memory, given back as soon as all of it is sent. It goes once: aiohttp by itself
+    repeats a PUT whose connection breaks, and each could start a prediction (contract, section 2).
+    """
+
+    def __init__(
+        self,
+        body: PayloadBody,
+        *,
+        stall_timeout: float,
+        bandwidth: BandwidthLimiter | None = None,
+        reservation: Reservation | None = None,
+    ) -> None:
+        super().__init__(body, content_type="application/json")
+        self.deadlines: CallDeadlines | None = None
+        """Of the call that it belongs to."""
+        self._size = self._length = len(body)
+        self._stall_timeout, self._bandwidth, self._reservation = (
+            stall_timeout,
+            bandwidth,
+            reservation,
+        )
+        self._was_sent = False
+        self._read_offset = 0
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send it. Raises SendStalled."""
+        if self._was_sent:
+            raise ConnectionResetError("the connection broke, and a body is sent once")
+        self._was_sent = True
+        if self._bandwidth is None and self._length <= WRITE_CHUNK_BYTES:
+            await writer.write(self._value)
+        else:
+            await self._write_chunks(writer)
+        self.release()
+        if self.deadlines is not None:
+            self.deadlines.on_body_sent()
+
+    def release(self) -> None:
+        """Nobody needs the body any more: give its room back."""
+        self._value = b""
+        if self._reservation is not None:
+            self._reservation.release()
+
+    async def _write_chunks(self, writer: AbstractStreamWriter) -> None:
+        view = memoryview(self._value)
+        size = self._length if self._length <= SINGLE_WRITE_MAX_BYTES else WRITE_CHUNK_BYTES
+        if self._bandwidth is not None:
+            size = min(size, self._bandwidth.chunk_bytes)
+        async with _StallWatch(writer, self._stall_timeout) as watch:
+            for start in range(0, self._length, size or 1):
+                chunk = view[start : start + size]
+                if self._bandwidth is not None:
+                    watch.is_paused = True
+                    await self._wait_for_bandwidth(self._bandwidth, len(chunk))
+                    watch.is_paused = False
+                elif start:
+                    await asyncio.sleep(0)
+                await writer.write(chunk)
+            await writer.drain()
+
+    async def _wait_for_bandwidth(self, bandwidth: BandwidthLimiter, size: int) -> None:
+        """Wait until so many bytes may go."""
+        delay = bandwidth.reserve(size, asyncio.get_running_loop().time())
+        if delay and self.deadlines is not None:
+            self.deadlines.extend(delay)
+        await asyncio.sleep(delay)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """See `aiohttp.Payload`."""
+        return bytes(self._value).decode(encoding, errors)
+
+    # As a file, for botocore, which signs it and asks for its length ------------------------------
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, size: int = -1) -> memoryview:
+        """The next bytes, not copied."""
+        start = self._read_offset
+        self._read_offset = self._length if size < 0 else min(start + size, self._length)
+        return memoryview(self._value)[start : self._read_offset]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go on reading elsewhere: `to` is relative to the beginning, or (2) to the end."""
+        self._read_offset = offset + (self._length if whence else 0)
+        return self._read_offset
+
+    def tell(self) -> int:
+        """Where the next bytes are read."""
+        return self._read_offset
+
+
+class _StallWatch:
+    """A context that raises SendStalled when nothing moves for `seconds`."""
+
+    def __init__(self, writer: AbstractStreamWriter, seconds: float) -> None:
+        self.is_paused = False
+        """Whether it is ourselves who send nothing."""
+        self._writer, self._seconds = writer, seconds
+        self._loop = asyncio.get_running_loop()
+        self._timeout = asyncio.timeout(None)
+        self._last_progress: tuple[int, ...] = ()
+        self._last_progress_at = self._loop.time()
+        self._timer = self._loop.call_later(seconds / STALL_CHECKS_PER_TIMEOUT, self._check)
+
+    def _check(self) -> None:
+        now, progress = self._loop.time(), self._read_progress()
+        if self.is_paused or progress != self._last_progress:
+            self._last_progress, self._last_progress_at = progress, now
+        if now - self._last_progress_at >= self._seconds:
+            self._timeout.reschedule(now)
+        else:
+            self._timer = self._loop.call_later(
+                self._seconds / STALL_CHECKS_PER_TIMEOUT, self._check
+            )
+
+    def _read_progress(self) -> tuple[int, ...]:
+        """What changes while anything moves: bytes written, buffered here, and in the kernel."""
+        transport: asyncio.WriteTransport | None = getattr(self._writer, "transport", None)
+        if transport is None:
+            return ()
+        written = self._writer.output_size
+        return written, transport.get_write_buffer_size(), _count_unacknowledged_bytes(transport)
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        transport: asyncio.WriteTransport | None = getattr(self._writer, "transport", None)
+        if kind is not None and transport is not None:
+            transport.abort()  # closed only, it would wait until somebody takes what is left
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise SendStalled from None
+
+
+def _count_unacknowledged_bytes(transport: asyncio.BaseTransport) -> int:
+    """Bytes that the other side has yet to accept from the kernel; 0 where it does not tell."""
+    if sys.platform == "win32":
+        return 0
+    import fcntl  # noqa: PLC0415 - not there
+    import termios  # noqa: PLC0415
+
+    socket = transport.get_extra_info("socket")
+    try:
+        answer = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (AttributeError, OSError, ValueError):  # no Linux; no socket, or closed
+        return 0
+    (count,) = struct.unpack("i", answer)
+    return int(count)

@@ -1,0 +1,317 @@
+"""Options that several commands share, and how they become settings.
+
+Values are handed on as they were typed: `batchinfer.config` reads them all, whatever place they
+come from, and its messages name the flag.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, split_param_argument
+from batchinfer.progress.progress_format import escape_unprintable
+from batchinfer.sources.glob_patterns import has_magic
+from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX
+from batchinfer.sources.selection import FILE_KINDS
+
+_C = TypeVar("_C", bound=Callable[..., Any])
+
+
+class _NonEmptyPathParamType(click.Path):
+    """A path that is not empty: `pathlib` would take that for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a path."""
+        if not str(value).strip():
+            self.fail("an empty name names no file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH_PARAM_TYPE = _NonEmptyPathParamType(path_type=Path)
+
+run_argument = click.argument("run", metavar="RUN", type=PATH_PARAM_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verbosity:
+    """How much is said, and to whom."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+def combine_options(*options: Callable[[_C], _C]) -> Callable[[_C], _C]:
+    """Several options as one decorator, in that order."""
+
+    def decorate(function: _C) -> _C:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def format_examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+config_option = combine_options(
+    click.option(
+        "-c",
+        "--config",
+        type=PATH_PARAM_TYPE,
+        metavar="CONFIG",
+        help=f"Configuration (TOML). Default for a new run: ./{DEFAULT_CONFIG_FILE}, if it is "
+        "there.",
+    ),
+    click.option(
+        "--env-file",
+        type=PATH_PARAM_TYPE,
+        metavar="FILE",
+        help="File of environment variables with the secrets. Default: .batchinfer.env beside the"
+        " config.",
+    ),
+)
+
+item_options = combine_options(
+    click.option(
+        "--param",
+        "params",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A parameter of the model (repeatable). VALUE is read as JSON, else as text.",
+    ),
+    click.option(
+        "--file-param", metavar="NAME", help="The parameter that takes the file. Default: files."
+    ),
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Which files of a folder, as '*.jpg' or 'train/**/*.png', in any case (repeatable).",
+    ),
+    click.option("--glob", multiple=True, metavar="PATTERN", help="The same as --include."),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Which files, or folders with all in them, are left out, as '*_mask.png' or 'thumbs/' "
+        "(repeatable).",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        type=click.Choice(list(FILE_KINDS), case_sensitive=False),
+        help="Only files of this kind, by their endings (repeatable).",
+    ),
+)
+
+source_options = combine_options(
+    click.option(
+        "--files-from",
+        multiple=True,
+        metavar="FILE|-",
+        help="Send the files that FILE lists, a path a line, relative to FILE's folder (- is "
+        "standard input, relative to this one). Repeatable.",
+    ),
+    click.option(
+        "--as-file",
+        is_flag=True,
+        help="SOURCE is a file to be sent itself, though it looks like a list (.csv, .txt, .json).",
+    ),
+)
+
+execution_options = combine_options(
+    click.option(
+        "-n",
+        "--concurrency",
+        metavar="auto|N|MIN-MAX",
+        help="Calls in flight (sync); objects submitted and unfinished (async). Default: auto, as "
+        "many as the service serves.",
+    ),
+    click.option("--rate", metavar="N/s", help="Start at most so many attempts, as 5/s or 300/m."),
+    click.option(
+        "--bandwidth", metavar="SIZE/s", help="Send no faster than this, as 10MB/s or 80Mbit/s."
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="For files and replies that are in memory at a time, as 1GB. Default: 256MB.",
+    ),
+    click.option(
+        "--max-reply",
+        metavar="SIZE",
+        help="Of one reply, as 200MB; an item whose reply is larger fails. Default: 64MB.",
+    ),
+    click.option(
+        "--timeout",
+        metavar="DURATION",
+        help="Of one attempt, as 90s or 10m. Default: 10m (sync), 1h (async).",
+    ),
+    click.option(
+        "--deadline", metavar="DURATION", help="Of one item with all its attempts. Default: none."
+    ),
+    click.option(
+        "--cold-start",
+        metavar="DURATION",
+        help="How long to wait for a service that has not answered yet. Default: 15m.",
+    ),
+    click.option(
+        "--give-up-after",
+        metavar="DURATION",
+        help="How long to wait for a service that has answered before. Default: 4h.",
+    ),
+    click.option(
+        "--hedge/--no-hedge",
+        default=None,
+        help="A second call for the last ones, when they take unusually long. Default: yes.",
+    ),
+    click.option(
+        "--max-attempts", metavar="N", help="Tries of an item whose failure may pass. Default: 5."
+    ),
+    click.option(
+        "--max-failures", metavar="N|P%", help="Give up when more items have failed, as 100 or 5%."
+    ),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="Send at most N items now."),
+    click.option(
+        "--force", is_flag=True, help="Go on though service, mode or parameters are others now."
+    ),
+)
+
+existing_run_options = combine_options(
+    click.option(
+        "--moved",
+        is_flag=True,
+        help="SOURCE is that of the run, at a new place: it is looked for there, then continued.",
+    ),
+    click.option(
+        "--add", is_flag=True, help="Add the items of another SOURCE to a run that has begun."
+    ),
+)
+
+verbosity_options = combine_options(
+    click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("-v", "--verbose", is_flag=True, help="Tell every failed attempt."),
+)
+
+detach_option = click.option(
+    "--detach", is_flag=True, help="Go on in the background; prints where, as JSON, and ends."
+)
+
+validate_option = click.option(
+    "--validate/--no-validate",
+    default=True,
+    help="Check all parameters against the model's help before anything is sent. Default: yes.",
+)
+
+clean_option = click.option(
+    "--clean",
+    is_flag=True,
+    help="Async mode: delete from the bucket what is on record, as it goes.",
+)
+
+map_option = click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Where detections or classes stand in a prediction, as 'boxes=a.b label=c' (repeatable). "
+    "Default: told by its shape.",
+)
+boxes_option = click.option(
+    "--boxes",
+    default="upright",
+    metavar="WORD[,WORD]",
+    help="Of photographs that are stored turned: the model turned them upright first, or saw them "
+    "stored. Also the order of four numbers (xyxy: corners; xywh: left, top, width, height; "
+    "cxcywh: centre, width, height) and their unit (pixels, relative). Default: upright, and what "
+    "the predictions of the run show.",
+)
+formulas_option = click.option(
+    "--formulas",
+    is_flag=True,
+    help="Leave cells of a CSV as they are that a spreadsheet would take for formulas.",
+)
+
+csv_bom_option = click.option(
+    "--csv-bom",
+    is_flag=True,
+    help="Begin a CSV with a byte order mark: Excel then shows ü and é right when you open it by a"
+    " double click. Most other programs want none.",
+)
+
+_INPUT_SETTINGS = frozenset({"include", "exclude", "only", "glob", "file_param"})
+
+
+def to_config_flags(options: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
+    """What was given on the command line as `config.load_config` names it. Raises ConfigError."""
+    config_flags = {
+        f"{'input' if name in _INPUT_SETTINGS else 'run'}.{name}": each
+        for name, each in options.items()
+    }
+    config_flags[ENV_FILE_FLAG] = config_flags.pop("run.env_file", None)
+    return config_flags | {
+        f"params.{name}": value for name, value in map(split_param_argument, params)
+    }
+
+
+def combine_sources(
+    arguments: Sequence[str], files_from: Sequence[str], *, as_file: bool
+) -> tuple[str, ...]:
+    """All sources that were given, as `batchinfer.combine_sources` names them."""
+    marked = [f"{AS_FILE_PREFIX}{each}" if as_file and each != "-" else each for each in arguments]
+    return (*marked, *(f"{FILES_FROM_PREFIX}{each}" for each in files_from))
+
+
+def require_source(sources: Sequence[str]) -> None:
+    """Raises UsageError when there is no source at all."""
+    if not sources:
+        raise click.UsageError(
+            "Missing argument 'SOURCE...': name a folder, files, a manifest, or -."
+        )
+
+
+def get_stdin(sources: Sequence[str]) -> BinaryIO | None:
+    """What a source is read from that is standard input; None: there is none."""
+    return sys.stdin.buffer if uses_stdin(sources) else None
+
+
+def uses_stdin(sources: Sequence[str]) -> bool:
+    """Whether one of the sources is standard input."""
+    return any(each.removeprefix(FILES_FROM_PREFIX) == "-" for each in sources)
+
+
+def carry_over_options(
+    config: Path | None, env_file: object = None, *, clean: bool
+) -> list[str | Path]:
+    """What the command line that goes on with a run must repeat."""
+    files = (("-c", config), ("--env-file", env_file))
+    file_options = [str(word) for option, file in files if file for word in (option, file)]
+    return [*file_options, *(("--clean",) if clean else ())]
+
+
+def to_key_arguments(key: str) -> tuple[str, ...]:
+    """A key as the last argument of a command line."""
+    return ("--", key) if key.startswith("-") else (key,)
+
+
+def default_run_directory(source: str) -> Path:
+    """The run directory of a source when none was named: here, after the source."""
+    source = source.removeprefix(FILES_FROM_PREFIX).removeprefix(AS_FILE_PREFIX)
+    if source == "-":
+        return Path("stdin-run")
+    path = Path(source).absolute()
+    while has_magic(path.name):
+        path = path.parent
+    path = path.resolve() if path.name in {"", ".."} else path
+    name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+    return Path(f"{escape_unprintable(name).lstrip('-.') or 'batchinfer'}-run")

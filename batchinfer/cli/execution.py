@@ -1,0 +1,290 @@
+"""What run, resume, submit and collect share: going at a run, and saying what comes next."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+
+from batchinfer import api
+from batchinfer.api.job_setup import load_job_config, load_run_info
+from batchinfer.api.sync_runner import run_blocking
+from batchinfer.cli.cli_options import Verbosity
+from batchinfer.cli.detached_process import open_parent_pipe
+from batchinfer.cli.output import (
+    echo_message,
+    escape_lines,
+    format_count,
+    next_free_name,
+    to_command_line,
+)
+from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_signals
+from batchinfer.config import (
+    DEFAULT_CONFIG_FILE,
+    RunSettings,
+    get_stored_path,
+    resolve_run_settings,
+)
+from batchinfer.domain import Json, Mode
+from batchinfer.errors import BatchInferError, ConfigError, RunAborted, StoreError
+from batchinfer.progress import Display, KeyLookup, choose_display, format_duration, format_range
+from batchinfer.progress.progress_format import format_codes
+from batchinfer.shell import quote_for_shell
+from batchinfer.store.run_reader import RunReader
+
+SuggestSteps: TypeAlias = Callable[[api.Summary], list[str]]
+"""What to do after a go that came to its end."""
+
+
+def execute(
+    job: api.Job,
+    verbosity: Verbosity,
+    continue_command: str,
+    suggest_steps: SuggestSteps,
+    *,
+    with_estimate: bool = False,
+) -> int:
+    """Do a job while a person or a program watches; the exit code.
+
+    `again` is the command line that goes on with it; `estimating`: say how long that would take.
+    Raises what `api.do` raises, after telling it to a program that reads JSON.
+    """
+    started_monotonic, started_at, parent_pipe = time.monotonic(), time.time(), open_parent_pipe()
+    display = choose_display(
+        sys.stderr,
+        sys.stdout,
+        json=verbosity.as_json,
+        quiet=verbosity.quiet,
+        verbose=verbosity.verbose,
+        plain=parent_pipe is not None,
+        key_of=_make_key_lookup(job.run),
+    )
+    handler = SignalHandler(
+        display, partial(parent_pipe.report_started, job.run) if parent_pipe else None
+    )
+    try:
+        job, resolved = prepare_job(job, verbosity)
+        if resolved.mode is Mode.SYNC:
+            handler.attempt_timeout = resolved.timeout
+        summary = run_blocking(lambda: run_with_signals(job, handler))
+    except BatchInferError as error:
+        if verbosity.as_json:
+            _emit_error(error)
+        if handler.has_started or verbosity.as_json:
+            _close_display(display, job.run, started_monotonic, error.exit_code)
+        raise _with_continue_hint(error, handler, continue_command) from None
+    if summary is None:
+        has_run = _close_display(display, job.run, started_monotonic, api.EXIT_INTERRUPTED)
+        lines, code = (
+            [f"Continue with: {continue_command}"] if has_run else [],
+            api.EXIT_INTERRUPTED,
+        )
+    else:
+        code = summary.exit_code
+        if code == api.EXIT_INTERRUPTED:
+            lines = [f"Continue with: {continue_command}"]
+        else:
+            estimate = (
+                _report_estimate(job.run, started_at, handler, display, verbosity)
+                if with_estimate
+                else []
+            )
+            lines = [
+                *estimate,
+                *_explain_nothing_sent(job, summary, handler),
+                *suggest_steps(summary),
+            ]
+        display.close(summary)
+    if not verbosity.quiet:
+        echo_message(*lines)
+    if summary is None:
+        exit_now()
+    return code
+
+
+def prepare_job(job: api.Job, verbosity: Verbosity) -> tuple[api.Job, RunSettings]:
+    """The job with its configuration read and checked. Raises ConfigError.
+
+    Without -c a new run takes ./batchinfer.toml. A run that goes on and lacks a secret (those that
+    stand in a config itself are never kept) takes the config it was started with, else
+    ./batchinfer.toml.
+    """
+    info = load_run_info(job.run)
+    if job.config is None and info is None and Path(DEFAULT_CONFIG_FILE).exists():
+        job = replace(job, config=Path(DEFAULT_CONFIG_FILE))
+    elif job.config is None and info is not None and not _is_config_sufficient(job):
+        for file in filter(None, (get_stored_path(info.config), Path(DEFAULT_CONFIG_FILE))):
+            if file.is_file() and _is_config_sufficient(replace(job, config=file)):
+                job = replace(job, config=file)
+                if not verbosity.quiet:
+                    echo_message(f"Secrets are taken from {escape_lines(str(file))}.")
+                break
+    config = load_job_config(job, info)
+    try:
+        return replace(job, config=config), resolve_run_settings(config, job.env)
+    except ConfigError as error:
+        if job.config is None and info is not None:
+            raise ConfigError(
+                f"{error}\nA secret that stands in a config file itself is not kept with the run: "
+                "name the file with -c."
+            ) from None
+        raise
+
+
+def suggest_next_steps(summary: api.Summary) -> list[str]:
+    """What to do when a run has come to its end, or to its --limit."""
+    run, counts = summary.run, summary.counts
+    lines = []
+    if counts.pending or counts.submitted:
+        lines.append(f"Go on with the rest: {to_command_line('resume', run)}")
+    return [*lines, *suggest_result_steps(summary)]
+
+
+def suggest_result_steps(summary: api.Summary) -> list[str]:
+    """What to do to see what came of a run."""
+    run, counts = summary.run, summary.counts
+    lines = []
+    if counts.failed:
+        lines.append(f"Why items failed: {to_command_line('status', run)}")
+    if counts.finished:
+        lines.append(f"A page to look at: {to_command_line('report', run)}")
+        lines.append(
+            f"Results: {to_command_line('export', run, '-o', next_free_name('results.csv'))}"
+        )
+    return lines
+
+
+def _explain_nothing_sent(
+    job: api.Job, summary: api.Summary, handler: SignalHandler
+) -> Iterator[str]:
+    """What a person should know of a process that sent nothing, if it did not."""
+    counts = summary.counts
+    is_done = job.phase is not api.AsyncPhase.COLLECT and not (counts.pending or counts.submitted)
+    if handler.has_recorded or not is_done:
+        return
+    yield "Nothing was sent: all items have an outcome already."
+    if job.force:
+        folder = next_free_name(str(job.run))
+        yield (
+            "--force does not predict them again. For predictions with other parameters, use a "
+            f"new folder: -o {quote_for_shell(folder)}"
+        )
+
+
+def exit_with(code: int) -> None:
+    """End the command with an exit code."""
+    click.get_current_context().exit(code)
+
+
+def suggest_submit(summary: api.Summary) -> str:
+    """What async mode's first half still has to do."""
+    items = format_count(summary.counts.pending, "item")
+    return f"{items} still to be submitted: {to_command_line('submit', '-o', summary.run)}"
+
+
+def require_run_directory(run: Path) -> None:
+    """Raises StoreError when there is no run in the directory."""
+    if load_run_info(run) is None:
+        raise StoreError(f"{run} holds no run: start one with `batchinfer run`.")
+
+
+def _is_config_sufficient(job: api.Job) -> bool:
+    try:
+        resolve_run_settings(load_job_config(job, load_run_info(job.run)), job.env)
+    except ConfigError:
+        return False
+    return True
+
+
+def _close_display(display: Display, run: Path, started_monotonic: float, exit_code: int) -> bool:
+    """Close the display of a go that did not come to its end; whether there is a run."""
+    with suppress(BatchInferError):
+        display.close(api.summarize(run, time.monotonic() - started_monotonic, exit_code))
+        return True
+    return False
+
+
+def _emit_error(error: BatchInferError) -> None:
+    name = type(error).__name__
+    code = error.code if isinstance(error, RunAborted) else re.sub(r"\B([A-Z])", r"_\1", name)
+    _emit_json_line(event="error", code=code.lower(), message=str(error))
+
+
+def _emit_json_line(**fields: Json) -> None:
+    with suppress(OSError, ValueError):
+        click.echo(json.dumps(fields))
+
+
+def _report_estimate(
+    run: Path, since: float, handler: SignalHandler, display: Display, verbosity: Verbosity
+) -> list[str]:
+    """What a person wants to know before the rest is sent; a program is told at once."""
+    if handler.final_progress is None:
+        return []
+    run_estimate = api.estimate_run(run, since, handler.final_progress)
+    display.release_stream()
+    if verbosity.as_json:
+        _emit_json_line(event="estimate", **run_estimate.as_json())
+    return list(_format_estimate(run_estimate))
+
+
+def _format_estimate(run_estimate: api.RunEstimate) -> Iterator[str]:
+    failed = (
+        f", {sum(run_estimate.failures.values()):,} failed: {format_codes(run_estimate.failures)}"
+    )
+    yield (
+        "Estimate after "
+        f"{format_count(run_estimate.sent, 'item')}{failed if run_estimate.failures else ''}."
+    )
+    if run_estimate.estimated_servers is not None:
+        yield (
+            f"About {format_count(round(run_estimate.estimated_servers), 'container')} seem to "
+            "serve."
+        )
+    rest = (
+        "the other "
+        f"{run_estimate.remaining:,}{'' if run_estimate.complete else ' of those found so far'}"
+    )
+    if not run_estimate.remaining:
+        yield "Nothing is left to be sent."
+    elif run_estimate.time_left is None:
+        yield f"Too few to say how long {rest} would take: estimate with more."
+    else:
+        likely_time = format_duration(run_estimate.time_left.likely)
+        yield (
+            f"It would take {format_range(run_estimate.time_left)} for {rest} (likely "
+            f"{likely_time})."
+        )
+
+
+def _with_continue_hint(
+    error: BatchInferError, handler: SignalHandler, continue_command: str
+) -> BatchInferError:
+    """The error, with what to do next where the run goes on."""
+    if not isinstance(error, RunAborted) or not handler.has_started:
+        return error
+    return RunAborted(
+        error.code, f"{error}\nEverything recorded is kept. Go on with: {continue_command}"
+    )
+
+
+def _make_key_lookup(run: Path) -> KeyLookup:
+    """Keys for the failures that are told. Opened each time: an open reader would keep the writer
+    from emptying its log when it closes.
+    """  # noqa: D205 - one thought
+
+    def key_of(position: int) -> str:
+        with suppress(BatchInferError, IndexError), RunReader(run) as reader:
+            return reader.read_results_at([position])[0].key
+        return f"item {position}"
+
+    return key_of

@@ -1,0 +1,105 @@
+"""`batchinfer export`: write the results to a file or a folder."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import click
+
+from batchinfer import api, exports
+from batchinfer.cli import cli_options
+from batchinfer.cli.output import echo_message, format_count, translate_stdout_errors
+from batchinfer.progress import escape_unprintable
+
+
+@click.command(
+    epilog=cli_options.format_examples(
+        "batchinfer export my-run -o results.csv",
+        "batchinfer export my-run -o for-excel.csv --csv-bom",
+        "batchinfer export my-run -o detections.csv --format csv-flat",
+        "batchinfer export my-run -o - --state succeeded | jq .prediction",
+        "batchinfer export my-run -o failed.jsonl --state failed",
+        "batchinfer export my-run -o labels --format yolo --map 'boxes=result.boxes'",
+    )
+)
+@cli_options.run_argument
+@click.option("-o", "--output", required=True, metavar="PATH|-", help="Where to; - for stdout.")
+@click.option(
+    "--format",
+    type=click.Choice(list(exports.EXPORT_FORMATS)),
+    help="Default: by the extension; jsonl on stdout.",
+)
+@click.option(
+    "--state",
+    type=click.Choice(["succeeded", "failed", "all"]),
+    default="all",
+    help="Which items. Default: all, also those without an outcome yet.",
+)
+@cli_options.map_option
+@cli_options.boxes_option
+@cli_options.formulas_option
+@click.option(
+    "--found-only",
+    is_flag=True,
+    help="csv-flat, parquet, arrow: leave out items without a detection or class.",
+)
+@cli_options.csv_bom_option
+@click.option(
+    "--file-names",
+    type=click.Choice(list(exports.FILE_NAME_STYLES)),
+    default="path",
+    help="What file_name is in COCO: the path below a folder that is told (default), the absolute"
+    " path, or the item's key.",
+)
+@click.option(
+    "--percent-scores",
+    is_flag=True,
+    help="The model's scores are percents: write 87.5 as 0.875 for yolo, label-studio and"
+    " fiftyone, which want 0 to 1.",
+)
+def export(
+    *,
+    run: Path,
+    output: str,
+    format: str | None,
+    state: str,
+    mapped: tuple[str, ...],
+    boxes: str,
+    formulas: bool,
+    found_only: bool,
+    csv_bom: bool,
+    file_names: str,
+    percent_scores: bool,
+) -> None:
+    """Write the items of RUN to PATH, in input order: a table, or labels for another program.
+
+    The file (also .gz) or folder appears whole or not at all. Works at any time, also while the run
+    is going on. Formats and fields: docs/scripting.md.
+    """
+    format_name = format or ("jsonl" if output == "-" else exports.format_for_path(output))
+    write = partial(
+        api.export,
+        run,
+        format=format_name,
+        which=cast("api.ResultFilter", state),
+        map=mapped,
+        formulas=formulas,
+        boxes=boxes,
+        found_only=found_only,
+        csv_bom=csv_bom,
+        file_names=cast("exports.FileNameStyle", file_names),
+        percent_scores=percent_scores,
+        notice=lambda sentence: echo_message(escape_unprintable(sentence)),
+    )
+    unit = exports.EXPORT_FORMATS[format_name].unit
+    if output != "-":
+        count = write(output)
+        echo_message(f"{format_count(count, unit)} written to {escape_unprintable(output)}")
+        return
+    with translate_stdout_errors():
+        count = write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    echo_message(f"{format_count(count, unit)} written to standard output")

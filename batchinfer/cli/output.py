@@ -1,0 +1,78 @@
+"""How commands speak: talk on stderr, which is never a reason to fail, and data on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import chain, count
+from pathlib import Path
+
+import click
+
+from batchinfer.errors import ConfigError
+from batchinfer.progress import escape_unprintable
+from batchinfer.shell import format_command
+
+
+def echo_message(*lines: str) -> None:
+    """Say something to the person."""
+    with suppress(OSError, ValueError):  # nobody listens (any more)
+        for line in lines:
+            click.echo(line, err=True)
+
+
+def echo_data(*lines: str) -> None:
+    """Write data to stdout. Raises ConfigError when it cannot be written."""
+    with translate_stdout_errors():
+        for line in lines:
+            click.echo(line)
+
+
+@contextmanager
+def translate_stdout_errors() -> Iterator[None]:
+    """What goes wrong with stdout, in words; BrokenPipeError is left to `main`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"Standard output cannot be written: {error.strerror}.") from error
+
+
+def escape_lines(text: str) -> str:
+    """`printable` line by line."""
+    return "\n".join(map(escape_unprintable, text.splitlines()))
+
+
+def to_command_line(*words: str | Path | None) -> str:
+    """A command line of ours to copy; None stands for nothing."""
+    return format_command(*words)
+
+
+def next_free_name(name: str) -> str:
+    """A file name like this one that is not taken here: "results.csv", "results-2.csv"."""
+    path = Path(name)
+    numbered_names = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
+    return next(each for each in chain([name], numbered_names) if not Path(each).exists())
+
+
+def format_time(timestamp: float) -> str:
+    """A moment for people, in their own time zone, which it names: "2026-05-01 12:00:00+02:00"."""
+    local = datetime.fromtimestamp(timestamp, UTC).astimezone()
+    return local.isoformat(sep=" ", timespec="seconds")
+
+
+def format_count(count: int, singular: str, plural: str | None = None) -> str:
+    """A number and the right form of its noun: "1 item", "2,000 items"."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def format_size(byte_count: int) -> str:
+    """A number of bytes: "812 bytes", "1.2 GB"."""
+    amount, unit = float(byte_count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:  # noqa: PLR2004 - SI
+            break
+        amount, unit = amount / 1000, larger
+    return f"{byte_count:,} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"

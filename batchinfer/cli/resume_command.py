@@ -1,0 +1,72 @@
+"""`batchinfer resume`: go on with a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from batchinfer import api
+from batchinfer.cli import cli_options
+from batchinfer.cli.cli_options import Verbosity
+from batchinfer.cli.detached_process import detach_run
+from batchinfer.cli.execution import execute, exit_with, require_run_directory, suggest_next_steps
+from batchinfer.cli.output import to_command_line
+
+
+@click.command(
+    epilog=cli_options.format_examples(
+        "batchinfer resume my-run",
+        "batchinfer resume my-run -n 4 --timeout 20m",
+        "batchinfer resume my-run --source /media/disk/photos",
+    )
+)
+@cli_options.run_argument
+@cli_options.config_option
+@cli_options.execution_options
+@click.option(
+    "--source",
+    multiple=True,
+    metavar="NEW",
+    help="The source has moved: where it is now (of several, each in its order).",
+)
+@cli_options.clean_option
+@cli_options.detach_option
+@cli_options.verbosity_options
+def resume(
+    *,
+    run: Path,
+    config: Path | None,
+    limit: int | None,
+    force: bool,
+    source: tuple[str, ...],
+    clean: bool,
+    detach: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **settings: str | None,
+) -> None:
+    """Go on with the run in RUN, from wherever it stands.
+
+    All it needs is kept there, but for secrets: they come from the environment, or from CONFIG.
+    Options hold for this go only.
+    """
+    require_run_directory(run)
+    if detach and (code := detach_run(quiet=quiet)) is not None:
+        exit_with(code)
+    job = api.Job(
+        run=run,
+        config=config,
+        flags=cli_options.to_config_flags(settings),
+        limit=limit,
+        force=force,
+        clean=clean,
+        moved_to=source,
+    )
+    continue_command = to_command_line(
+        "resume", run, *cli_options.carry_over_options(config, settings["env_file"], clean=clean)
+    )
+    exit_with(
+        execute(job, Verbosity(as_json, quiet, verbose), continue_command, suggest_next_steps)
+    )

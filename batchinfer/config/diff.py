@@ -1,0 +1,67 @@
+"""What sets two configurations of one run apart, so that their results must not be mixed. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from batchinfer.config.sections import DEFAULT_FILE_PARAM, PARAMS_SECTION
+from batchinfer.domain import Json, Mode
+
+_NOT_SET = object()
+
+
+def find_differences(stored: Mapping[str, Json], current: Mapping[str, Json]) -> Sequence[str]:
+    """Say, in sentences, what differs in service, mode or parameters; nothing: they go together.
+
+    Both as `Config.to_tables` gives them. How fast and how patiently a run goes about it may
+    change freely, and so may the half that its mode does not use.
+    """
+    settings = [("run", "mode")]
+    if _get_setting(stored, "run", "mode") == Mode.ASYNC:
+        settings += [("bucket", "endpoint"), ("bucket", "name")]
+    else:
+        settings += [("service", "endpoint")]
+    settings += [("input", "file_param")]
+    names = {**_get_section(stored, PARAMS_SECTION), **_get_section(current, PARAMS_SECTION)}
+    settings += [(PARAMS_SECTION, name) for name in names]
+    return list(_iter_differences(stored, current, settings))
+
+
+def _iter_differences(
+    stored: Mapping[str, Json], current: Mapping[str, Json], settings: Sequence[tuple[str, str]]
+) -> Iterator[str]:
+    for section, key in settings:
+        old, new = _get_setting(stored, section, key), _get_setting(current, section, key)
+        if _to_json(old) != _to_json(new):
+            yield _describe_difference(section, key, old, new)
+
+
+def _describe_difference(section: str, key: str, old: object, new: object) -> str:
+    if (section, key) == ("run", "mode"):
+        return f"mode {old} (you asked for {new})"
+    name = f"{section}.{key}"
+    before = f"no {name}" if old is _NOT_SET else f"{name} {_to_json(old)}"
+    return f"{before} (you asked for {'none' if new is _NOT_SET else _to_json(new)})"
+
+
+def _get_setting(config: Mapping[str, Json], section: str, key: str) -> object:
+    table = _get_section(config, section)
+    match section, key:
+        case "input", "file_param":
+            return table.get(key, DEFAULT_FILE_PARAM)
+        case _, "endpoint" if isinstance(url := table.get(key), str):
+            return url.rstrip("/")
+        case _:
+            return table.get(key, _NOT_SET)
+
+
+def _get_section(config: Mapping[str, Json], section: str) -> Mapping[str, Json]:
+    table = config.get(section, {})
+    return table if isinstance(table, Mapping) else {}
+
+
+def _to_json(value: object) -> str:
+    if value is _NOT_SET:
+        return "not set"
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

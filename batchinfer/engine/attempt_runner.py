@@ -1,0 +1,181 @@
+"""Attempts in flight; and a second call for the last of them, when they take unusually long.
+
+Rules (hedging):
+
+1. Only at the end: all items were taken, and the service has idle containers. Before that a second
+   call would only take another item's place.
+2. A second call for an attempt that has taken `HEDGE_AFTER_FACTOR` times what nearly all others
+   took. The first answer wins; the other call is cut off and never recorded.
+3. At most `MAX_HEDGE_SHARE` of all attempts begun, and at least one.
+4. An attempt that takes `ABANDON_AFTER_FACTOR` times that long, the second call too, is given up
+   as a timeout before its time and tried again: once per item, for the next may really need the
+   time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import anyio
+
+from batchinfer.domain import Failure, FailureKind, Item, Outcome, Submitted
+from batchinfer.engine.recorder import ChangeNotifier
+from batchinfer.engine.run_policy import EngineContext
+from batchinfer.flow import Gate, ServiceSignal, classify_outcome
+from batchinfer.flow.latencies import Latencies
+from batchinfer.ports import Backend
+
+SpawnTask: TypeAlias = Callable[..., object]
+"""Starts a task: `start(function, *args)`."""
+
+HEDGE_QUANTILE: Final = 0.95
+HEDGE_AFTER_FACTOR: Final = 1.5
+ABANDON_AFTER_FACTOR: Final = 10.0
+MIN_ABANDON_SECONDS: Final = 30.0
+"""Seconds before which nothing is hopeless."""
+MAX_HEDGE_SHARE: Final = 0.02
+
+
+@dataclass(slots=True, eq=False)
+class WorkItem:
+    """Where one item stands in this process."""
+
+    item: Item
+    attempt_number: int
+    """Of its next attempt."""
+    added_at: float = field(default_factory=anyio.current_time)
+    """When it was taken, on the loop's clock."""
+    unavailable_count: int = 0
+    """How often that attempt found the service away."""
+    unavailable_since: float | None = None
+    """When it did so first."""
+    needs_budget: bool = False
+    """It is tried again because of trouble of the service: the budget has to pay."""
+    in_flight_at_start: int = 0
+    """How many were in flight when its latest attempt began, itself included."""
+    is_paid: bool = False
+    """The budget paid for the attempt in flight."""
+    was_abandoned: bool = False
+    """An attempt was given up before its time."""
+    was_source_checked: bool = False
+    """Its file could not be read, and its source was looked at for that reason."""
+
+    def unavailable_for(self, now: float) -> float:
+        """Seconds that it has found the service away."""
+        self.unavailable_since = now if self.unavailable_since is None else self.unavailable_since
+        return now - self.unavailable_since
+
+
+@dataclass(slots=True, eq=False)
+class InFlightAttempt:
+    """One attempt in flight, perhaps with a second call."""
+
+    work: WorkItem
+    started_at: float
+    first_scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    hedge_scope: anyio.CancelScope | None = None
+    outcome: Outcome | Submitted | None = None
+    """What ended it from outside: the second call's answer, or that it was given up."""
+
+    def finish(self, outcome: Outcome | Submitted) -> None:
+        """End it with this."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.first_scope.cancel()
+
+
+class AttemptRunner:
+    """Makes the attempts of the lives."""
+
+    def __init__(
+        self, backend: Backend, gate: Gate, wakeup: ChangeNotifier, context: EngineContext
+    ) -> None:
+        self.latencies = Latencies()
+        self.is_source_exhausted = False
+        """Whether those in flight are the last."""
+        self._backend, self._gate, self._wakeup = backend, gate, wakeup
+        self._is_hedging = context.policy.hedge
+        self._in_flight: dict[int, InFlightAttempt] = {}
+        self._attempt_count = self._hedge_count = 0
+
+    async def run_attempt(self, work: WorkItem, now: float) -> Outcome | Submitted:
+        """One attempt at an item, whoever brings its outcome."""
+        in_flight = InFlightAttempt(work, now)
+        self._in_flight[work.item.position] = in_flight
+        self._attempt_count += 1
+        try:
+            with in_flight.first_scope:
+                # An answer that is here counts, also if the second call's came in this moment.
+                in_flight.outcome = await self._backend.attempt(work.item, work.attempt_number)
+        finally:
+            del self._in_flight[work.item.position]
+            if in_flight.hedge_scope is not None:
+                in_flight.hedge_scope.cancel()
+        if in_flight.outcome is None:
+            raise AssertionError("only `InFlightAttempt.end` cancels the first call's scope")
+        return in_flight.outcome
+
+    async def hedge_stragglers(self, spawn_worker: SpawnTask) -> None:
+        """Send second calls as the rules above say, for as long as the run goes on."""
+        while self._is_hedging:
+            change_count = self._wakeup.count
+            usual_seconds = (
+                self.latencies.quantile(HEDGE_QUANTILE) if self.is_source_exhausted else None
+            )
+            next_check = (
+                None if usual_seconds is None else self._hedge_overdue(spawn_worker, usual_seconds)
+            )
+            with anyio.move_on_after(next_check):
+                await self._wakeup.wait_changed(change_count)
+
+    def _hedge_overdue(self, spawn_worker: SpawnTask, usual_seconds: float) -> float | None:
+        """Help who is late; seconds until the next may be, None if nobody is left to help."""
+        now = anyio.current_time()
+        abandon_after = max(ABANDON_AFTER_FACTOR * usual_seconds, MIN_ABANDON_SECONDS)
+        waits: list[float] = []
+        for in_flight in list(self._in_flight.values()):
+            age = now - in_flight.started_at
+            if in_flight.hedge_scope is None and self._can_hedge():
+                if age < HEDGE_AFTER_FACTOR * usual_seconds:
+                    waits.append(HEDGE_AFTER_FACTOR * usual_seconds - age)
+                elif self._gate.try_acquire():
+                    in_flight.hedge_scope = hedge_scope = anyio.CancelScope()
+                    self._hedge_count += 1
+                    spawn_worker(self._run_hedge, in_flight, hedge_scope)
+            if age < abandon_after:
+                waits.append(abandon_after - age)
+            elif not in_flight.work.was_abandoned:
+                in_flight.work.was_abandoned = True
+                in_flight.finish(_abandoned_failure(age))
+        return max(0.05, min(waits)) if waits else None
+
+    def _can_hedge(self) -> bool:
+        estimated_servers = self._gate.limit.estimated_servers
+        has_idle_server = estimated_servers is None or self._gate.in_flight < estimated_servers
+        return has_idle_server and self._hedge_count < max(
+            1.0, MAX_HEDGE_SHARE * self._attempt_count
+        )
+
+    async def _run_hedge(self, in_flight: InFlightAttempt, scope: anyio.CancelScope) -> None:
+        try:
+            with scope:
+                outcome = await self._backend.attempt(
+                    in_flight.work.item, in_flight.work.attempt_number
+                )
+                if classify_outcome(outcome) is ServiceSignal.ANSWERED:
+                    in_flight.finish(outcome)
+        finally:
+            self._gate.release()
+            self._wakeup.notify()
+
+
+def _abandoned_failure(seconds: float) -> Failure:
+    return Failure(
+        "timeout",
+        f"no answer within {seconds:.0f} s, {ABANDON_AFTER_FACTOR:g} times what nearly all others "
+        "took: given "
+        "up for the end's sake and tried again; --no-hedge waits for the whole --timeout",
+        FailureKind.TRANSIENT,
+    )

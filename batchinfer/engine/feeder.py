@@ -1,0 +1,226 @@
+"""The left side: what the source has goes into the store, and what is pending there comes alive.
+
+Nothing is held per item of the run, only per item in the window; backpressure runs from right to
+left, for a place in the window is free again only when a record is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import anyio
+
+from batchinfer.domain import Item
+from batchinfer.engine.run_policy import EngineContext
+from batchinfer.engine.scheduler import Scheduler
+from batchinfer.engine.seen_positions import SeenPositions
+from batchinfer.flow import ConcurrencyLimit, Gate
+from batchinfer.ports import Committed, Notice, Progress, Store
+
+ReadPage: TypeAlias = Callable[[int], Awaitable[Sequence[Item]]]
+"""Reads at most so many further items of the source; none: it has been read to its end."""
+
+FEED_PAGE_ITEMS = 500
+FIRST_SOURCE_PAGE_ITEMS = 32
+"""Small, so that the first call is under way while a million files are still being listed."""
+WINDOW_SPARE_ITEMS = 256
+"""Items alive beside those in flight: a pile being written and the next one, so that the gate never
+waits for a commit."""
+MAX_RETRY_SLEEP_SECONDS = 60.0
+"""Seconds that are waited at a time: the clock may be set meanwhile."""
+MAX_BACKING_OFF_ITEMS = 1_000
+"""Items that may back off at a time: enough that a storm of refusals does not starve the gate, few
+enough that memory stays flat."""
+
+
+class Feeder:
+    """Adds, and feeds the lives; knows when nothing is left to do.
+
+    `lives` None: nothing is fed (collect only). `submitted`: the limit of async mode.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        scheduler: Scheduler | None,
+        context: EngineContext,
+        *,
+        read_page: ReadPage | None,
+        submitted_limit: ConcurrencyLimit | None,
+        collects: bool,
+        get_progress: Callable[[], Progress],
+    ) -> None:
+        self.is_source_open = read_page is not None
+        """Whether there may be more than what was added."""
+        self.submitted_limit = submitted_limit
+        self._store, self._gate, self._scheduler, self._read_page = (
+            store,
+            gate,
+            scheduler,
+            read_page,
+        )
+        self._recorder, self._observer, self._policy = (
+            context.recorder,
+            context.observer,
+            context.policy,
+        )
+        self._changes, self._clock = context.recorder.changes, context.clock
+        self._collects, self._get_progress, self._fed_count = collects, get_progress, 0
+        self._seen_positions = SeenPositions(0)
+
+    def set_submitted_limit(self, submitted_limit: ConcurrencyLimit) -> None:
+        """Another limit of what is submitted: what is alive beyond it goes back."""
+        self.submitted_limit = submitted_limit
+        excess = (
+            len(self._recorder.window) + self._recorder.counts.submitted - submitted_limit.value
+        )
+        for position in self._scheduler.release_ready(excess) if self._scheduler else ():
+            self._recorder.window.discard(position)
+            self._fed_count -= 1
+
+    def start(self) -> None:
+        """Begin, now that it is known what is in the run before the source is read."""
+        if self.is_source_open:
+            self._seen_positions = SeenPositions(self._recorder.counts.total)
+
+    async def read_source(self) -> None:
+        """Read the source to its end."""
+        if self._read_page is None:
+            return
+        size, changed, params_changed = FIRST_SOURCE_PAGE_ITEMS, 0, 0
+        while page := await self._read_page(size):
+            added = await self._store.add(page, self._seen_positions)
+            self._seen_positions.add(added.known_positions)
+            self._recorder.count_added(added.new_count)
+            self._observer.notify(Committed((), self._get_progress()))
+            changed, params_changed = (
+                changed + len(added.changed_file_keys),
+                params_changed + len(added.changed_param_keys),
+            )
+            if added.changed_file_keys:
+                self._observer.notify(_files_changed_notice(changed, added.changed_file_keys[-1]))
+            if added.changed_param_keys:
+                self._observer.notify(
+                    _params_changed_notice(params_changed, added.changed_param_keys[-1])
+                )
+            size = FEED_PAGE_ITEMS
+        await self._store.mark_source_complete()
+        self._seen_positions.mark_complete()
+        self.is_source_open = False
+        self._changes.notify()
+
+    async def feed(self) -> None:
+        """Bring pending items alive until nothing is left to do."""
+        if self._scheduler is None:
+            while not self._is_done():
+                await self._changes.wait_changed(self._changes.count)
+            return
+        after = 0
+        while True:
+            change_count = self._changes.count
+            # Taken before the page is read: whoever is alive now may be on it, still pending; and
+            # whom the source passes from now on, as it was before.
+            window, seen_positions = (
+                frozenset(self._recorder.window),
+                self._seen_positions.snapshot(),
+            )
+            size = (
+                FEED_PAGE_ITEMS
+                if self.submitted_limit is None
+                else min(FEED_PAGE_ITEMS, self.submitted_limit.value)
+            )
+            after = seen_positions.next_candidate(after) - 1
+            page = await self._store.fetch_pending(after, size, self._clock())
+            fresh = [
+                one for one in page if one.position in seen_positions and one.position not in window
+            ]
+            for item in fresh:
+                if not await self._wait_for_window():
+                    return
+                self._fed_count += 1
+                self._recorder.window.add(item.position)
+                self._scheduler.add(item)
+            if page:
+                # In async mode what is to be tried again is pending, before the new ones.
+                again = fresh and self.submitted_limit is not None
+                after = 0 if again else page[-1].position
+            elif self._is_done():
+                return
+            else:
+                if not self.is_source_open:
+                    self._scheduler.mark_source_exhausted()
+                await self._wait_for_change(change_count)
+                after = 0
+
+    async def _wait_for_change(self, change_count: int) -> None:
+        now = self._clock()
+        retry_at = await self._store.fetch_next_retry_at(now)
+        if retry_at is not None and retry_at - now > MAX_RETRY_SLEEP_SECONDS:
+            await self._store.clamp_future_times(now)
+            retry_at = await self._store.fetch_next_retry_at(now)
+        with anyio.move_on_after(
+            None if retry_at is None else min(retry_at - now, MAX_RETRY_SLEEP_SECONDS)
+        ):
+            await self._changes.wait_changed(change_count)
+
+    async def _wait_for_window(self) -> bool:
+        """Wait for a place in the window; False when there will be none in this process."""
+        while not self._has_window_space():
+            if self._is_done():
+                return False
+            await self._changes.wait_changed(self._changes.count)
+        return True
+
+    def _has_window_space(self) -> bool:
+        window_size, submitted_limit = len(self._recorder.window), self.submitted_limit
+        backing_off = 0 if self._scheduler is None else self._scheduler.backing_off_count
+        return (
+            not self._is_item_limit_reached()
+            and window_size - backing_off < 2 * self._gate.limit.value + WINDOW_SPARE_ITEMS
+            and backing_off < MAX_BACKING_OFF_ITEMS
+            and (
+                submitted_limit is None
+                or window_size + self._recorder.counts.submitted < submitted_limit.value
+            )
+        )
+
+    def _is_item_limit_reached(self) -> bool:
+        return self._policy.max_items is not None and self._fed_count >= self._policy.max_items
+
+    def _is_done(self) -> bool:
+        counts, submitted_limit = self._recorder.counts, self.submitted_limit
+        held_back = 0 if self._scheduler is None else self._scheduler.held_back_count
+        if self._scheduler is not None and held_back == len(self._recorder.window) > 0:
+            all_fed = not self.is_source_open and counts.pending == held_back
+            if all_fed or self._is_item_limit_reached():
+                self._scheduler.fail_held_back()
+        if self._recorder.window:
+            return False
+        if self._is_item_limit_reached():
+            return counts.submitted == 0 or not self._collects
+        if self.is_source_open:
+            return False
+        if self._scheduler is None:
+            return counts.submitted == 0
+        if submitted_limit is not None and not self._collects:
+            return counts.pending == 0 or counts.submitted >= submitted_limit.value
+        return counts.pending == 0 and counts.submitted == 0
+
+
+def _files_changed_notice(count: int, example: str) -> Notice:
+    return Notice(
+        "file_changed",
+        f"{count} file(s) changed since they were sent (for example {example}). What is recorded "
+        "was made from the earlier content and is kept; for the new content, start a new run.",
+    )
+
+
+def _params_changed_notice(count: int, example: str) -> Notice:
+    return Notice(
+        "params_changed",
+        f"{count} item(s) have other parameters now than they were sent with (for example "
+        f"{example}). What is recorded was made with the earlier ones and is kept; for the new "
+        "ones, start a new run.",
+    )

@@ -1,0 +1,74 @@
+"""What a run is held to, and what every part of the engine works with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from batchinfer.domain import Item
+from batchinfer.engine.recorder import Recorder
+from batchinfer.flow import LimitAdjustment
+from batchinfer.ports import Clock, Observer
+from batchinfer.retry_policy import RetryPolicy
+
+CheckSource: TypeAlias = Callable[[Item], Awaitable[str | None]]
+"""Looks at the source of an item whose file cannot be read: why it is away, None when it is there.
+"""
+
+MIN_FINISHED_FOR_SHARE = 20
+"""Finished items from which on a share of failures means anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPolicy:
+    """The numbers of a run, all durations in seconds."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    cold_start_timeout: float = 900.0
+    """How long a service that never answered (cold start) is waited for before the run ends."""
+    give_up_after: float = 14_400.0
+    """The same for a service that has answered before (an outage)."""
+    first_answer_timeout: float | None = None
+    """How long a service that accepts calls may be silent before it ever answered; None: for ever.
+    """
+    deadline: float | None = None
+    """How long an item may take with all its attempts: no retry begins later."""
+    hedge: bool = True
+    """Whether the last attempts in flight get a second call when they take unusually long."""
+    max_failures: int | None = None
+    """How many items may fail in this process before the run ends."""
+    max_failure_share: float | None = None
+    """The same as a share (0 to 1) of what was finished in this process."""
+    max_items: int | None = None
+    """Items sent in this process at most; the others stay pending."""
+    overdue_after: float = 3600.0
+    """Async mode: how long without sign of life before a submitted item counts as lost."""
+
+    def outage_timeout(self, *, answered: bool) -> float:
+        """How long an absence may last."""
+        return self.give_up_after if answered else self.cold_start_timeout
+
+    def has_too_many_failures(self, failed: int, finished: int) -> bool:
+        """Whether that many failures among that many finished items end the run."""
+        if self.max_failures is not None and failed > self.max_failures:
+            return True
+        if self.max_failure_share is None or finished < MIN_FINISHED_FOR_SHARE:
+            return False
+        return failed > self.max_failure_share * finished
+
+
+@dataclass(frozen=True, slots=True)
+class EngineContext:
+    """What the lives and the collector share."""
+
+    recorder: Recorder
+    observer: Observer
+    policy: RunPolicy
+    clock: Clock
+    jitter: Callable[[], float]
+    """Uniform in [0, 1): the only randomness."""
+    on_limit_change: Callable[[LimitAdjustment | None], None]
+    """Told of each limit that moved."""
+    check_source: CheckSource | None = None
+    """None: a source that is always there."""

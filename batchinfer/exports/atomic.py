@@ -1,0 +1,147 @@
+"""A file or a folder is there whole, or not at all: written beside its place, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from batchinfer.artifacts import ArtifactKind, tag_file
+from batchinfer.errors import ConfigError
+from batchinfer.exports.partial_files import (
+    create_partial_file,
+    create_partial_folder,
+    remove_abandoned,
+)
+from batchinfer.exports.safe_text import escape_undecodable
+
+_DISK_FULL_ERRNOS: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+@contextmanager
+def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Iterator[BinaryIO]:
+    """A file beside `target` that takes its place if all goes well, and vanishes if not.
+
+    It bears `mark`, so that it is never taken for an input. Raises ConfigError when it cannot be
+    written.
+    """
+    with _explain_errors(target):
+        if _exists(target) and not target.is_file():
+            with target.open("wb") as stream:  # /dev/stdout, a named pipe
+                yield stream
+            return
+        destination = target.resolve()  # a link stays a link
+        exists = _exists(destination)
+        remove_abandoned(destination.parent)
+        with create_partial_file(destination) as partial:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            tag_file(partial, kind)
+            if exists:
+                shutil.copymode(destination, partial)
+            partial.replace(destination)
+            _sync_folder(destination.parent)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that takes its place if all goes well, and vanishes if not.
+
+    Raises ConfigError when there is something in `target` already, or it cannot be written.
+    """
+    with _explain_errors(target):
+        destination = target.resolve()
+        exists = _exists(destination)
+        if exists and (not destination.is_dir() or any(destination.iterdir())):
+            raise ConfigError(
+                f"{escape_undecodable(str(target))} is there already, and nothing was written. "
+                "Name a new"
+                " folder, or delete this one."
+            )
+        if destination.parent.is_dir():
+            remove_abandoned(destination.parent)
+        with create_partial_folder(destination) as partial:
+            yield partial
+            if exists:
+                destination.rmdir()
+            partial.rename(destination)
+            _sync_folder(destination.parent)
+
+
+def find_scratch_folder(target: Path) -> Path | None:
+    """Where there is room for what cannot be written to `target` yet; None: a device or pipe."""
+    return None if target.exists() and not target.is_file() else target.resolve().parent
+
+
+@contextmanager
+def explain_scratch_errors(folder: Path) -> Iterator[None]:
+    """What goes wrong with temporary files in `folder`, told as that."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"Temporary files in {escape_undecodable(str(folder))} cannot be written: "
+            f"{error.strerror}. Free"
+            " some space there, or let TMPDIR name another folder."
+        ) from error
+
+
+def _exists(path: Path) -> bool:
+    """Raises OSError also for a name that is too long: before all is written, not after."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _explain_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(_describe_error(error, target)) from error
+    except sqlite3.Error as error:  # of what is kept aside there (`scratch`)
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
+        raise ConfigError(_describe_error(OSError(number, os.strerror(number)), target)) from error
+
+
+def _describe_error(error: OSError, target: Path) -> str:
+    parent, reason = target.absolute().parent, error.strerror or str(error)
+    message = f"{escape_undecodable(str(target))} cannot be written: {reason}"
+    if error.errno in _DISK_FULL_ERRNOS:
+        message += (
+            f" in {escape_undecodable(str(parent))}. Free some space there, or write to "
+            "another disk with -o"
+        )
+    elif error.errno == errno.ENOENT and not parent.is_dir():
+        return (
+            f"The folder {escape_undecodable(str(target.parent))} does not exist: create it first."
+        )
+    elif error.errno == errno.EISDIR:
+        message += ". Name a file in it"
+    elif error.filename is not None and not _is_within(Path(os.fsdecode(error.filename)), parent):
+        # What is to be written is not to blame: a picture to be copied, say.
+        message += f" ({escape_undecodable(os.fsdecode(error.filename))})"
+    return f"{message}. An older file of this name is unchanged."
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) or path.is_relative_to(folder.resolve())
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # not every file system can
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

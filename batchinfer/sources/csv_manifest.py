@@ -1,0 +1,218 @@
+r"""CSV manifests: the first row names the columns, every further row is an item.
+
+Columns: `path` (the default file parameter's file), `files.<param>` (further files), `key`, and
+`params.<name>` or any other name: a parameter. An empty cell is no value. A parameter's cell that
+is the exact spelling of a number (`42`, `-1.5`, `1e-05`) becomes that number, everything else stays
+text as it stands (`007`, `1.50`, `true`), so what arrives at the model is what the cell says.
+
+Columns are separated by commas, semicolons or tabs: what the first row is divided by, or what a
+line `sep=;` before it says. `"` quotes, quoted cells may span lines; LF, CRLF or CR, BOM, empty
+lines are fine. What spreadsheets leave behind is nothing: rows whose cells are all blank, and
+columns without a name and without content.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO, Final
+
+from batchinfer.domain import Json
+from batchinfer.sources.input_files import normalize_path
+from batchinfer.sources.manifest_entry import ManifestEntry, ManifestMistake, ReportMistake
+from batchinfer.sources.manifest_lines import iter_text_lines
+
+_CSV_NUMBER_PATTERN = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,17})?(e[+-][0-9]{1,3})?")
+_INT64_RANGE = range(-(1 << 63), 1 << 63)
+_SEPARATORS: Final = (",", ";", "\t")
+_SEPARATOR_LINE_PATTERN = re.compile(r'"?sep=([,;|\t])"?[,;\t\s]*', re.IGNORECASE)
+"""What Excel reads, and writes, before the first row."""
+
+
+def read_entries(
+    stream: BinaryIO, file_param: str, report: ReportMistake
+) -> Iterator[ManifestEntry]:
+    """Every good row; `report` is told of the others."""
+    separator, rows = _detect_separator(iter_text_lines(stream, report))
+    reader = csv.reader(rows, delimiter=separator, strict=True)
+    end = 0
+    try:
+        header = next(filter(_has_content, reader), None)
+        end = reader.line_num
+        if header is None:
+            return
+        columns = _parse_header(header, file_param)
+        for row in reader:
+            line, end = end + 1, reader.line_num
+            if not _has_content(row):
+                continue
+            try:
+                entry = columns.parse_row(line, row)
+            except ManifestMistake as mistake:
+                report(line, str(mistake))
+            else:
+                yield entry
+    except ManifestMistake as mistake:
+        report(end, str(mistake))
+    except csv.Error as error:
+        report(end + 1, f"broken quoting in the row that begins here ({error}); rest not read")
+
+
+def is_known_column(name: str) -> bool:
+    """Whether a cell of the first row names a column that every manifest has one of."""
+    return (name := name.strip()) in {"key", "path"} or name.startswith("files.")
+
+
+def is_header_line(line: str) -> bool:
+    """Whether a line can be the first row of a CSV manifest."""
+    return any(_count_known_columns(line, separator) for separator in _SEPARATORS)
+
+
+def _detect_separator(rows: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """What divides the columns, and all rows."""
+    leading_rows: list[str] = []
+    for row in rows:
+        if match := _SEPARATOR_LINE_PATTERN.fullmatch(row):
+            return match[1], chain(leading_rows, ["\n"], rows)  # so that lines keep their numbers
+        leading_rows.append(row)
+        if row.strip(" ,;\t\r\n"):
+            break
+    first = leading_rows[-1] if leading_rows else ""
+    # The one that names most of the columns we know; of equals, the one that makes most columns.
+    separator = max(
+        _SEPARATORS,
+        key=lambda each: (_count_known_columns(first, each), len(_split_cells(first, each))),
+    )
+    return separator, chain(leading_rows, rows)
+
+
+def _count_known_columns(line: str, separator: str) -> int:
+    return sum(map(is_known_column, _split_cells(line, separator)))
+
+
+def _split_cells(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return []
+
+
+def _has_content(row: Sequence[str]) -> bool:
+    return any(cell and not cell.isspace() for cell in row)
+
+
+@dataclass(frozen=True, slots=True)
+class _ColumnLayout:
+    """What the header says, as places in a row."""
+
+    width: int
+    unnamed: tuple[int, ...]
+    """Columns that have no name, and should have no content."""
+    key: int | None
+    files: tuple[tuple[str, int], ...]
+    params: tuple[tuple[str, int], ...]
+
+    def parse_row(self, line: int, row: list[str]) -> ManifestEntry:
+        """Read one row. Raises Mistake."""
+        if len(row) != self.width:
+            row = self._fit_row(row)
+        for at in self.unnamed:
+            if row[at] and not row[at].isspace():
+                raise ManifestMistake(
+                    f"column {at + 1} has no name in the first row, and holds {row[at]!r}"
+                )
+        files = tuple([(param, row[at]) for param, at in self.files if row[at]])
+        params: dict[str, Json] = {}
+        for name, at in self.params:
+            if row[at]:
+                params[name] = _parse_cell(row[at])
+        key = row[self.key] if self.key is not None else ""
+        if not key:
+            if not files:
+                raise ManifestMistake("neither key nor path: an item without a file needs a key")
+            key = normalize_path(files[0][1])
+        if not files and not params:
+            raise ManifestMistake("neither file nor parameter: there is nothing to send")
+        return ManifestEntry(line, key, files, params)
+
+    def _fit_row(self, row: list[str]) -> list[str]:
+        """The row without blank cells beyond the header, and with those that may be missing."""
+        missing = range(len(row), self.width)
+        if _has_content(row[self.width :]) or any(at not in self.unnamed for at in missing):
+            raise ManifestMistake(f"{len(row)} cells, but the header names {self.width} columns")
+        return row[: self.width] + [""] * len(missing)
+
+
+def _parse_header(header: list[str], file_param: str) -> _ColumnLayout:
+    unnamed = tuple([index for index, name in enumerate(header) if not name.strip()])
+    index_by_target: dict[tuple[str, str], int] = {}
+    for at, name in enumerate(header):
+        if at in unnamed:
+            continue
+        target = _parse_column_name(name.strip(), file_param, at + 1)
+        if (first := index_by_target.setdefault(target, at)) != at:
+            raise ManifestMistake(
+                f"columns {first + 1} and {at + 1} both mean {' '.join(target)!r}"
+            )
+    files = [
+        (name, at) for (target_kind, name), at in index_by_target.items() if target_kind == "file"
+    ]
+    params = [(name, at) for (what, name), at in index_by_target.items() if what == "parameter"]
+    files.sort(key=lambda file: file[0] != file_param)
+    key = index_by_target.get(("key", ""))
+    _check_columns(header, key, dict(files), dict(params))
+    return _ColumnLayout(len(header), unnamed, key, tuple(files), tuple(params))
+
+
+def _parse_column_name(name: str, file_param: str, number: int) -> tuple[str, str]:
+    match name.partition("."):
+        case ("key", "", _):
+            return ("key", "")
+        case ("path", "", _):
+            return ("file", file_param)
+        case ("files", ".", param) if param:
+            return ("file", param)
+        case ("params", ".", param) if param:
+            return ("parameter", param)
+        case ("files" | "params", ".", _):
+            raise ManifestMistake(f"column {number} of the header has no name ({name!r})")
+        case _:
+            return ("parameter", name)
+
+
+def _check_columns(
+    header: list[str], key: int | None, files: Collection[str], params: Collection[str]
+) -> None:
+    for name in params:
+        if name in files:
+            raise ManifestMistake(
+                f"{name!r} is a file parameter here, and a column of the same name gives it as a"
+                " plain parameter; the column with the path is called 'path'"
+            )
+    if key is None and not files:
+        raise ManifestMistake(
+            "the first row must name the columns, among them 'path' or 'key'; it reads"
+            f" {','.join(header)[:100]!r}{_suggest_fix(header)}"
+        )
+
+
+def _suggest_fix(header: list[str]) -> str:
+    if any(name.strip().lower() in {"path", "key"} for name in header):
+        return " (write them in small letters)"
+    if len(header) == 1:
+        return " (a list of paths without a first row is given with --files-from)"
+    return ""
+
+
+def _parse_cell(cell: str) -> Json:
+    """The number, if `cell` is exactly how it is spelled; else the text."""
+    if match := _CSV_NUMBER_PATTERN.fullmatch(cell):
+        if match.lastindex:
+            number = float(cell)
+            return number if repr(number) == cell else cell
+        integer = int(cell)
+        return integer if str(integer) == cell and integer in _INT64_RANGE else cell
+    return cell

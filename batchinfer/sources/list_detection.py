@@ -1,0 +1,71 @@
+"""An only source that looks like a list is asked about: a list that is sent itself is a wasted run.
+
+Pure: it goes by names.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from batchinfer.sources.input_files import escape_undecodable, find_on_disk
+
+FILES_FROM_PREFIX: Final = "files-from:"
+"""Before the name of a list of paths, in a spec."""
+AS_FILE_PREFIX: Final = "as-file:"
+"""Before the name of a file that is sent itself, whatever it is called."""
+
+_COMPRESSED_EXTENSIONS: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_TABLE_ADVICE: Final = "If it lists what is to be sent, save it as CSV with a column 'path'"
+_ARCHIVE_ADVICE: Final = "If it holds what is to be sent, unpack it and name the folder"
+_PATH_LIST_ADVICE: Final = "If it lists what is to be sent, a path a line: --files-from {}"
+_JSON_ADVICE: Final = (
+    "If it lists what is to be sent, make JSON lines of it, an object a line: `jq -c '.[]' {} >"
+    " list.jsonl`"
+)
+_ADVICE_BY_EXTENSION: Final = {
+    **dict.fromkeys((".txt", ".lst", ".list", ".text"), _PATH_LIST_ADVICE),
+    ".json": _JSON_ADVICE,
+    **dict.fromkeys((".yaml", ".yml", ".xml"), _TABLE_ADVICE),
+    **dict.fromkeys(
+        (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".tab", ".psv"), _TABLE_ADVICE
+    ),
+    **dict.fromkeys((".parquet", ".arrow", ".feather", ".sqlite", ".db"), _TABLE_ADVICE),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"), _ARCHIVE_ADVICE),
+    **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "Packed manifests end in .gz"),
+}
+
+
+def split_prefix(spec: str) -> tuple[str, str]:
+    """What stands before the path in a spec, and the path."""
+    for prefix in (FILES_FROM_PREFIX, AS_FILE_PREFIX):
+        if spec.startswith(prefix) and not os.path.lexists(spec):
+            return prefix, spec.removeprefix(prefix)
+    return "", spec
+
+
+def explain_likely_list(spec: str) -> str | None:
+    """What is asked about an only source of this name; None: it is clear what it is."""
+    spec = find_on_disk(spec)
+    name = spec.lower()
+    extension = os.path.splitext(name)[1]  # noqa: PTH122 - a string
+    inner_extension = (
+        os.path.splitext(name.removesuffix(extension))[1]  # noqa: PTH122
+        if extension in _COMPRESSED_EXTENSIONS
+        else ""
+    )
+    if spec.startswith((FILES_FROM_PREFIX, AS_FILE_PREFIX)) or not os.path.isfile(spec):  # noqa: PTH113
+        return None
+    if inner_extension in {".csv", ".tsv", ".jsonl", ".ndjson"} and extension == ".gz":
+        return None
+    if not inner_extension and extension in {".csv", ".tsv", ".jsonl", ".ndjson"}:
+        return None
+    advice = _ADVICE_BY_EXTENSION.get(inner_extension) or _ADVICE_BY_EXTENSION.get(extension)
+    if advice is None:
+        return None
+    displayed = escape_undecodable(spec)
+    return (
+        f"{displayed} looks like a list, not like an input, and was not sent. "
+        f"{advice.format(displayed)}."
+        " If the file itself is the model's input, add --as-file."
+    )

@@ -1,0 +1,115 @@
+"""The lines of a manifest as bytes: plain or gzip, UTF-8 or UTF-16, no line beyond a bound."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from batchinfer.sources.manifest_entry import ReportMistake
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+MAX_MANIFEST_LINE_BYTES = 1 << 24
+"""Bytes of a line: beyond it the file is no manifest, and memory stays flat."""
+_BUFFER_BYTES = 1 << 18
+_GZIP_MAGIC = b"\x1f\x8b"
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@contextmanager
+def open_manifest_stream(path: str) -> Iterator[BinaryIO]:
+    """The file, unpacked if it begins as gzip does, as UTF-8 if it begins as UTF-16 does (Excel's
+    "Unicode Text", PowerShell). Whatever it is called.
+
+    Reading it raises UnicodeError where UTF-16 is broken.
+    """  # noqa: D205 - one thought
+    with ExitStack() as stack:
+        raw: io.RawIOBase = io.FileIO(path)
+        file: io.BufferedReader[Any] = stack.enter_context(io.BufferedReader(raw, _BUFFER_BYTES))
+        if file.peek(2).startswith(_GZIP_MAGIC):
+            decompressed = stack.enter_context(gzip.GzipFile(fileobj=file))
+            file = stack.enter_context(io.BufferedReader(decompressed, _BUFFER_BYTES))
+        if file.peek(2).startswith(_UTF16_BOMS):
+            text = stack.enter_context(io.TextIOWrapper(file, "utf-16", newline=""))
+            file = stack.enter_context(io.BufferedReader(_Utf8Reader(text), _BUFFER_BYTES))
+        yield file
+
+
+class _Utf8Reader(io.RawIOBase):
+    """A text as UTF-8."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._pending = b""
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Some of it; 0 at its end."""
+        if not self._pending:
+            self._pending = self._text.read(_BUFFER_BYTES).encode()
+        view = memoryview(buffer)
+        part, self._pending = self._pending[: len(view)], self._pending[len(view) :]
+        view[: len(part)] = part
+        return len(part)
+
+
+def iter_lines(stream: BinaryIO, report: ReportMistake) -> Iterator[bytes]:
+    """Every line with its end (LF, CRLF, CR), without a BOM; stops after one that cannot be one."""
+    for number, line in enumerate(_split_lines(stream), 1):
+        if len(line) >= MAX_MANIFEST_LINE_BYTES:
+            report(number, f"longer than {MAX_MANIFEST_LINE_BYTES:,} bytes; the rest was not read")
+            return
+        yield line.removeprefix(_UTF8_BOM) if number == 1 else line
+
+
+def _split_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Lines, at most LONGEST bytes each. A CR alone ends one, too: so wrote the Macintosh."""
+    rest = b""
+    while block := stream.readline(MAX_MANIFEST_LINE_BYTES):
+        if rest and block == b"\n" and rest.endswith(b"\r"):
+            yield rest + block
+            rest = b""
+            continue
+        block, rest = rest + block, b""
+        if block.count(b"\r") == block.endswith(b"\r\n"):
+            if block.endswith(b"\n") or len(block) >= MAX_MANIFEST_LINE_BYTES:
+                yield block
+            else:
+                rest = block
+            continue
+        *complete, rest = block.splitlines(keepends=True)
+        yield from complete
+        if rest.endswith(b"\n") or len(rest) >= MAX_MANIFEST_LINE_BYTES:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
+
+
+def iter_text_lines(stream: BinaryIO, report: ReportMistake) -> Iterator[str]:
+    """The same as text. A line that is not UTF-8, or holds a NUL, is reported and passed on."""
+    for number, line in enumerate(iter_lines(stream, report), 1):
+        if b"\0" in line:
+            report(number, "holds a NUL byte; no file name or value can")
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            report(number, describe_utf8_error(error))
+            yield line.decode(errors="replace")
+
+
+def describe_utf8_error(error: UnicodeDecodeError) -> str:
+    """The message for it."""
+    byte = error.object[error.start]
+    return (
+        f"not UTF-8 (byte 0x{byte:02x} at byte {error.start + 1}); save the manifest as UTF-8 (in"
+        " Excel: CSV UTF-8)"
+    )

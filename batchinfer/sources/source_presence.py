@@ -1,0 +1,121 @@
+"""Whether a source is there, asked when one of its files is not.
+
+A disk that was unplugged, a mount point with nothing mounted, a folder that moved: then no file is
+to be found, and none of their items is at fault. Signs of it, first match wins:
+
+1. the source's folder is gone, no folder, empty, cannot be read, or on another device than before;
+2. a link to a folder on the way to the file leads nowhere;
+3. the source is a list (a manifest, single files), and with the file a whole folder is gone that
+   held others, too (`FEW` of those that are known);
+4. none of the other files that are known is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from batchinfer.sources import glob_patterns
+from batchinfer.sources.input_files import escape_undecodable
+from batchinfer.sources.list_detection import split_prefix
+from batchinfer.sources.manifest import find_manifest_reader
+
+MIN_MISSING_FILES: Final = 3
+
+
+class SourcePresence:
+    """Of the source that `specs` name, as a run keeps them. Blocks: for a thread."""
+
+    def __init__(self, specs: Sequence[str]) -> None:
+        roots = (find_root_folder(spec) for spec in specs)
+        self._device_by_root = {root: _get_device(root) for root in roots if root is not None}
+
+    def explain_absence(self, path: str, others: Sequence[str]) -> str | None:
+        """Why the source of a file that cannot be read is away; None: it is there.
+
+        `others`: paths of some other files of the run.
+        """
+        root = self._find_root(path)
+        if root is not None:
+            if reason := self._explain_missing_root(root):
+                return reason
+            others = [other for other in others if other.startswith(_with_slash(root))]
+        missing_folder = _find_missing_folder(path)
+        if missing_folder is not None and os.path.islink(missing_folder):  # noqa: PTH114 - paths are strings in here
+            return f"the link {escape_undecodable(missing_folder)} leads nowhere"
+        if missing_folder is not None and root is None:
+            others_below = [
+                other for other in others if other.startswith(_with_slash(missing_folder))
+            ]
+            if len(others_below) >= MIN_MISSING_FILES:
+                return f"the folder {escape_undecodable(missing_folder)} is not there"
+        others = [other for other in others if other != path]
+        if len(others) >= MIN_MISSING_FILES and not any(map(os.path.lexists, others)):
+            where = f" in {escape_undecodable(root)}" if root is not None else ""
+            return f"none of {len(others)} files of this run that were looked for{where} is there"
+        return None
+
+    def has_all_folders(self) -> bool:
+        """Whether all folders that were named are there."""
+        return not any(self._explain_missing_root(root) for root in self._device_by_root)
+
+    def _find_root(self, path: str) -> str | None:
+        containing_roots = [
+            root for root in self._device_by_root if path.startswith(_with_slash(root))
+        ]
+        return max(containing_roots, key=len, default=None)
+
+    def _explain_missing_root(self, root: str) -> str | None:
+        name = f"the source {escape_undecodable(root)}"
+        try:
+            device = os.stat(root).st_dev  # noqa: PTH116
+            with os.scandir(root) as entries:
+                is_empty = next(entries, None) is None
+        except FileNotFoundError:
+            return f"{name} is not there"
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+                return None  # that is our own trouble, and says nothing
+            return f"{name} cannot be read ({error.strerror})"
+        if is_empty:
+            return f"{name} is empty (is its disk mounted?)"
+        known_device = self._device_by_root[root]
+        if known_device is None:
+            self._device_by_root[root] = device
+        elif device != known_device:
+            return f"{name} is on another disk than before (is its own mounted?)"
+        return None
+
+
+def find_root_folder(spec: str) -> str | None:
+    """The folder that a spec names, absolute; None for a list, a single file, standard input."""
+    if spec == "-" or "/./" in spec or split_prefix(spec)[0]:
+        return None
+    if not os.path.lexists(spec):
+        if glob_patterns.has_magic(spec):
+            return glob_patterns.split_pattern(spec)[0]
+        return None if find_manifest_reader(spec) else spec
+    return spec if os.path.isdir(spec) else None  # noqa: PTH112
+
+
+def _with_slash(folder: str) -> str:
+    return folder.rstrip("/") + "/"
+
+
+def _get_device(root: str) -> int | None:
+    try:
+        with os.scandir(root) as entries:
+            is_empty = next(entries, None) is None
+        return None if is_empty else os.stat(root).st_dev  # noqa: PTH116
+    except OSError:
+        return None
+
+
+def _find_missing_folder(path: str) -> str | None:
+    """The first folder on the way to a file that is not there; None: all are."""
+    missing, folder = None, os.path.dirname(path)  # noqa: PTH120
+    while folder not in {"", "/"} and not os.path.isdir(folder):  # noqa: PTH112
+        missing, folder = folder, os.path.dirname(folder)  # noqa: PTH120
+    return missing

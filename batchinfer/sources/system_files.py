@@ -1,0 +1,83 @@
+"""What operating systems, file managers and storage boxes leave in folders of photographs. Pure.
+
+Only what is surely nobody's data is listed: names that a system reserves, and streams that it
+spells out beside a file. Names are compared without regard to case, for these systems do not heed
+it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SYSTEM_FILES = (
+    "Thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "Picasa.ini",
+    "Icon\r",
+    ".DS_Store",
+    "pagefile.sys",
+    "hiberfil.sys",
+    "swapfile.sys",
+    "DumpStack.log.tmp",
+)
+_SYSTEM_FOLDERS = (
+    "@eaDir",  # Synology: thumbnails of every picture
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",  # QNAP
+    "@Recently-Snapshot",
+    ".@__thumb",
+    "__MACOSX",  # in archives that macOS made
+    "$RECYCLE.BIN",
+    "RECYCLER",
+    "System Volume Information",
+    "lost+found",
+    "Network Trash Folder",
+    "TheVolumeSettingsFolder",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+)
+_FILE_REGEXES = (
+    # Streams of NTFS, spelled out by systems that have none; U+F03A is the colon of WSL and Samba.
+    (r".+[:\uf03a](zone\.identifier|smartscreen|afp_(afpinfo|resource))", "Zone.Identifier"),
+    (r".+[:\uf03a](encryptable|com\.(apple|dropbox)\..+)", "Zone.Identifier"),
+    (r".+@syno(eastream|resource)", "@SynoEAStream"),
+    (r"~\$.+\.(doc|dot|xls|xlt|ppt|pot)[a-z]?", "~$ (Office)"),
+    (r".+\.crdownload", ".crdownload"),
+    (r":2e.+", "hidden"),  # a leading dot, as Netatalk writes it
+)  # fmt: skip
+_FOLDER_REGEXES = ((r"found\.\d{3}", "found.000"),)
+
+_FILE_BY_FOLDED_NAME = {name.casefold(): name for name in _SYSTEM_FILES}
+_FOLDER_BY_FOLDED_NAME = {name.casefold(): name for name in _SYSTEM_FOLDERS}
+_FILE_PATTERNS = [(re.compile(shape, re.IGNORECASE), name) for shape, name in _FILE_REGEXES]
+_ANY_FILE_PATTERN = re.compile(
+    "|".join(f"(?:{shape})" for shape, _ in _FILE_REGEXES), re.IGNORECASE
+)
+_FOLDER_PATTERNS = [(re.compile(shape, re.IGNORECASE), name) for shape, name in _FOLDER_REGEXES]
+
+HIDDEN_FILE_KIND = "hidden"
+"""What files are called whose names begin with a dot."""
+
+
+def classify_system_file(name: str) -> str | None:
+    """What kind of dropping a file of this name is, for people; None: none."""
+    if system_name := _FILE_BY_FOLDED_NAME.get(name.casefold()):
+        return system_name
+    if _ANY_FILE_PATTERN.fullmatch(name):  # one look, for most names have none
+        return next(kind for pattern, kind in _FILE_PATTERNS if pattern.fullmatch(name))
+    return HIDDEN_FILE_KIND if name.startswith(".") else None
+
+
+def classify_system_folder(name: str) -> str | None:
+    """The same for a folder."""
+    if system_name := _FOLDER_BY_FOLDED_NAME.get(name.casefold()):
+        return f"{system_name}/"
+    for pattern, kind in _FOLDER_PATTERNS:
+        if pattern.fullmatch(name):
+            return f"{kind}/"
+    return f"{HIDDEN_FILE_KIND} folder" if name.startswith(".") else None

@@ -1,0 +1,107 @@
+"""Where a run's files are, when they are no longer where they were. Take the `RunLock` first.
+
+Keys and results stay: they do not depend on where a file is.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from batchinfer.domain import InputFile
+from batchinfer.store.checksums import checksum_item
+from batchinfer.store.database import DATABASE_NAME, open_writable, transaction, translate_errors
+from batchinfer.store.json_codec import decode_files, encode_files, encode_json, escape_non_utf8
+from batchinfer.store.run_metadata import update_run_checksum
+from batchinfer.store.sql_read import SELECT_ITEM_PAGE
+from batchinfer.store.sql_write import UPDATE_ITEM_FILES
+
+_RELOCATION_PAGE_ROWS = 500
+
+FileMove = Callable[[InputFile], InputFile]
+"""A file as it is where it is now."""
+
+
+def iter_files(directory: Path) -> Iterator[InputFile]:
+    """All files of all items, in input order."""
+    connection = open_writable(directory)
+    try:
+        with translate_errors(directory / DATABASE_NAME):
+            for _, files in _iter_item_rows(connection):
+                yield from files
+    finally:
+        connection.close()
+
+
+def relocate_files(directory: Path, move: FileMove, sources: Sequence[str]) -> int:
+    """Move all files, and keep `sources` as those of the run, at once; how many items changed."""
+    connection = open_writable(directory)
+    changed = 0
+    try:
+        with translate_errors(directory / DATABASE_NAME), transaction(connection):
+            for row, files in _iter_item_rows(connection):
+                moved = tuple(map(move, files))
+                if moved != files:
+                    changed += 1
+                    connection.execute(UPDATE_ITEM_FILES, _make_item_cells(row, moved))
+            connection.execute("UPDATE run SET sources = ?", (encode_json(list(sources)),))
+            update_run_checksum(connection)
+    finally:
+        connection.close()
+    return changed
+
+
+def save_sources(directory: Path, sources: Sequence[str]) -> None:
+    """Keep `sources` as those of the run; they are yet to be read to their end."""
+    connection = open_writable(directory)
+    try:
+        with translate_errors(directory / DATABASE_NAME), transaction(connection):
+            connection.execute(
+                "UPDATE run SET sources = ?, source_read = 0", (encode_json(list(sources)),)
+            )
+            update_run_checksum(connection)
+    finally:
+        connection.close()
+
+
+def make_folder_move(old: str, new: str) -> FileMove:
+    """Moves what lies in the folder `old` to `new`, with the time it has there."""
+    old_prefix, new_prefix = old.rstrip("/") + "/", new.rstrip("/") + "/"
+
+    def move(file: InputFile) -> InputFile:
+        if not file.path.startswith(old_prefix):
+            return file
+        path = new_prefix + file.path[len(old_prefix) :]
+        try:
+            status = os.stat(path)  # noqa: PTH116 - paths are plain strings in here
+        except OSError:
+            return replace(file, path=path)
+        if file.size is not None and file.size != status.st_size:
+            return replace(file, path=path)
+        return replace(file, path=path, mtime_ns=status.st_mtime_ns)
+
+    return move
+
+
+def _make_item_cells(row: Sequence[Any], files: Sequence[InputFile]) -> tuple[Any, ...]:
+    """What `UPDATE_ITEM_FILES` writes. A row that was damaged before stays damaged."""
+    position, key, path, old_files, params, checksum = row
+    cells = (escape_non_utf8(files[0].path), encode_files(files))
+    if checksum is not None and checksum == checksum_item(position, key, path, old_files, params):
+        checksum = checksum_item(position, key, *cells, params)
+    return (*cells, checksum, position)
+
+
+def _iter_item_rows(
+    connection: sqlite3.Connection,
+) -> Iterator[tuple[Sequence[Any], tuple[InputFile, ...]]]:
+    """Rows of `SELECT_ITEM_PAGE`, and their files."""
+    after = 0
+    while page := connection.execute(SELECT_ITEM_PAGE, (after, _RELOCATION_PAGE_ROWS)).fetchall():
+        for row in page:
+            yield row, decode_files(row[3])
+        after = page[-1][0]

@@ -1,0 +1,224 @@
+"""The statements that only read.
+
+A `?` or a name that is asked about in `json_each` is a JSON text of a pile.
+
+`INDEXED BY` names the small index a statement lives on, so that it stays fast at a million items
+and fails loudly without it. `CROSS JOIN` keeps SQLite from walking the big table first.
+"""
+# ruff: noqa: S608 - put together from constants only
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from batchinfer.domain import State
+from batchinfer.store.migrations import SESSIONS_MIN_VERSION
+from batchinfer.store.sql_fragments import BOUNDED_PAGE_TEMPLATE, ITEM_JSON, OPEN_ITEM_JSON
+
+# The run and its sessions -------------------------------------------------------------------------
+
+SELECT_RUN_WITH_CHECKSUM = "SELECT id, created_at, mode, config, sources, help, checksum FROM run"
+SELECT_LIMIT_CHANGES = """
+SELECT at, was, value, reason FROM (
+    SELECT rowid, * FROM adjustments ORDER BY rowid DESC LIMIT ?
+) ORDER BY rowid
+"""
+COUNT_RESULTS_OF_SESSIONS = """
+SELECT count(*), max(items.key) FROM predictions
+JOIN attempts ON attempts.position = predictions.position AND attempts.number = predictions.attempt
+JOIN items ON items.position = predictions.position
+WHERE coalesce(attempts.session, 0) IN (SELECT value FROM json_each(?))
+"""
+SELECT_LATEST_SESSION = (
+    "SELECT number, started_at, sealed FROM sessions ORDER BY number DESC LIMIT 1"
+)
+SELECT_SESSION_EXISTS = "SELECT 1 FROM sessions WHERE number = ? AND started_at = ?"
+SELECT_SESSIONS = """
+SELECT number, version, started_at, active_until, params, checksum FROM sessions ORDER BY number
+"""
+SELECT_RUN_PARAMS = "SELECT json_extract(config, '$.params') FROM run"
+
+# Unfinished items ---------------------------------------------------------------------------------
+
+SELECT_PENDING = f"""
+SELECT json_group_array({ITEM_JSON}) FROM ({
+    BOUNDED_PAGE_TEMPLATE.format('''
+    SELECT * FROM items INDEXED BY items_pending
+    WHERE state = 'pending' AND position > ? AND (retry_at IS NULL OR retry_at <= ?)
+    ORDER BY position LIMIT ?''')
+}
+) AS items
+"""
+SELECT_WAITS = """
+SELECT
+    (SELECT count(*) FROM items INDEXED BY items_due WHERE retry_at > :now),
+    (SELECT min(retry_at) FROM items INDEXED BY items_due WHERE retry_at > :now),
+    (SELECT min(submitted_at) FROM items INDEXED BY items_submitted WHERE state = 'submitted')
+"""
+SELECT_NEXT_DUE = "SELECT min(retry_at) FROM items INDEXED BY items_due WHERE retry_at > ?"
+SELECT_UNFINISHED = f"""
+SELECT json_group_array({OPEN_ITEM_JSON})
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+WHERE items.state IN ('pending', 'submitted')
+"""
+SELECT_LOWEST_UNFINISHED = """
+SELECT min(position) FROM items INDEXED BY items_begun
+WHERE state = 'submitted' OR (state = 'pending' AND attempts > 0)
+"""
+SELECT_OVERDUE = f"""
+SELECT json_group_array({OPEN_ITEM_JSON}) FROM (
+    SELECT * FROM items INDEXED BY items_submitted
+    WHERE state = 'submitted' AND submitted_at < ?
+    ORDER BY submitted_at, position LIMIT ?
+) AS items
+"""
+COUNT_ITEMS_BY_STATE = """
+SELECT
+    (SELECT count(*) FROM items INDEXED BY items_pending WHERE state = 'pending'),
+    (SELECT count(*) FROM items INDEXED BY items_submitted WHERE state = 'submitted'),
+    (SELECT count(*) FROM items INDEXED BY items_failed WHERE state = 'failed'),
+    (SELECT coalesce(max(position), 0) FROM items)
+"""
+
+# Results and details ------------------------------------------------------------------------------
+
+COUNT_FAILURES_BY_CODE = """
+SELECT code, count(*), key, message, min(position) FROM failures
+GROUP BY code ORDER BY count(*) DESC, code
+"""
+_SHOWN_ATTEMPT_NUMBER = "coalesce(predictions.attempt, items.attempts)"
+_RESULTS_TEMPLATE = f"""
+SELECT items.position, items.key, items.state, predictions.prediction, predictions.media_type,
+    attempts.code, attempts.message, items.attempts, attempts.seconds,
+    strftime('%Y-%m-%dT%H:%M:%fZ', attempts.started_at, 'unixepoch'),
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.finished_at, 'unixepoch'),
+    items.path, coalesce(attempts.params, items.params),
+    items.files, items.params, items.checksum, items.finished_at,
+    {_SHOWN_ATTEMPT_NUMBER}, attempts.number, attempts.started_at, attempts.kind,
+    attempts.retry_after, attempts.server_seconds,
+    attempts.session, attempts.params, attempts.checksum, predictions.file_checksum {{}}
+FROM items
+LEFT JOIN predictions ON predictions.position = items.position
+LEFT JOIN attempts
+    ON attempts.position = items.position AND attempts.number = {_SHOWN_ATTEMPT_NUMBER}
+WHERE {{}}
+"""
+"""The columns of the view `results`, and what shows whether they are what was written."""
+_DETAILS_COLUMNS = f""", attempts.log, attempts.log_checksum, (
+        SELECT json_group_array(json_array(param, size, sha256, inputs.checksum)) FROM inputs
+        WHERE inputs.position = items.position AND inputs.number = {_SHOWN_ATTEMPT_NUMBER}
+    )"""
+_STATE_CONDITIONS: Final[Mapping[State | Literal["finished"] | None, str]] = {
+    None: "",
+    "finished": "AND items.state IN ('succeeded', 'failed')",
+    **{state: f"AND items.state = '{state}'" for state in State},
+}
+_PAGE_CONDITION = "items.position > ? {} ORDER BY items.position LIMIT ?"
+SELECT_RESULTS_BY_STATE: Final[Mapping[State | Literal["finished"] | None, str]] = {
+    state: _RESULTS_TEMPLATE.format("", _PAGE_CONDITION.format(chosen))
+    for state, chosen in _STATE_CONDITIONS.items()
+}
+SELECT_DETAILS_BY_STATE: Final[Mapping[State | Literal["finished"] | None, str]] = {
+    state: _RESULTS_TEMPLATE.format(_DETAILS_COLUMNS, _PAGE_CONDITION.format(chosen))
+    for state, chosen in _STATE_CONDITIONS.items()
+}
+SELECT_RESULTS_AT = _RESULTS_TEMPLATE.format(
+    "", "items.position IN (SELECT value FROM json_each(?)) ORDER BY items.position"
+)
+SELECT_DETAILS_AT = _RESULTS_TEMPLATE.format(_DETAILS_COLUMNS, "items.position = ?")
+COUNT_KEYS = "SELECT count(*) FROM items INDEXED BY sqlite_autoindex_items_1"
+"""As many as there are positions, unless a page of the database is damaged."""
+COUNT_JSON_PREDICTIONS = "SELECT count(*) FROM predictions WHERE media_type = 'application/json'"
+SELECT_EVERY_NTH_JSON_PREDICTION = """
+SELECT position FROM (
+    SELECT position, row_number() OVER (ORDER BY position) - 1 AS place
+    FROM predictions WHERE media_type = 'application/json'
+) WHERE place % ? = 0
+"""
+SELECT_SUBMISSIONS = f"""
+SELECT json_group_array({OPEN_ITEM_JSON})
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+"""
+SELECT_ITEM_BY_KEY = f"SELECT {ITEM_JSON}, retry_at, submitted_at FROM items WHERE key = ?"
+SELECT_ATTEMPTS = """
+SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds,
+    attempts.session, attempts.params, attempts.checksum, attempts.log_checksum
+FROM attempts WHERE position = ? ORDER BY number
+"""
+SELECT_INPUTS = """
+SELECT number, param, size, sha256, inputs.checksum FROM inputs
+WHERE position = :position AND number = (
+    SELECT coalesce(
+        (SELECT attempt FROM predictions WHERE position = :position),
+        (SELECT max(number) FROM inputs WHERE position = :position)
+    )
+)
+"""
+CREATE_EMPTY_INPUTS_VIEW = """
+CREATE TEMP VIEW inputs AS
+SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
+"""
+CREATE_EMPTY_SUBMISSIONS_VIEW = """
+CREATE TEMP VIEW submissions AS
+SELECT 0 AS position, 0 AS number, '' AS object, NULL AS session, NULL AS params WHERE 0
+"""
+"""What runs of older versions keep of them."""
+_NEW_COLUMNS_PATTERN: Final = re.compile(
+    r"\battempts\.(session|params|log_checksum)\b|\w+\.(file_)?checksum\b",
+)
+
+
+def adapt_to_version(statement: str, version: int) -> str:
+    """The statement for a run of this version: what it does not keep is NULL."""
+    return (
+        statement
+        if version >= SESSIONS_MIN_VERSION
+        else _NEW_COLUMNS_PATTERN.sub("NULL", statement)
+    )
+
+
+SAMPLE_FILES = """
+SELECT files FROM items
+JOIN (SELECT coalesce(max(position), 0) AS last FROM items) AS span
+WHERE items.position IN (SELECT 1 + value * (last - 1) / :steps FROM json_each(:parts))
+"""
+SAMPLE_PENDING_FILES = """
+SELECT (
+    SELECT files FROM items INDEXED BY items_pending
+    WHERE state = 'pending' AND position >= first + part.value * (last - first) / :steps
+    ORDER BY position LIMIT 1
+)
+FROM json_each(:parts) AS part, (
+    SELECT min(position) AS first, max(position) AS last FROM items INDEXED BY items_pending
+    WHERE state = 'pending'
+)
+WHERE first IS NOT NULL
+"""
+SELECT_ITEM_PAGE = """
+SELECT position, key, path, files, params, checksum FROM items
+WHERE position > ? ORDER BY position LIMIT ?
+"""
+SELECT_KEYS_CONTAINING = """
+SELECT key FROM items WHERE instr(key, :key) OR instr(:key, key) OR path = :key
+ORDER BY path = :key DESC, abs(length(key) - length(:key)), position LIMIT 3
+"""
+SELECT_KEYS_EQUAL_IN_NFC = "SELECT key FROM items WHERE composed(key) = ? ORDER BY position LIMIT 3"
+SELECT_KEYS_BY_LENGTH = "SELECT key FROM items ORDER BY abs(length(key) - ?), position LIMIT ?"
+COUNT_FINISHED_PER_SLICE = """
+SELECT min(CAST((finished_at - :since) / :length AS INTEGER), :slices - 1), count(*)
+FROM items INDEXED BY items_finished
+WHERE finished_at >= :since AND finished_at <= :since + :length * :slices GROUP BY 1
+"""
+SELECT_FIRST_START = """
+SELECT min(started_at) FROM items INDEXED BY items_finished
+CROSS JOIN attempts ON attempts.position = items.position
+WHERE items.finished_at >= :since AND attempts.started_at >= :since
+"""
+SELECT_ACTIVITY_SPAN = """
+SELECT
+    (SELECT min(started_at) FROM (SELECT started_at FROM attempts ORDER BY rowid LIMIT 1000)),
+    (SELECT max(finished_at) FROM items INDEXED BY items_finished WHERE finished_at IS NOT NULL),
+    (SELECT count(*) FROM items INDEXED BY items_finished WHERE finished_at >= ?)
+"""

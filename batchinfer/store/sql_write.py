@@ -1,0 +1,107 @@
+"""The statements that write, and those that ask for what is about to be changed.
+
+Piles are written in place of `{rows}`, and asked about by `?`. Such a `?` is a JSON text of the
+pile; `filled` puts in the rows. `read_sql.py` says what `INDEXED BY` and `CROSS JOIN` are for.
+"""
+# ruff: noqa: S608 - put together from constants only
+
+from __future__ import annotations
+
+from batchinfer.store.sql_fragments import BOUNDED_PAGE_TEMPLATE, ITEM_JSON, STATUS_JSON
+
+
+def fill_rows(statement: str, rows: int, cells: int) -> str:
+    """The statement for so many rows of so many cells, each a `?`."""
+    row = f"({', '.join(['?'] * cells)})"
+    return statement.format(rows=", ".join([row] * rows))
+
+
+# Adding -------------------------------------------------------------------------------------------
+
+SELECT_ITEMS_BY_KEY = f"""
+SELECT json_group_array({ITEM_JSON}), (SELECT coalesce(max(position), 0) FROM items)
+FROM json_each(?) AS asked CROSS JOIN items ON items.key = asked.value
+"""
+INSERT_ITEMS = "INSERT INTO items (position, key, path, files, params, checksum) VALUES {rows}"
+UPDATE_ITEM_SOURCES = """
+UPDATE items SET path = column3, files = column4, params = column5, checksum = column6
+FROM (VALUES {rows}) AS asked WHERE items.position = column1
+"""
+
+# The run ------------------------------------------------------------------------------------------
+
+UPDATE_SOURCE_READ = "UPDATE run SET source_read = 1"
+UPDATE_MODEL_HELP = "UPDATE run SET help = ?"
+SELECT_RUN = "SELECT id, created_at, mode, config, sources, help FROM run"
+UPDATE_RUN_CHECKSUM = "UPDATE run SET checksum = ?"
+UPDATE_ITEM_FILES = "UPDATE items SET path = ?, files = ?, checksum = ? WHERE position = ?"
+INSERT_LIMIT_CHANGES = "INSERT INTO adjustments VALUES {rows}"
+
+# Recording ----------------------------------------------------------------------------------------
+
+SELECT_STATUSES = f"""
+SELECT json_group_array({STATUS_JSON})
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+"""
+UPDATE_STATUSES = """
+UPDATE items SET state = column2, attempts = column3, spared = column4, retry_at = column5,
+    in_bucket = column6, submitted_at = column7, finished_at = column8
+FROM (VALUES {rows}) AS asked WHERE items.position = column1
+"""
+INSERT_ATTEMPTS = """
+INSERT OR REPLACE INTO attempts (position, number, started_at, seconds, code, message, kind,
+    retry_after, log, server_seconds, session, params, checksum, log_checksum) VALUES {rows}
+"""
+INSERT_PREDICTIONS = """
+INSERT INTO predictions (position, attempt, media_type, prediction, file_checksum) VALUES {rows}
+"""
+INSERT_INPUTS = """
+INSERT OR REPLACE INTO inputs (position, number, param, size, sha256, checksum) VALUES {rows}
+"""
+INSERT_SUBMISSIONS = """
+INSERT OR REPLACE INTO submissions (position, number, object, session, params) VALUES {rows}
+"""
+SELECT_SUBMISSION_PARAMS = """
+SELECT json_group_array(json_array(position, number, session, params))
+FROM json_each(?) AS asked CROSS JOIN submissions
+    ON position = json_extract(asked.value, '$[0]') AND number = json_extract(asked.value, '$[1]')
+"""
+SELECT_ITEM_PARAMS = """
+SELECT json_group_array(json_array(items.position, items.params))
+FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
+"""
+
+CLAMP_FUTURE_SUBMISSIONS = """
+UPDATE items INDEXED BY items_submitted SET submitted_at = :now
+WHERE state = 'submitted' AND submitted_at > :now
+"""
+CLAMP_FUTURE_RETRIES = """
+UPDATE items SET retry_at = :now WHERE position IN (
+    SELECT items.position FROM items INDEXED BY items_due
+    CROSS JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+    WHERE items.retry_at > :now AND attempts.started_at > :now
+)
+"""
+
+# Sessions -----------------------------------------------------------------------------------------
+
+INSERT_SESSION = """
+INSERT INTO sessions (number, version, started_at, active_until, params, checksum)
+VALUES (:number, :version, :at, :at, :params, :checksum)
+"""
+UPDATE_SESSION_SEALED = "UPDATE sessions SET sealed = 1 WHERE number = ?"
+UPDATE_SESSION_ACTIVITY = "UPDATE sessions SET active_until = ? WHERE number = ?"
+
+# Putting back -------------------------------------------------------------------------------------
+
+SELECT_FAILED_PAGE = f"""
+SELECT json_group_array({ITEM_JSON}) FROM ({
+    BOUNDED_PAGE_TEMPLATE.format('''
+    SELECT items.* FROM items INDEXED BY items_failed
+    JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+    WHERE items.state = 'failed' AND items.position > :after
+        AND (:code IS NULL OR attempts.code = :code) AND (:key IS NULL OR items.key = :key)
+    ORDER BY items.position LIMIT :limit''')
+}
+) AS items
+"""

@@ -1,0 +1,75 @@
+"""Looks through a whole run directory for what is damaged. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, ResultDetails
+from batchinfer.errors import RunDamaged
+from batchinfer.store.checksums import Damage, checksum_file, checksum_session
+from batchinfer.store.database import (
+    DATABASE_NAME,
+    get_format_version,
+    open_readonly,
+    translate_errors,
+)
+from batchinfer.store.migrations import SESSIONS_MIN_VERSION
+from batchinfer.store.row_checks import DamageCollector
+from batchinfer.store.run_reader import RunReader
+from batchinfer.store.sql_read import SELECT_SESSIONS
+
+_MAX_INTEGRITY_FINDINGS = 100
+"""Findings of SQLite itself that are told."""
+
+
+def verify_run(directory: Path) -> Sequence[Damage]:
+    """Everything in the run that is not what was written: rows, pages of the database, outputs.
+
+    Also beside a run that is going on. Takes as long as reading it all twice. Raises RunCorrupt
+    when there is no run, or none that can be opened; StoreError when the disk fails.
+    """
+    damages = DamageCollector()
+    _check_database(directory, damages)
+    with RunReader(directory, damages) as reader:
+        for dossier in reader.iter_result_details():
+            _check_output_file(directory, dossier, damages)
+            with suppress(RunDamaged):  # it is noted
+                reader.read_item_detail(dossier.result.key)
+    return damages.list_damages()
+
+
+def _check_database(directory: Path, damages: DamageCollector) -> None:
+    connection = open_readonly(directory)
+    try:
+        with translate_errors(directory / DATABASE_NAME):
+            for (finding,) in connection.execute(
+                f"PRAGMA integrity_check({_MAX_INTEGRITY_FINDINGS})"
+            ):
+                if finding != "ok":
+                    damages.add(DATABASE_NAME, finding)
+            if get_format_version(connection) >= SESSIONS_MIN_VERSION:
+                for number, version, started_at, _, params, checksum in connection.execute(
+                    SELECT_SESSIONS
+                ):
+                    if checksum_session(number, version, started_at, params) != checksum:
+                        damages.add(f"session {number}", "its checksum does not match")
+    finally:
+        connection.close()
+
+
+def _check_output_file(directory: Path, dossier: ResultDetails, damages: DamageCollector) -> None:
+    result = dossier.result
+    if result.media_type in {None, JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE} or not isinstance(
+        result.prediction, str
+    ):
+        return
+    name = result.prediction
+    try:
+        checksum = checksum_file(directory / name)
+    except (OSError, ValueError) as error:
+        damages.add(name, f"it cannot be read ({error})")
+        return
+    if dossier.file_checksum not in {None, checksum}:
+        damages.add(name, "its bytes are not those that were recorded")
