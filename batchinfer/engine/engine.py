@@ -1,25 +1,24 @@
-"""Feed, live, record: the only concurrency of the core.
+"""Feed, attempt, record: the only concurrency of the core.
 
 ::
 
-    add ──▶ store ──page──▶ feed ──window──▶ live ──records──▶ record ──▶ store ──▶ observer
-                                              │ gate ▶ backend   ▲
-                                              └ (async) bucket ──┴─ collect
+    read_source ─▶ queue ─page─▶ feed ─window─▶ attempts ─records─▶ recorder ─▶ sink ─▶ observer
+                                                │ gate ▶ backend    ▲
+                                                └ (async) bucket ───┴─ collector
 
 Rules:
 
-1. *An item's life is one pipeline* (`live.py`): a slot, an attempt, a decision, a record; again.
-2. *One writer* (`commit_records.py`): one record, then whatever has piled up while the last
-   transaction was written; one commit. Only what is committed is counted, told, or makes room for
-   the next.
-3. *Structure is shutdown.* The left side (add, feed, rest, collect) stands inside the middle (the
-   workers with the attempts in flight), the middle inside the right side (record). ``stop`` cancels
-   the left side: whatever waits there ends at once, while attempts in flight finish and are
-   recorded before the right side closes. ``cancel`` cancels the middle: attempts are cut off, and
-   leave no trace.
+1. *An item passes one pipeline* (`scheduler.py`): a slot, an attempt, a decision, a record; again.
+2. *One writer* (`recorder.py`): one record, then whatever has arrived while the last transaction
+   was written; one commit. Only what is committed is counted, shown, or makes room for the next.
+3. *The nesting of the task groups is the shutdown.* The feed scope (read the source, feed, back
+   off, collect) lies inside the attempt scope (the workers with the attempts in flight), which lies
+   inside the writer. ``stop`` cancels the feed scope: whatever waits there ends at once, while
+   attempts in flight finish and are recorded before the writer ends. ``cancel`` cancels the attempt
+   scope: attempts are cut off, and leave no trace.
 4. *Nothing is held per item of the run*, only per item in the window.
-5. *One cause leaves the house*: the first thing that went wrong is raised, alone, after everything
-   that was handed to the recorder is durable.
+5. *One cause is raised*: the first thing that went wrong, alone, after everything that was handed
+   to the recorder is durable.
 """
 
 from __future__ import annotations
@@ -33,11 +32,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from batchinfer.engine.collector import Collector, PollInterval
+from batchinfer.engine.fault_attribution import FaultAttribution
 from batchinfer.engine.feeder import Feeder, ReadPage
 from batchinfer.engine.recorder import ChangeNotifier, Recorder
-from batchinfer.engine.run_policy import CheckSource, EngineContext, RunPolicy
+from batchinfer.engine.run_policy import CheckSource, RunPolicy
 from batchinfer.engine.scheduler import Scheduler
 from batchinfer.errors import FatalError, RunAborted
+from batchinfer.failures import make_too_many_failures_error
 from batchinfer.flow import (
     AttemptSample,
     ConcurrencyLimit,
@@ -54,32 +55,35 @@ from batchinfer.ports import (
     Observer,
     OutputWatcher,
     Progress,
-    Store,
+    RecordSink,
+    Submissions,
+    WorkQueue,
 )
-
-__all__ = ["CheckSource", "Engine", "PollInterval", "ReadPage", "RunPolicy"]
 
 
 class Engine:
-    """Brings the pending items of a store to their end. One engine serves one run, once.
+    """Brings the pending items of a queue to their end. One engine serves one run, once.
 
-    Without `read` nothing is added, without `backend` nothing is fed (collect only). Async mode has
-    a `watcher`, and a limit of objects `submitted` and unfinished beside the gate's, which is then
-    one of uploads; without `collects` it only finds what was submitted before (submit only).
-    `clock` is the wall clock; durations are the event loop's. `recorded` is awaited after each
-    commit: who is slow there slows down the run, and nothing piles up. `source_away` tells whether
-    the source is away, for items whose file cannot be read.
+    Without `read_page` nothing is added to the queue, without `backend` nothing is sent (collect
+    only). Async mode has a `watcher`, the `submissions` it looks after, and a `submitted_limit` of
+    objects submitted and unfinished; the gate's limit is then one of uploads. Without `collects` it
+    only finds what was submitted before (submit only). `clock` is the wall clock; durations are the
+    event loop's. `on_commit` is awaited after each commit: a slow one applies backpressure to the
+    run. `check_source` tells whether the source of an unreadable file is away. `jitter` is uniform
+    in [0, 1), and the only randomness.
     """
 
     def __init__(
         self,
         *,
-        store: Store,
+        queue: WorkQueue,
+        sink: RecordSink,
         gate: Gate,
         observer: Observer,
         backend: Backend | None = None,
         read_page: ReadPage | None = None,
         watcher: OutputWatcher | None = None,
+        submissions: Submissions | None = None,
         submitted_limit: ConcurrencyLimit | None = None,
         collects: bool = True,
         policy: RunPolicy | None = None,
@@ -91,23 +95,36 @@ class Engine:
     ) -> None:
         self.stopped = False
         """Whether `stop` or `cancel` was called: the run ended before its end."""
-        self._store, self._gate, self._observer = store, gate, observer
+        self._queue, self._sink, self._gate, self._observer = queue, sink, gate, observer
         self._collects, self._clock, self._on_commit = collects, clock, on_commit
         policy = policy or RunPolicy()
         if submitted_limit is not None:
             # A second upload would overwrite the first, and that starts a second job (contract 2).
             policy = replace(policy, hedge=False)
         self._policy = policy
-        self._recorder = recorder = Recorder(store, ChangeNotifier())
-        context = EngineContext(
-            recorder, observer, policy, clock, jitter, self._on_limit_change, check_source
-        )
-        self._scheduler = None if backend is None else Scheduler(backend, gate, context)
+        self._recorder = recorder = Recorder(sink, ChangeNotifier())
+        gate.on_limit_change = self._on_limit_change
+        self._scheduler = None
+        if backend is not None:
+            self._scheduler = Scheduler(
+                backend,
+                gate,
+                recorder,
+                FaultAttribution(gate, policy, observer, self._on_limit_change, check_source),
+                policy=policy,
+                observer=observer,
+                clock=clock,
+                jitter=jitter,
+                on_limit_change=self._on_limit_change,
+            )
         self._feeder = Feeder(
-            store,
+            queue,
             gate,
             self._scheduler,
-            context,
+            recorder,
+            policy=policy,
+            observer=observer,
+            clock=clock,
             read_page=read_page,
             submitted_limit=submitted_limit,
             collects=collects,
@@ -115,15 +132,25 @@ class Engine:
         )
         self._collector = None
         if watcher is not None:
+            if submissions is None:
+                raise ValueError("a watcher needs the submissions that it looks after")
             self._collector = Collector(
-                watcher, store, context, poll_interval, self._on_output_sample
+                watcher,
+                submissions,
+                recorder,
+                policy=policy,
+                observer=observer,
+                clock=clock,
+                jitter=jitter,
+                poll_interval=poll_interval or PollInterval(),
+                on_sample=self._on_output_sample,
             )
         self._unsaved_limit_changes: list[LimitChanged] = []
         self._feed_scope, self._attempt_scope = anyio.CancelScope(), anyio.CancelScope()
         self._failure_cause: Exception | None = None
 
     async def run(self) -> Progress:
-        """Run to the end, or until stopped; where the run stands then.
+        """Run to the end, or until stopped; return where the run stands then.
 
         Raises RunAborted for a fatal error, StoreError, SourceError; never a group.
         """
@@ -141,7 +168,7 @@ class Engine:
         return self.progress
 
     def stop(self) -> int:
-        """Start nothing new, let what is in flight finish; how many that are."""
+        """Start nothing new, let what is in flight finish; return how many attempts that are."""
         self.stopped = True
         self._feed_scope.cancel()
         if self._scheduler is not None:
@@ -155,7 +182,7 @@ class Engine:
 
     @property
     def progress(self) -> Progress:
-        """Where the run stands; only what is durable counts."""
+        """Where the run stands; only what is durable is counted."""
         return Progress(
             self._recorder.counts,
             self._gate.in_flight,
@@ -171,7 +198,7 @@ class Engine:
         """Whether the service is there, as far as is known."""
         return self._gate.health.state
 
-    # At any time, by whoever looks after the run --------------------------------------------------
+    # What may be changed while the run goes on ----------------------------------------------------
 
     @property
     def limit(self) -> ConcurrencyLimit:
@@ -180,7 +207,7 @@ class Engine:
 
     @limit.setter
     def limit(self, limit: ConcurrencyLimit) -> None:
-        self._on_limit_change(LimitAdjustment(0.0, self.limit.value, limit.value, "as told"))
+        self._on_limit_change(LimitAdjustment(0.0, self.limit.value, limit.value, "set by ctl"))
         if self._feeder.submitted_limit is None:
             self._gate.limit = limit
         else:
@@ -189,7 +216,7 @@ class Engine:
 
     @property
     def _effective_limit(self) -> int:
-        """What is allowed now, by the limit and by what this machine bears."""
+        """What is allowed now, by the limit and by the capacity of this machine."""
         return (
             self._gate.effective_limit if self._feeder.submitted_limit is None else self.limit.value
         )
@@ -206,7 +233,7 @@ class Engine:
 
     @property
     def paused(self) -> bool:
-        """Whether nothing new begins, until that is taken back."""
+        """Whether no new attempt begins until this is set back."""
         return self._gate.paused
 
     @paused.setter
@@ -227,14 +254,14 @@ class Engine:
             self._recorder.changes.notify()
 
     def _on_output_sample(self, sample: AttemptSample) -> None:
-        """Async mode: what an output says about the limit of what is submitted."""
+        """Async mode: adjust the limit of what is submitted by an output that has arrived."""
         saturated = self._recorder.counts.pending > 0 and sample.in_flight >= self.limit.value
         self._on_limit_change(self.limit.update(replace(sample, saturated=saturated)))
 
-    # The left side: add, feed, live, collect ------------------------------------------------------
+    # The feed scope: read the source, feed, back off, collect -------------------------------------
 
     async def _run_feed(self, attempt_tasks: TaskGroup) -> None:
-        await self._store.clamp_future_times(self._clock())
+        await self._queue.clamp_future_times(self._clock())
         await self._recorder.reload_counts()
         if self._collector is not None:
             await self._collector.recover_submissions()
@@ -255,7 +282,7 @@ class Engine:
             await self._run_guarded(self._feeder.feed)
             self._feed_scope.cancel()
 
-    # The right side: record -----------------------------------------------------------------------
+    # The writer -----------------------------------------------------------------------------------
 
     async def _run_writer(self) -> None:
         try:
@@ -266,14 +293,9 @@ class Engine:
                 if self._on_commit is not None:
                     await self._on_commit(event)
                 failed = self._recorder.failed_by_code.total()
-                if self._policy.has_too_many_failures(
-                    failed, failed + self._recorder.succeeded_count
-                ):
-                    self._abort(
-                        RunAborted(
-                            "too_many_failures", _too_many_failures_message(failed, self.progress)
-                        )
-                    )
+                finished = failed + self._recorder.succeeded_count
+                if self._policy.has_too_many_failures(failed, finished):
+                    self._abort(make_too_many_failures_error(failed, event.progress))
             await self._save_limit_changes()
         finally:
             self._recorder.close_receiver()
@@ -281,12 +303,12 @@ class Engine:
     async def _save_limit_changes(self) -> None:
         changes, self._unsaved_limit_changes = self._unsaved_limit_changes, []
         if changes:
-            await self._store.save_limit_changes(changes)
+            await self._sink.save_limit_changes(changes)
 
     # Ends -----------------------------------------------------------------------------------------
 
     async def _run_guarded(self, part: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a part of the house; if it fails, the run ends with that cause."""
+        """Run a part of the engine; if it fails, the run ends with that cause."""
         try:
             await part(*args)
         except FatalError as error:
@@ -297,12 +319,3 @@ class Engine:
     def _abort(self, cause: Exception) -> None:
         self._failure_cause = self._failure_cause or cause
         self.cancel()
-
-
-def _too_many_failures_message(failed: int, progress: Progress) -> str:
-    codes = ", ".join(f"{code}: {count}" for code, count in progress.failed_by_code.items())
-    items = "1 item has" if failed == 1 else f"{failed} items have"
-    return (
-        f"{items} failed, more than --max-failures allows ({codes}). Look at one, remove the "
-        "cause, then continue."
-    )

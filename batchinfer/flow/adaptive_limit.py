@@ -36,11 +36,11 @@ from math import inf
 from statistics import fmean, median
 from typing import Final
 
-from batchinfer.flow.concurrency_limit import LimitAdjustment
+from batchinfer.domain import ServiceSignal
+from batchinfer.flow.concurrency_limit import AttemptSample, LimitAdjustment
 from batchinfer.flow.overload_ceiling import OVERLOAD_CUT_FACTOR, OverloadCeiling
 from batchinfer.flow.queue_time import QueueTimeEstimator
 from batchinfer.flow.server_count import MIN_EVIDENCE_ANSWERS, ServerCountEstimator
-from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
 
 INITIAL_LIMIT: Final = 8
 """Attempts in flight at the beginning: ten may wait for one container (contract section 1)."""

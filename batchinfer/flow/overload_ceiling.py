@@ -16,7 +16,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from batchinfer.flow.service_signals import AttemptSample
+from batchinfer.flow.concurrency_limit import AttemptSample
 
 OVERLOAD_CUT_FACTOR: Final = 0.8
 CLIMB_DELAY_SECONDS: Final = 4.0

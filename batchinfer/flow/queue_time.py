@@ -15,7 +15,7 @@ from math import sqrt
 from statistics import median, quantiles
 from typing import Final
 
-from batchinfer.flow.service_signals import AttemptSample
+from batchinfer.flow.concurrency_limit import AttemptSample
 
 FLOOR_STANDARD_ERRORS: Final = 2.0
 """Standard errors by which a round's median is taken for longer: the shortest of many medians is

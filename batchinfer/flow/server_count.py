@@ -22,7 +22,8 @@ from math import inf
 from statistics import fmean, median, stdev
 from typing import Final
 
-from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
+from batchinfer.domain import ServiceSignal
+from batchinfer.flow.concurrency_limit import AttemptSample
 
 MAX_REMEMBERED_CALLS: Final = 4096
 """Ends that are remembered, at least: nobody waits for longer than so many."""

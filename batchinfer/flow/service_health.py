@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from batchinfer.flow.service_signals import ServiceSignal
+from batchinfer.domain import ServiceSignal
 
 PROBE_SILENCE_SECONDS: Final = 2.0
 PROBE_DURATION_FACTOR: Final = 5.0
@@ -53,6 +53,8 @@ MIN_FAILED_ITEMS: Final = 3
 MIN_FAILED_SHARE: Final = 0.8
 BRIEF_OUTAGE_SECONDS: Final = 10.0
 """Seconds of absence that a service loses nothing by."""
+MIN_DENIALS_IN_A_ROW: Final = 5
+MIN_DENIALS_BEFORE_FIRST_ANSWER: Final = 3
 
 
 class ServiceState(StrEnum):
@@ -230,3 +232,40 @@ class ServiceHealth:
         )
         self._is_silence_good, self._silence_seconds = True, PROBE_SILENCE_SECONDS
         return was_down_long
+
+
+class DenialStreak:
+    """Tells whether denials have one cause for all. Times are seconds on the event loop's clock.
+
+    A status such as 403 or 405 may be the fault of one item, or of everything between here and the
+    model (a firewall, a proxy, a gateway). One denial does not tell. What does:
+
+    * an answer to an attempt that began later: then they were the fault of their items;
+    * `MIN_DENIALS_IN_A_ROW` denials of different items without such an answer
+      (`MIN_DENIALS_BEFORE_FIRST_ANSWER`, when nobody was ever answered): then no item is at fault,
+      and the service is treated as away.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        """When the first denial of the streak began; None: there is no streak."""
+        self._items: set[int] = set()
+        self._has_answered = False
+
+    def on_denial(self, item: int, began: float) -> bool:
+        """Another denial; whether it shows that no item is at fault."""
+        self.since = began if self.since is None else min(self.since, began)
+        if len(self._items) < MIN_DENIALS_IN_A_ROW:
+            self._items.add(item)
+        return len(self._items) >= (
+            MIN_DENIALS_IN_A_ROW if self._has_answered else MIN_DENIALS_BEFORE_FIRST_ANSWER
+        )
+
+    def on_answer(self, began: float) -> bool:
+        """An answer to an attempt that began then; whether it ended a streak."""
+        self._has_answered = True
+        if self.since is None or began < self.since:
+            return False
+        self.since = None
+        self._items.clear()
+        return True

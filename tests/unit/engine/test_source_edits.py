@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.domain import InputFile, Item, Reply, State
-from batchinfer.engine.seen_positions import SeenPositions
+from batchinfer.engine.feeder import SeenPositions
 from batchinfer.ports import Notice
 from support.world import Bucket, Model, World, permanent, transient
 
@@ -172,7 +172,7 @@ async def test_without_a_source_what_is_known_is_sent_as_it_is(world):
 
 async def test_results_of_earlier_parameters_and_files_are_told(world):
     lines = [made(key, 1, 1) for key in KEYS]
-    await world.engine(Model(), source=lines, limit=4).run()
+    await world.engine(Model(), source=lines, max_items=4).run()
     edited = [made(key, 2, 1) for key in KEYS]
     edited[0] = made(KEYS[0], 1, 2)
     model = Model()
