@@ -97,8 +97,8 @@ class RecordsTooLarge(Exception):  # noqa: N818 - reads as a fact
         super().__init__(f"too large to record: items {sorted(positions)}")
         self.positions = frozenset(positions)
 
-    def __reduce__(self) -> tuple[type[RecordsTooLarge], tuple[Collection[int]]]:
-        return type(self), (self.positions,)
+    def __reduce__(self) -> tuple[type[RecordsTooLarge], tuple[Collection[int]], dict[str, object]]:
+        return type(self), (self.positions,), vars(self)
 
 
 # A store implements the following protocols; each verb is one transaction, and what has returned is

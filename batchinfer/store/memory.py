@@ -85,7 +85,7 @@ class MemoryStore:
         known = {key: self._find_item(self._positions[key]) for key in keys}
         merged = merge_page(items, known, maybe_in_flight)
         self._check_positions(merged.new)
-        for item in merged.new:
+        for item in sorted(merged.new, key=lambda item: item.position <= 0):  # given ones first
             self._insert(item)
         for item in merged.updated:
             self._items[item.position] = item
@@ -215,13 +215,15 @@ class MemoryStore:
 
     def _check_positions(self, items: Sequence[Item]) -> None:
         """Raise SourceError when a given position is another item's."""
-        given = {item.position: item.key for item in items if item.position > 0}
-        if taken := given.keys() & self._items.keys():
-            position = min(taken)
-            raise SourceError(
-                f"Position {position} belongs to {self._items[position].key!r} and cannot be given "
-                f"to {given[position]!r}, too: lease items of one run only."
-            )
+        keys: dict[int, str] = {}
+        for item in items:
+            owner = self._items.get(item.position)
+            key = keys.setdefault(item.position, item.key) if owner is None else owner.key
+            if item.position > 0 and key != item.key:
+                raise SourceError(
+                    f"Position {item.position} belongs to {key!r} and cannot be that of "
+                    f"{item.key!r}, too: lease items of one run only."
+                )
 
     def _insert(self, item: Item) -> None:
         position = item.position
