@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchinfer.flow import AttemptSample, ServiceSignal
-from batchinfer.flow.server_count import QueuePositions, ServerCountEstimator
+from batchinfer.flow.queue_estimators import QueuePositions, ServerCountEstimator
 
 
 def play(containers: int, seed: int, *, calls: int = 300, in_order: bool = True):
