@@ -33,7 +33,16 @@ from typing import Final, TypeAlias, TypeVar
 
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
-from batchinfer.domain import Failure, FailureKind, InputFile, Item, Json, Mode, SentFile
+from batchinfer.domain import (
+    Failure,
+    FailureKind,
+    InputFile,
+    Item,
+    Json,
+    Mode,
+    SentFile,
+    ServiceSignal,
+)
 from batchinfer.flow.memory_budget import Reservation
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.oscar.payload import (
@@ -109,7 +118,9 @@ class PayloadLoader:
     ) -> LoadedPayload | Failure:
         """As `load`, as soon as there is room for it, which is then as large as the payload."""
         loaded = await self._load_payload(item, reservation)
-        return replace(loaded, sent=False) if isinstance(loaded, Failure) else loaded
+        if isinstance(loaded, Failure) and loaded.signal is None:
+            return replace(loaded, signal=ServiceSignal.UNSENT)
+        return loaded
 
     async def _load_payload(
         self, item: Item, reservation: Reservation | None
@@ -363,7 +374,8 @@ def _file_failure(
     shared: bool = False,
 ) -> Failure:
     message = f"{_printable_path(file.path)}: {problem}. {advice}"
-    return Failure(code=code, message=message, kind=kind, may_be_systemic=shared)
+    signal = ServiceSignal.INPUT_UNREADABLE if shared else ServiceSignal.UNSENT
+    return Failure(code=code, message=message, kind=kind, signal=signal)
 
 
 def _printable_path(path: str) -> str:
