@@ -1,4 +1,4 @@
-"""The model's help, read: which parameters there are (contract section 3, last point). Pure.
+"""The model's help, read: which parameters there are (docs/platform.md, "The model's help"). Pure.
 
 ``{"help": ""}`` is answered with what argparse prints of DEEPaaS's options for `predict`:
 
@@ -112,7 +112,8 @@ class ModelSchema:
     def expand_name(self, name: str) -> Sequence[str]:
         """The options that the service's command line takes `name` for.
 
-        One: it is, or abbreviates, that one (contract section 3). `help` is an option, too.
+        One: it is, or abbreviates, that one (docs/platform.md, "Parameters"). `help` is an option,
+        too.
         """
         if name in self.names:
             return [name]
