@@ -55,7 +55,7 @@ class CleanupSummary:
         return self.inputs + self.outputs
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer clean --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer clean --json` prints (docs/reference/scripting.md)."""
         return asdict(self)
 
 

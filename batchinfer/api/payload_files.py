@@ -66,7 +66,7 @@ class PrepareSummary:
     """What was skipped, and what could not be read."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer prepare --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer prepare --json` prints (docs/reference/scripting.md)."""
         return {
             "directory": self.directory,
             "written": self.written,

@@ -82,7 +82,7 @@ class Parameter:
     """The author's words, line by line, not indented."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer describe --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer describe --json` prints (docs/reference/scripting.md)."""
         return {
             "name": self.name,
             "type": self.type,
