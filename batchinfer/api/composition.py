@@ -67,7 +67,7 @@ OUTPUT_PAIR_GRACE_SECONDS = 30.0
 """Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
 MAX_ADAPTIVE_LIMIT = {Mode.SYNC: 512, Mode.ASYNC: 1_000}
 """What an adaptive limit goes up to, unless told: each costs a connection, or a Kubernetes job that
-the cluster keeps for a month (contract section 2)."""
+the cluster keeps for a month (docs/platform.md, "Order and loss")."""
 TYPICAL_CONCURRENCY = 64
 """Calls at once that a run may well come to need, if nothing else is said."""
 OPEN_FILES_REASON = "no more files may be open (ulimit -n)"

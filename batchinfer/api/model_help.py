@@ -1,8 +1,9 @@
-"""Asking the service what its model takes (contract section 3): its help, read into a schema.
+"""Asking the service what its model takes: its help, read into a schema.
 
-A service that is starting is waited for, and that is told. Whatever else goes wrong is tried a few
-times within seconds and then returned as a Failure: who asks decides what it means. Asking through
-the bucket starts one job on the platform, under a name that no item has; what it leaves is deleted.
+How it is asked and answered: docs/platform.md, "The model's help". A service that is starting is
+waited for, and that is told. Whatever else goes wrong is tried a few times within seconds and then
+returned as a Failure: who asks decides what it means. Asking through the bucket starts one job on
+the platform, under a name that no item has; what it leaves is deleted.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 
 MAX_HELP_CALL_SECONDS: Final = 300.0
-"""Seconds: beyond, the platform itself would cut the call (contract section 1)."""
+"""Seconds: beyond, the platform itself would cut the call (docs/platform.md)."""
 SLOW_HELP_NOTICE_SECONDS: Final = 5.0
 """Seconds that asking may take before it is told."""
 HELP_POLL_SECONDS: Final = 2.0
@@ -69,7 +70,7 @@ class ModelDescription:
     """What the service answered, secrets redacted."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer describe --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer describe --json` prints (docs/reference/scripting.md)."""
         parameters: list[Json] = [each.as_json() for each in self.schema.parameters]
         return {"parameters": parameters, "open": self.schema.accepts_unlisted, "help": self.help}
 

@@ -27,7 +27,7 @@ THREADED_DIGEST_MIN_BYTES: Final = 1 << 20
 
 
 class BucketBackend:
-    """Submits items to the bucket of a service (contract section 2).
+    """Submits items to the bucket of a service (docs/platform.md).
 
     `memory`: bytes of files that are read and uploaded at a time, or a budget shared with others.
     """

@@ -165,7 +165,7 @@ class HttpBackend:
         return replace(outcome, inputs=inputs)
 
     async def fetch_help(self) -> str | Failure:
-        """What the service answers when it is asked for the model's help (contract section 3).
+        """What the service answers when it is asked for the model's help (docs/platform.md).
 
         A failure when it does not answer with a help. Raises FatalError as `attempt` does.
         """

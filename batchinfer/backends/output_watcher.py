@@ -1,4 +1,4 @@
-"""Async mode, second half: what has turned up in `outputs/` (contract section 2).
+"""Async mode, second half: what has turned up in `outputs/` (docs/platform.md).
 
 The bucket's listing is the truth. `.log` and `.json` arrive in random order, or never, so each look
 decides what can be decided and remembers only the pairs that are half there:

@@ -84,7 +84,7 @@ class LoadedPayload:
 
 
 class PayloadLoader:
-    """Makes the payloads of a run's items (contract, section 3).
+    """Makes the payloads of a run's items (docs/platform.md, "The payload").
 
     `params`: the run's own; an item's win over them. `redact`: knows the secrets that no small file
     may hold. `limit`: bytes of all files of one item. `patience`: seconds after which a file that

@@ -1,1 +1,1 @@
-"""What is peculiar to the platform (see its contract). Pure: no I/O, no event loop."""
+"""What is peculiar to the platform (docs/platform.md). Pure: no I/O, no event loop."""

@@ -1,4 +1,4 @@
-"""The model's help, read: which parameters there are (contract section 3, last point). Pure.
+"""The model's help, read: which parameters there are (docs/platform.md, "The model's help"). Pure.
 
 ``{"help": ""}`` is answered with what argparse prints of DEEPaaS's options for `predict`:
 
@@ -82,7 +82,7 @@ class Parameter:
     """The author's words, line by line, not indented."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer describe --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer describe --json` prints (docs/reference/scripting.md)."""
         return {
             "name": self.name,
             "type": self.type,
@@ -112,7 +112,8 @@ class ModelSchema:
     def expand_name(self, name: str) -> Sequence[str]:
         """The options that the service's command line takes `name` for.
 
-        One: it is, or abbreviates, that one (contract section 3). `help` is an option, too.
+        One: it is, or abbreviates, that one (docs/platform.md, "Parameters"). `help` is an option,
+        too.
         """
         if name in self.names:
             return [name]

@@ -111,7 +111,7 @@ class SavedOutput:
     """Where, on the service."""
     is_orphan: bool
     """Whether the service script could not give it the item's name, so that it turns up as
-    `outputs/` + `orphan_of(path)`: always with DEEPaaS 2.6.0 (contract section 2)."""
+    `outputs/` + `orphan_of(path)`: always with DEEPaaS 2.6.0 (docs/platform.md)."""
 
 
 def parse_body(body: bytes, *, is_framed: bool = True) -> Outcome:
@@ -242,7 +242,7 @@ def _sniff_returned_bytes(data: bytes) -> str | None:
 
 
 def _decode_base64_body(body: bytes) -> bytes | None:
-    """The file that a body is, if it is one (contract section 1, the last points)."""
+    """The file that a body is, if it is one (docs/platform.md, "The body of a 200")."""
     found = _BASE64_BODY.fullmatch(body)
     if found is None:
         return None
