@@ -35,7 +35,6 @@ from batchinfer.api.result_export import (
     ResultFilter,
     build_export_source,
     export,
-    parse_export_options,
 )
 from batchinfer.api.result_set import Results, results
 from batchinfer.api.run_status import (
@@ -83,7 +82,6 @@ __all__ = [
     "export",
     "get_worker_status",
     "list_views",
-    "parse_export_options",
     "preview",
     "query",
     "requeue",

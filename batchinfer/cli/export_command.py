@@ -29,7 +29,7 @@ from batchinfer.progress import escape_unprintable
 @click.option("-o", "--output", required=True, metavar="PATH|-", help="Where to; - for stdout.")
 @click.option(
     "--format",
-    type=click.Choice(list(exports.EXPORT_FORMATS)),
+    type=click.Choice(exports.EXPORT_FORMATS.names()),
     help="Default: by the extension; jsonl on stdout.",
 )
 @click.option(
@@ -79,11 +79,11 @@ def export(
     The file (also .gz) or folder appears whole or not at all. Works at any time, also while the run
     is going on. Formats and fields: docs/scripting.md.
     """
-    format_name = format or ("jsonl" if output == "-" else exports.format_for_path(output))
+    chosen = _choose_format(format, output)
     write = partial(
         api.export,
         run,
-        format=format_name,
+        format=chosen.name,
         which=cast("api.ResultFilter", state),
         map=mapped,
         formulas=formulas,
@@ -94,7 +94,7 @@ def export(
         percent_scores=percent_scores,
         notice=lambda sentence: echo_message(escape_unprintable(sentence)),
     )
-    unit = exports.EXPORT_FORMATS[format_name].unit
+    unit = chosen.unit
     if output != "-":
         count = write(output)
         echo_message(f"{format_count(count, unit)} written to {escape_unprintable(output)}")
@@ -103,3 +103,9 @@ def export(
         count = write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     echo_message(f"{format_count(count, unit)} written to standard output")
+
+
+def _choose_format(name: str | None, output: str) -> exports.ExportFormat:
+    if name is None and output != "-":
+        return exports.find_format_by_path(output)
+    return exports.find_format(name or "jsonl")
