@@ -15,7 +15,18 @@ from batchinfer.cli.output import echo_message, format_count, translate_stdout_e
 from batchinfer.progress import escape_unprintable
 
 
+class _ExportCommand(click.Command):
+    """Its help lists the formats that are installed."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the formats and what they are, then the examples."""
+        with formatter.section("Formats"):
+            formatter.write_dl([_describe_format(each) for each in exports.list_formats()])
+        super().format_epilog(ctx, formatter)
+
+
 @click.command(
+    cls=_ExportCommand,
     epilog=cli_options.format_examples(
         "batchinfer export my-run -o results.csv",
         "batchinfer export my-run -o for-excel.csv --csv-bom",
@@ -23,7 +34,7 @@ from batchinfer.progress import escape_unprintable
         "batchinfer export my-run -o - --state succeeded | jq .prediction",
         "batchinfer export my-run -o failed.jsonl --state failed",
         "batchinfer export my-run -o labels --format yolo --map 'boxes=result.boxes'",
-    )
+    ),
 )
 @cli_options.run_argument
 @click.option("-o", "--output", required=True, metavar="PATH|-", help="Where to; - for stdout.")
@@ -109,3 +120,8 @@ def _choose_format(name: str | None, output: str) -> exports.ExportFormat:
     if name is None and output != "-":
         return exports.find_format_by_path(output)
     return exports.find_format(name or "jsonl")
+
+
+def _describe_format(format: exports.ExportFormat) -> tuple[str, str]:
+    kind = exports.describe_kind(format)
+    return format.name, f"{kind}; {format.description} ({format.consumers})"

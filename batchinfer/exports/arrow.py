@@ -63,9 +63,9 @@ class ArrowExport(FileExport):
     def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:
         """See `FileExport`."""
         ipc = _import_pyarrow("pyarrow.ipc")
-        options = ipc.IpcWriteOptions(compression="lz4")
+        ipc_options = ipc.IpcWriteOptions(compression="lz4")
         with ipc.new_file(
-            _PositionTrackingWriter(file), _make_schema(flat_rows.FLAT_COLUMNS), options=options
+            _PositionTrackingWriter(file), _make_schema(flat_rows.FLAT_COLUMNS), options=ipc_options
         ) as writer:
             return _write_batches(source, writer, options)
 
