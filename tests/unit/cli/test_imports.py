@@ -22,4 +22,5 @@ def test_help_and_version_load_the_group_of_commands_and_nothing_of_what_command
     )
 
     packages = {name.split(".")[1] for name in done.stderr.split() if "." in name}
-    assert packages == {"_version", "cli", "errors", "machine_limits"}
+    assert "cli" in packages
+    assert packages.isdisjoint({"api", "backends", "config", "engine", "sources", "store"})
