@@ -91,7 +91,7 @@ async def _connect_and_delete(
         async with open_bucket(access, settings, Redactor(settings.secrets)) as bucket:
             return await delete_objects(bucket, info.id, find_submissions, dry_run=dry_run)
     except FatalError as error:
-        raise RunAborted(error.code, str(error)) from None
+        raise RunAborted(error.code, error.message) from None
     except OSError as error:
         raise RunAborted("bucket_unreachable", str(error)) from None
 

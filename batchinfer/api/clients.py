@@ -53,7 +53,7 @@ async def open_backend(
                 ) as delivery:
                     yield delivery
     except FatalError as error:
-        raise RunAborted(error.code, str(error)) from None
+        raise RunAborted(error.code, error.message) from None
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ from batchinfer.api.source_outage import make_source_check, to_run_aborted
 from batchinfer.config import RunSettings
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
-from batchinfer.errors import ConfigError, SourceError, SourceUnavailable, StoreError
+from batchinfer.errors import ConfigError, SourceError, SourceUnavailable, StoreError, option
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
 from batchinfer.oscar.object_names import new_run_id
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher, Store
@@ -81,7 +81,10 @@ async def open_job(
     resolved = resolve(job)
     check_job(resolved)
     if resolved.job.clean and resolved.settings.mode is Mode.SYNC:
-        raise ConfigError("--clean is for async mode: in sync mode there is nothing in a bucket.")
+        raise ConfigError(
+            f"{option('clean', 'True')} is for async mode: in sync mode there is nothing in a "
+            "bucket."
+        )
     raise_open_file_limit()
     with lock_run(resolved.run):
         prepared = await _prepare_job(resolved, observer)

@@ -141,7 +141,7 @@ async def fetch_description(
                         bucket, observer, redactor, timeout=cold_start_timeout
                     )
     except FatalError as error:
-        raise RunAborted(error.code, str(error)) from None
+        raise RunAborted(error.code, error.message) from None
     if isinstance(answer, Failure):
         return answer
     return parse_description(answer) or no_help

@@ -20,7 +20,7 @@ from batchinfer.api.typed_params import find_text_params
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, RunSettings, resolve_run_settings
 from batchinfer.domain import Failure, Mode
-from batchinfer.errors import ConfigError, RunAborted, SourceError
+from batchinfer.errors import ConfigError, RunAborted, SourceError, option
 from batchinfer.oscar.model_schema import ModelSchema
 from batchinfer.oscar.param_validator import ParamValidator
 from batchinfer.ports import Notice, Observer
@@ -178,7 +178,7 @@ class _Mistakes:
         if more := self._count - listed:
             lines.append(f"... and {more:,} more")
         hint = "" if schema is None else "`batchinfer describe` shows what the model takes; "
-        message = "\n  ".join(lines) + f"\n{hint}--no-validate sends all the same."
+        message = "\n  ".join(lines) + f"\n{hint}{option('validate', 'False')} skips this check."
         raise (ConfigError if self._has_config_mistakes else SourceError)(message)
 
     def _iter_lines(self) -> Iterator[str]:

@@ -208,7 +208,7 @@ class _Resolver:
             try:
                 Selection.of(include=found)
             except SourceError as error:
-                self.add_problem("input", key, f"cannot be understood: {error}")
+                self.add_problem("input", key, f"cannot be understood: {error.message}")
         return Selection() if self.problems else Selection.of(include, exclude, given.only)
 
     def _expand_patterns(self, key: str, given: Sequence[str]) -> list[str]:
