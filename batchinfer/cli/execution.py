@@ -132,8 +132,8 @@ def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) 
                         echo_message(f"Secrets are taken from {escape_lines(str(file))}.")
                     return resolved
         raise IncompleteConfig(
-            f"{error.message}\nA secret that stands in a config file itself is not kept with the run: "
-            "name the file with -c."
+            f"{error.message}\nA secret that stands in a config file itself is not kept with the "
+            "run: name the file with -c."
         ) from None
 
 
