@@ -12,7 +12,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio.to_thread
 
-from batchinfer.api.clients import open_bucket, open_service
+from batchinfer.api.deliveries import DELIVERIES, open_backend
 from batchinfer.api.job import AsyncPhase, Job
 from batchinfer.api.job_setup import (
     is_run_source,
@@ -25,18 +25,10 @@ from batchinfer.api.job_setup import (
 from batchinfer.api.param_validation import validate_job
 from batchinfer.api.run_sources import add_sources, move_source, reject_other_sources
 from batchinfer.api.source_outage import make_source_check, to_run_aborted
-from batchinfer.backends.redaction import Redactor
-from batchinfer.config import BucketSettings, Config, Percent, RunSettings, ServiceSettings
+from batchinfer.config import Config, Percent, RunSettings
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine, ReadPage, RunPolicy
-from batchinfer.errors import (
-    ConfigError,
-    FatalError,
-    RunAborted,
-    SourceError,
-    SourceUnavailable,
-    StoreError,
-)
+from batchinfer.errors import ConfigError, SourceError, SourceUnavailable, StoreError
 from batchinfer.flow import (
     AdaptiveLimit,
     ConcurrencyLimit,
@@ -45,14 +37,13 @@ from batchinfer.flow import (
     MachineCapacity,
     RateLimiter,
 )
-from batchinfer.flow.memory_budget import MemoryBudget
 from batchinfer.machine_limits import (
     get_max_concurrent_calls,
     get_open_file_limit,
     raise_open_file_limit,
 )
-from batchinfer.oscar.object_names import new_run_id
-from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher
+from batchinfer.ports import Committed, Notice, Observer
+from batchinfer.protocols.object_ids import new_run_id
 from batchinfer.retry_policy import RetryPolicy
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.source_presence import SourcePresence
@@ -63,16 +54,9 @@ from batchinfer.store.sqlite import SqliteStore
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-OUTPUT_PAIR_GRACE_SECONDS = 30.0
-"""Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
-MAX_ADAPTIVE_LIMIT = {Mode.SYNC: 512, Mode.ASYNC: 1_000}
-"""What an adaptive limit goes up to, unless told: each costs a connection, or a Kubernetes job that
-the cluster keeps for a month (contract section 2)."""
 TYPICAL_CONCURRENCY = 64
 """Calls at once that a run may well come to need, if nothing else is said."""
 OPEN_FILES_REASON = "no more files may be open (ulimit -n)"
-STORE_RETRY_SECONDS = 60.0
-"""Seconds that one call to the object store is tried again; then it counts as away."""
 MAX_UPLOADS = 16
 """Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
 
@@ -117,7 +101,7 @@ async def open_engine(
             store_context = SqliteStore.open(job.run)
         async with (
             store_context as store,
-            _open_backend(settings, store.info.id, job.run, clean=job.clean) as (backend, watcher),
+            open_backend(settings, store.info.id, job.run, clean=job.clean) as (backend, watcher),
         ):
             session = await store.start_session(config.params)
             if session.differing_result_count:
@@ -186,11 +170,6 @@ def _build_run_policy(settings: RunSettings, limit: int | None) -> RunPolicy:
     )
 
 
-def _get_store_retry_timeout(settings: RunSettings) -> float:
-    """Seconds that one call to the store may wait: a deaf one must not outlast the patience."""
-    return min(STORE_RETRY_SECONDS, settings.cold_start / 4, settings.give_up_after / 4)
-
-
 def _build_gate(settings: RunSettings, machine_limit: int | None) -> Gate:
     if settings.mode is Mode.ASYNC:
         limit: ConcurrencyLimit = FixedLimit(MAX_UPLOADS)
@@ -226,7 +205,7 @@ def build_limit(settings: RunSettings, machine_limit: int | None = None) -> Conc
     if lowest == highest:
         return FixedLimit(lowest)
     is_async = settings.mode is Mode.ASYNC
-    highest = highest or MAX_ADAPTIVE_LIMIT[settings.mode]
+    highest = highest or DELIVERIES[settings.mode].max_adaptive_limit
     if machine_limit is None or machine_limit >= highest:
         return AdaptiveLimit(lowest, highest, unlimited_wait=is_async)
     return AdaptiveLimit(
@@ -281,60 +260,3 @@ def _new_run_info(run: Path, config: Config, mode: Mode, source: CombinedSource 
         config=config.to_stored_tables(),
         sources=source.specs,
     )
-
-
-@asynccontextmanager
-async def _open_backend(
-    settings: RunSettings, run_id: str, run: Path, *, clean: bool
-) -> AsyncIterator[tuple[Backend | None, OutputWatcher | None]]:
-    # Imported here: most of what reads a run needs neither aiohttp nor aiobotocore.
-    from batchinfer.backends.bucket_backend import BucketBackend  # noqa: PLC0415
-    from batchinfer.backends.output_watcher import BucketOutputWatcher  # noqa: PLC0415
-    from batchinfer.backends.payload_loader import PayloadLoader  # noqa: PLC0415
-
-    redactor = Redactor(settings.secrets)
-    try:
-        match settings.target:
-            case ServiceSettings() as service:
-                async with open_service(
-                    service,
-                    redactor,
-                    timeout=settings.timeout,
-                    params=settings.params,
-                    connect_timeout=settings.connect_timeout,
-                    send_timeout=settings.send_timeout,
-                    first_byte_timeout=settings.first_byte_timeout,
-                    memory=settings.memory,
-                    max_reply=settings.max_reply,
-                    spool=run,
-                    bandwidth=settings.bandwidth,
-                ) as http_backend:
-                    yield http_backend, None
-            case BucketSettings() as access:
-                retry_timeout = _get_store_retry_timeout(settings)
-                async with open_bucket(
-                    access,
-                    redactor,
-                    retry_timeout=retry_timeout,
-                    read_timeout=max(retry_timeout, 1.0),
-                    send_timeout=settings.send_timeout,
-                    bandwidth=settings.bandwidth,
-                ) as bucket:
-                    loader, memory_budget = (
-                        PayloadLoader(settings.params, Mode.ASYNC, redactor=redactor),
-                        MemoryBudget(settings.memory),
-                    )
-                    bucket_backend = BucketBackend(bucket, loader, run_id, memory_budget)
-                    watcher = BucketOutputWatcher(
-                        bucket,
-                        run_id=run_id,
-                        redactor=redactor,
-                        grace_seconds=min(OUTPUT_PAIR_GRACE_SECONDS, settings.timeout / 4),
-                        clean=clean,
-                        memory=memory_budget,
-                        max_reply=settings.max_reply,
-                        verifier=bucket_backend,
-                    )
-                    yield bucket_backend, watcher
-    except FatalError as error:  # an address that cannot even be called
-        raise RunAborted(error.code, str(error)) from None

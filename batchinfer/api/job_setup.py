@@ -26,7 +26,7 @@ from batchinfer.config import (
 )
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.errors import ConfigError, RunMismatch, SourceError, StoreError
-from batchinfer.oscar.model_schema import parse_help
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, OwnFiles, open_source
 from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.skip_counts import describe_skipped
@@ -104,9 +104,8 @@ def resolve_job(job: Job, info: RunInfo | None) -> tuple[Config, RunSettings]:
         raise ConfigError(f"{job.run} is a sync run; {job.phase} is for async runs.")
     if info is not None and config.raw_params:
         with RunReader(job.run) as reader:
-            config, settings = restore_text_params(
-                config, settings, parse_help(reader.read_model_help() or "")
-            )
+            schema = load_protocol(settings.protocol).parse_help(reader.read_model_help() or "")
+            config, settings = restore_text_params(config, settings, schema)
         config, settings = restore_stored_numbers(config, settings, info)
     if info is not None and not job.force:
         _reject_differences(job.run, info, config)

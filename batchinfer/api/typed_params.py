@@ -13,7 +13,7 @@ from dataclasses import replace
 from batchinfer.config import Config, RunSettings
 from batchinfer.config.sections import PARAMS_SECTION
 from batchinfer.domain import Json, RunInfo
-from batchinfer.oscar.model_schema import ModelSchema, Parameter
+from batchinfer.protocols.model_schema import ModelSchema, Parameter
 
 
 def restore_text_params(
