@@ -17,7 +17,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio.to_thread
 
-from batchinfer.api.clients import open_backend
+from batchinfer.api.deliveries import open_backend
 from batchinfer.api.engine_settings import (
     build_gate,
     build_limit,
@@ -34,8 +34,8 @@ from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
 from batchinfer.errors import ConfigError, SourceError, SourceUnavailable, StoreError, option
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
-from batchinfer.oscar.object_names import new_run_id
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher, Store
+from batchinfer.protocols.object_ids import new_run_id
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.source_presence import SourcePresence
 from batchinfer.store.json_codec import MAX_STATEMENT_CHARS, encode_json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import Percent, RunSettings
 from batchinfer.domain import Mode
 from batchinfer.engine import RunPolicy
@@ -19,9 +20,6 @@ from batchinfer.machine_limits import get_open_file_limit
 from batchinfer.ports import Notice
 from batchinfer.retry_policy import RetryPolicy
 
-MAX_ADAPTIVE_LIMIT = {Mode.SYNC: 512, Mode.ASYNC: 1_000}
-"""What an adaptive limit rises to, unless configured: each costs a connection, or a Kubernetes job
-that the cluster keeps for a month (contract section 2)."""
 TYPICAL_CONCURRENCY = 64
 """Calls at once that a run may well come to need, if nothing else is configured."""
 OPEN_FILES_REASON = "no more files may be open (ulimit -n)"
@@ -68,7 +66,7 @@ def build_limit(settings: RunSettings, machine_limit: int | None = None) -> Conc
     if lowest == highest:
         return FixedLimit(lowest)
     is_async = settings.mode is Mode.ASYNC
-    highest = highest or MAX_ADAPTIVE_LIMIT[settings.mode]
+    highest = highest or DELIVERIES[settings.mode].max_adaptive_limit
     if machine_limit is None or machine_limit >= highest:
         return AdaptiveLimit(lowest, highest, unlimited_wait=is_async)
     return AdaptiveLimit(

@@ -26,7 +26,7 @@ from batchinfer.config import (
 )
 from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import ConfigError, RunMismatch, StoreError, option
-from batchinfer.oscar.model_schema import parse_help
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.lock import LOCK_NAME
 from batchinfer.store.run_reader import RunReader
@@ -168,7 +168,8 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
     resolved = ResolvedJob(job=job, stored=stored, config=config, settings=settings)
     if stored is None or not config.raw_params:
         return resolved
-    resolved = resolved.with_params(find_text_params(config, parse_help(stored.model_help)))
+    schema = load_protocol(settings.protocol).parse_help(stored.model_help)
+    resolved = resolved.with_params(find_text_params(config, schema))
     return resolved.with_params(find_stored_numbers(resolved.config, stored.info))
 
 

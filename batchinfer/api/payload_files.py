@@ -27,6 +27,7 @@ from batchinfer.config import Config, PayloadSettings, load_config, resolve_payl
 from batchinfer.domain import Failure, Item, Json
 from batchinfer.errors import ExportError, option
 from batchinfer.ports import Notice
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, open_source
 
 INDEX_FILE: Final = "index.csv"
@@ -96,12 +97,12 @@ async def prepare(
             return replace(summary, notices=source.notices)
 
 
-def payload_file_name(number: int, key: str) -> str:
+def payload_file_name(number: int, key: str, suffix: str = ".json") -> str:
     """The name of an item's file: its place in the source, and what is left of its key."""
     stem = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[-_MAX_NAMED_KEY_CHARS:].strip("-")
     # The service script treats this word specially.
     stem = re.sub("event-file", "event_file", stem, flags=re.IGNORECASE)
-    return f"{number:09d}-{stem}.json" if stem else f"{number:09d}.json"
+    return f"{number:09d}-{stem}{suffix}" if stem else f"{number:09d}{suffix}"
 
 
 async def _write_payloads(
@@ -111,7 +112,8 @@ async def _write_payloads(
     on_refused: Callable[[Item, Failure], None],
 ) -> PrepareSummary:
     redactor = Redactor(settings.secrets)
-    loader = PayloadLoader(settings.params, settings.mode, redactor=redactor)
+    protocol = load_protocol(settings.protocol)
+    loader = PayloadLoader(protocol, settings.params, settings.mode, redactor=redactor)
     failures: dict[str, int] = {}
     written = size = 0
     with _open_atomic(directory / INDEX_FILE) as file:
@@ -119,7 +121,7 @@ async def _write_payloads(
         index.writerow(INDEX_COLUMNS)
         for number, item in enumerate(items, 1):
             payload = await loader.load(item)
-            name, code = payload_file_name(number, item.key), ""
+            name, code = payload_file_name(number, item.key, protocol.payload_suffix), ""
             if isinstance(payload, Failure):
                 name, code = "", payload.code
                 failures[code] = failures.get(code, 0) + 1

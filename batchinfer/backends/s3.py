@@ -41,7 +41,7 @@ from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.machine_limits import detect_shortage
-from batchinfer.oscar.http_status import safe_url
+from batchinfer.protocols.http_text import safe_url
 
 T = TypeVar("T")
 

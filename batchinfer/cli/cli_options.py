@@ -83,6 +83,12 @@ config_option = combine_options(
 
 item_options = combine_options(
     click.option(
+        "--protocol",
+        metavar="NAME",
+        help="How the service is spoken to, if it is none of AI4OS: the name of an installed "
+        "protocol.",
+    ),
+    click.option(
         "--param",
         "params",
         multiple=True,
@@ -249,14 +255,16 @@ csv_bom_option = click.option(
     " double click. Most other programs want none.",
 )
 
-_INPUT_SETTINGS = frozenset({"include", "exclude", "only", "glob", "file_param"})
+_SECTION_BY_OPTION = {
+    **dict.fromkeys(("include", "exclude", "only", "glob", "file_param"), "input"),
+    "protocol": "service",
+}
 
 
 def to_config_flags(options: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
     """What was given on the command line as `config.load_config` names it. Raises ConfigError."""
     config_flags = {
-        f"{'input' if name in _INPUT_SETTINGS else 'run'}.{name}": each
-        for name, each in options.items()
+        f"{_SECTION_BY_OPTION.get(name, 'run')}.{name}": each for name, each in options.items()
     }
     config_flags[ENV_FILE_FLAG] = config_flags.pop("run.env_file", None)
     return config_flags | {

@@ -18,6 +18,7 @@ from batchinfer.config.interpolation import parse_reference
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
+from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 
 DEFAULT_FILE_PARAM = "files"
 """The model parameter that receives an item's file, unless the config names another."""
@@ -29,6 +30,8 @@ class ServiceSection:
 
     endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
     token: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    protocol: str = field(default=DEFAULT_PROTOCOL, metadata={"read": value_parsers.parse_text})
+    """What is sent and how answers are read, in both modes: the name of an installed protocol."""
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}
     )

@@ -8,7 +8,7 @@ from batchinfer.api.checks.findings import FindingState
 from batchinfer.backends.bucket_client import MemoryBucket
 from batchinfer.domain import Mode
 from batchinfer.errors import FatalError
-from batchinfer.oscar.object_names import make_object_name
+from batchinfer.protocols.ai4os.object_names import make_object_name
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 

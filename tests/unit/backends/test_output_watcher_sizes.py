@@ -8,6 +8,7 @@ import pytest
 from batchinfer.backends.output_watcher import OUTPUT_MEMORY_FACTOR, BucketOutputWatcher
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import FailureKind, Reply, State
+from support.protocols import AI4OS_BUCKET
 from support.watched_bucket import GRACE, OK_JSON, OK_LOG, RUN, Desk
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -18,7 +19,13 @@ LIMIT = 10_000
 async def desk_of(count: int = 1, **more) -> Desk:
     desk = Desk()
     desk.watcher = BucketOutputWatcher(
-        desk.bucket, run_id=RUN, redactor=Redactor([]), max_reply=LIMIT, grace_seconds=GRACE, **more
+        desk.bucket,
+        protocol=AI4OS_BUCKET,
+        run_id=RUN,
+        redactor=Redactor([]),
+        max_reply=LIMIT,
+        grace_seconds=GRACE,
+        **more,
     )
     await desk.submit(count)
     return desk
