@@ -10,10 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batchinfer.api.clients import get_bucket, open_bucket, open_service
+from batchinfer.api.clients import STORE_RETRY_SECONDS, get_bucket, open_bucket, open_service
 from batchinfer.api.help_requests import (
     MAX_HELP_CALL_SECONDS,
     fetch_help_by_call,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 OUTPUT_PAIR_GRACE_SECONDS: Final = 30.0
 """Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
-STORE_RETRY_SECONDS: Final = 60.0
-"""Seconds that one call to the object store is tried again; then it counts as away."""
 
 
 class Delivery(ABC):
@@ -98,9 +97,7 @@ class CallDelivery(Delivery):
         clean: bool,  # noqa: ARG002
     ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
         """See Delivery."""
-        async with open_service(
-            settings, timeout=settings.timeout, spool_dir=run_dir
-        ) as http_backend:
+        async with open_service(settings, spool_dir=run_dir) as http_backend:
             yield http_backend, None
 
     async def fetch_help(
@@ -108,7 +105,8 @@ class CallDelivery(Delivery):
     ) -> str | Failure:
         """See Delivery."""
         timeout = min(settings.timeout, MAX_HELP_CALL_SECONDS)
-        async with open_service(settings, timeout=timeout) as service:
+        call_settings = replace(settings, timeout=timeout, first_byte_timeout=None)
+        async with open_service(call_settings) as service:
             return await fetch_help_by_call(
                 service, observer, cold_start_timeout=cold_start_timeout
             )
@@ -169,12 +167,7 @@ class BucketDelivery(Delivery):
             STORE_RETRY_SECONDS, settings.cold_start / 4, settings.give_up_after / 4
         )
         async with open_bucket(
-            get_bucket(settings),
-            redactor,
-            retry_timeout=retry_timeout,
-            read_timeout=max(retry_timeout, 1.0),
-            send_timeout=settings.send_timeout,
-            bandwidth=settings.bandwidth,
+            settings, retry_timeout=retry_timeout, read_timeout=max(retry_timeout, 1.0)
         ) as bucket:
             loader = PayloadLoader(protocol, settings.params, Mode.ASYNC, redactor=redactor)
             bucket_backend = BucketBackend(bucket, names, loader, run_id, memory_budget)
@@ -212,8 +205,7 @@ class BucketDelivery(Delivery):
         """See Delivery."""
         from batchinfer.api.checks.bucket_check import check_bucket  # noqa: PLC0415
 
-        redactor, names = Redactor(settings.secrets), get_bucket_protocol(settings)
-        await check_bucket(get_bucket(settings), names, redactor, on_finding, known_run_ids)
+        await check_bucket(settings, get_bucket_protocol(settings), on_finding, known_run_ids)
 
     def describe_destination(self, settings: RunSettings) -> str:
         """See Delivery."""
@@ -222,7 +214,7 @@ class BucketDelivery(Delivery):
 
     def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
         """See Delivery."""
-        return open_bucket(get_bucket(settings), Redactor(settings.secrets))
+        return open_bucket(settings)
 
 
 DELIVERIES: Final[Mapping[Mode, Delivery]] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from batchinfer import defaults
 from batchinfer.config.endpoint_notices import iter_endpoint_notices
 from batchinfer.config.env_files import get_env_file_path
 from batchinfer.config.interpolation import (
@@ -49,7 +50,7 @@ class BucketSettings:
     name: str
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
-    region: str = "us-east-1"
+    region: str = defaults.BUCKET_REGION
     ca_file: str | None = None
     verify: bool = True
 
@@ -145,7 +146,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         bandwidth=run.bandwidth,
         memory=run.memory,
         max_reply=run.max_reply,
-        timeout=run.timeout or (600.0 if is_sync else 3600.0),
+        timeout=run.timeout or defaults.ATTEMPT_TIMEOUT[config.mode],
         first_answer_timeout=max(run.cold_start, run.timeout or 0.0),
         connect_timeout=run.connect_timeout,
         send_timeout=run.send_timeout,
