@@ -152,6 +152,11 @@ def killed_log_failure(log: bytes) -> Failure:
     return model_killed_failure(strip_ansi(decode_output(log)))
 
 
+def extract_orphan_name(path: str) -> str:
+    """The base name, in `outputs/`, of an output that kept its own name (an orphan)."""
+    return path.rpartition("/")[2]
+
+
 def parse_output(data: bytes, log: str, *, is_saved: bool = True) -> Outcome:
     """The outcome that an output object holds; `log` is the item's log, as far as it is known.
 
