@@ -1,7 +1,7 @@
 """Async mode, looked at without a prediction: the store, its keys, and what lies in the bucket.
 
-Every object under `inputs/` starts a prediction (contract, section 2), so what the keys may do is
-tried with an object elsewhere, which is deleted again.
+Every object under `inputs/` starts a prediction (docs/platform.md, "Input events"), so what the
+keys may do is tried with an object elsewhere, which is deleted again.
 """
 
 from __future__ import annotations

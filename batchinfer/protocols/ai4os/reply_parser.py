@@ -222,7 +222,7 @@ def _sniff_returned_bytes(data: bytes) -> str | None:
 
 
 def _decode_base64_body(body: bytes) -> bytes | None:
-    """The file that a body is, if it is one (contract section 1, the last points)."""
+    """The file that a body is, if it is one (docs/platform.md, "The body of a 200")."""
     found = _BASE64_BODY.fullmatch(body)
     if found is None:
         return None
