@@ -2,9 +2,8 @@
 
 Rules of the room: an object is deleted only if its name is exactly one that this run directory has
 recorded (another copy of the directory may need the others), and its item has a final outcome; one
-by one, for some stores know no other way (docs/platform.md, "The object store"). Whatever else is
-in the bucket (markers, other runs, strangers) is not even listed, but for keys that begin as this
-run's do.
+by one, for some stores know no other way (contract, section 2). Whatever else is in the bucket
+(markers, other runs, strangers) is not even listed, but for keys that begin as this run's do.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from batchinfer.api.deliveries import DELIVERIES, get_bucket_protocol
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import require_run, resolve_job
+from batchinfer.api.job import Job, ResolvedJob, check_job, require_run, resolve
 from batchinfer.backends.bucket_client import BucketClient, Listing, delete_keys
 from batchinfer.config import RunSettings
 from batchinfer.domain import Json, OpenItem, RunInfo, State
@@ -49,11 +47,11 @@ class CleanupSummary:
         return self.inputs + self.outputs
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer clean --json` prints (docs/reference/scripting.md)."""
+        """The object that `batchinfer clean --json` prints (docs/scripting.md)."""
         return asdict(self)
 
 
-async def clean(job: Job, *, dry_run: bool = False) -> CleanupSummary:
+async def clean(job: Job | ResolvedJob, *, dry_run: bool = False) -> CleanupSummary:
     """Delete from the bucket what the run of `job` made and has recorded; `dry_run`: only count.
 
     Raises ConfigError for a run in sync mode (it has nothing in a bucket), RunLocked while another
@@ -61,9 +59,10 @@ async def clean(job: Job, *, dry_run: bool = False) -> CleanupSummary:
     """
     require_run(job.run)
     with nullcontext() if dry_run else RunLock(job.run), RunReader(job.run) as reader:
-        _, settings = resolve_job(job, reader.info)
+        resolved = resolve(job)
+        check_job(resolved)
         return await _connect_and_delete(
-            settings, reader.info, reader.read_submissions, dry_run=dry_run
+            resolved.settings, reader.info, reader.read_submissions, dry_run=dry_run
         )
 
 
@@ -84,7 +83,7 @@ async def _connect_and_delete(
             names = get_bucket_protocol(settings)
             return await delete_objects(bucket, names, info.id, find_submissions, dry_run=dry_run)
     except FatalError as error:
-        raise RunAborted(error.code, str(error)) from None
+        raise RunAborted(error.code, error.message) from None
     except OSError as error:
         raise RunAborted("bucket_unreachable", str(error)) from None
 

@@ -39,9 +39,9 @@ def get_bucket(settings: RunSettings) -> BucketSettings:
 
 
 def open_service(
-    settings: RunSettings, *, timeout: float, spool_dir: Path | None = None
+    settings: RunSettings, *, spool_dir: Path | None = None
 ) -> AbstractAsyncContextManager[HttpBackend]:
-    """Open the service; `timeout`: seconds of a call. All else, and errors: `open_http_backend`."""
+    """Open the service. `spool_dir` and errors: see `open_http_backend`."""
     from batchinfer.backends.http_backend import open_http_backend  # noqa: PLC0415
 
     service = get_service(settings)
@@ -52,7 +52,7 @@ def open_service(
         ca_file=service.ca_file,
         verify=service.verify,
         params=settings.params,
-        timeout=timeout,
+        timeout=settings.timeout,
         connect_timeout=settings.connect_timeout,
         send_timeout=settings.send_timeout,
         first_byte_timeout=settings.first_byte_timeout,

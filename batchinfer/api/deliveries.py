@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -98,9 +99,7 @@ class CallDelivery(Delivery):
         clean: bool,  # noqa: ARG002
     ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
         """See Delivery."""
-        async with open_service(
-            settings, timeout=settings.timeout, spool_dir=run_dir
-        ) as http_backend:
+        async with open_service(settings, spool_dir=run_dir) as http_backend:
             yield http_backend, None
 
     async def fetch_help(
@@ -108,7 +107,8 @@ class CallDelivery(Delivery):
     ) -> str | Failure:
         """See Delivery."""
         timeout = min(settings.timeout, MAX_HELP_CALL_SECONDS)
-        async with open_service(settings, timeout=timeout) as service:
+        call_settings = replace(settings, timeout=timeout, first_byte_timeout=None)
+        async with open_service(call_settings) as service:
             return await fetch_help_by_call(
                 service, observer, cold_start_timeout=cold_start_timeout
             )
@@ -245,7 +245,7 @@ async def open_backend(
         async with delivery.open_backend(settings, run_id, run_dir, clean=clean) as opened:
             yield opened
     except FatalError as error:
-        raise RunAborted(error.code, str(error)) from None
+        raise RunAborted(error.code, error.message) from None
 
 
 def get_bucket_protocol(settings: RunSettings) -> BucketProtocol:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchinfer.api.deliveries import DELIVERIES
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.config import Config, RunSettings, resolve_run_settings
 from batchinfer.domain import Failure, Json, Mode
 from batchinfer.errors import FatalError, RunAborted
@@ -74,7 +74,7 @@ def load_stored_help(run: Path) -> ModelDescription | None:
     """What the run keeps of its model's help."""
     with RunReader(run) as reader:
         protocol, text = find_run_protocol(reader.info), reader.read_model_help()
-    return None if protocol is None or text is None else _parse_description(protocol, text)
+    return None if protocol is None or text is None else parse_description(protocol, text)
 
 
 async def fetch_description(
@@ -89,14 +89,15 @@ async def fetch_description(
             settings, observer, cold_start_timeout=cold_start_timeout
         )
     except FatalError as error:
-        raise RunAborted(error.code, str(error)) from None
+        raise RunAborted(error.code, error.message) from None
     if isinstance(answer, Failure):
         return answer
-    description = _parse_description(load_protocol(settings.protocol), answer)
+    description = parse_description(load_protocol(settings.protocol), answer)
     return description or Failure("no_help", "what the service answers is none that can be read")
 
 
-def _parse_description(protocol: InferenceProtocol, text: str) -> ModelDescription | None:
+def parse_description(protocol: InferenceProtocol, text: str) -> ModelDescription | None:
+    """What a description of a model says; None when it is none that can be read."""
     schema = protocol.parse_help(text)
     return (
         None

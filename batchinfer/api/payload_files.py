@@ -26,7 +26,7 @@ from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, PayloadSettings, load_config, resolve_payload_settings
 from batchinfer.domain import Failure, Item, Json
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ExportError, option
 from batchinfer.ports import Notice
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, open_source
@@ -82,7 +82,8 @@ async def prepare(
 ) -> PrepareSummary:
     """Write the payload of every item; `refused` is told of each that has none.
 
-    Raises ConfigError (also when the directory cannot be written to, or is not empty), SourceError.
+    Raises ConfigError, SourceError, and ExportError when the directory is not empty or cannot be
+    written to.
     """
     config = request.config
     if not isinstance(config, Config):
@@ -153,10 +154,9 @@ def _open_sources(
 def _make_directory(directory: Path, *, force: bool) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     if not force and any(directory.iterdir()):
-        raise ConfigError(
-            f"{directory} is not empty, and nothing was written. Name another directory with -o, "
-            "or "
-            "--force to write over files of the same names."
+        raise ExportError(
+            f"{directory} is not empty, and nothing was written. Name another directory with "
+            f"{option('run')}, or {option('force', 'True')} to write over files of the same names."
         )
 
 
@@ -181,7 +181,7 @@ def _translate_os_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{directory} cannot be written: {error.strerror or error}.") from error
+        raise ExportError(f"{directory} cannot be written: {error.strerror or error}.") from error
 
 
 def _format_path(path: str) -> str:

@@ -271,7 +271,7 @@ class HttpBackend:
         decoded = call_decoder(self._protocol.decode_answer, answer)
         outcome = check_outcome(decoded, answer.body)
         if isinstance(outcome, FatalError):
-            raise FatalError(outcome.code, self._redactor.redact_text(str(outcome)))
+            raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
         return self._redactor.redact_outcome(outcome)
 
     def _reply_too_large(self, response: aiohttp.ClientResponse) -> Failure:

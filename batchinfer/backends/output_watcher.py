@@ -358,7 +358,7 @@ class BucketOutputWatcher:
 
     def _raise_if_fatal(self, outcome: Outcome | FatalError) -> Outcome:
         if isinstance(outcome, FatalError):
-            raise FatalError(outcome.code, self._redactor.redact_text(str(outcome)))
+            raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
         return outcome
 
     async def _read_log(self, pair: OutputPair) -> bytes | None:

@@ -117,7 +117,7 @@ class PayloadLoader:
         try:
             loaded = await self._load_payload(item, reservation)
         except FatalError as error:
-            raise FatalError(error.code, redact(str(error))) from None
+            raise FatalError(error.code, redact(error.message)) from None
         if isinstance(loaded, Failure):
             return replace(loaded, sent=False, message=redact(loaded.message))
         return loaded

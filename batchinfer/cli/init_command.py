@@ -77,7 +77,7 @@ def _init_from(file: Path, source: str, *, env_only: bool) -> None:
     try:
         dashboard = parse_dashboard(_read_dashboard_text(source))
     except ConfigError as error:
-        raise ConfigError(f"--from {source}: {error}") from None
+        raise ConfigError(f"--from {source}: {error.message}") from None
     env = get_env_file_path(file)
     texts = {file: dashboard.to_toml()} | ({} if env_only else {env: dashboard.to_env()})
     _create_private_files(texts, ["--from", source, *(["--env-only"] if env_only else [])])

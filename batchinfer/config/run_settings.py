@@ -24,7 +24,7 @@ from batchinfer.config.sections import SECTIONS, Config
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.errors import ConfigError, SourceError
+from batchinfer.errors import ConfigError, IncompleteConfig, SourceError
 from batchinfer.ports import Notice
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources.input_files import escape_undecodable
@@ -111,7 +111,7 @@ def resolve_payload_settings(config: Config, env: Mapping[str, str]) -> PayloadS
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
     if resolver.problems:
-        raise ConfigError(resolver.format_problems())
+        raise IncompleteConfig(resolver.format_problems())
     return PayloadSettings(
         config.mode, protocol, file_param, selection, params, _collect_secrets(config, env)
     )
@@ -131,7 +131,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
     if resolver.problems:
-        raise ConfigError(resolver.format_problems())
+        raise IncompleteConfig(resolver.format_problems())
     run = config.run
     return RunSettings(
         mode=config.mode,
@@ -209,7 +209,7 @@ class _Resolver:
         try:
             protocol = load_protocol(name)
         except ConfigError as error:
-            self.add_problem("service", "protocol", f"cannot be used: {error}")
+            self.add_problem("service", "protocol", f"cannot be used: {error.message}")
             return name
         if self.config.mode not in protocol.modes:
             offered = " or ".join(mode for mode in Mode if mode in protocol.modes)
@@ -230,7 +230,7 @@ class _Resolver:
             try:
                 Selection.of(include=found)
             except SourceError as error:
-                self.add_problem("input", key, f"cannot be understood: {error}")
+                self.add_problem("input", key, f"cannot be understood: {error.message}")
         return Selection() if self.problems else Selection.of(include, exclude, given.only)
 
     def _expand_patterns(self, key: str, given: Sequence[str]) -> list[str]:

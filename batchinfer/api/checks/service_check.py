@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -41,7 +42,8 @@ async def check_service(settings: RunSettings, on_finding: OnFinding, wait_secon
         return
     startup, ahead = _StartupObserver(), None
     try:
-        async with open_service(settings, timeout=wait_seconds) as service:
+        call_settings = replace(settings, timeout=wait_seconds, first_byte_timeout=None)
+        async with open_service(call_settings) as service:
             answer: str | Failure | FatalError | None = None
             with anyio.move_on_after(wait_seconds):
                 answer = await fetch_help_by_call(service, startup, cold_start_timeout=wait_seconds)
