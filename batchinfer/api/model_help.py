@@ -32,7 +32,7 @@ class ModelDescription:
     """Why parameters of these names cannot be sent."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer describe --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer describe --json` prints (docs/reference/scripting.md)."""
         parameters: list[Json] = [each.as_json() for each in self.schema.parameters]
         return {"parameters": parameters, "open": self.schema.accepts_unlisted, "help": self.help}
 
@@ -97,7 +97,7 @@ async def fetch_description(
 
 
 def parse_description(protocol: InferenceProtocol, text: str) -> ModelDescription | None:
-    """What a help says; None when it is none that can be read."""
+    """What a description of a model says; None when it is none that can be read."""
     schema = protocol.parse_help(text)
     return (
         None

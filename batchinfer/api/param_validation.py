@@ -24,7 +24,7 @@ from batchinfer.errors import ConfigError, RunAborted, SourceError, option
 from batchinfer.ports import Notice, Observer
 from batchinfer.protocols.inference_protocol import ParamChecker
 from batchinfer.protocols.model_schema import ModelSchema
-from batchinfer.protocols.registry import find_run_protocol, load_protocol
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.manifest import ManifestSource
 
@@ -66,10 +66,10 @@ def validate_dry_run(resolved: ResolvedJob, source: CombinedSource) -> Sequence[
 
 
 def _parse_stored_help(resolved: ResolvedJob) -> ModelDescription | None:
-    if resolved.stored is None or not resolved.stored.model_help:
+    if resolved.stored is None:
         return None
-    protocol = find_run_protocol(resolved.stored.info)
-    return None if protocol is None else parse_description(protocol, resolved.stored.model_help)
+    protocol = load_protocol(resolved.settings.protocol)
+    return parse_description(protocol, resolved.stored.model_help)
 
 
 def _validate_params(

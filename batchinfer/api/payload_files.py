@@ -1,9 +1,10 @@
 """Payload files: what would be sent for each item, for the web UI's Invoke screen, or for curl.
 
 Rules of the room: a file is the very payload that a run would send; its name is our own, of
-`[A-Za-z0-9_-]` and one `.json` (contract, section 2), in the order of the source; it is there whole
-or not at all. The index says which file belongs to which key; it appears last, when all is done. A
-bad item never stops the others. Nothing is held per item: memory does not know how many there are.
+`[A-Za-z0-9_-]` and one `.json` (docs/platform.md, "Output names"), in the order of the source; it
+is there whole or not at all. The index says which file belongs to which key; it appears last, when
+all is done. A bad item never stops the others. Nothing is held per item: memory does not know how
+many there are.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class PrepareSummary:
     """What was skipped, and what could not be read."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer prepare --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer prepare --json` prints (docs/reference/scripting.md)."""
         return {
             "directory": self.directory,
             "written": self.written,

@@ -46,7 +46,7 @@ class Status:
     waited_for: WaitSummary = field(default_factory=WaitSummary)
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer status --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer status --json` prints (docs/reference/scripting.md)."""
         counts = self.counts
         return {
             "run": str(self.run),
@@ -118,7 +118,7 @@ class RunEstimate:
     """How many containers seem to serve; None when it could not be told."""
 
     def as_json(self) -> dict[str, Json]:
-        """The fields of the event `estimate` (docs/scripting.md)."""
+        """The fields of the event `estimate` (docs/reference/scripting.md)."""
         time_left = self.time_left
         return {
             "sent": self.sent,

@@ -1,4 +1,4 @@
-"""How long a call may take, and each of its stages (contract, section 1: timeouts are essential).
+"""How long a call may take, and each of its stages.
 
 ::
 

@@ -28,7 +28,7 @@ from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.deadlines import CallDeadlines, CallTimeouts
 from batchinfer.backends.http_errors import classify_http_error
 from batchinfer.backends.payload_loader import LoadedPayload, PayloadLoader
-from batchinfer.backends.protocol_calls import call_protocol, check_outcome
+from batchinfer.backends.protocol_calls import call_decoder, call_protocol, check_outcome
 from batchinfer.backends.proxies import find_proxy
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.reply_reader import UNBUDGETED_REPLY_BYTES, ReplyReader, read_body_start
@@ -269,10 +269,10 @@ class HttpBackend:
 
         Raises FatalError.
         """
-        decoded = call_protocol(self._protocol.decode_answer, answer)
+        decoded = call_decoder(self._protocol.decode_answer, answer)
         outcome = check_outcome(decoded, answer.body)
         if isinstance(outcome, FatalError):
-            raise FatalError(outcome.code, self._redactor.redact_text(str(outcome)))
+            raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
         return self._redactor.redact_outcome(outcome)
 
     def _reply_too_large(self, response: aiohttp.ClientResponse) -> Failure:

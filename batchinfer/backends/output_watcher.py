@@ -52,7 +52,7 @@ from batchinfer.backends.output_pairs import (
     group_pairs,
     is_recorded,
 )
-from batchinfer.backends.protocol_calls import call_protocol, check_outcome
+from batchinfer.backends.protocol_calls import call_decoder, check_outcome
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, OpenItem, Outcome
 from batchinfer.errors import BatchInferError, FatalError
@@ -346,19 +346,19 @@ class BucketOutputWatcher:
         return outcome
 
     def _decode_log(self, log: bytes) -> SavedOutput | Failure | None:
-        decoded = call_protocol(self._protocol.decode_log, log)
+        decoded = call_decoder(self._protocol.decode_log, log)
         if decoded is None or isinstance(decoded, SavedOutput):
             return decoded
         outcome = self._raise_if_fatal(check_outcome(decoded, log))
         return outcome if isinstance(outcome, Failure) else None
 
     def _decode_output(self, data: bytes, log: str, *, is_saved: bool) -> Outcome:
-        decoded = call_protocol(self._protocol.decode_output, data, log, is_saved=is_saved)
+        decoded = call_decoder(self._protocol.decode_output, data, log, is_saved=is_saved)
         return self._raise_if_fatal(check_outcome(decoded, data))
 
     def _raise_if_fatal(self, outcome: Outcome | FatalError) -> Outcome:
         if isinstance(outcome, FatalError):
-            raise FatalError(outcome.code, self._redactor.redact_text(str(outcome)))
+            raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
         return outcome
 
     async def _read_log(self, pair: OutputPair) -> bytes | None:

@@ -36,6 +36,7 @@ from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Json, Mode, SentFile
+from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import Reservation
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.protocols.inference_protocol import (
@@ -112,11 +113,14 @@ class PayloadLoader:
         self, reservation: Reservation | None, item: Item
     ) -> LoadedPayload | Failure:
         """As `load`, as soon as there is room for it, which is then as large as the payload."""
-        loaded = await self._load_payload(item, reservation)
-        if not isinstance(loaded, Failure):
-            return loaded
         redact = str if self._redactor is None else self._redactor.redact_text
-        return replace(loaded, sent=False, message=redact(loaded.message))
+        try:
+            loaded = await self._load_payload(item, reservation)
+        except FatalError as error:
+            raise FatalError(error.code, redact(error.message)) from None
+        if isinstance(loaded, Failure):
+            return replace(loaded, sent=False, message=redact(loaded.message))
+        return loaded
 
     async def _load_payload(
         self, item: Item, reservation: Reservation | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
 from batchinfer.domain import Failure, FailureKind, Outcome, Reply
@@ -31,12 +32,21 @@ def call_protocol(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
         return _make_failure(f"it raised {type(error).__name__}: {error}")
 
 
+def call_decoder(
+    function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T | Failure | FatalError:
+    """The same; a FatalError is returned, also where the method raises it."""
+    try:
+        return call_protocol(function, *args, **kwargs)
+    except FatalError as error:
+        return error
+
+
 def check_outcome(outcome: object, answer: bytes) -> Outcome | FatalError:
     """The outcome that a protocol has decoded from `answer`, if it is one."""
     match outcome:
-        case Failure(code="protocol_error", log=""):
-            log = answer[:MAX_ERROR_BODY_BYTES].decode("utf-8", "replace")
-            return Failure(outcome.code, outcome.message, outcome.kind, log=log)
+        case Failure(code=code, log="") if code == PROTOCOL_ERROR:
+            return replace(outcome, log=answer[:MAX_ERROR_BODY_BYTES].decode("utf-8", "replace"))
         case Reply() | Failure() | FatalError():
             return outcome
         case _:

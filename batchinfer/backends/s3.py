@@ -1,7 +1,7 @@
 """The verbs of `keys.Bucket` carried to a real bucket, by aiobotocore (see `s3_session.py`).
 
-Rules of the room: creating or deleting any service restarts the store that all share (contract,
-section 2), so what may pass is tried again, for `patience` seconds; botocore's own retries are off.
+Creating or deleting any service restarts the store that all share (docs/platform.md, "The object
+store"), so what may pass is tried again, for `patience` seconds; botocore's own retries are off.
 Errors are judged by their type and by S3's error code (`s3_codes.py`), never by their text, which
 may be missing. Nothing is taken from `~/.aws` or `AWS_*`: the bucket is what the caller says it
 is. aiobotocore is untyped; its `Any` stays in here.

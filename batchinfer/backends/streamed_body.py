@@ -38,7 +38,8 @@ class StreamedBody(aiohttp.Payload):
 
     `patience`: seconds without movement after which it is given up (SendStalled). `room`: what it
     takes up in memory, given back as soon as all of it is sent. It goes once: aiohttp by itself
-    repeats a PUT whose connection breaks, and each could start a prediction (contract, section 2).
+    repeats a PUT whose connection breaks, and each could start a prediction
+    (docs/platform.md, "Input events").
     """
 
     def __init__(

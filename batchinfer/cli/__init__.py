@@ -125,7 +125,7 @@ def batchinfer(context: click.Context) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit code (`docs/scripting.md`)."""
+    """Do what the command line says; the exit code (`docs/reference/scripting.md`)."""
     open_standard_streams()
     # As Ctrl-C, wherever no command heeds it better: what is half done is tidied up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

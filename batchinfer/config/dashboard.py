@@ -1,9 +1,9 @@
 """What the Dashboard shows of a service, read: its JSON, or lines pasted from its page. Pure.
 
-Both are in the contract, section 6. Pasted lines are a label and a value, on one line (with blanks,
-tabs, a colon or an equals sign between them) or the value on the next; what is no label of the page
-is skipped. Whatever the text holds, only plain URLs, names and credentials come out, or a
-ConfigError, whose message never quotes a value: it might be a secret.
+Both are in docs/platform.md, "What the Dashboard shows". Pasted lines are a label and a value, on
+one line (with blanks, tabs, a colon or an equals sign between them) or the value on the next; what
+is no label of the page is skipped. Whatever the text holds, only plain URLs, names and credentials
+come out, or a ConfigError, whose message never quotes a value: it might be a secret.
 
 A `Dashboard` becomes two texts: a configuration, in which a secret is `${NAME}`, and the lines that
 export those names to a shell.

@@ -1,7 +1,7 @@
 """From a `Config` to what a run is made with: references expanded, defaults settled, all checked.
 
 Only what the mode needs is expanded and demanded: an async run does not ask for the token. The
-places to find things are those of the Dashboard (contract, section 6).
+places to find things are those of the Dashboard (docs/platform.md, "What the Dashboard shows").
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What bytes are, by how they begin. Pure.
 
-The platform tells no media types: a PNG comes back in an object named `.json` (contract section 2),
-and an input file may have no extension although `detect_file_format` must not be empty (section 3).
+The platform tells no media types: a PNG comes back in an object named `.json`
+(docs/platform.md, "Output names"), and an input file may have no extension although `file_format`
+must not be empty (docs/platform.md, "The payload").
 
 One table serves both ways: bytes to media type, media type to extension.
 """

@@ -13,23 +13,23 @@ ParameterType: TypeAlias = Literal["str", "int", "float", "bool", "list", "dict"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of the model, as its help tells it."""
+    """One parameter of the model, as the model's help describes it."""
 
     name: str
     type: ParameterType | None = None
-    """None: the help does not tell, or a type that is unknown here."""
+    """None: the help does not say, or the type is not known here."""
     default: str | None = None
     """As it is printed; None when there is none, or the parameter is required."""
     required: bool = False
     choices: tuple[Json, ...] = ()
-    """Empty: not told."""
+    """Empty: the help does not say."""
     is_file: bool = False
-    """Whether it receives a file (an entry of `oscar-files`)."""
+    """Whether it receives a file."""
     help: str = ""
     """The author's words, line by line, not indented."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer describe --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer describe --json` prints (docs/reference/scripting.md)."""
         return {
             "name": self.name,
             "type": self.type,
@@ -57,9 +57,9 @@ class ModelSchema:
         object.__setattr__(self, "names", {each.name: each for each in self.parameters})
 
     def expand_name(self, name: str) -> Sequence[str]:
-        """The options that the service's command line takes `name` for.
+        """The parameters that the service takes `name` for: those that begin with it.
 
-        One: it is, or abbreviates, that one (contract section 3). `help` is an option, too.
+        One: it is, or abbreviates, that one (docs/platform.md, "Parameters"). `help` counts, too.
         """
         if name in self.names:
             return [name]

@@ -109,7 +109,7 @@ class Controller:
                 return f"resumed; {_describe_limit(engine.limit)}"
 
     def status(self) -> Mapping[str, Json]:
-        """How it goes, for programs (`docs/scripting.md`)."""
+        """How it goes, for programs (`docs/reference/scripting.md`)."""
         engine, progress = self._engine, self._engine.progress
         estimated_servers = progress.estimated_servers
         return {

@@ -1,1 +1,1 @@
-"""What is peculiar to services of AI4OS (OSCAR and DEEPaaS). Pure: no I/O, no event loop."""
+"""What is peculiar to the AI4OS platform (docs/platform.md). Pure: no I/O, no event loop."""

@@ -14,6 +14,7 @@ from batchinfer.protocols.ai4os.http_status import classify_status
 from batchinfer.protocols.ai4os.missing_outputs import lost_output_failure, uncertain_output_failure
 from batchinfer.protocols.ai4os.param_validator import ParamValidator
 from batchinfer.protocols.ai4os.reply_parser import (
+    extract_orphan_name,
     killed_log_failure,
     parse_body,
     parse_log,
@@ -75,7 +76,7 @@ class Ai4osBucket(BucketProtocol):
 
     def make_orphan_key(self, saved: SavedOutput) -> str:
         """See BucketProtocol."""
-        return self.outputs_prefix + saved.path.rpartition("/")[2]
+        return self.outputs_prefix + extract_orphan_name(saved.path)
 
     def decode_log(self, log: bytes) -> SavedOutput | Failure | FatalError | None:
         """See BucketProtocol."""

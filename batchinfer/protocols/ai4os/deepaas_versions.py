@@ -1,6 +1,6 @@
 """Which DEEPaaS a service runs, as its answers tell, and what is peculiar to it. Pure.
 
-The service script begins every body with the versions (contract, section 1, "The 200 body").
+The service script begins every body with the versions (docs/platform.md, "The body of a 200").
 """
 
 from __future__ import annotations

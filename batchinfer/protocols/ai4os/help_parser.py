@@ -1,4 +1,4 @@
-"""The model's help, read: which parameters there are (contract section 3, last point). Pure.
+"""The model's help, read: which parameters there are (docs/platform.md, "The model's help"). Pure.
 
 ``{"help": ""}`` is answered with what argparse prints of DEEPaaS's options for `predict`:
 

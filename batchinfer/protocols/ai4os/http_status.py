@@ -1,4 +1,4 @@
-"""What an HTTP status of the platform means: contract, section 1, "Status codes". Pure.
+"""What an HTTP status of the platform means (docs/platform.md, "Status codes"). Pure.
 
 One table, `RULES`, read from top to bottom; the first row that fits decides. A row fits by status,
 by what the body says, and by how long the call took: gateways cut calls without saying so. A 200 is

@@ -1,7 +1,8 @@
 """`str()` of a Python object, read back into data. Pure; nothing is ever evaluated.
 
-The platform prints a prediction as `str()` of whatever the model returned (contract section 1), and
-saves it as JSON with NaN in it (section 2). Read is only what one of the two can have written:
+The platform prints a prediction as `str()` of whatever the model returned, and saves it as JSON
+with NaN in it (docs/platform.md, "The body of a 200", "Output names"). Read is only what one of the
+two can have written:
 
 * None, True, False, nan, inf and numbers, spelled as `repr` spells them. `1.10`, `12E4`, `-0` and
   `null` are texts: no number is printed like that. A bare string has no quotes, so quotes are text;
@@ -111,7 +112,7 @@ def parse_returned_text(text: str) -> tuple[Json, bool]:
 def parse_nested_json(value: Json) -> tuple[Json, bool]:
     """`value` with each string that holds a JSON object or array replaced by that; whether any did.
 
-    Models return JSON as text inside lists (the tutorial's YOLO: contract section 1). Once only:
+    Models return JSON as text inside lists (the tutorial's YOLO: docs/platform.md). Once only:
     what is found is not searched again. Lists and dicts of `value` are changed in place.
     """
     root: list[Any] = [value]

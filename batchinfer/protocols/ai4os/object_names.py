@@ -1,7 +1,7 @@
 """Names of our objects in the bucket. Pure.
 
 The service script cuts an input's name at its first dot and drops its folders, and treats two
-words specially (contract section 2, "Output names"). So a name of ours is flat, has no dot but the
+words specially (docs/platform.md, "Output names"). So a name of ours is flat, has no dot but the
 last, and is unique per run, item, attempt, process and payload::
 
     inputs/<run>-<position>-<attempt>-<epoch><digest>.json

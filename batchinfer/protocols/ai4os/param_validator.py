@@ -1,7 +1,7 @@
 """What the model would refuse, or silently misread, seen before anything is sent. Pure.
 
-A parameter arrives as text on a command line and is converted there (contract section 3), so it is
-that text which is judged, after `payload` has spelled it:
+A parameter arrives as text on a command line and is converted there (docs/platform.md,
+"Parameters"), so it is that text which is judged, after `payload` has spelled it:
 
 =========  ========================================================================================
 type       is fine

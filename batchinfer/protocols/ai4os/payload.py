@@ -1,6 +1,7 @@
-"""What is sent to the service, in both modes: the `oscar-files` payload (contract section 3). Pure.
+"""What is sent to the service, in both modes: the `oscar-files` payload. Pure.
 
-Parameters become `--name value` on a command line of the service. So, before anything is sent:
+See docs/platform.md, "The payload". Parameters become `--name value` on a command line of the
+service. So, before anything is sent:
 
 ============================================  =====================================================
 value                                         becomes
@@ -46,7 +47,7 @@ from batchinfer.protocols.media_types import (
 )
 
 encode_base64: Callable[[bytes], bytes]
-"""Standard base64 with padding: URL-safe base64 is silently corrupted (contract section 3)."""
+"""Standard base64 with padding: URL-safe base64 is silently corrupted (docs/platform.md)."""
 try:
     from pybase64 import b64encode as encode_base64
 except ImportError:  # the extra [fast] is not installed
@@ -70,7 +71,8 @@ AMBIGUOUS_PARAM_NAMES: Final = frozenset(_SHARED_OPTION_PREFIXES.split())
 3.12.8 and 3.13.1, whatever the model."""
 
 EVENT_KEYS: Final = frozenset({"event", "event_type", "httpMethod", "Records"})
-"""Top-level keys that make OSCAR take a sync payload for an event (contract section 1)."""
+"""Top-level keys that make OSCAR take a sync payload for an event (docs/platform.md, "The
+request")."""
 
 _NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
 """What argparse accepts as a value although it starts with a dash."""

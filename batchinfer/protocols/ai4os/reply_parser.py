@@ -152,6 +152,11 @@ def killed_log_failure(log: bytes) -> Failure:
     return model_killed_failure(strip_ansi(decode_output(log)))
 
 
+def extract_orphan_name(path: str) -> str:
+    """The base name, in `outputs/`, of an output that kept its own name (an orphan)."""
+    return path.rpartition("/")[2]
+
+
 def parse_output(data: bytes, log: str, *, is_saved: bool = True) -> Outcome:
     """The outcome that an output object holds; `log` is the item's log, as far as it is known.
 
@@ -217,7 +222,7 @@ def _sniff_returned_bytes(data: bytes) -> str | None:
 
 
 def _decode_base64_body(body: bytes) -> bytes | None:
-    """The file that a body is, if it is one (contract section 1, the last points)."""
+    """The file that a body is, if it is one (docs/platform.md, "The body of a 200")."""
     found = _BASE64_BODY.fullmatch(body)
     if found is None:
         return None

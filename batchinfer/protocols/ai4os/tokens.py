@@ -1,4 +1,4 @@
-"""What kind of token a text is, from its shape alone (contract, section 1, "Request"). Pure.
+"""What kind of token a text is, from its shape alone (docs/platform.md, "The request"). Pure.
 
 A service token is 64 hexadecimal digits; all else OSCAR takes for an OIDC token, three parts
 joined by dots. Of that one the expiry is read. Nothing is verified here: only the cluster can.

@@ -1,8 +1,9 @@
-r"""Finding the returned value in what the service wrote (contract section 1, "The 200 body"). Pure.
+r"""Finding the returned value in what the service wrote. Pure.
 
-A transcript is the service script's lines, DEEPaaS's log records and the model's own output, merged
-in no fixed order. What is printed on standard output is mostly held back until the process ends: it
-stands behind the result, unless the service writes it at once.
+See docs/platform.md, "The body of a 200". A transcript is the service script's lines, DEEPaaS's log
+records and the model's own output, merged in no fixed order. What is printed on standard output is
+mostly held back until the process ends: it stands behind the result, unless the service writes it
+at once.
 
 **DEEPaaS 2.5.2 and later** log `return: <str() of the value>`. The mark may stand anywhere in a
 line (a progress bar has no newline). The text behind it ends, whichever is known first:

@@ -1,4 +1,4 @@
-"""Why a transcript holds no result (contract section 1, "The 200 body"; section 2). Pure.
+"""Why a transcript holds no result (docs/platform.md, "The body of a 200"). Pure.
 
 Looked for in this order; the first that is there is the reason:
 
@@ -170,7 +170,7 @@ def model_killed_failure(log: str, remark: str = "") -> Failure:
 
 
 def is_help_output(text: str) -> bool:
-    """Whether the service answered with the model's help (`{"help": ""}`, contract section 3)."""
+    """Whether the service answered with the model's help (`{"help": ""}`, docs/platform.md)."""
     usage = _PREDICT_USAGE.search(text)
     return (
         usage is not None

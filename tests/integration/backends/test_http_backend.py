@@ -175,7 +175,7 @@ async def test_secrets_are_nowhere_in_what_comes_back(caplog: pytest.LogCaptureF
     assert TOKEN not in failure.log + caplog.text
 
 
-# Statuses: a case for every row of the contract's table (section 1) ------------------------------
+# Statuses: a case for every row of docs/platform.md, "Status codes" ------------------------------
 
 NGINX = b"<html><head><title>Gateway</title></head><body><h1>Gateway</h1>nginx</body></html>"
 

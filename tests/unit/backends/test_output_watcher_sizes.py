@@ -60,10 +60,10 @@ async def test_one_that_grew_since_it_was_listed_is_not_read_to_its_end():
     desk.put("json", OK_JSON)
     get = desk.bucket.get
 
-    async def grown(key: str, limit: int | None = None) -> bytes | None:
+    async def grown(key: str, max_bytes: int | None = None) -> bytes | None:
         if key.endswith(".json"):
             desk.bucket.objects[key] = text_of(LIMIT + 5)
-        return await get(key, limit)
+        return await get(key, max_bytes)
 
     desk.bucket.get = grown
     assert (await desk.outcome()).code == "reply_too_large"
@@ -85,14 +85,14 @@ async def test_only_so_much_is_read_at_a_time():
     held = most = 0
     get = desk.bucket.get
 
-    async def slow(key: str, limit: int | None = None) -> bytes | None:
+    async def slow(key: str, max_bytes: int | None = None) -> bytes | None:
         nonlocal held, most
         if key.endswith(".json"):
             held += 1
             most = max(most, held)
             await anyio.sleep(1)
             held -= 1
-        return await get(key, limit)
+        return await get(key, max_bytes)
 
     desk.bucket.get = slow
     for position in range(1, 13):

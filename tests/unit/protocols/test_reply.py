@@ -14,12 +14,12 @@ from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Failure, Failure
 from batchinfer.protocols.ai4os.reply_parser import (
     SavedOutput,
     extract_orphan_name,
-    is_help_output,
     killed_log_failure,
     parse_body,
     parse_log,
     parse_output,
 )
+from batchinfer.protocols.ai4os.transcript_failures import is_help_output
 from support.deepaas_answers import (
     RESET,
     STAMP,

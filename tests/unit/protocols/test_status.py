@@ -1,4 +1,4 @@
-"""The contract's table of statuses, a case a row."""
+"""The table in docs/platform.md, "Status codes", a case a row."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_status_and_its_body_mean_what_the_contract_says(case: Case):
+def test_a_status_and_its_body_mean_what_the_page_says(case: Case):
     judged = classify_status(
         case.status,
         case.body,
