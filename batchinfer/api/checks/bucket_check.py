@@ -13,8 +13,7 @@ from typing import Final, TypeVar
 
 import anyio
 
-from batchinfer.api.checks.clock_check import check_clock
-from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
+from batchinfer.api.checks.findings import Finding, FindingState, OnFinding, check_clock
 from batchinfer.api.clients import get_bucket, open_bucket
 from batchinfer.backends.bucket_client import BucketClient, BucketUnreachable
 from batchinfer.config import BucketSettings, RunSettings
