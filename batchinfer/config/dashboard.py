@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from batchinfer import defaults
-from batchinfer.config.run_settings import resolve_run_settings
 from batchinfer.config.sections import BucketSection, Config, RunSection, ServiceSection
+from batchinfer.config.settings_resolver import resolve_run_settings
 from batchinfer.config.value_parsers import Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
