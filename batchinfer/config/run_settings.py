@@ -124,9 +124,9 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     """
     env = config.complete_environment(env)
     resolver = _Resolver(config, env)
-    is_sync = config.mode is Mode.SYNC
+    resolve_target, default_timeout = _TARGETS[config.mode]
     protocol = resolver.resolve_protocol()
-    target = _resolve_service(resolver) if is_sync else _resolve_bucket(resolver)
+    target = resolve_target(resolver)
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
@@ -145,7 +145,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         bandwidth=run.bandwidth,
         memory=run.memory,
         max_reply=run.max_reply,
-        timeout=run.timeout or (600.0 if is_sync else 3600.0),
+        timeout=run.timeout or default_timeout,
         first_answer_timeout=max(run.cold_start, run.timeout or 0.0),
         connect_timeout=run.connect_timeout,
         send_timeout=run.send_timeout,
@@ -300,6 +300,13 @@ def _resolve_bucket(resolver: _Resolver) -> BucketSettings:
         ca_file=_resolve_ca_file(resolver, "bucket"),
         verify=resolver.config.bucket.verify,
     )
+
+
+_TARGETS: Mapping[Mode, tuple[Callable[[_Resolver], ServiceSettings | BucketSettings], float]] = {
+    Mode.SYNC: (_resolve_service, 600.0),
+    Mode.ASYNC: (_resolve_bucket, 3600.0),
+}
+"""Where items of each mode are sent to, and the default timeout of an attempt in seconds."""
 
 
 def _resolve_endpoint(resolver: _Resolver, section: str) -> str:
