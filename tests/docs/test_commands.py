@@ -26,7 +26,7 @@ CODES = (REFERENCE / "failure-codes.md").read_text()
 ENVIRONMENT = (REFERENCE / "environment.md").read_text()
 CODE_NAMES = set(re.findall(r"`([A-Za-z0-9_]+)`", CODES + SCRIPTING))
 _MAKES_A_CODE = re.compile(
-    r"(failure|fatalerror|runaborted|notice|waiting|_permanent)$", re.IGNORECASE
+    r"(failure|fatalerror|runaborted|notice|outageongoing|_permanent)$", re.IGNORECASE
 )
 
 

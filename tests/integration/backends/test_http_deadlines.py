@@ -45,7 +45,7 @@ def backend_at(
         "token": TOKEN,
         "params": {},
         "timeout": 30.0,
-        "redact": Redactor([TOKEN]),
+        "redactor": Redactor([TOKEN]),
     }
     return open_http_backend(**(known | changed))
 
