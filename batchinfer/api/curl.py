@@ -14,10 +14,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_letters, digits
 
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import BucketSettings, Config, RunSettings, Secret, ServiceSettings
 from batchinfer.config.interpolation import iter_reference_names, parse_reference
 from batchinfer.domain import Json
-from batchinfer.protocols.inference_protocol import CurlFile, FileHead
+from batchinfer.protocols.inference_protocol import BucketProtocol, CurlFile, FileHead
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.shell import quote_json_variable
 
@@ -43,14 +44,7 @@ def build_curl_command(
     )
     if document is None:
         return None
-    access = settings.target
-    if isinstance(access, ServiceSettings):
-        lines, secret_line = (
-            _iter_service_options(access, settings.timeout),
-            _format_token_line(config),
-        )
-    else:
-        lines, secret_line = _iter_bucket_options(config, access), _format_keys_line(config)
+    lines, secret_line = DELIVERIES[settings.mode].format_curl_options(config, settings)
     end = "  --config /dev/fd/3 --data-binary @- 3<<SECRETS <<JSON"
     command = [*lines, end, secret_line, "SECRETS", document, "JSON"]
     return "\n".join([*_iter_env_file_lines(config, env), *command])
@@ -63,41 +57,42 @@ def _iter_env_file_lines(config: Config, env: Mapping[str, str]) -> Iterator[str
             yield f"set -a; . {_quote_path(str(file.path))}; set +a"
 
 
-def _format_token_line(config: Config) -> str:
+def format_call_options(
+    config: Config, service: ServiceSettings, timeout: float
+) -> tuple[Sequence[str], str]:
+    """The beginning of a command that calls the service, and the line that holds its token.
+
+    `timeout`: seconds.
+    """
+    lines = [
+        f"curl --silent --show-error --max-time {timeout:g} {shlex.quote(service.endpoint)} \\",
+        *_iter_tls_options(service),
+        "  --header 'Content-Type: application/json' \\",
+    ]
     token = _variable_name(config.service.token, "BATCHINFER_SERVICE_TOKEN")
-    return f'header = "Authorization: Bearer ${{{token}:?}}"'
+    return lines, f'header = "Authorization: Bearer ${{{token}:?}}"'
 
 
-def _key_variables(config: Config) -> tuple[str, str]:
-    """The variables of the bucket's keys."""
-    return (
-        _variable_name(config.bucket.access_key, "BATCHINFER_BUCKET_ACCESS_KEY"),
-        _variable_name(config.bucket.secret_key, "BATCHINFER_BUCKET_SECRET_KEY"),
-    )
-
-
-def _format_keys_line(config: Config) -> str:
-    key, secret = _key_variables(config)
+def format_bucket_options(
+    config: Config, bucket: BucketSettings, names: BucketProtocol
+) -> tuple[Sequence[str], str]:
+    """The beginning of a command that puts an input object, and the line that holds the keys."""
+    key = _variable_name(config.bucket.access_key, "BATCHINFER_BUCKET_ACCESS_KEY")
+    secret = _variable_name(config.bucket.secret_key, "BATCHINFER_BUCKET_SECRET_KEY")
+    start, end = names.make_input_key("$name").split("$name")
+    url = f"{shlex.quote(f'{bucket.endpoint}/{bucket.name}/{start}')}$name{end}"
+    log, reply = names.make_output_keys("$name")
+    lines = [
+        f': "${{{key}:?}}" "${{{secret}:?}}"',
+        f"name=curl-$(date +%s)  # then wait for {log}, and {reply}",
+        f"curl --silent --show-error --fail --request PUT {url} \\",
+        *_iter_tls_options(bucket),
+        f"  --aws-sigv4 {shlex.quote(f'aws:amz:{bucket.region}:s3')} \\",
+        "  --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \\",  # some curls leave it out
+        "  --header 'Content-Type: application/json' \\",
+    ]
     # What stands in quotes in a configuration of curl is escaped as in JSON.
-    return f'user = "{quote_json_variable(key)}:{quote_json_variable(secret)}"'
-
-
-def _iter_service_options(access: ServiceSettings, seconds: float) -> Iterator[str]:
-    yield f"curl --silent --show-error --max-time {seconds:g} {shlex.quote(access.endpoint)} \\"
-    yield from _iter_tls_options(access)
-    yield "  --header 'Content-Type: application/json' \\"
-
-
-def _iter_bucket_options(config: Config, access: BucketSettings) -> Iterator[str]:
-    key, secret = _key_variables(config)
-    yield f': "${{{key}:?}}" "${{{secret}:?}}"'
-    folder = shlex.quote(f"{access.endpoint}/{access.name}/inputs/")
-    yield "name=curl-$(date +%s)  # then wait for outputs/$name.log, and outputs/$name.json"
-    yield f"curl --silent --show-error --fail --request PUT {folder}$name.json \\"
-    yield from _iter_tls_options(access)
-    yield f"  --aws-sigv4 {shlex.quote(f'aws:amz:{access.region}:s3')} \\"
-    yield "  --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \\"  # some curls leave it out
-    yield "  --header 'Content-Type: application/json' \\"
+    return lines, f'user = "{quote_json_variable(key)}:{quote_json_variable(secret)}"'
 
 
 def _iter_tls_options(access: ServiceSettings | BucketSettings) -> Iterator[str]:

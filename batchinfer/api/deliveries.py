@@ -8,20 +8,26 @@ libraries are imported only when something is sent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batchinfer.api.clients import STORE_RETRY_SECONDS, get_bucket, open_bucket, open_service
+from batchinfer.api.clients import (
+    STORE_RETRY_SECONDS,
+    get_bucket,
+    get_service,
+    open_bucket,
+    open_service,
+)
 from batchinfer.api.help_requests import (
     MAX_HELP_CALL_SECONDS,
     fetch_help_by_call,
     fetch_help_by_job,
 )
 from batchinfer.backends.redaction import Redactor
-from batchinfer.config import RunSettings
+from batchinfer.config import Config, RunSettings
 from batchinfer.domain import Failure, Mode
 from batchinfer.errors import ConfigError, FatalError, RunAborted
 from batchinfer.flow.memory_budget import MemoryBudget
@@ -73,6 +79,12 @@ class Delivery(ABC):
     @abstractmethod
     def describe_destination(self, settings: RunSettings) -> str:
         """Where items are sent to; no secret."""
+
+    @abstractmethod
+    def format_curl_options(
+        self, config: Config, settings: RunSettings
+    ) -> tuple[Sequence[str], str]:
+        """The beginning of a curl command that sends a request, and the line with its secrets."""
 
     @abstractmethod
     def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
@@ -128,6 +140,14 @@ class CallDelivery(Delivery):
     def describe_destination(self, settings: RunSettings) -> str:
         """See Delivery."""
         return settings.target.endpoint
+
+    def format_curl_options(
+        self, config: Config, settings: RunSettings
+    ) -> tuple[Sequence[str], str]:
+        """See Delivery."""
+        from batchinfer.api.curl import format_call_options  # noqa: PLC0415
+
+        return format_call_options(config, get_service(settings), settings.timeout)
 
     def open_bucket(
         self,
@@ -211,6 +231,14 @@ class BucketDelivery(Delivery):
         """See Delivery."""
         prefix = get_bucket_protocol(settings).inputs_prefix
         return f"{settings.target.endpoint}/{get_bucket(settings).name}/{prefix}"
+
+    def format_curl_options(
+        self, config: Config, settings: RunSettings
+    ) -> tuple[Sequence[str], str]:
+        """See Delivery."""
+        from batchinfer.api.curl import format_bucket_options  # noqa: PLC0415
+
+        return format_bucket_options(config, get_bucket(settings), get_bucket_protocol(settings))
 
     def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
         """See Delivery."""

@@ -14,6 +14,7 @@ from functools import partial
 
 import anyio.to_thread
 
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job import ResolvedJob
 from batchinfer.api.model_help import ModelDescription, fetch_description, parse_description
 from batchinfer.api.typed_params import find_text_params
@@ -116,7 +117,7 @@ async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelD
     """The model's help; None, and a notice, when the service gives none."""
     config, settings = resolved.config, resolved.settings
     call_settings, cold_start_timeout = settings, settings.cold_start
-    if settings.mode is Mode.ASYNC:
+    if DELIVERIES[settings.mode].uses_bucket:
         cold_start_timeout = min(cold_start_timeout, ASYNC_HELP_TIMEOUT)
         try:
             call_settings = resolve_run_settings(
@@ -128,7 +129,7 @@ async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelD
     answer = await fetch_description(call_settings, observer, cold_start_timeout=cold_start_timeout)
     if not isinstance(answer, Failure):
         return answer
-    if answer.code == "cold_start" and settings.mode is Mode.SYNC:
+    if answer.code == "cold_start" and call_settings is settings:
         raise RunAborted(
             answer.code,
             f"The service has not been there for {cold_start_timeout:.0f} s: {answer.message}. "

@@ -58,9 +58,8 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     """
     env = config.complete_environment(env)
     resolver = _Resolver(config, env)
-    is_sync = config.mode is Mode.SYNC
     protocol = resolver.resolve_protocol()
-    target = _resolve_service(resolver) if is_sync else _resolve_bucket(resolver)
+    target = _RESOLVE_TARGET[config.mode](resolver)
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
@@ -232,6 +231,13 @@ def _resolve_bucket(resolver: _Resolver) -> BucketSettings:
         ca_file=_resolve_ca_file(resolver, "bucket"),
         verify=resolver.config.bucket.verify,
     )
+
+
+_RESOLVE_TARGET: Mapping[Mode, Callable[[_Resolver], ServiceSettings | BucketSettings]] = {
+    Mode.SYNC: _resolve_service,
+    Mode.ASYNC: _resolve_bucket,
+}
+"""What items of each mode are sent to."""
 
 
 def _resolve_endpoint(resolver: _Resolver, section: str) -> str:

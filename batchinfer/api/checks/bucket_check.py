@@ -58,7 +58,7 @@ async def check_bucket(
                 await _check_leftovers(bucket, names, on_finding, known_run_ids)
     except FatalError as error:
         on_finding(_make_bad_finding("bucket", str(error)))
-    await _check_store_features(access, on_finding)
+    await _check_store_features(access, names, on_finding)
 
 
 async def _check_reachable(
@@ -189,7 +189,9 @@ def _is_known_object(
     )
 
 
-async def _check_store_features(access: BucketSettings, on_finding: OnFinding) -> None:
+async def _check_store_features(
+    access: BucketSettings, names: BucketProtocol, on_finding: OnFinding
+) -> None:
     """The store's clock, and live notifications."""
     from batchinfer.backends.s3_probe import LIVE_EVENTS_QUERY, probe_bucket  # noqa: PLC0415 - see `reaching`
 
@@ -200,7 +202,7 @@ async def _check_store_features(access: BucketSettings, on_finding: OnFinding) -
             access_key=access.access_key,
             secret_key=access.secret_key,
             region=access.region,
-            query=LIVE_EVENTS_QUERY,
+            query={**LIVE_EVENTS_QUERY, "prefix": names.outputs_prefix},
             ca_file=access.ca_file,
             verify=access.verify,
             seconds=STORE_CHECK_TIMEOUT,
