@@ -27,10 +27,11 @@ from batchinfer.ports import Clock
 LIVE_EVENTS_QUERY: Final = {
     "events": "s3:ObjectCreated:*",
     "ping": "1",
-    "prefix": "outputs/",
+    "prefix": "",
     "suffix": "",
 }
-"""Asks MinIO for live notifications, with a sign of life every second."""
+"""Asks MinIO for live notifications of keys that begin with `prefix`, with a sign of life every
+second."""
 
 _PROBE_OK: Final = 200
 

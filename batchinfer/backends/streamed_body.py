@@ -47,10 +47,11 @@ class StreamedBody(aiohttp.Payload):
         body: PayloadBody,
         *,
         stall_timeout: float,
+        content_type: str = "application/json",
         bandwidth: BandwidthLimiter | None = None,
         reservation: Reservation | None = None,
     ) -> None:
-        super().__init__(body, content_type="application/json")
+        super().__init__(body, content_type=content_type)
         self.deadlines: CallDeadlines | None = None
         """Of the call that it belongs to."""
         self._size = self._length = len(body)

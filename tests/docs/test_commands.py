@@ -14,8 +14,8 @@ from batchinfer.backends import http_errors, s3_errors
 from batchinfer.config.sections import SECTIONS
 from batchinfer.domain import Result
 from batchinfer.exports import flat_rows, query_output
-from batchinfer.oscar import http_status
 from batchinfer.predictions.field_map import FieldMap
+from batchinfer.protocols.ai4os import http_status
 from batchinfer.report import WrittenReport
 from support.paths import ROOT
 

@@ -20,7 +20,7 @@ from batchinfer.backends.http_backend import HttpBackend
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
 from batchinfer.errors import ConfigError, FatalError
-from batchinfer.oscar.http_status import MAX_ERROR_BODY_BYTES
+from batchinfer.protocols.http_text import MAX_ERROR_BODY_BYTES
 from support.http_calls import ITEM, OK, TOKEN, backend_at
 from support.paths import FIXTURES
 from support.servers import Answer, Request, Stub, stub, talking
