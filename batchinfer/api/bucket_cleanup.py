@@ -58,7 +58,7 @@ class CleanupSummary:
         return asdict(self)
 
 
-async def clean(job: Job, *, dry_run: bool = False) -> CleanupSummary:
+async def clean_bucket(job: Job, *, dry_run: bool = False) -> CleanupSummary:
     """Delete from the bucket what the run of `job` made and has recorded; `dry_run`: only count.
 
     Raises ConfigError for a run in sync mode (it has nothing in a bucket), RunLocked while another

@@ -76,9 +76,9 @@ class PrepareSummary:
 
 
 async def prepare(
-    request: PrepareRequest, on_refused: Callable[[Item, Failure], None]
+    request: PrepareRequest, on_refused: Callable[[Item, Failure], None] | None = None
 ) -> PrepareSummary:
-    """Write the payload of every item; `refused` is told of each that has none.
+    """Write the payload of every item; `on_refused` is called with each that has none.
 
     Raises ConfigError (also when the directory cannot be written to, or is not empty), SourceError.
     """
@@ -107,7 +107,7 @@ async def _write_payloads(
     items: Iterator[Item],
     settings: PayloadSettings,
     directory: Path,
-    on_refused: Callable[[Item, Failure], None],
+    on_refused: Callable[[Item, Failure], None] | None,
 ) -> PrepareSummary:
     redactor = Redactor(settings.secrets)
     loader = PayloadLoader(settings.params, settings.mode, redactor=redactor)
@@ -122,7 +122,8 @@ async def _write_payloads(
             if isinstance(payload, Failure):
                 name, code = "", payload.code
                 failures[code] = failures.get(code, 0) + 1
-                on_refused(item, payload)
+                if on_refused is not None:
+                    on_refused(item, payload)
             else:
                 with _open_atomic(directory / name) as payload_file:
                     payload_file.buffer.write(payload)

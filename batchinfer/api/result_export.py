@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -11,6 +12,7 @@ from typing import BinaryIO, Literal, TypeVar
 from batchinfer import exports
 from batchinfer.api.job_setup import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
+from batchinfer.api.settings import StrPath
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError
 from batchinfer.exports.safe_text import escape_undecodable
@@ -33,8 +35,8 @@ _T = TypeVar("_T")
 
 
 def export(
-    run: str | Path,
-    to: str | Path | BinaryIO,
+    run: StrPath,
+    to: StrPath | BinaryIO,
     *,
     format: str | None = None,
     which: ResultFilter = "all",
@@ -57,10 +59,10 @@ def export(
     StoreError when there is no run; RunDamaged, once all else is written, when some of the run is
     not what was recorded.
     """
-    if format is None and not isinstance(to, (str, Path)):
+    if format is None and not isinstance(to, (str, os.PathLike)):
         raise ConfigError("a stream has no extension to tell its format: name one")
     format_name = format or exports.format_for_path(str(to))
-    target = Path(to) if isinstance(to, str) else to
+    target = Path(to) if isinstance(to, (str, os.PathLike)) else to
     is_folder = (
         format_name in exports.EXPORT_FORMATS and exports.EXPORT_FORMATS[format_name].is_folder
     )
@@ -89,7 +91,7 @@ def export(
 
 
 def build_export_source(
-    run: str | Path,
+    run: StrPath,
     which: ResultFilter = "all",
     options: exports.ExportOptions | None = None,
     damages: DamageCollector | None = None,

@@ -1,14 +1,29 @@
-"""What overrules the configuration from Python, as the flags do on the command line."""
+"""The arguments that public functions share: paths, sources, and settings of the configuration."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias, TypedDict
 
+from batchinfer.api.job import AsyncPhase, Job
+from batchinfer.config import ENV_FILE_FLAG, Config
 from batchinfer.domain import Json
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""A path, as text or as any object that stands for one (`pathlib.Path`, `Run`)."""
+Sources: TypeAlias = StrPath | Sequence[StrPath]
+"""Folders, patterns, files, manifests: one, or several. `files-from:LIST` and `as-file:FILE` mean
+what `--files-from` and `--as-file` do."""
 
 
 class Settings(TypedDict, total=False):
-    """What overrules the configuration, as the flags of `batchinfer run` do."""
+    """What overrides the configuration, for this process only.
+
+    Each is a key of the configuration (docs/reference/config.md) and takes what that takes: a
+    number of seconds or a text such as "10m" for a duration, a number of bytes or "1GB" for a size.
+    """
 
     mode: str
     concurrency: int | str
@@ -32,7 +47,7 @@ class Settings(TypedDict, total=False):
 
 
 def settings_to_flags(settings: Settings) -> dict[str, object]:
-    """Settings as `config.load_config` names them: `section.first_key`."""
+    """Settings as `config.load_config` names them: `section.key`."""
     flags: dict[str, object] = {}
     for name, value in settings.items():
         match name, value:
@@ -43,3 +58,50 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
             case _:
                 flags[f"run.{name}"] = value
     return flags
+
+
+def build_job(
+    run: StrPath,
+    config: StrPath | Config | None = None,
+    env_file: StrPath | None = None,
+    settings: Settings | None = None,
+    *,
+    sources: Sources = (),
+    moved_to: Sources = (),
+    limit: int | None = None,
+    force: bool = False,
+    validate: bool = True,
+    clean: bool = False,
+    add: bool = False,
+    moved: bool = False,
+    phase: AsyncPhase = AsyncPhase.BOTH,
+) -> Job:
+    """The job that the arguments of a public function describe."""
+    flags = settings_to_flags(settings or {})
+    if env_file is not None:
+        flags[ENV_FILE_FLAG] = Path(env_file)
+    return Job(
+        run=Path(run),
+        sources=to_texts(sources),
+        config=to_config(config),
+        flags=flags,
+        limit=limit,
+        force=force,
+        validate=validate,
+        clean=clean,
+        add_sources=add,
+        sources_moved=moved,
+        moved_to=to_texts(moved_to),
+        phase=phase,
+    )
+
+
+def to_texts(sources: Sources) -> tuple[str, ...]:
+    """Sources as texts."""
+    specs = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    return tuple(os.fspath(spec) for spec in specs)
+
+
+def to_config(config: StrPath | Config | None) -> Path | Config | None:
+    """A configuration as a job takes it: its file, or what was read already."""
+    return config if isinstance(config, Config) or config is None else Path(config)

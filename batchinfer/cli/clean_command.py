@@ -47,7 +47,7 @@ def clean(
     if info is not None:
         flags["run.mode"] = info.mode.value
     job, _ = prepare_job(api.Job(run=run, config=config, flags=flags), Verbosity(as_json))
-    cleaned = run_blocking(lambda: api.clean(job, dry_run=dry_run))
+    cleaned = run_blocking(lambda: api.clean_bucket(job, dry_run=dry_run))
     if as_json:
         echo_data(json.dumps(cleaned.as_json()))
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from batchinfer import api
+from batchinfer.api.async_phases import set_async_mode
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
@@ -18,7 +19,6 @@ from batchinfer.cli.execution import (
     suggest_submit,
 )
 from batchinfer.cli.output import to_command_line
-from batchinfer.cli.submit_command import set_async_mode
 
 
 @click.command(

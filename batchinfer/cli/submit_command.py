@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from batchinfer import api
-from batchinfer.api.job_setup import load_run_info
+from batchinfer.api.async_phases import limit_submitted, set_async_mode
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
@@ -20,11 +20,7 @@ from batchinfer.cli.execution import (
     suggest_submit,
 )
 from batchinfer.cli.output import echo_message, escape_lines, format_count, to_command_line
-from batchinfer.config import Concurrency, Config
-from batchinfer.domain import Mode
-
-DEFAULT_MAX_SUBMITTED = 1_000
-"""Submitted and unfinished at a time, unless configured: each is a Kubernetes job."""
+from batchinfer.config import Config
 
 
 @click.command(
@@ -96,33 +92,11 @@ def submit(
     )
     carried_options = cli_options.carry_over_options(config, settings["env_file"], clean=False)
     continue_command = to_command_line("submit", "-o", run, *carried_options)
-    exit_with(
-        execute(
-            _limit_submitted(set_async_mode(job), verbosity),
-            verbosity,
-            continue_command,
-            _suggest_submit_steps,
-        )
-    )
-
-
-def set_async_mode(job: api.Job) -> api.Job:
-    """The job in async mode, unless its run is in sync mode already."""
-    info = load_run_info(job.run)
-    if info is not None and info.mode is Mode.SYNC:
-        return job
-    return replace(job, flags={**job.flags, "run.mode": Mode.ASYNC.value})
-
-
-def _limit_submitted(job: api.Job, verbosity: Verbosity) -> api.Job:
-    if job.flags.get("run.concurrency") is None and _is_concurrency_unset(job, verbosity):
-        return replace(job, flags={**job.flags, "run.concurrency": DEFAULT_MAX_SUBMITTED})
-    return job
-
-
-def _is_concurrency_unset(job: api.Job, verbosity: Verbosity) -> bool:
-    config = prepare_job(job, replace(verbosity, quiet=True))[0].config
-    return isinstance(config, Config) and config.run.concurrency == Concurrency()
+    job = set_async_mode(job)
+    loaded_config = prepare_job(job, replace(verbosity, quiet=True))[0].config
+    if isinstance(loaded_config, Config):
+        job = limit_submitted(job, loaded_config)
+    exit_with(execute(job, verbosity, continue_command, _suggest_submit_steps))
 
 
 def _suggest_submit_steps(summary: api.Summary) -> list[str]:
