@@ -4,6 +4,7 @@
 
     BatchInferError
     ├─ ConfigError        the user must change something                     exit 2
+    │  └─ IncompleteConfig   settings are missing, or cannot be used
     ├─ SourceError        the user must change something                     exit 2
     │  └─ SourceUnavailable  its disk or server has trouble: leaves a run as RunAborted
     ├─ StoreError         the run directory cannot be used                   exit 3
@@ -31,6 +32,10 @@ class ConfigError(BatchInferError):
     """The configuration cannot be used as it stands."""
 
     exit_code = 2
+
+
+class IncompleteConfig(ConfigError):  # noqa: N818 - reads as a fact
+    """Settings are missing, or cannot be used: the message lists each, and where to find it."""
 
 
 class SourceError(BatchInferError):

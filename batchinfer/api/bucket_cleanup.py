@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from batchinfer.api.clients import open_bucket
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import require_run, resolve_job
+from batchinfer.api.job import Job, ResolvedJob, check_job, require_run, resolve
 from batchinfer.backends.bucket_client import BucketClient, Listing, delete_keys
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import BucketSettings, RunSettings
@@ -58,7 +57,7 @@ class CleanupSummary:
         return asdict(self)
 
 
-async def clean_bucket(job: Job, *, dry_run: bool = False) -> CleanupSummary:
+async def clean_bucket(job: Job | ResolvedJob, *, dry_run: bool = False) -> CleanupSummary:
     """Delete from the bucket what the run of `job` made and has recorded; `dry_run`: only count.
 
     Raises ConfigError for a run in sync mode (it has nothing in a bucket), RunLocked while another
@@ -66,9 +65,10 @@ async def clean_bucket(job: Job, *, dry_run: bool = False) -> CleanupSummary:
     """
     require_run(job.run)
     with nullcontext() if dry_run else RunLock(job.run), RunReader(job.run) as reader:
-        _, settings = resolve_job(job, reader.info)
+        resolved = resolve(job)
+        check_job(resolved)
         return await _connect_and_delete(
-            settings, reader.info, reader.read_submissions, dry_run=dry_run
+            resolved.settings, reader.info, reader.read_submissions, dry_run=dry_run
         )
 
 
@@ -88,7 +88,7 @@ async def _connect_and_delete(
     if not isinstance(access, BucketSettings):
         raise ConfigError("A run in sync mode has nothing in a bucket: there is nothing to clean.")
     try:
-        async with open_bucket(access, Redactor(settings.secrets)) as bucket:
+        async with open_bucket(access, settings, Redactor(settings.secrets)) as bucket:
             return await delete_objects(bucket, info.id, find_submissions, dry_run=dry_run)
     except FatalError as error:
         raise RunAborted(error.code, str(error)) from None

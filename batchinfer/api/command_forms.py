@@ -15,7 +15,7 @@ from batchinfer.api import bucket_cleanup, model_help, payload_files, run_status
 from batchinfer.api.bucket_cleanup import CleanupSummary
 from batchinfer.api.checks import CheckRequest, Finding, run_checks
 from batchinfer.api.control import parse_command, send_command
-from batchinfer.api.job_setup import load_job_config, load_run_info, require_run
+from batchinfer.api.job import load_stored_run, require_run, resolve_job
 from batchinfer.api.model_help import ModelDescription
 from batchinfer.api.payload_files import PrepareRequest, PrepareSummary
 from batchinfer.api.run_directory import RunDirectory
@@ -120,15 +120,17 @@ async def adescribe(
         loaded = chosen if isinstance(chosen, Config) else load_config(chosen, os.environ, flags)
     else:
         require_run(Path(run))
+        if not again and (kept := model_help.load_stored_help(Path(run))) is not None:
+            return kept
         job = build_job(run, config, env_file)
-        loaded = load_job_config(job, load_run_info(job.run))
+        loaded = resolve_job(job, load_stored_run(job.run)).config
     return await model_help.describe(
         loaded,
         os.environ,
         observer or QuietDisplay(),
         run=None if run is None else Path(run),
         mode=None if mode is None else Mode(mode),
-        refresh=again,
+        refresh=True,
     )
 
 
@@ -222,8 +224,8 @@ async def aclean(
     """
     job = build_job(run, config, env_file)
     require_run(job.run)
-    if (info := load_run_info(job.run)) is not None:
-        job = replace(job, flags={**job.flags, "run.mode": info.mode.value})
+    if (stored := load_stored_run(job.run)) is not None:
+        job = replace(job, flags={**job.flags, "run.mode": stored.info.mode.value})
     return await bucket_cleanup.clean_bucket(job, dry_run=dry_run)
 
 

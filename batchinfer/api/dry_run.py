@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batchinfer.api.curl import build_curl_command
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import load_run_info, open_job_sources, read_items, resolve_job
+from batchinfer.api.job import Job, ResolvedJob, check_job, resolve
+from batchinfer.api.job_setup import open_job_sources, read_items
 from batchinfer.api.param_validation import validate_dry_run
 from batchinfer.backends.payload_loader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
 from batchinfer.backends.redaction import Redactor
@@ -83,19 +83,19 @@ class Preview:
         }
 
 
-def preview(job: Job) -> Preview:
+def preview(job: Job | ResolvedJob) -> Preview:
     """Look at everything a job would send. Blocks for as long as its source is long.
 
     Raises ConfigError, SourceError, RunMismatch as the job itself would.
     """
-    config, settings = resolve_job(job, load_run_info(job.run))
+    resolved = resolve(job)
+    check_job(resolved)
+    job, config, settings = resolved.job, resolved.config, resolved.settings
     with TemporaryDirectory(prefix="batchinfer-") as folder:
-        source = open_job_sources(
-            job, config, settings, job.run if job.stdin is None else Path(folder)
-        )
+        source = open_job_sources(resolved, job.run if job.stdin is None else Path(folder))
         if source is None:
             raise SourceError("There is nothing left to read: name a source to look at.")
-        param_notices = validate_dry_run(job, config, settings, source)
+        param_notices = validate_dry_run(resolved, source)
         builder = _PreviewBuilder(settings)
         for item in read_items(source):
             builder.add(item)

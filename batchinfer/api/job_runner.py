@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchinfer.api.bucket_cleanup import clean_bucket
-from batchinfer.api.composition import open_engine
+from batchinfer.api.composition import open_job
 from batchinfer.api.control import Controller, serve_control
-from batchinfer.api.job import Job
+from batchinfer.api.job import Job, ResolvedJob
 from batchinfer.api.run_status import status
 from batchinfer.engine import Engine
 from batchinfer.errors import BatchInferError
@@ -23,32 +23,37 @@ EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
 async def run_job(
-    job: Job,
+    job: Job | ResolvedJob,
     observer: Observer | None = None,
     *,
     on_started: Callable[[Engine], None] | None = None,
 ) -> Summary:
-    """Run a job to its end, or until the engine that `on_started` was given is stopped.
+    """Do a job to its end, or until the engine that `on_started` was given is stopped.
 
     Raises RunAborted, ConfigError, SourceError, StoreError; what is recorded is kept.
     """
     start = time.monotonic()
     controller = Controller(observer or QuietDisplay())
-    async with open_engine(job, controller) as engine, serve_control(job.run, engine, controller):
-        if on_started is not None:
-            on_started(engine)
-        progress = await engine.run()
-    if job.clean and not engine.stopped:
+    async with open_job(job, controller) as opened:
+        engine, resolved = opened.engine, opened.resolved
+        mode = resolved.settings.mode
+        async with serve_control(job.run, engine, controller, mode):
+            if on_started is not None:
+                on_started(engine)
+            progress = await engine.run()
+        failures = dict(await opened.store.fetch_failure_counts())
+    if resolved.job.clean and not engine.stopped:
         # Also what was left behind: earlier attempts, inputs whose event was lost.
-        await clean_bucket(job)
+        await clean_bucket(resolved)
     code = EXIT_OK if progress.counts.failed == 0 else EXIT_FAILED
     if engine.stopped:
         code = EXIT_INTERRUPTED
-    return summarize(job.run, time.monotonic() - start, code)
+    seconds = time.monotonic() - start
+    return Summary(str(job.run), mode, progress.counts, failures, seconds, code)
 
 
 def summarize(run: Path, seconds: float, exit_code: int) -> Summary:
-    """How a process left its run. Raises StoreError when there is none."""
+    """How a process that was cut short left its run. Raises StoreError when there is none."""
     current = status(run)
     failures = {group.code: group.count for group in current.failures}
     return Summary(str(run), current.mode, current.counts, failures, seconds, exit_code)

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import anyio
 
 from batchinfer.api.clients import open_bucket, open_service
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.backends.bucket_client import BucketClient
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import (
@@ -110,7 +110,7 @@ async def describe(
 def load_stored_help(run: Path) -> ModelDescription | None:
     """What the run keeps of its model's help."""
     with RunReader(run) as reader:
-        return _parse_description(reader.read_model_help() or "")
+        return parse_description(reader.read_model_help() or "")
 
 
 async def fetch_description(
@@ -126,13 +126,17 @@ async def fetch_description(
     try:
         match settings.target:
             case ServiceSettings() as access:
-                timeout = min(settings.timeout, MAX_HELP_CALL_SECONDS)
-                async with open_service(access, redactor, timeout=timeout) as service:
+                call_settings = replace(
+                    settings,
+                    timeout=min(settings.timeout, MAX_HELP_CALL_SECONDS),
+                    first_byte_timeout=None,
+                )
+                async with open_service(access, call_settings, redactor) as service:
                     answer = await fetch_help_by_call(
                         service, observer, cold_start_timeout=cold_start_timeout
                     )
             case BucketSettings() as access:
-                async with open_bucket(access, redactor) as bucket:
+                async with open_bucket(access, settings, redactor) as bucket:
                     answer = await fetch_help_by_job(
                         bucket, observer, redactor, timeout=cold_start_timeout
                     )
@@ -140,7 +144,7 @@ async def fetch_description(
         raise RunAborted(error.code, str(error)) from None
     if isinstance(answer, Failure):
         return answer
-    return _parse_description(answer) or no_help
+    return parse_description(answer) or no_help
 
 
 async def fetch_help_by_call(
@@ -258,7 +262,8 @@ async def _call_help(service: HelpService, observer: Observer) -> str | Failure:
         notice_timer.cancel()
 
 
-def _parse_description(text: str) -> ModelDescription | None:
+def parse_description(text: str) -> ModelDescription | None:
+    """What a help says; None when it is none that can be read."""
     schema = parse_help(text)
     return None if schema is None else ModelDescription(schema, text)
 

@@ -14,10 +14,9 @@ from functools import partial
 
 import anyio.to_thread
 
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import load_run_info
-from batchinfer.api.model_help import ModelDescription, fetch_description, load_stored_help
-from batchinfer.api.typed_params import restore_text_params
+from batchinfer.api.job import ResolvedJob
+from batchinfer.api.model_help import ModelDescription, fetch_description, parse_description
+from batchinfer.api.typed_params import find_text_params
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, RunSettings, resolve_run_settings
 from batchinfer.domain import Failure, Mode
@@ -35,44 +34,47 @@ ASYNC_HELP_TIMEOUT = 60.0
 
 
 async def validate_job(
-    job: Job,
-    config: Config,
-    settings: RunSettings,
-    source: CombinedSource | None,
-    observer: Observer,
-) -> tuple[str | None, Config, RunSettings]:
-    """Check all that a job is about to send; the model's help, if the run does not keep it yet.
+    resolved: ResolvedJob, source: CombinedSource | None, observer: Observer
+) -> tuple[ResolvedJob, str | None]:
+    """Check all parameters that a job is about to send.
 
-    Only a job that names its source is checked: what a run goes on with was checked before. The
-    configuration comes back with the types that the help tells. Raises ConfigError and SourceError
-    with all mistakes, RunAborted for what would end the run.
+    Only a job that names its source is checked: the items of a run that is resumed were checked
+    before. Returns the job with parameters of the types that the help names, and the help if the
+    run does not have it yet. Raises ConfigError and SourceError with all mistakes, RunAborted for
+    what would end the run.
     """
+    job = resolved.job
     if not (job.validate and job.sources and source is not None):
-        return None, config, settings
-    stored = None if load_run_info(job.run) is None else load_stored_help(job.run)
-    description = stored or await _fetch_model_help(job, config, settings, observer)
+        return resolved, None
+    stored = _parse_stored_help(resolved)
+    description = stored or await _fetch_model_help(resolved, observer)
     schema = None if description is None else description.schema
-    config, settings = restore_text_params(config, settings, schema)
-    check = partial(validate_params, config, settings, source, schema)
+    resolved = resolved.with_params(find_text_params(resolved.config, schema))
+    check = partial(_validate_params, resolved, source, schema)
     for notice in await anyio.to_thread.run_sync(check, abandon_on_cancel=True):
         observer.notify(notice)
-    return None if stored is not None or description is None else description.help, config, settings
+    return resolved, None if stored is not None or description is None else description.help
 
 
-def validate_dry_run(
-    job: Job, config: Config, settings: RunSettings, source: CombinedSource
-) -> Sequence[Notice]:
-    """The same for a job that sends nothing: by what its run keeps, if it does. Raises likewise."""
-    stored = None if load_run_info(job.run) is None else load_stored_help(job.run)
-    if stored is None or not job.validate:
+def validate_dry_run(resolved: ResolvedJob, source: CombinedSource) -> Sequence[Notice]:
+    """The same for a job that sends nothing: by the help that its run has, if any."""
+    stored = _parse_stored_help(resolved)
+    if stored is None or not resolved.job.validate:
         return ()
-    return validate_params(config, settings, source, stored.schema)
+    return _validate_params(resolved, source, stored.schema)
 
 
-def validate_params(
-    config: Config, settings: RunSettings, source: CombinedSource, schema: ModelSchema | None
+def _parse_stored_help(resolved: ResolvedJob) -> ModelDescription | None:
+    return None if resolved.stored is None else parse_description(resolved.stored.model_help)
+
+
+def _validate_params(
+    resolved: ResolvedJob, source: CombinedSource, schema: ModelSchema | None
 ) -> Sequence[Notice]:
-    """Read all that would be sent but the files. Raises ConfigError, SourceError: all mistakes."""
+    """Check the parameters of the config and of all manifests. Raises ConfigError, SourceError:
+    all mistakes at once.
+    """  # noqa: D205 - one thought
+    config, settings = resolved.config, resolved.settings
     mistakes = _Mistakes()
     rules = ParamValidator(schema, settings.mode, settings.params)
     for place, problem in _iter_config_mistakes(config, settings, rules):
@@ -105,16 +107,15 @@ def _iter_config_mistakes(
         yield config.origins.get(f"params.{name}", f"[params] {name}"), problem
 
 
-async def _fetch_model_help(
-    job: Job, config: Config, settings: RunSettings, observer: Observer
-) -> ModelDescription | None:
-    """The model's help; None, and a notice, when there is none to be had."""
+async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelDescription | None:
+    """The model's help; None, and a notice, when the service gives none."""
+    config, settings = resolved.config, resolved.settings
     call_settings, cold_start_timeout = settings, settings.cold_start
     if settings.mode is Mode.ASYNC:
         cold_start_timeout = min(cold_start_timeout, ASYNC_HELP_TIMEOUT)
         try:
             call_settings = resolve_run_settings(
-                replace(config, run=replace(config.run, mode=Mode.SYNC)), job.env
+                replace(config, run=replace(config.run, mode=Mode.SYNC)), resolved.job.env
             )
         except ConfigError:
             observer.notify(_explain_not_validated(_NO_SERVICE_TEXT))

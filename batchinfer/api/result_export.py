@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 from batchinfer import exports
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
 from batchinfer.api.settings import StrPath
 from batchinfer.domain import State

@@ -10,7 +10,7 @@ from typing import Unpack
 import anyio
 import anyio.to_thread
 
-from batchinfer.api.composition import open_engine
+from batchinfer.api.composition import open_job
 from batchinfer.api.control import Controller, serve_control
 from batchinfer.api.job import Job
 from batchinfer.api.job_runner import show_progress
@@ -79,12 +79,12 @@ async def _stream_job(job: Job, observer: Observer) -> AsyncIterator[AsyncIterat
 
     controller = Controller(observer)
     async with (
-        open_engine(job, controller, on_commit) as engine,
-        serve_control(job.run, engine, controller),
+        open_job(job, controller, on_commit) as opened,
+        serve_control(job.run, opened.engine, controller, opened.resolved.settings.mode),
         receive,
     ):
         async with anyio.create_task_group() as group:
-            group.start_soon(run_engine, engine)
+            group.start_soon(run_engine, opened.engine)
             try:
                 yield receive
             except Exception as error:  # noqa: BLE001 - the same

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.api import result_export, result_set, run_html, run_report, run_status, sql_query
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.result_export import ResultFilter
 from batchinfer.api.settings import StrPath
 from batchinfer.api.sync_runner import in_thread

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.settings import StrPath
 from batchinfer.domain import Counts, Json, Mode
 from batchinfer.errors import ConfigError

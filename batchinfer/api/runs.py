@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from batchinfer.api import command_forms
-from batchinfer.api.async_phases import limit_submitted, set_async_mode
-from batchinfer.api.job import AsyncPhase, Job
+from batchinfer.api.job import AsyncPhase, Job, require_run
 from batchinfer.api.job_runner import run_job, show_progress
-from batchinfer.api.job_setup import load_job_config, load_run_info, require_run
 from batchinfer.api.run_directory import RunDirectory
 from batchinfer.api.settings import Settings, Sources, StrPath, build_job
 from batchinfer.api.sync_runner import blocking
@@ -166,23 +164,20 @@ async def asubmit(
     """
     if source == ():
         require_run(Path(run))
-    job = set_async_mode(
-        build_job(
-            run,
-            config,
-            env_file,
-            settings,
-            sources=source,
-            limit=limit,
-            force=force,
-            moved=moved,
-            add=add,
-            validate=validate,
-            phase=AsyncPhase.SUBMIT,
-        )
+    job = build_job(
+        run,
+        config,
+        env_file,
+        settings,
+        sources=source,
+        limit=limit,
+        force=force,
+        moved=moved,
+        add=add,
+        validate=validate,
+        phase=AsyncPhase.SUBMIT,
     )
-    loaded = load_job_config(job, load_run_info(job.run))
-    return await _run(limit_submitted(job, loaded), run, observer, progress=progress)
+    return await _run(job, run, observer, progress=progress)
 
 
 async def acollect(
@@ -209,7 +204,7 @@ async def acollect(
     """
     require_run(Path(run))
     job = build_job(run, config, env_file, settings, clean=clean, phase=AsyncPhase.COLLECT)
-    return await _run(set_async_mode(job), run, observer, progress=progress)
+    return await _run(job, run, observer, progress=progress)
 
 
 async def _run(job: Job, run: StrPath, observer: Observer | None, *, progress: bool) -> Run:

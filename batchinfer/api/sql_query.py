@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import orjson
 
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
 from batchinfer.api.result_export import parse_export_options
 from batchinfer.api.settings import StrPath

@@ -7,17 +7,10 @@ from pathlib import Path
 import click
 
 from batchinfer import api
-from batchinfer.api.async_phases import set_async_mode
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
-from batchinfer.cli.execution import (
-    execute,
-    exit_with,
-    require_run_directory,
-    suggest_result_steps,
-    suggest_submit,
-)
+from batchinfer.cli.execution import execute, exit_with, suggest_result_steps, suggest_submit
 from batchinfer.cli.output import to_command_line
 
 
@@ -50,7 +43,7 @@ def collect(
 
     Items that have to be tried again wait for the next submit.
     """
-    require_run_directory(run)
+    api.require_run(run)
     if detach and (code := detach_run(quiet=quiet)) is not None:
         exit_with(code)
     job = api.Job(
@@ -65,7 +58,7 @@ def collect(
     )
     exit_with(
         execute(
-            set_async_mode(job),
+            job,
             Verbosity(as_json, quiet, verbose),
             continue_command,
             _suggest_collect_steps,

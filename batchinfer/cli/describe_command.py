@@ -14,13 +14,12 @@ from textwrap import wrap
 import click
 
 from batchinfer import api
-from batchinfer.api.job_setup import load_job_config, load_run_info
 from batchinfer.api.model_help import describe as ask
 from batchinfer.api.model_help import load_stored_help
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
-from batchinfer.cli.execution import prepare_job, require_run_directory
+from batchinfer.cli.execution import resolve_run
 from batchinfer.cli.output import echo_data, echo_message
 from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, Config, load_config
 from batchinfer.domain import Failure, Mode
@@ -69,7 +68,7 @@ def describe(
     the answer is kept there: parameters are checked against it before anything is sent.
     """
     if run is not None:
-        require_run_directory(run)
+        api.require_run(run)
     stored = None if run is None or again else load_stored_help(run)
     description = stored or _fetch_description(run, config, env_file, mode, quiet=quiet)
     if as_json:
@@ -100,7 +99,7 @@ def _load_config(
         default = Path(DEFAULT_CONFIG_FILE)
         return load_config(config or (default if default.exists() else None), os.environ, flags)
     job = api.Job(run=run, config=config, flags=flags)
-    return load_job_config(prepare_job(job, Verbosity(quiet=quiet))[0], load_run_info(run))
+    return resolve_run(job, Verbosity(quiet=quiet)).config
 
 
 def _format_schema(schema: ModelSchema) -> Iterator[str]:

@@ -13,7 +13,7 @@ from batchinfer.api.dry_run import Preview, preview
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
-from batchinfer.cli.execution import execute, exit_with, prepare_job, suggest_next_steps
+from batchinfer.cli.execution import execute, exit_with, resolve_run, suggest_next_steps
 from batchinfer.cli.output import (
     echo_data,
     echo_message,
@@ -118,7 +118,7 @@ def run(
         add_sources=add,
     )
     if dry_run:
-        dry_run_preview = preview(prepare_job(job, verbosity)[0])
+        dry_run_preview = preview(resolve_run(job, verbosity))
         if curl and not as_json:
             echo_data(dry_run_preview.curl or "# No item could be sent.")
         else:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from batchinfer import api
-from batchinfer.api.async_phases import limit_submitted, set_async_mode
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
-from batchinfer.cli.execution import (
-    execute,
-    exit_with,
-    prepare_job,
-    require_run_directory,
-    suggest_submit,
-)
+from batchinfer.cli.execution import execute, exit_with, suggest_submit
 from batchinfer.cli.output import echo_message, escape_lines, format_count, to_command_line
-from batchinfer.config import Config
 
 
 @click.command(
@@ -71,7 +62,7 @@ def submit(
     if not source:
         if run_ is None:
             raise click.UsageError("Name a SOURCE, or with -o the run to go on with.")
-        require_run_directory(run_)
+        api.require_run(run_)
     if detach and (code := detach_run(source, quiet=quiet)) is not None:
         exit_with(code)
     run = run_ or cli_options.default_run_directory(source[0])
@@ -92,11 +83,14 @@ def submit(
     )
     carried_options = cli_options.carry_over_options(config, settings["env_file"], clean=False)
     continue_command = to_command_line("submit", "-o", run, *carried_options)
-    job = set_async_mode(job)
-    loaded_config = prepare_job(job, replace(verbosity, quiet=True))[0].config
-    if isinstance(loaded_config, Config):
-        job = limit_submitted(job, loaded_config)
-    exit_with(execute(job, verbosity, continue_command, _suggest_submit_steps))
+    exit_with(
+        execute(
+            job,
+            verbosity,
+            continue_command,
+            _suggest_submit_steps,
+        )
+    )
 
 
 def _suggest_submit_steps(summary: api.Summary) -> list[str]:

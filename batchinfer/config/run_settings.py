@@ -24,7 +24,7 @@ from batchinfer.config.sections import SECTIONS, Config
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.errors import ConfigError, SourceError
+from batchinfer.errors import IncompleteConfig, SourceError
 from batchinfer.ports import Notice
 from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.selection import Selection
@@ -106,7 +106,7 @@ def resolve_payload_settings(config: Config, env: Mapping[str, str]) -> PayloadS
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
     if resolver.problems:
-        raise ConfigError(resolver.format_problems())
+        raise IncompleteConfig(resolver.format_problems())
     return PayloadSettings(
         config.mode, file_param, selection, params, _collect_secrets(config, env)
     )
@@ -125,7 +125,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
     if resolver.problems:
-        raise ConfigError(resolver.format_problems())
+        raise IncompleteConfig(resolver.format_problems())
     run = config.run
     return RunSettings(
         mode=config.mode,

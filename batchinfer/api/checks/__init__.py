@@ -123,11 +123,11 @@ class _Checker:
                 case ServiceSettings() as service:
                     check_token(service.token, self.report)
                     await check_service(
-                        service, self._redactor, self.report, self._request.wait_seconds
+                        service, settings, self._redactor, self.report, self._request.wait_seconds
                     )
                 case BucketSettings() as bucket:
                     await check_bucket(
-                        bucket, self._redactor, self.report, self._request.known_run_ids
+                        bucket, settings, self._redactor, self.report, self._request.known_run_ids
                     )
         except BatchInferError as error:
             name = "config" if isinstance(error, ConfigError) else "other"

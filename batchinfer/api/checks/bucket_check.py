@@ -18,7 +18,7 @@ from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
 from batchinfer.api.clients import open_bucket
 from batchinfer.backends.bucket_client import BucketClient, BucketUnreachable
 from batchinfer.backends.redaction import Redactor
-from batchinfer.config import BucketSettings
+from batchinfer.config import BucketSettings, RunSettings
 from batchinfer.domain import Failure, Mode
 from batchinfer.errors import FatalError
 from batchinfer.oscar.object_names import INPUTS_PREFIX, OUTPUTS_PREFIX, parse_object_name
@@ -43,6 +43,7 @@ _BLOCKING_CODES: Final = frozenset(
 
 async def check_bucket(
     access: BucketSettings,
+    settings: RunSettings,
     redactor: Redactor,
     on_finding: OnFinding,
     known_run_ids: Collection[str],
@@ -51,6 +52,7 @@ async def check_bucket(
     try:
         async with open_bucket(
             access,
+            settings,
             redactor,
             retry_timeout=STORE_CHECK_TIMEOUT,
             read_timeout=2 * STORE_CHECK_TIMEOUT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -12,7 +13,7 @@ from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
 from batchinfer.api.clients import open_service
 from batchinfer.api.model_help import fetch_help_by_call
 from batchinfer.backends.redaction import Redactor
-from batchinfer.config import ServiceSettings
+from batchinfer.config import RunSettings, ServiceSettings
 from batchinfer.domain import Failure, FailureKind, Mode
 from batchinfer.errors import FatalError
 from batchinfer.oscar.deepaas_versions import find_deepaas_version, list_quirks
@@ -34,12 +35,17 @@ def check_token(token: str, on_finding: OnFinding) -> None:
 
 
 async def check_service(
-    access: ServiceSettings, redactor: Redactor, on_finding: OnFinding, wait_seconds: float
+    access: ServiceSettings,
+    settings: RunSettings,
+    redactor: Redactor,
+    on_finding: OnFinding,
+    wait_seconds: float,
 ) -> None:
     """Ask for the model's help, for at most `wait` seconds, and tell what the answer tells."""
     startup, ahead = _StartupObserver(), None
     try:
-        async with open_service(access, redactor, timeout=wait_seconds) as service:
+        call_settings = replace(settings, timeout=wait_seconds, first_byte_timeout=None)
+        async with open_service(access, call_settings, redactor) as service:
             answer: str | Failure | FatalError | None = None
             with anyio.move_on_after(wait_seconds):
                 answer = await fetch_help_by_call(service, startup, cold_start_timeout=wait_seconds)

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchinfer.api.control.commands import ControlCommand, SimpleCommand, encode_command
 from batchinfer.api.control.socket_path import SOCKET_NAME, short_socket_path
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.errors import ConfigError, StoreError
 from batchinfer.shell import format_command
 from batchinfer.store.lock import is_run_locked

@@ -23,9 +23,9 @@ from anyio.abc import SocketListener, SocketStream
 
 from batchinfer.api.control.controller import Controller
 from batchinfer.api.control.socket_path import SOCKET_NAME, short_socket_path
+from batchinfer.domain import Mode
 from batchinfer.engine import Engine
 from batchinfer.ports import Notice, Observer
-from batchinfer.store.run_reader import RunReader
 
 MAX_COMMAND_BYTES = 4096
 """Bytes of a line that is asked."""
@@ -36,10 +36,11 @@ _ACCEPT_RETRY_SECONDS = 1.0
 
 
 @asynccontextmanager
-async def serve_control(run: Path, engine: Engine, controller: Controller) -> AsyncIterator[None]:
-    """While the block lasts, the engine can be steered from outside. What it raises passes."""
-    with RunReader(run) as reader:
-        controller.attach(engine, reader.info.mode)
+async def serve_control(
+    run: Path, engine: Engine, controller: Controller, mode: Mode
+) -> AsyncIterator[None]:
+    """While the block lasts, other processes can control the engine. What it raises passes."""
+    controller.attach(engine, mode)
     listener = await _open_listener(run, controller)
     if listener is None:
         yield

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from batchinfer.api.composition import MAX_ADAPTIVE_LIMIT
 from batchinfer.api.control.commands import (
     ControlCommand,
     SetConcurrency,
@@ -17,6 +16,7 @@ from batchinfer.api.control.commands import (
     SimpleCommand,
     decode_command,
 )
+from batchinfer.api.engine_settings import MAX_ADAPTIVE_LIMIT
 from batchinfer.config import Concurrency
 from batchinfer.domain import Counts, Json, Mode
 from batchinfer.engine import Engine

@@ -214,7 +214,7 @@ async def at_it(run: Path, notebook: Notebook) -> AsyncIterator[None]:
     gate, store = Gate(FixedLimit(3)), MemoryStore()
     working = Engine(store=store, gate=gate, observer=notebook, backend=Nobody(), read_page=never)
     async with (
-        serve_control(run, working, Controller(notebook)),
+        serve_control(run, working, Controller(notebook), Mode.SYNC),
         anyio.create_task_group() as group,
     ):
         group.start_soon(working.run)
@@ -340,7 +340,7 @@ async def test_what_ends_the_job_passes_as_it_is(run):
     working = Engine(store=MemoryStore(), gate=Gate(FixedLimit(1)), observer=notebook)
 
     async def goes_wrong() -> None:
-        async with serve_control(run, working, Controller(notebook)):
+        async with serve_control(run, working, Controller(notebook), Mode.SYNC):
             await working.run()
             raise StoreError("the disk is gone")
 

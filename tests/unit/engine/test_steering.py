@@ -5,8 +5,8 @@ import json
 import anyio
 import pytest
 
-from batchinfer.api.composition import MAX_ADAPTIVE_LIMIT
 from batchinfer.api.control import Controller, parse_command, progress_from_status
+from batchinfer.api.engine_settings import MAX_ADAPTIVE_LIMIT
 from batchinfer.domain import Mode
 from batchinfer.errors import ConfigError
 from batchinfer.flow import AdaptiveLimit, FixedLimit, ServiceState
