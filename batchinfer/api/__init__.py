@@ -48,9 +48,9 @@ from batchinfer.api.run_status import (
     status,
 )
 from batchinfer.api.runs import Run, acollect, aresume, arun, asubmit, collect, resume, run, submit
-from batchinfer.api.settings import Settings, Sources, StrPath
+from batchinfer.api.settings import Settings, Sources, StrPath, load_config
 from batchinfer.api.sql_query import QueryResult, list_views, query
-from batchinfer.config import Config, load_config
+from batchinfer.config import Config
 from batchinfer.progress import Summary
 from batchinfer.store.run_reader import Detail
 

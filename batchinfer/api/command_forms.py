@@ -15,13 +15,13 @@ from batchinfer.api import bucket_cleanup, model_help, payload_files, run_status
 from batchinfer.api.bucket_cleanup import CleanupSummary
 from batchinfer.api.checks import CheckRequest, Finding, run_checks
 from batchinfer.api.control import parse_command, send_command
-from batchinfer.api.job import load_stored_run, require_run, resolve_job
+from batchinfer.api.job import load_stored_run, require_run, resolve
 from batchinfer.api.model_help import ModelDescription
 from batchinfer.api.payload_files import PrepareRequest, PrepareSummary
 from batchinfer.api.run_directory import RunDirectory
-from batchinfer.api.settings import Settings, Sources, StrPath, build_job, to_config, to_texts
+from batchinfer.api.settings import Settings, Sources, StrPath, build_job, load_config, to_texts
 from batchinfer.api.sync_runner import blocking, in_thread
-from batchinfer.config import ENV_FILE_FLAG, Config, load_config
+from batchinfer.config import Config
 from batchinfer.domain import Failure, Item, Mode
 from batchinfer.errors import BatchInferError
 from batchinfer.ports import Observer
@@ -112,18 +112,14 @@ async def adescribe(
         RunLocked: another process works on the run.
         StoreError: there is no run in the directory.
     """
-    flags: dict[str, object] = {"run.mode": mode}
     if run is None:
-        if env_file is not None:
-            flags[ENV_FILE_FLAG] = Path(env_file)
-        chosen = to_config(config)
-        loaded = chosen if isinstance(chosen, Config) else load_config(chosen, os.environ, flags)
+        loaded = config if isinstance(config, Config) else load_config(config, env_file=env_file)
     else:
         require_run(Path(run))
         if not again and (kept := model_help.load_stored_help(Path(run))) is not None:
             return kept
         job = build_job(run, config, env_file)
-        loaded = resolve_job(job, load_stored_run(job.run)).config
+        loaded = resolve(job).config
     return await model_help.describe(
         loaded,
         os.environ,

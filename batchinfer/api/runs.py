@@ -98,12 +98,12 @@ async def aresume(
 ) -> Run:
     """Continue a run from wherever it stands.
 
-    All that is needed is kept in the run, but for secrets: they come from the environment, or from
-    `config`.
+    All that is needed is kept in the run, but for secrets: they come from the environment, from
+    `config`, or from the config that the run was started with.
 
     Args:
         run: the run directory.
-        config: a configuration with the secrets.
+        config: another configuration with the secrets.
         env_file: a file of environment variables with the secrets.
         source: where the run's source is now, if it has moved; of several, each in its order.
         limit: how many items are sent now, at most; None: all.

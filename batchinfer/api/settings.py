@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict, Unpack
 
 from batchinfer.api.job import AsyncPhase, Job
 from batchinfer.config import ENV_FILE_FLAG, Config
+from batchinfer.config import load_config as read_config
 from batchinfer.domain import Json
 
 StrPath: TypeAlias = str | os.PathLike[str]
@@ -46,6 +47,27 @@ class Settings(TypedDict, total=False):
     params: dict[str, Json]
 
 
+def load_config(
+    config: StrPath | None = None,
+    *,
+    env_file: StrPath | None = None,
+    **settings: Unpack[Settings],
+) -> Config:
+    """Read a configuration once, to be used for several runs as their argument `config`.
+
+    Args:
+        config: the configuration file; None: what the environment says.
+        env_file: a file of environment variables with the secrets.
+        settings: override keys of the configuration, see `Settings`. Give them here: arguments of
+            `run` do not override a configuration that has been read before.
+
+    Raises:
+        ConfigError: the configuration cannot be read.
+    """
+    flags = _make_flags(env_file, settings)
+    return read_config(None if config is None else Path(config), os.environ, flags)
+
+
 def settings_to_flags(settings: Settings) -> dict[str, object]:
     """Settings as `config.load_config` names them: `section.key`."""
     flags: dict[str, object] = {}
@@ -77,9 +99,7 @@ def build_job(
     phase: AsyncPhase = AsyncPhase.BOTH,
 ) -> Job:
     """The job that the arguments of a public function describe."""
-    flags = settings_to_flags(settings or {})
-    if env_file is not None:
-        flags[ENV_FILE_FLAG] = Path(env_file)
+    flags = _make_flags(env_file, settings or {})
     return Job(
         run=Path(run),
         sources=to_texts(sources),
@@ -105,3 +125,8 @@ def to_texts(sources: Sources) -> tuple[str, ...]:
 def to_config(config: StrPath | Config | None) -> Path | Config | None:
     """A configuration as a job takes it: its file, or what was read already."""
     return config if isinstance(config, Config) or config is None else Path(config)
+
+
+def _make_flags(env_file: StrPath | None, settings: Settings) -> dict[str, object]:
+    files: dict[str, object] = {} if env_file is None else {ENV_FILE_FLAG: Path(env_file)}
+    return {**settings_to_flags(settings), **files}

@@ -28,12 +28,15 @@ class ServiceSection:
     """The service as sync mode calls it."""
 
     endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """Address of the service, as the Dashboard shows it ("Endpoint")."""
     token: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """The service's token ("Token")."""
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}
     )
     """Certificates to trust besides the system's (PEM); absolute."""
     verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
+    """False: accept any certificate (unsafe)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +44,21 @@ class BucketSection:
     """The bucket of async mode."""
 
     endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """Address of the object store ("MINIO URL")."""
     name: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """The bucket ("MINIO bucket")."""
     access_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """The "MINIO access key"."""
     secret_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """The "MINIO secret key"."""
     region: str = field(default="us-east-1", metadata={"read": value_parsers.parse_text})
+    """Region of the object store."""
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}
     )
+    """Certificates to trust besides the system's (PEM); absolute."""
     verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
+    """False: accept any certificate (unsafe)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +66,7 @@ class InputSection:
     """What of the source is sent, and as what."""
 
     file_param: str = field(default=DEFAULT_FILE_PARAM, metadata={"read": value_parsers.parse_text})
+    """The model's parameter that takes the file."""
     include: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
     """Patterns: which files of a folder; none: all that are not hidden, nor left by a system."""
     exclude: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
@@ -98,6 +109,7 @@ class RunSection:
     """Of one call: from the end of its sending to the first of its answer (sync mode). None: as
     long as `timeout` allows."""
     max_attempts: int = field(default=5, metadata={"read": value_parsers.parse_count})
+    """Attempts at an item whose failure may pass."""
     max_failures: MaxFailures | None = field(
         default=None, metadata={"read": value_parsers.parse_max_failures}
     )
