@@ -22,6 +22,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from batchinfer import defaults
 from batchinfer.domain import Failure, FailureKind, Outcome, Reply, State
 
 MODEL_KILLED: Final = "model_killed"
@@ -32,7 +33,7 @@ MAX_KILLED_ATTEMPTS: Final = 2
 class RetryPolicy:
     """How often and how patiently."""
 
-    max_attempts: int = 5
+    max_attempts: int = defaults.MAX_ATTEMPTS
     """Attempts per item, the first included."""
     base_delay: float = 1.0
     """Seconds: the span of the first back-off; it doubles with every further attempt."""

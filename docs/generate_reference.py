@@ -29,7 +29,7 @@ CLI_INTRODUCTION = """\
 # The command line
 
 `batchinfer COMMAND --help` shows the same. Exit codes, JSON and failure codes:
-[scripting](../scripting.md).
+[scripting](scripting.md).
 
 | command | does |
 |---|---|"""

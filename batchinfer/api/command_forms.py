@@ -234,7 +234,7 @@ def ctl(run: StrPath, command: str, value: object = None) -> Mapping[str, Any]:
         value: of "concurrency" (a number, "4-64" or "auto") and of "rate" ("5/s", or "none").
 
     Returns:
-        The answer: `said`, in words, and `status` (docs/scripting.md).
+        The answer: `said`, in words, and `status` (docs/reference/scripting.md).
 
     Raises:
         ConfigError: there is no such command, or the process refuses it.

@@ -17,7 +17,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio.to_thread
 
-from batchinfer.api.clients import open_backend
+from batchinfer.api.deliveries import DELIVERIES, open_backend
 from batchinfer.api.engine_settings import (
     build_gate,
     build_limit,
@@ -30,12 +30,12 @@ from batchinfer.api.param_validation import validate_job
 from batchinfer.api.run_sources import add_sources, move_source, reject_other_sources
 from batchinfer.api.source_outage import make_source_check, to_run_aborted
 from batchinfer.config import RunSettings
-from batchinfer.domain import Item, Mode, RunInfo
+from batchinfer.domain import Item, RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
-from batchinfer.errors import ConfigError, SourceError, SourceUnavailable, StoreError
+from batchinfer.errors import ConfigError, SourceError, SourceUnavailable, StoreError, option
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
-from batchinfer.oscar.object_names import new_run_id
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher, Store
+from batchinfer.protocols.object_ids import new_run_id
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.source_presence import SourcePresence
 from batchinfer.store.json_codec import MAX_STATEMENT_CHARS, encode_json
@@ -80,8 +80,11 @@ async def open_job(
     """
     resolved = resolve(job)
     check_job(resolved)
-    if resolved.job.clean and resolved.settings.mode is Mode.SYNC:
-        raise ConfigError("--clean is for async mode: in sync mode there is nothing in a bucket.")
+    if resolved.job.clean and not DELIVERIES[resolved.settings.mode].uses_bucket:
+        raise ConfigError(
+            f"{option('clean', 'True')} is for async mode: in sync mode there is nothing in a "
+            "bucket."
+        )
     raise_open_file_limit()
     with lock_run(resolved.run):
         prepared = await _prepare_job(resolved, observer)
@@ -128,7 +131,7 @@ def build_engine(
     return Engine(
         store=store,
         gate=build_gate(settings, machine_limit),
-        submitted_limit=build_limit(settings) if settings.mode is Mode.ASYNC else None,
+        submitted_limit=build_limit(settings) if DELIVERIES[settings.mode].uses_bucket else None,
         check_source=check_source,
         observer=observer,
         backend=backend,

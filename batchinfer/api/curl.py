@@ -9,19 +9,17 @@ descriptor, as a configuration: what stands on a command line, everybody on the 
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_letters, digits
 
 from batchinfer.config import BucketSettings, Config, RunSettings, Secret, ServiceSettings
 from batchinfer.config.interpolation import iter_reference_names, parse_reference
-from batchinfer.oscar.payload import FILES_KEY, ParamValue
-
-_HEREDOC_ESCAPES = str.maketrans({"\\": "\\\\", "$": "\\$", "`": "\\`"})
-"""What a here-document would take for more than it is."""
+from batchinfer.domain import Json
+from batchinfer.protocols.inference_protocol import CurlFile, FileHead
+from batchinfer.protocols.registry import load_protocol
+from batchinfer.shell import quote_json_variable
 
 _UNQUOTED_BYTES = f"{ascii_letters}{digits}/._- ".encode()
 
@@ -30,17 +28,21 @@ def build_curl_command(
     config: Config,
     env: Mapping[str, str],
     settings: RunSettings,
-    params: Mapping[str, ParamValue],
-    files: Sequence[tuple[str, str, str]],
-) -> str:
-    """The command for a payload; `files` as (param, file_format, path)."""
+    params: Mapping[str, Json],
+    files: Sequence[FileHead],
+) -> str | None:
+    """The command for a payload; None: the protocol has no form of it for a shell."""
     variables = config.complete_environment(env)
     secret_variables = {
         variables.get(name, "").strip(): name for name in iter_reference_names(config.params)
     }
-    document = _format_here_document(
-        params, files, {value: name for value, name in secret_variables.items() if value}
+    document = load_protocol(settings.protocol).format_curl_document(
+        params,
+        [CurlFile(each.param, each.path, _quote_path(each.path), each.head) for each in files],
+        {value: name for value, name in secret_variables.items() if value},
     )
+    if document is None:
+        return None
     access = settings.target
     if isinstance(access, ServiceSettings):
         lines, secret_line = (
@@ -77,7 +79,7 @@ def _key_variables(config: Config) -> tuple[str, str]:
 def _format_keys_line(config: Config) -> str:
     key, secret = _key_variables(config)
     # What stands in quotes in a configuration of curl is escaped as in JSON.
-    return f'user = "{_format_json_value(key)}:{_format_json_value(secret)}"'
+    return f'user = "{quote_json_variable(key)}:{quote_json_variable(secret)}"'
 
 
 def _iter_service_options(access: ServiceSettings, seconds: float) -> Iterator[str]:
@@ -103,36 +105,6 @@ def _iter_tls_options(access: ServiceSettings | BucketSettings) -> Iterator[str]
         yield "  --insecure \\"
     elif access.ca_file is not None:
         yield f"  --cacert {_quote_path(access.ca_file)} \\"
-
-
-def _format_here_document(
-    params: Mapping[str, ParamValue],
-    files: Sequence[tuple[str, str, str]],
-    secrets: Mapping[str, str],
-) -> str:
-    """The payload as a here-document that a shell completes."""
-    head = json.dumps(dict(params)).translate(_HEREDOC_ESCAPES)
-    escaped_secrets = {
-        json.dumps(value)[1:-1].translate(_HEREDOC_ESCAPES): name for value, name in secrets.items()
-    }
-    if escaped_secrets:
-        longest_first = sorted(escaped_secrets, key=len, reverse=True)
-        pattern = re.compile("|".join(map(re.escape, longest_first)))
-        head = pattern.sub(lambda found: _format_json_value(escaped_secrets[found[0]]), head)
-    if not files:
-        return head
-    entries = ",\n".join(
-        f'{{"key": {json.dumps(param)}, "file_format": {json.dumps(file_format)}, '
-        f""""data": "$(base64 < {_quote_path(path)} | tr -d '\\r\\n')"}}"""
-        for param, file_format, path in files
-    )
-    comma = ", " if params else ""
-    return f'{head[:-1]}{comma}"{FILES_KEY}": [\n{entries}\n]}}'
-
-
-def _format_json_value(name: str) -> str:
-    """A variable's value as it must stand between JSON's quotes."""
-    return f"""$(printf %s "${{{name}}}" | sed 's/[\\\\"]/\\\\&/g')"""
 
 
 def _variable_name(secret: Secret | None, default: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import Percent, RunSettings
-from batchinfer.domain import Mode
 from batchinfer.engine import RunPolicy
 from batchinfer.flow import (
     AdaptiveLimit,
@@ -19,9 +19,6 @@ from batchinfer.machine_limits import get_open_file_limit
 from batchinfer.ports import Notice
 from batchinfer.retry_policy import RetryPolicy
 
-MAX_ADAPTIVE_LIMIT = {Mode.SYNC: 512, Mode.ASYNC: 1_000}
-"""What an adaptive limit rises to, unless configured: each costs a connection, or a Kubernetes job
-that the cluster keeps for a month (contract section 2)."""
 TYPICAL_CONCURRENCY = 64
 """Calls at once that a run may well come to need, if nothing else is configured."""
 OPEN_FILES_REASON = "no more files may be open (ulimit -n)"
@@ -31,13 +28,13 @@ MAX_UPLOADS = 16
 
 def build_run_policy(settings: RunSettings, max_items: int | None = None) -> RunPolicy:
     """How long the engine waits and when it gives up. `max_items`: sent by this process at most."""
-    max_failures, is_sync = settings.max_failures, settings.mode is Mode.SYNC
+    max_failures, uses_bucket = settings.max_failures, DELIVERIES[settings.mode].uses_bucket
     return RunPolicy(
         retry=RetryPolicy(max_attempts=settings.max_attempts),
         cold_start_timeout=settings.cold_start,
         # Uploads, and calls held back by a bandwidth limit, do not show how long an answer takes.
         first_answer_timeout=None
-        if settings.bandwidth or not is_sync
+        if settings.bandwidth or uses_bucket
         else settings.first_answer_timeout,
         give_up_after=settings.give_up_after,
         deadline=settings.deadline,
@@ -54,7 +51,7 @@ def build_gate(settings: RunSettings, machine_limit: int | None) -> Gate:
 
     None: it sets no limit.
     """
-    if settings.mode is Mode.ASYNC:
+    if DELIVERIES[settings.mode].uses_bucket:
         limit: ConcurrencyLimit = FixedLimit(MAX_UPLOADS)
     else:
         limit = build_limit(settings, machine_limit)
@@ -67,14 +64,14 @@ def build_limit(settings: RunSettings, machine_limit: int | None = None) -> Conc
     lowest, highest = settings.concurrency.lowest, settings.concurrency.highest
     if lowest == highest:
         return FixedLimit(lowest)
-    is_async = settings.mode is Mode.ASYNC
-    highest = highest or MAX_ADAPTIVE_LIMIT[settings.mode]
+    delivery = DELIVERIES[settings.mode]
+    highest = highest or delivery.max_adaptive_limit
     if machine_limit is None or machine_limit >= highest:
-        return AdaptiveLimit(lowest, highest, unlimited_wait=is_async)
+        return AdaptiveLimit(lowest, highest, unlimited_wait=delivery.uses_bucket)
     return AdaptiveLimit(
         min(lowest, machine_limit),
         machine_limit,
-        unlimited_wait=is_async,
+        unlimited_wait=delivery.uses_bucket,
         highest_reason=OPEN_FILES_REASON,
     )
 
@@ -84,7 +81,7 @@ def iter_open_file_notices(settings: RunSettings, machine_limit: int | None) -> 
     requested = settings.concurrency
     wanted = (
         MAX_UPLOADS
-        if settings.mode is Mode.ASYNC
+        if DELIVERIES[settings.mode].uses_bucket
         else max(requested.lowest, requested.highest or TYPICAL_CONCURRENCY)
     )
     if machine_limit is not None and machine_limit < wanted:

@@ -27,8 +27,8 @@ from batchinfer.config import (
     resolve_run_settings,
 )
 from batchinfer.domain import Json, Mode, RunInfo
-from batchinfer.errors import ConfigError, IncompleteConfig, RunMismatch, StoreError
-from batchinfer.oscar.model_schema import parse_help
+from batchinfer.errors import ConfigError, IncompleteConfig, RunMismatch, StoreError, option
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.lock import LOCK_NAME
 from batchinfer.store.run_reader import RunReader
@@ -131,10 +131,12 @@ def load_stored_run(run: Path) -> StoredRun | None:
                 model_help=reader.read_model_help() or "",
             )
     if run.exists() and not run.is_dir():
-        raise ConfigError(f"{run} is a file, not a folder. Name another run directory with -o.")
+        raise ConfigError(
+            f"{run} is a file, not a folder. Name another run directory with {option('run')}."
+        )
     if run.is_dir() and not all(map(is_run_file, run.iterdir())):
         raise StoreError(
-            f"{run} is not empty and holds no run. Name another run directory with -o."
+            f"{run} is not empty and holds no run. Name another run directory with {option('run')}."
         )
     return None
 
@@ -168,7 +170,8 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
     resolved = ResolvedJob(job=job, stored=stored, config=config, settings=settings)
     if stored is None or not config.raw_params:
         return resolved
-    resolved = resolved.with_params(find_text_params(config, parse_help(stored.model_help)))
+    schema = load_protocol(settings.protocol).parse_help(stored.model_help)
+    resolved = resolved.with_params(find_text_params(config, schema))
     return resolved.with_params(find_stored_numbers(resolved.config, stored.info))
 
 
@@ -201,7 +204,8 @@ def check_job(resolved: ResolvedJob) -> None:
     if differing := find_differences(stored.info.config, resolved.config.to_tables()):
         raise RunMismatch(
             f"{job.run}: this run was started with {', '.join(differing)}. Use a new folder "
-            "(-o NAME), so that results are not mixed; or --force, to send what is left like that."
+            f"({option('run', 'NAME')}), so that results are not mixed; or "
+            f"{option('force', 'True')}, to send what is left like that."
         )
 
 

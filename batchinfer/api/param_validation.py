@@ -1,6 +1,6 @@
 """Every parameter of a job against the model's own help, before its first prediction.
 
-What the config, the flags and all lines of the manifests give is judged by `oscar.validate`; all
+What the config, the flags and all lines of the manifests give is checked by the protocol; all
 mistakes are told at once, each with its place, and then nothing is sent. Folders cost one look,
 manifests one more reading; memory is flat. Not knowing is no mistake: where there is no help, a
 notice says so, and only what could never be sent is refused.
@@ -20,10 +20,11 @@ from batchinfer.api.typed_params import find_text_params
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, RunSettings, resolve_run_settings
 from batchinfer.domain import Failure, Mode
-from batchinfer.errors import ConfigError, RunAborted, SourceError
-from batchinfer.oscar.model_schema import ModelSchema
-from batchinfer.oscar.param_validator import ParamValidator
+from batchinfer.errors import ConfigError, RunAborted, SourceError, option
 from batchinfer.ports import Notice, Observer
+from batchinfer.protocols.inference_protocol import ParamChecker
+from batchinfer.protocols.model_schema import ModelSchema
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.manifest import ManifestSource
 
@@ -65,7 +66,10 @@ def validate_dry_run(resolved: ResolvedJob, source: CombinedSource) -> Sequence[
 
 
 def _parse_stored_help(resolved: ResolvedJob) -> ModelDescription | None:
-    return None if resolved.stored is None else parse_description(resolved.stored.model_help)
+    if resolved.stored is None:
+        return None
+    protocol = load_protocol(resolved.settings.protocol)
+    return parse_description(protocol, resolved.stored.model_help)
 
 
 def _validate_params(
@@ -76,7 +80,8 @@ def _validate_params(
     """  # noqa: D205 - one thought
     config, settings = resolved.config, resolved.settings
     mistakes = _Mistakes()
-    rules = ParamValidator(schema, settings.mode, settings.params)
+    protocol = load_protocol(settings.protocol)
+    rules = protocol.make_param_checker(schema, settings.mode, settings.params)
     for place, problem in _iter_config_mistakes(config, settings, rules):
         mistakes.add_config(place, problem)
     manifests = [part for part in source.parts if isinstance(part, ManifestSource)]
@@ -96,7 +101,7 @@ def _validate_params(
 
 
 def _iter_config_mistakes(
-    config: Config, settings: RunSettings, rules: ParamValidator
+    config: Config, settings: RunSettings, rules: ParamChecker
 ) -> Iterator[tuple[str, str]]:
     redactor = Redactor(settings.secrets)
     for name, value in settings.params.items():
@@ -178,7 +183,7 @@ class _Mistakes:
         if more := self._count - listed:
             lines.append(f"... and {more:,} more")
         hint = "" if schema is None else "`batchinfer describe` shows what the model takes; "
-        message = "\n  ".join(lines) + f"\n{hint}--no-validate sends all the same."
+        message = "\n  ".join(lines) + f"\n{hint}{option('validate', 'False')} skips this check."
         raise (ConfigError if self._has_config_mistakes else SourceError)(message)
 
     def _iter_lines(self) -> Iterator[str]:

@@ -122,7 +122,7 @@ class RunDirectory:
 
     @property
     def exit_code(self) -> int | None:
-        """What the command line would have returned (docs/scripting.md); None without a command."""
+        """The exit code that the command line would have had; None without a command."""
         return None if self.summary is None else self.summary.exit_code
 
     def as_json(self) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchinfer.domain import InputFile, RunInfo
-from batchinfer.errors import RunMismatch, SourceError
+from batchinfer.errors import RunMismatch, SourceError, option
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
@@ -71,10 +71,9 @@ def reject_other_sources(run: Path, info: RunInfo, given: Sequence[str]) -> None
         return
     raise RunMismatch(
         f"The run in {run} was made from {', '.join(map(escape_undecodable, info.sources))}; you "
-        "gave "
-        f"{', '.join(map(escape_undecodable, other))}. Nothing was sent. If the source has moved "
-        "there, add "
-        "--moved; to add other items to this run, --add; else choose another run directory with -o."
+        f"gave {', '.join(map(escape_undecodable, other))}. Nothing was sent. If the source has "
+        f"moved there, add {option('moved', 'True')}; to add other items to this run, "
+        f"{option('add', 'True')}; else choose another run directory with {option('run')}."
     )
 
 

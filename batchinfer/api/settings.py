@@ -27,6 +27,7 @@ class Settings(TypedDict, total=False):
     """
 
     mode: str
+    protocol: str
     concurrency: int | str
     rate: float | str
     timeout: float | str
@@ -75,6 +76,8 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
         match name, value:
             case "params", dict():
                 flags |= {f"params.{param}": each for param, each in value.items()}
+            case "protocol", _:
+                flags["service.protocol"] = value
             case "include" | "exclude" | "only" | "glob" | "file_param", _:
                 flags[f"input.{name}"] = value
             case _:

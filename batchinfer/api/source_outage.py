@@ -53,7 +53,7 @@ def to_run_aborted(run: Path, error: SourceError) -> RunAborted:
     """The source of a run that has begun cannot be read: that is an outage, and no mistake."""
     return RunAborted(
         SOURCE_UNAVAILABLE,
-        f"{error} This run has begun, and nothing of it was failed for that: bring the source back "
-        f"(is its disk mounted?), then continue. If it has moved for good, tell its new place: "
-        f"batchinfer resume {shlex.quote(str(run))} --source NEW",
+        f"{error.message} This run has begun, and none of its items was failed for that: bring the "
+        "source back (is its disk mounted?), then continue. If it has moved for good, name its new "
+        f"place: batchinfer resume {shlex.quote(str(run))} --source NEW",
     )

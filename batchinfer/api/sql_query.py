@@ -88,7 +88,7 @@ def query(
     map: str | Sequence[str] | None = None,
     boxes: str = "upright",
 ) -> QueryResult:
-    """What one `select` says of the run (its views: docs/run-format.md), row by row.
+    """What one `select` says of the run (its views: docs/reference/run-format.md), row by row.
 
     `parameters` take the places of `?` or `:name`; `map` and `boxes`: as the command line's `--map`
     and `--boxes` (of which the order and the unit count here). Raises ConfigError, with SQLite's

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from batchinfer.config import Config
 from batchinfer.config.sections import PARAMS_SECTION
 from batchinfer.domain import Json, RunInfo
-from batchinfer.oscar.model_schema import ModelSchema, Parameter
+from batchinfer.protocols.model_schema import ModelSchema, Parameter
 
 
 def find_text_params(config: Config, schema: ModelSchema | None) -> Mapping[str, Json]:

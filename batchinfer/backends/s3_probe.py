@@ -1,7 +1,7 @@
 """One signed GET of the bucket itself, and the beginning of what comes back, as it came.
 
 For what the verbs of `keys.Bucket` do not tell: the store's clock, and whether it offers live
-notifications (MinIO does; contract, section 2, "S3 details").
+notifications (MinIO does; docs/platform.md, "The object store").
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from batchinfer.cli.output import (
     echo_message,
     escape_lines,
     format_count,
+    format_error,
     next_free_name,
     to_command_line,
 )
@@ -131,8 +132,8 @@ def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) 
                         echo_message(f"Secrets are taken from {escape_lines(str(file))}.")
                     return resolved
         raise IncompleteConfig(
-            f"{error}\nA secret that stands in a config file itself is not kept with the run: "
-            "name the file with -c."
+            f"{error.message}\nA secret that stands in a config file itself is not kept with the "
+            "run: name the file with -c."
         ) from None
 
 
@@ -199,7 +200,7 @@ def _emit_error(error: BatchInferError) -> None:
     # What has a class of its own today was a ConfigError to programs that exist.
     name = (ConfigError if isinstance(error, ConfigError) else type(error)).__name__
     code = error.code if isinstance(error, RunAborted) else re.sub(r"\B([A-Z])", r"_\1", name)
-    _emit_json_line(event="error", code=code.lower(), message=str(error))
+    _emit_json_line(event="error", code=code.lower(), message=format_error(error))
 
 
 def _emit_json_line(**fields: Json) -> None:
@@ -256,5 +257,5 @@ def _with_continue_hint(
     if not isinstance(error, RunAborted) or not handler.has_started:
         return error
     return RunAborted(
-        error.code, f"{error}\nEverything recorded is kept. Go on with: {continue_command}"
+        error.code, f"{error.message}\nEverything recorded is kept. Go on with: {continue_command}"
     )

@@ -27,7 +27,6 @@ from batchinfer.config.run_settings import (
     resolve_run_settings,
 )
 from batchinfer.config.sections import (
-    DEFAULT_FILE_PARAM,
     BucketSection,
     Config,
     InputSection,
@@ -47,7 +46,6 @@ from batchinfer.config.value_parsers import (
 __all__ = [
     "CONFIG_TEMPLATE",
     "DEFAULT_CONFIG_FILE",
-    "DEFAULT_FILE_PARAM",
     "ENV_FILE_FLAG",
     "ENV_FILE_TEMPLATE",
     "BucketSection",

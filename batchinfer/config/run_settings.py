@@ -1,7 +1,7 @@
 """From a `Config` to what a run is made with: references expanded, defaults settled, all checked.
 
 Only what the mode needs is expanded and demanded: an async run does not ask for the token. The
-places to find things are those of the Dashboard (contract, section 6).
+places to find things are those of the Dashboard (docs/platform.md, "What the Dashboard shows").
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from batchinfer import defaults
 from batchinfer.config.endpoint_notices import iter_endpoint_notices
 from batchinfer.config.env_files import get_env_file_path
 from batchinfer.config.interpolation import (
@@ -24,8 +25,9 @@ from batchinfer.config.sections import SECTIONS, Config
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.errors import IncompleteConfig, SourceError
+from batchinfer.errors import ConfigError, IncompleteConfig, SourceError
 from batchinfer.ports import Notice
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.selection import Selection
 
@@ -48,7 +50,7 @@ class BucketSettings:
     name: str
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
-    region: str = "us-east-1"
+    region: str = defaults.BUCKET_REGION
     ca_file: str | None = None
     verify: bool = True
 
@@ -58,6 +60,8 @@ class RunSettings:
     """What a run is made with. Durations in seconds, sizes in bytes, rates per second."""
 
     mode: Mode
+    protocol: str
+    """Name of an installed protocol that offers the mode (`protocols.registry.load_protocol`)."""
     target: ServiceSettings | BucketSettings
     """The one of `mode`."""
     file_param: str
@@ -93,6 +97,7 @@ class PayloadSettings:
     """What is sent, wherever to: as in `RunSettings`."""
 
     mode: Mode
+    protocol: str
     file_param: str
     selection: Selection
     params: Mapping[str, Json] = field(repr=False)
@@ -102,13 +107,14 @@ class PayloadSettings:
 def resolve_payload_settings(config: Config, env: Mapping[str, str]) -> PayloadSettings:
     """As `resolve`, without asking where anything is sent to. Raises ConfigError."""
     resolver = _Resolver(config, config.complete_environment(env))
+    protocol = resolver.resolve_protocol()
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
     return PayloadSettings(
-        config.mode, file_param, selection, params, _collect_secrets(config, env)
+        config.mode, protocol, file_param, selection, params, _collect_secrets(config, env)
     )
 
 
@@ -120,6 +126,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     env = config.complete_environment(env)
     resolver = _Resolver(config, env)
     is_sync = config.mode is Mode.SYNC
+    protocol = resolver.resolve_protocol()
     target = _resolve_service(resolver) if is_sync else _resolve_bucket(resolver)
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
@@ -129,6 +136,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     run = config.run
     return RunSettings(
         mode=config.mode,
+        protocol=protocol,
         target=target,
         file_param=file_param,
         selection=selection,
@@ -138,7 +146,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         bandwidth=run.bandwidth,
         memory=run.memory,
         max_reply=run.max_reply,
-        timeout=run.timeout or (600.0 if is_sync else 3600.0),
+        timeout=run.timeout or defaults.ATTEMPT_TIMEOUT[config.mode],
         first_answer_timeout=max(run.cold_start, run.timeout or 0.0),
         connect_timeout=run.connect_timeout,
         send_timeout=run.send_timeout,
@@ -196,6 +204,21 @@ class _Resolver:
             self.add_problem(section, key, "is not filled in yet")
         return expanded
 
+    def resolve_protocol(self) -> str:
+        """The name of the protocol. One that is missing, or lacks the mode, is a problem."""
+        name = self.config.service.protocol
+        try:
+            protocol = load_protocol(name)
+        except ConfigError as error:
+            self.add_problem("service", "protocol", f"cannot be used: {error.message}")
+            return name
+        if self.config.mode not in protocol.modes:
+            offered = " or ".join(mode for mode in Mode if mode in protocol.modes)
+            self.problems.append(
+                f'The protocol "{name}" has no {self.config.mode} mode: use {offered} mode.'
+            )
+        return name
+
     def resolve_selection(self) -> Selection:
         """Which files are sent. A pattern without sense is laid down as a problem."""
         given = self.config.input
@@ -208,7 +231,7 @@ class _Resolver:
             try:
                 Selection.of(include=found)
             except SourceError as error:
-                self.add_problem("input", key, f"cannot be understood: {error}")
+                self.add_problem("input", key, f"cannot be understood: {error.message}")
         return Selection() if self.problems else Selection.of(include, exclude, given.only)
 
     def _expand_patterns(self, key: str, given: Sequence[str]) -> list[str]:

@@ -95,7 +95,8 @@ class Engine:
         self._collects, self._clock, self._on_commit = collects, clock, on_commit
         policy = policy or RunPolicy()
         if submitted_limit is not None:
-            # A second upload would overwrite the first, and that starts a second job (contract 2).
+            # A second upload would overwrite the first, and that starts a second job
+            # (docs/platform.md, "Input events").
             policy = replace(policy, hedge=False)
         self._policy = policy
         self._recorder = recorder = Recorder(store, ChangeNotifier())

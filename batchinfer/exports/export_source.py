@@ -18,7 +18,7 @@ key.
 """
 
 _OUTPUTS_FOLDER: Final = "outputs"
-"""Where in a run directory predictions lie that are bytes (docs/run-format.md)."""
+"""Where in a run directory predictions lie that are bytes (docs/reference/run-format.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The adaptive limit: as many attempts in flight as the service serves, and a few that wait.
 
-The service gives each call a container and lets the others wait (contract section 1); it never says
-how many containers there are, and starts more only while calls wait. So neither errors nor a slow
-rise of latency tell the right number. What tells it is *waiting*. A call that joined n others and
-waited W seconds, while X calls a second were answered, had X * W calls before it in the queue
-(Little's law); the others were being served::
+The service gives each call a container and lets the others wait (docs/platform.md, "Queues, cold
+starts and timeouts"); it never says how many containers there are, and starts more only while calls
+wait. So neither errors nor a slow rise of latency tell the right number. What tells it is
+*waiting*. A call that joined n others and waited W seconds, while X calls a second were answered,
+had X * W calls before it in the queue (Little's law); the others were being served::
 
     serving = n - X * W
 
@@ -24,7 +24,7 @@ Rules:
    (`FEW`), for it may become a large one, and learns of those who wait only.
 3. Nothing grows unless the limit is what held it back.
 4. *Refusals* (429, 503): see `refusals`.
-5. *Timeouts* tell how patient somebody on the way is (contract section 1: 60 s, 300 s): nobody
+5. *Timeouts* tell how patient somebody on the way is (60 s, 300 s): nobody
    waits for longer than half of what that leaves beside the prediction.
 6. After an absence of less than `CONTAINER_LINGER_SECONDS` seconds it begins with what was served
    before, for the containers are there still; after a longer one, carefully (`restart`).
@@ -43,7 +43,7 @@ from batchinfer.flow.server_count import MIN_EVIDENCE_ANSWERS, ServerCountEstima
 from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
 
 INITIAL_LIMIT: Final = 8
-"""Attempts in flight at the beginning: ten may wait for one container (contract section 1)."""
+"""Attempts in flight at the beginning: ten may wait for one container (docs/platform.md)."""
 MIN_WINDOW_ANSWERS: Final = 4
 """Answers that make a round, at least."""
 MIN_WINDOW_SERVICE_TIMES: Final = 0.8
@@ -60,9 +60,9 @@ SMALL_SERVICE_QUEUE_CALLS: Final = 40
 """So many wait besides, less twice those served: the smaller a service, the more it may grow, and
 those who wait tell of it at once."""
 MAX_QUEUED_PER_SERVER: Final = 6.0
-"""Calls that wait for each that is served, at most: ten may (contract section 1)."""
+"""Calls that wait for each that is served, at most: ten may (docs/platform.md)."""
 MAX_CALL_SECONDS: Final = 55.0
-"""Seconds that no call takes longer for that reason: proxies end them after 60 (section 1)."""
+"""Seconds that no call takes longer for that reason: proxies end them after 60."""
 UNREPORTED_QUEUE_FACTOR: Final = 1.5
 """Times as many wait where the service does not tell how long it worked: less is known there."""
 SPARE_CALLS: Final = 4

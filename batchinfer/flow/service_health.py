@@ -11,9 +11,10 @@ WARM     it answers                                   as many as the limit allow
 
 Rules:
 
-1. A cold service answers 502 at once (contract section 1): one probe is enough to hear it. A probe
-   that hears nothing for `SILENCE` seconds, or for much longer than the probe before it, is being
-   served, and the others need not wait for its answer; unless what ended the warmth was silence.
+1. A cold service answers 502 at once (docs/platform.md, "Status codes"): one probe is enough to
+   hear it. A probe that hears nothing for `SILENCE` seconds, or for much longer than the probe
+   before it, is being served, and the others need not wait for its answer; unless what ended the
+   warmth was silence.
 2. Between probes lies a rest that grows with the absence (`SHARE` of it, `REST` at most), or what
    the service asked for by `Retry-After`. Who is there and refuses is asked less often; when the
    probes meet something else than before, that is news, and the rests grow anew.

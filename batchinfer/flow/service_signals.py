@@ -7,7 +7,7 @@ reply, submitted      ANSWERED
 refused, and perhaps  REFUSED: a 403, say: of this item or of everybody (`circuit`)
 everybody is
 failure of the model  ANSWERED: the service works, this item does not
-`http_429`,           FULL: more calls than the service takes (contract section 1); nothing was
+`http_429`,           FULL: more calls than the service takes (docs/platform.md); nothing was
 `http_503`            computed
 `timeout`             SLOW: the call was given up; its container may be busy for longer still
 unavailable           AWAY: cold, or no connection

@@ -1,8 +1,9 @@
 """CRC-32 of what must never change again: finds every flipped bit of a row or a file.
 
 Of a row: its numbers as 8 bytes each (integers, doubles; little-endian), then its texts in UTF-8,
-joined by U+001F. Which those are, and in what order, stands in docs/run-format.md too. Nothing here
-depends on how a library writes a number. Raises ValueError for what can be no such row.
+joined by U+001F. Which those are, and in what order, stands in docs/reference/run-format.md too.
+Nothing here depends on how a library writes a number. Raises ValueError for what can be no such
+row.
 """
 
 from __future__ import annotations

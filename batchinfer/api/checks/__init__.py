@@ -11,18 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from batchinfer.api.checks.bucket_check import check_bucket
 from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
 from batchinfer.api.checks.probe_check import run_probe
-from batchinfer.api.checks.service_check import check_service, check_token
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.backends.redaction import Redactor, is_weak_secret
 from batchinfer.config import (
     ENV_FILE_FLAG,
     BucketSection,
-    BucketSettings,
     Config,
     RunSettings,
-    ServiceSettings,
     collect_named_secrets,
     load_config,
     resolve_run_settings,
@@ -119,16 +116,12 @@ class _Checker:
     async def check_mode(self, settings: RunSettings) -> None:
         """Look at one mode."""
         try:
-            match settings.target:
-                case ServiceSettings() as service:
-                    check_token(service.token, self.report)
-                    await check_service(
-                        service, settings, self._redactor, self.report, self._request.wait_seconds
-                    )
-                case BucketSettings() as bucket:
-                    await check_bucket(
-                        bucket, settings, self._redactor, self.report, self._request.known_run_ids
-                    )
+            await DELIVERIES[settings.mode].check(
+                settings,
+                self.report,
+                wait_seconds=self._request.wait_seconds,
+                known_run_ids=self._request.known_run_ids,
+            )
         except BatchInferError as error:
             name = "config" if isinstance(error, ConfigError) else "other"
             self.report(Finding(name, FindingState.BAD, str(error), settings.mode))

@@ -25,7 +25,7 @@ class Finding:
     """One line of a check."""
 
     check: str
-    """What was looked at; stable (docs/scripting.md)."""
+    """What was looked at; stable (docs/reference/scripting.md)."""
     state: FindingState
     message: str
     """What was found and, unless it is good, what to do. Never holds a secret."""

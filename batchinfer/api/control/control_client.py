@@ -21,7 +21,7 @@ _MAX_ANSWER_BYTES = 2**20
 
 
 def send_command(run: Path, command: ControlCommand) -> Mapping[str, Any]:
-    """Tell the process at work; its answer: `said`, in words, and `status` (docs/scripting.md).
+    """Tell the process at work; its answer: `said` and `status` (docs/reference/scripting.md).
 
     Never from the process itself, which would wait for its own answer. Raises StoreError when there
     is nobody to tell, ConfigError when it refuses.

@@ -3,17 +3,18 @@
 import pytest
 
 from batchinfer import api
-from batchinfer.api.model_help import fetch_help_by_call, fetch_help_by_job
+from batchinfer.api.help_requests import fetch_help_by_call, fetch_help_by_job
 from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind
 from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError
-from batchinfer.oscar.model_schema import parse_help
-from batchinfer.oscar.payload import HELP_PAYLOAD
 from batchinfer.ports import Event, Notice, OutageEnded, OutageOngoing
+from batchinfer.protocols.ai4os.help_parser import parse_help
+from batchinfer.protocols.ai4os.payload import HELP_PAYLOAD
 from batchinfer.retry_policy import RetryPolicy
 from batchinfer.store.run_reader import RunReader
 from support.paths import FIXTURES
+from support.protocols import AI4OS
 from support.servers import Answer, stub
 
 BODY = (FIXTURES / "sync_2.6.0_help.body").read_bytes()
@@ -111,7 +112,7 @@ async def through_bucket(log, patience=60.0, secrets=()):
     platform, notebook = Platform(log), Notebook()
     platform.objects["outputs/"] = b""
     answer = await fetch_help_by_job(
-        platform, notebook, Redactor(secrets), timeout=patience, poll_interval=0.0
+        platform, AI4OS, notebook, Redactor(secrets), timeout=patience, poll_interval=0.0
     )
     return answer, platform, notebook
 
@@ -165,7 +166,7 @@ async def test_a_bucket_that_does_not_answer_is_a_failure():
     bucket = MemoryBucket()
     bucket.error = BucketUnreachable("nobody there")
 
-    answer = await fetch_help_by_job(bucket, Notebook(), Redactor(()), timeout=1.0)
+    answer = await fetch_help_by_job(bucket, AI4OS, Notebook(), Redactor(()), timeout=1.0)
 
     assert (answer.code, answer.message) == ("bucket_unreachable", "nobody there")
 

@@ -140,7 +140,7 @@ def test_with_nothing_configured_sync_mode_says_what_it_needs():
 def test_a_variable_that_is_missing_is_named_with_how_to_set_it(env, state):
     message = refused(SYNC, env)
 
-    assert "--token needs the environment variable OSCAR_TOKEN" in message
+    assert "`token` needs the environment variable OSCAR_TOKEN" in message
     assert f"which is {state}: export OSCAR_TOKEN=" in message
 
 
@@ -148,7 +148,7 @@ def test_a_variable_that_a_parameter_lacks_is_named():
     message = refused(SYNC | {"params.p": ["a", "${P} ${P}"]})
 
     assert message.count("\n") == 0
-    assert "--param p needs the environment variable P, which is not set" in message
+    assert '`params["p"]` needs the environment variable P, which is not set' in message
 
 
 @pytest.mark.parametrize(
