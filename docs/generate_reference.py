@@ -28,8 +28,8 @@ PAGES = Path(__file__).parent / "reference"
 CLI_INTRODUCTION = """\
 # The command line
 
-`batchinfer COMMAND --help` shows the same. Exit codes, JSON and failure codes:
-[scripting](scripting.md).
+`batchinfer COMMAND --help` shows the same. Exit codes and JSON:
+[scripting](scripting.md); codes of failures: [failure codes](failure-codes.md).
 
 | command | does |
 |---|---|"""

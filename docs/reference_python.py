@@ -223,7 +223,7 @@ def describe_errors() -> Iterator[str]:
         for each in errors
     ]
     yield "\n".join(rows)
-    yield "`RunAborted` has an attribute `code`, one of those in [scripting](scripting.md)."
+    yield "`RunAborted` has an attribute `code`, one of the [failure codes](failure-codes.md)."
 
 
 def get_field_docs(documented: type) -> dict[str, str]:
