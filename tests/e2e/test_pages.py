@@ -1,10 +1,9 @@
 """The tutorial and the how-to guides, as a reader pastes them: every block, in its order.
 
-Each guide gets a folder of its own with photographs, a configuration and a finished run. What only an
-installation or a service manager could show is left out.
+Each guide gets a folder of its own with photographs, a configuration and a finished run. What only
+an installation or a service manager could show is left out.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -126,7 +125,7 @@ def test_the_job_for_slurm_runs_twice(desk: Path):
 
     assert bi.status(desk / "my-run").counts.pending == 0
     assert bi.status(desk / "my-run").counts.succeeded > 0
-    assert os.listdir(desk / "tmp") == []
+    assert [*(desk / "tmp").iterdir()] == []
 
 
 def test_the_tutorial_runs_as_it_stands(tmp_path: Path):
