@@ -19,7 +19,7 @@ from batchinfer.api.curl import build_curl_command
 from batchinfer.api.job import Job
 from batchinfer.api.job_setup import load_run_info, open_job_sources, read_items, resolve_job
 from batchinfer.api.param_validation import validate_dry_run
-from batchinfer.backends.payload_loader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
+from batchinfer.backends.input_reader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import BucketSettings, Config, RunSettings, ServiceSettings
 from batchinfer.domain import Failure, Item, Json, Mode

@@ -19,9 +19,9 @@ from batchinfer.domain import Item
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest, path_list
 from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyPositions, find_duplicate_keys
+from batchinfer.sources.input_files import find_fault, stat_named_file
 from batchinfer.sources.manifest_entry import ManifestEntry, MistakeCollector, ReportMistake
 from batchinfer.sources.manifest_lines import open_manifest_stream
-from batchinfer.sources.named_files import find_fault, stat_named_file
 from batchinfer.sources.own_files import OwnFiles
 
 ManifestReader: TypeAlias = Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
