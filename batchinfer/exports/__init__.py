@@ -130,10 +130,10 @@ def _describe_unknown_extension(extension: str) -> str:
 EXPORT_FORMATS: Mapping[str, ExportFormat] = MappingProxyType(
     {
         "jsonl": ExportFormat(
-            "rows:write_jsonl", "row", (".jsonl", ".ndjson"), has_interpretation=False
+            "item_rows:write_jsonl", "row", (".jsonl", ".ndjson"), has_interpretation=False
         ),
-        "csv": ExportFormat("rows:write_csv", "row", (".csv",), has_interpretation=False),
-        "csv-flat": ExportFormat("flat:write_csv", "row"),
+        "csv": ExportFormat("item_rows:write_csv", "row", (".csv",), has_interpretation=False),
+        "csv-flat": ExportFormat("flat_rows:write_csv", "row"),
         "parquet": ExportFormat("arrow:write_parquet", "row", (".parquet",)),
         "arrow": ExportFormat("arrow:write_arrow", "row", (".arrow", ".feather")),
         "coco": ExportFormat("coco:write", "annotation"),
@@ -141,9 +141,13 @@ EXPORT_FORMATS: Mapping[str, ExportFormat] = MappingProxyType(
         "label-studio": ExportFormat("label_studio:write", "task", is_folder=True),
         "fiftyone": ExportFormat("fiftyone:write", "sample", is_folder=True),
         "geojson": ExportFormat("geojson:write", "feature", (".geojson",)),
-        "files": ExportFormat("files:write", "item", is_folder=True, has_interpretation=False),
+        "files": ExportFormat(
+            "prediction_files:write", "item", is_folder=True, has_interpretation=False
+        ),
         "openai-batch": ExportFormat("openai_batch:write", "row", has_interpretation=False),
-        "ro-crate": ExportFormat("crate:write", "item", is_folder=True, has_interpretation=False),
+        "ro-crate": ExportFormat(
+            "ro_crate:write", "item", is_folder=True, has_interpretation=False
+        ),
     }
 )
 """Every format by its name."""

@@ -67,7 +67,7 @@ class PredictionEvidence:
     """The formats whose marks it has."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "known", matching_formats(self.prediction))
+        object.__setattr__(self, "matching_formats", matching_formats(self.prediction))
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ def named(record, name):
 
 async def only(store, position=1):
     """The one item of the store, as its verbs show it."""
-    return (await store.unfinished([position])).get(position)
+    return (await store.fetch_open([position])).get(position)
 
 
 # Adding -------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ async def test_positions_follow_input_order_from_one(store):
     added = await store.add(page(3))
     assert (added.new, added.changed) == (3, ())
     await store.add([item("z"), item("a")])
-    found = await store.pending(0, 10, FOREVER)
+    found = await store.fetch_pending(0, 10, FOREVER)
     assert [(one.position, one.key) for one in found] == [
         (1, "001.jpg"),
         (2, "002.jpg"),
@@ -76,32 +76,32 @@ async def test_an_item_comes_back_as_it_was_added(store):
         {"text": "a\0b", "n": 2**70, "list": [1, None, {"x": True}], "f": 0.1},
     )
     await store.add([given_item])
-    assert await store.pending(0, 1, 0.0) == [replace(given_item, position=1)]
+    assert await store.fetch_pending(0, 1, 0.0) == [replace(given_item, position=1)]
 
 
 async def test_an_item_may_have_no_file(store):
     await store.add([Item("a", (), {"prompt": "x"})])
     await store.add([Item("a", (), {"prompt": "y"})])
-    assert await store.pending(0, 9, 0.0) == [Item("a", (), {"prompt": "y"}, position=1)]
+    assert await store.fetch_pending(0, 9, 0.0) == [Item("a", (), {"prompt": "y"}, position=1)]
 
 
 async def test_a_known_key_is_not_added_again(store):
     await store.add(page(3))
     added = await store.add([*page(3), item("new")])
     assert (added.new, added.changed) == (1, ())
-    assert (await store.counts()).total == 4
-    assert [one.position for one in await store.pending(3, 9, 0.0)] == [4]
+    assert (await store.fetch_counts()).total == 4
+    assert [one.position for one in await store.fetch_pending(3, 9, 0.0)] == [4]
 
 
 async def test_positions_have_no_gaps_after_known_keys(store):
     await store.add([item("a")])
     await store.add([item("a"), item("b"), item("a"), item("c")])
-    assert [one.position for one in await store.pending(0, 9, 0.0)] == [1, 2, 3]
+    assert [one.position for one in await store.fetch_pending(0, 9, 0.0)] == [1, 2, 3]
 
 
 async def test_a_key_twice_in_a_page_is_added_once(store):
     assert (await store.add([item("a", size=1), item("b"), item("a", size=2)])).new == 2
-    first, _ = await store.pending(0, 9, 0.0)
+    first, _ = await store.fetch_pending(0, 9, 0.0)
     assert (first.key, first.files[0].size) == ("a", 2)
 
 
@@ -109,7 +109,7 @@ async def test_a_pending_item_never_tried_takes_over_what_its_source_says_now(st
     await store.add([item("a", size=1, x=1)])
     added = await store.add([item("a", size=2, x=2)])
     assert (added.new, added.changed) == (0, ())
-    assert await store.pending(0, 9, 0.0) == [replace(item("a", size=2, x=2), position=1)]
+    assert await store.fetch_pending(0, 9, 0.0) == [replace(item("a", size=2, x=2), position=1)]
 
 
 BEGUN = {
@@ -125,7 +125,7 @@ async def test_a_changed_file_of_an_item_that_was_begun_is_reported_and_not_take
     store, begun
 ):
     await store.add([item("a", size=1), item("b")])
-    await store.record(begun)
+    await store.commit_records(begun)
     added = await store.add([item("a", size=2), item("b"), item("a", size=2)])
     assert (added.new, added.changed) == (0, ("a",))
     assert (await store.add([item("a", size=1)])).changed == ()
@@ -135,7 +135,7 @@ async def test_an_item_that_may_be_on_its_way_is_not_renewed(store):
     await store.add([item("a", size=1, x=1), item("b", size=1, x=1)])
     added = await store.add([item("b", size=2, x=2), item("a", size=2, x=2)], {1})
     assert (added.changed, added.reset, added.known) == (("a",), ("a",), (1, 2))
-    first, second = await store.pending(0, 9, 0.0)
+    first, second = await store.fetch_pending(0, 9, 0.0)
     assert (first.params, second.params) == ({"x": 1}, {"x": 2})
 
 
@@ -145,7 +145,7 @@ OTHER_PARAMS = [({"x": 1}, {"x": 1.0}), ({"x": 1}, {"x": True}), ({"x": 1}, {}),
 @pytest.mark.parametrize(("was", "now"), OTHER_PARAMS)
 async def test_parameters_that_differ_from_what_was_sent_are_reported(store, was, now):
     await store.add([item("a", size=1, **was)])
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     added = await store.add([item("a", size=1, **now)])
     assert (added.changed, added.reset) == ((), ("a",))
 
@@ -154,13 +154,13 @@ async def test_parameters_that_differ_from_what_was_sent_are_reported(store, was
 async def test_a_pending_item_takes_over_what_only_looks_alike(store, was, now):
     await store.add([item("a", size=1, **was)])
     await store.add([item("a", size=1, **now)])
-    (found,) = await store.pending(0, 1, 0.0)
+    (found,) = await store.fetch_pending(0, 1, 0.0)
     assert repr(dict(found.params)) == repr(now)
 
 
 async def test_the_order_of_parameters_is_no_difference(store):
     await store.add([item("a", size=1, x=1, y=float("nan"))])
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     assert (await store.add([item("a", size=1, y=float("nan"), x=1)])).reset == ()
 
 
@@ -182,7 +182,7 @@ SHIFTS = {
 async def test_a_clock_that_moved_by_a_time_zone_changes_no_file(store, was, now, differs):
     at = [Item("a", (InputFile("files", "/a", 1, moment),)) for moment in (was, now)]
     await store.add([at[0]])
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     assert (await store.add([at[1]])).changed == (("a",) if differs else ())
     larger = Item("a", (InputFile("files", "/a", 2, now),))
     assert (await store.add([larger])).changed == ("a",)
@@ -191,14 +191,14 @@ async def test_a_clock_that_moved_by_a_time_zone_changes_no_file(store, was, now
 @pytest.mark.parametrize("now", [item("a", size=None), item("a", size=1, x=1)])
 async def test_what_is_unknown_or_no_file_is_no_changed_file(store, now):
     await store.add([item("a", size=1)])
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     assert (await store.add([now])).changed == ()
 
 
 async def test_one_of_several_files_that_changed_counts(store):
     both = Item("a", (InputFile("files", "/a", 1, 1), InputFile("mask", "/m", 1, 1)))
     await store.add([both])
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     now = replace(both, files=(both.files[0], InputFile("mask", "/m", 1, 2)))
     assert (await store.add([now])).changed == ("a",)
     other = replace(both, files=(both.files[0], InputFile("mask", "/other", 1, 1)))
@@ -209,7 +209,7 @@ async def test_one_key_for_two_paths_is_refused_with_both_and_nothing_is_added(s
     await store.add([item("a", path="/one/a")])
     with pytest.raises(SourceError, match=r"'a'.*/one/a and /two/a.*another key"):
         await store.add([item("b"), item("a", path="/two/a")])
-    assert (await store.counts()).total == 1
+    assert (await store.fetch_counts()).total == 1
 
 
 async def test_one_key_for_two_paths_is_refused_within_a_page(store):
@@ -217,14 +217,14 @@ async def test_one_key_for_two_paths_is_refused_within_a_page(store):
         await store.add([item("a", path="/one/a"), item("a", path="/two/a")])
     with pytest.raises(SourceError, match=r"no file and /data/b"):
         await store.add([Item("b"), item("b")])
-    assert (await store.counts()).total == 0
+    assert (await store.fetch_counts()).total == 0
 
 
 @pytest.mark.parametrize("key", ["a\0b", "a\udc80"])
 async def test_a_key_that_no_file_can_keep_is_refused(store, key):
     with pytest.raises(SourceError, match="another key"):
         await store.add([item("fine"), item(key, path="/data/x")])
-    assert (await store.counts()).total == 0
+    assert (await store.fetch_counts()).total == 0
 
 
 async def test_an_empty_page_adds_nothing(store):
@@ -236,40 +236,40 @@ async def test_an_empty_page_adds_nothing(store):
 
 async def test_pending_comes_in_pages_in_order(store):
     await store.add(page(5))
-    first = await store.pending(0, 2, 0.0)
-    second = await store.pending(first[-1].position, 2, 0.0)
-    third = await store.pending(second[-1].position, 2, 0.0)
+    first = await store.fetch_pending(0, 2, 0.0)
+    second = await store.fetch_pending(first[-1].position, 2, 0.0)
+    third = await store.fetch_pending(second[-1].position, 2, 0.0)
     assert [[one.position for one in part] for part in (first, second, third)] == [
         [1, 2],
         [3, 4],
         [5],
     ]
-    assert list(await store.pending(5, 2, 0.0)) == []
+    assert list(await store.fetch_pending(5, 2, 0.0)) == []
 
 
 async def test_only_pending_items_are_pending(store):
     await store.add(page(5))
-    await store.record([reply(1), failed(2), submitted(3), failure(4)])
-    found = await store.pending(0, 9, FOREVER)
+    await store.commit_records([reply(1), failed(2), submitted(3), failure(4)])
+    found = await store.fetch_pending(0, 9, FOREVER)
     assert [(one.position, one.attempts) for one in found] == [(4, 1), (5, 0)]
 
 
 async def test_an_item_that_backs_off_is_not_pending_before_it_is_due(store):
     await store.add(page(2))
-    await store.record([failure(1, retry_at=200.0)])
-    assert [one.position for one in await store.pending(0, 9, 199.0)] == [2]
-    assert [one.position for one in await store.pending(0, 9, 200.0)] == [1, 2]
+    await store.commit_records([failure(1, retry_at=200.0)])
+    assert [one.position for one in await store.fetch_pending(0, 9, 199.0)] == [2]
+    assert [one.position for one in await store.fetch_pending(0, 9, 200.0)] == [1, 2]
 
 
 async def test_next_due_is_the_earliest_retry(store):
     await store.add(page(3))
-    assert await store.next_due(0.0) is None
-    await store.record([failure(1, retry_at=300.0), failure(2, retry_at=200.5), failure(3)])
-    assert await store.next_due(0.0) == 200.5
-    assert await store.next_due(200.5) == 300.0
-    assert await store.next_due(300.0) is None
-    await store.record([reply(2, 2), submitted(1, 2)])
-    assert await store.next_due(0.0) is None
+    assert await store.fetch_next_retry_at(0.0) is None
+    await store.commit_records([failure(1, retry_at=300.0), failure(2, retry_at=200.5), failure(3)])
+    assert await store.fetch_next_retry_at(0.0) == 200.5
+    assert await store.fetch_next_retry_at(200.5) == 300.0
+    assert await store.fetch_next_retry_at(300.0) is None
+    await store.commit_records([reply(2, 2), submitted(1, 2)])
+    assert await store.fetch_next_retry_at(0.0) is None
 
 
 # Recording ----------------------------------------------------------------------------------------
@@ -277,9 +277,13 @@ async def test_next_due_is_the_earliest_retry(store):
 
 async def test_record_tells_the_state_before(store):
     await store.add(page(3))
-    assert list(await store.record([submitted(1), reply(2), reply(2)])) == [PENDING, PENDING, None]
-    assert list(await store.record([reply(1)])) == [SUBMITTED]
-    assert list(await store.record([])) == []
+    assert list(await store.commit_records([submitted(1), reply(2), reply(2)])) == [
+        PENDING,
+        PENDING,
+        None,
+    ]
+    assert list(await store.commit_records([reply(1)])) == [SUBMITTED]
+    assert list(await store.commit_records([])) == []
 
 
 FINAL = {"succeeded": reply(1), "failed": failed(1)}
@@ -296,58 +300,60 @@ LATE = {
 @pytest.mark.parametrize("final", FINAL.values(), ids=FINAL)
 async def test_nothing_counts_after_a_final_outcome(store, final, late):
     await store.add(page(1))
-    await store.record([final])
-    before = await store.counts()
-    assert list(await store.record([late])) == [None]
-    assert await store.counts() == before
+    await store.commit_records([final])
+    before = await store.fetch_counts()
+    assert list(await store.commit_records([late])) == [None]
+    assert await store.fetch_counts() == before
     assert await only(store) is None
 
 
 async def test_a_failure_counts_only_if_its_attempt_is_newer_than_all_recorded(store):
     await store.add(page(1))
-    await store.record([failure(1, 2)])
-    assert list(await store.record([failure(1, 1), failed(1, 1), failure(1, 2)])) == [None] * 3
-    assert list(await store.record([failed(1, 3)])) == [PENDING]
-    assert (await store.counts()).failed == 1
+    await store.commit_records([failure(1, 2)])
+    assert (
+        list(await store.commit_records([failure(1, 1), failed(1, 1), failure(1, 2)])) == [None] * 3
+    )
+    assert list(await store.commit_records([failed(1, 3)])) == [PENDING]
+    assert (await store.fetch_counts()).failed == 1
 
 
 async def test_a_reply_to_an_older_attempt_counts_while_there_is_no_final_outcome(store):
     await store.add(page(1))
-    await store.record([submitted(1, 1), failure(1, 1, code="no_output"), submitted(1, 2)])
-    assert list(await store.record([reply(1, 1)])) == [SUBMITTED]
-    assert (await store.counts()).succeeded == 1
+    await store.commit_records([submitted(1, 1), failure(1, 1, code="no_output"), submitted(1, 2)])
+    assert list(await store.commit_records([reply(1, 1)])) == [SUBMITTED]
+    assert (await store.fetch_counts()).succeeded == 1
 
 
 async def test_a_reply_may_follow_the_failure_of_its_attempt_within_a_pile(store):
     await store.add(page(2))
-    told = await store.record([failure(1, retry_at=5.0), reply(2), reply(1), failed(1, 2)])
+    told = await store.commit_records([failure(1, retry_at=5.0), reply(2), reply(1), failed(1, 2)])
     assert list(told) == [PENDING, PENDING, PENDING, None]
-    assert await store.counts() == Counts(succeeded=2)
-    assert await store.next_due(0.0) is None
+    assert await store.fetch_counts() == Counts(succeeded=2)
+    assert await store.fetch_next_retry_at(0.0) is None
 
 
 async def test_a_submission_is_no_outcome(store):
     await store.add(page(1))
-    await store.record([submitted(1, 1, at=50.0)])
+    await store.commit_records([submitted(1, 1, at=50.0)])
     assert await only(store) == OpenItem(1, SUBMITTED, 1, 50.0, objects={1: "abc-1-1"})
-    await store.record([failure(1, 1)])
-    (found,) = await store.pending(0, 1, 0.0)
+    await store.commit_records([failure(1, 1)])
+    (found,) = await store.fetch_pending(0, 1, 0.0)
     assert found.attempts == 1
     assert await only(store) == OpenItem(1, PENDING, 1, 50.0, objects={1: "abc-1-1"})
 
 
 async def test_a_submission_counts_only_if_pending_and_newer(store):
     await store.add(page(1))
-    await store.record([failure(1, 1)])
-    assert list(await store.record([submitted(1, 1)])) == [None]
-    assert list(await store.record([submitted(1, 2), submitted(1, 3)])) == [PENDING, None]
+    await store.commit_records([failure(1, 1)])
+    assert list(await store.commit_records([submitted(1, 1)])) == [None]
+    assert list(await store.commit_records([submitted(1, 2), submitted(1, 3)])) == [PENDING, None]
     assert (await only(store)).attempt == 2
 
 
 async def test_a_pile_may_be_large(store):
     await store.add(page(999))
-    assert all(await store.record([reply(position) for position in range(1, 1000)]))
-    assert await store.counts() == Counts(succeeded=999)
+    assert all(await store.commit_records([reply(position) for position in range(1, 1000)]))
+    assert await store.fetch_counts() == Counts(succeeded=999)
 
 
 # Async mode ---------------------------------------------------------------------------------------
@@ -355,10 +361,10 @@ async def test_a_pile_may_be_large(store):
 
 async def test_adopt_marks_pending_items_whose_next_attempt_is_in_the_bucket(store):
     await store.add(page(6))
-    await store.record([failure(2), submitted(3), reply(4), failed(5)])
+    await store.commit_records([failure(2), submitted(3), reply(4), failed(5)])
     pairs = [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 2), (1, 1), (77, 1)]
-    assert await store.adopt([found(*pair) for pair in pairs], 500.0) == 2
-    assert await store.unfinished(range(1, 7)) == {
+    assert await store.mark_submitted([found(*pair) for pair in pairs], 500.0) == 2
+    assert await store.fetch_open(range(1, 7)) == {
         1: OpenItem(1, SUBMITTED, 1, 500.0, objects={1: "abc-1-1"}),
         2: OpenItem(2, SUBMITTED, 2, 500.0, objects={2: "abc-2-2"}),
         3: OpenItem(3, SUBMITTED, 1, 100.0, objects={1: "abc-3-1"}),
@@ -368,46 +374,46 @@ async def test_adopt_marks_pending_items_whose_next_attempt_is_in_the_bucket(sto
 
 async def test_the_names_of_all_submissions_are_known_while_an_item_is_open(store):
     await store.add(page(1))
-    await store.adopt([SubmittedObject(1, 1, "one")], 1.0)
-    await store.record([failure(1, code="no_output"), named(submitted(1, 2), "two")])
+    await store.mark_submitted([SubmittedObject(1, 1, "one")], 1.0)
+    await store.commit_records([failure(1, code="no_output"), named(submitted(1, 2), "two")])
     assert (await only(store)).objects == {1: "one", 2: "two"}
 
 
 async def test_adopt_ends_backing_off(store):
     await store.add(page(1))
-    await store.record([failure(1, retry_at=900.0)])
-    assert await store.adopt([found(1, 1)], 1.0) == 0
-    assert await store.adopt([found(1, 2)], 1.0) == 1
-    assert await store.next_due(0.0) is None
+    await store.commit_records([failure(1, retry_at=900.0)])
+    assert await store.mark_submitted([found(1, 1)], 1.0) == 0
+    assert await store.mark_submitted([found(1, 2)], 1.0) == 1
+    assert await store.fetch_next_retry_at(0.0) is None
 
 
 async def test_unfinished_knows_only_what_was_asked_and_is_there(store):
     await store.add(page(3))
-    await store.record([reply(1)])
-    assert set(await store.unfinished([1, 2, 2, 99, -1])) == {2}
-    assert await store.unfinished([]) == {}
+    await store.commit_records([reply(1)])
+    assert set(await store.fetch_open([1, 2, 2, 99, -1])) == {2}
+    assert await store.fetch_open([]) == {}
 
 
 async def test_lowest_unfinished_is_where_an_output_may_still_turn_up(store):
     await store.add(page(4))
-    assert await store.lowest_unfinished() is None
-    await store.record([submitted(3), failure(2)])
-    assert await store.lowest_unfinished() == 2
-    await store.record([reply(2)])
-    assert await store.lowest_unfinished() == 3
-    await store.record([failed(3)])
-    assert await store.lowest_unfinished() is None
+    assert await store.fetch_lowest_open_position() is None
+    await store.commit_records([submitted(3), failure(2)])
+    assert await store.fetch_lowest_open_position() == 2
+    await store.commit_records([reply(2)])
+    assert await store.fetch_lowest_open_position() == 3
+    await store.commit_records([failed(3)])
+    assert await store.fetch_lowest_open_position() is None
 
 
 async def test_overdue_lists_old_submissions_oldest_first(store):
     await store.add(page(5))
     at = {1: 30.0, 2: 10.0, 3: 20.0, 4: 40.0}
-    await store.record([submitted(position, at=when) for position, when in at.items()])
-    late = await store.overdue(40.0, 9)
+    await store.commit_records([submitted(position, at=when) for position, when in at.items()])
+    late = await store.fetch_overdue(40.0, 9)
     assert [(one.position, one.submitted_at) for one in late] == [(2, 10.0), (3, 20.0), (1, 30.0)]
-    assert [one.position for one in await store.overdue(40.0, 2)] == [2, 3]
-    await store.record([failure(2), reply(3)])
-    assert [one.position for one in await store.overdue(40.0, 9)] == [1]
+    assert [one.position for one in await store.fetch_overdue(40.0, 2)] == [2, 3]
+    await store.commit_records([failure(2), reply(3)])
+    assert [one.position for one in await store.fetch_overdue(40.0, 9)] == [1]
 
 
 # Putting back -------------------------------------------------------------------------------------
@@ -415,16 +421,16 @@ async def test_overdue_lists_old_submissions_oldest_first(store):
 
 async def test_requeue_puts_failed_items_back_and_spares_their_attempts(store):
     await store.add(page(4))
-    await store.record([failure(1), failed(1, 2), reply(2), submitted(3)])
+    await store.commit_records([failure(1), failed(1, 2), reply(2), submitted(3)])
     assert await store.requeue() == 1
-    (first, last) = await store.pending(0, 9, 0.0)
+    (first, last) = await store.fetch_pending(0, 9, 0.0)
     assert (first.position, first.attempts, first.spared) == (1, 2, 2)
     assert last.position == 4
     assert (await only(store)).spared == 2
-    assert await store.counts() == Counts(pending=2, submitted=1, succeeded=1)
-    assert list(await store.record([failure(1, 2), failed(1, 3)])) == [None, PENDING]
+    assert await store.fetch_counts() == Counts(pending=2, submitted=1, succeeded=1)
+    assert list(await store.commit_records([failure(1, 2), failed(1, 3)])) == [None, PENDING]
     assert await store.requeue() == 1
-    assert (await store.pending(0, 1, 0.0))[0].spared == 3
+    assert (await store.fetch_pending(0, 1, 0.0))[0].spared == 3
 
 
 CHOICES = {
@@ -441,10 +447,10 @@ CHOICES = {
 @pytest.mark.parametrize(("choice", "expected"), CHOICES.values(), ids=CHOICES)
 async def test_requeue_chooses_by_the_code_of_the_final_failure_and_by_key(store, choice, expected):
     await store.add(page(4))
-    await store.record([failure(1), failed(1, 2), failed(2, code="timeout"), reply(4)])
-    await store.record([failed(3, code="timeout")])
+    await store.commit_records([failure(1), failed(1, 2), failed(2, code="timeout"), reply(4)])
+    await store.commit_records([failed(3, code="timeout")])
     assert await store.requeue(**choice) == len(expected)
-    assert {one.position for one in await store.pending(0, 9, 0.0)} == expected
+    assert {one.position for one in await store.fetch_pending(0, 9, 0.0)} == expected
 
 
 async def test_requeue_takes_files_as_they_are_now(store, tmp_path):
@@ -452,9 +458,9 @@ async def test_requeue_takes_files_as_they_are_now(store, tmp_path):
     path.write_bytes(b"12345")
     gone = item("gone", path=str(tmp_path / "gone"))
     await store.add([item("a", size=1, path=str(path)), gone])
-    await store.record([failed(1, code="file_changed"), failed(2, code="file_missing")])
+    await store.commit_records([failed(1, code="file_changed"), failed(2, code="file_missing")])
     await store.requeue()
-    seen, unseen = await store.pending(0, 9, 0.0)
+    seen, unseen = await store.fetch_pending(0, 9, 0.0)
     stat = path.stat()
     assert seen.files[0] == InputFile("files", str(path), 5, stat.st_mtime_ns)
     assert (unseen.files[0].size, unseen.files[0].mtime_ns) == (None, None)
@@ -465,25 +471,25 @@ async def test_requeue_reaches_every_failed_item_of_a_long_run(store):
     count = 2_345
     for start in range(0, count, 1_000):
         await store.add([item(str(one)) for one in range(start, min(count, start + 1_000))])
-    await store.record([failed(position) for position in range(1, count + 1)])
+    await store.commit_records([failed(position) for position in range(1, count + 1)])
     assert await store.requeue() == count
-    assert await store.counts() == Counts(pending=count)
+    assert await store.fetch_counts() == Counts(pending=count)
 
 
 # The run ------------------------------------------------------------------------------------------
 
 
 async def test_counts_are_by_state(store):
-    assert await store.counts() == Counts()
+    assert await store.fetch_counts() == Counts()
     await store.add(page(10))
-    await store.record([reply(1), reply(2), reply(3), failed(4), failed(5), submitted(6)])
-    assert await store.counts() == Counts(pending=4, submitted=1, succeeded=3, failed=2)
+    await store.commit_records([reply(1), reply(2), reply(3), failed(4), failed(5), submitted(6)])
+    assert await store.fetch_counts() == Counts(pending=4, submitted=1, succeeded=3, failed=2)
 
 
 async def test_the_end_of_the_source_is_noted(store):
-    assert store.source_is_read is False
-    await store.source_read()
-    assert store.source_is_read is True
+    assert store.is_source_complete is False
+    await store.mark_source_complete()
+    assert store.is_source_complete is True
     assert store.info == INFO
 
 
@@ -491,22 +497,22 @@ async def test_a_cancelled_verb_is_done_or_has_not_begun(store):
     await store.add(page(2))
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await store.record([reply(1)])
-    assert await store.counts() in {Counts(pending=2), Counts(pending=1, succeeded=1)}
-    assert list(await store.record([reply(2)])) == [PENDING]
+        await store.commit_records([reply(1)])
+    assert await store.fetch_counts() in {Counts(pending=2), Counts(pending=1, succeeded=1)}
+    assert list(await store.commit_records([reply(2)])) == [PENDING]
 
 
 async def test_verbs_may_overlap(store):
     await store.add(page(50))
 
     async def one(position):
-        assert list(await store.record([reply(position)])) == [PENDING]
-        await store.pending(0, 5, 0.0)
+        assert list(await store.commit_records([reply(position)])) == [PENDING]
+        await store.fetch_pending(0, 5, 0.0)
 
     async with anyio.create_task_group() as group:
         for position in range(1, 51):
             group.start_soon(one, position)
-    assert await store.counts() == Counts(succeeded=50)
+    assert await store.fetch_counts() == Counts(succeeded=50)
 
 
 # What was sent ------------------------------------------------------------------------------------
@@ -538,47 +544,47 @@ def kept(store):
 async def test_what_an_attempt_sent_is_kept_with_it(store):
     await store.add(page(3))
     mask = SentFile("mask", 7, "7" * 64)
-    await store.record([sending(failure(1), SENT), sending(reply(2), SENT, mask), reply(3)])
-    await store.record([sending(reply(1, 2), AGAIN)])
+    await store.commit_records([sending(failure(1), SENT), sending(reply(2), SENT, mask), reply(3)])
+    await store.commit_records([sending(reply(1, 2), AGAIN)])
     assert kept(store) == {(1, 1): {SENT}, (2, 1): {SENT, mask}, (1, 2): {AGAIN}}
 
 
 async def test_what_a_submission_sent_is_kept_before_and_after_its_outcome(store):
     await store.add(page(2))
-    await store.record([sending(submitted(1), SENT), sending(submitted(2), AGAIN)])
+    await store.commit_records([sending(submitted(1), SENT), sending(submitted(2), AGAIN)])
     assert kept(store) == {(1, 1): {SENT}, (2, 1): {AGAIN}}
-    await store.record([reply(1), failure(2, code="no_output")])
-    await store.record([sending(submitted(2, 2), LATER), reply(2)])
+    await store.commit_records([reply(1), failure(2, code="no_output")])
+    await store.commit_records([sending(submitted(2, 2), LATER), reply(2)])
     assert kept(store) == {(1, 1): {SENT}, (2, 1): {AGAIN}, (2, 2): {LATER}}
 
 
 async def test_a_submission_and_its_reply_may_be_of_one_pile(store):
     await store.add(page(1))
-    await store.record([sending(submitted(1), SENT), reply(1)])
+    await store.commit_records([sending(submitted(1), SENT), reply(1)])
     assert kept(store) == {(1, 1): {SENT}}
 
 
 async def test_nothing_is_kept_of_what_a_record_sent_that_came_too_late(store):
     await store.add(page(2))
-    await store.record([sending(reply(1), SENT), sending(failure(2, 2), SENT)])
+    await store.commit_records([sending(reply(1), SENT), sending(failure(2, 2), SENT)])
     late = [sending(each, AGAIN) for each in (reply(1), failure(1, 2), failure(2, 1))]
-    assert list(await store.record(late)) == [None] * 3
+    assert list(await store.commit_records(late)) == [None] * 3
     assert kept(store) == {(1, 1): {SENT}, (2, 2): {SENT}}
 
 
 async def test_requeue_keeps_what_was_sent(store):
     await store.add(page(1))
-    await store.record([sending(failed(1), SENT)])
+    await store.commit_records([sending(failed(1), SENT)])
     await store.requeue()
     assert kept(store) == {(1, 1): {SENT}}
-    await store.record([sending(reply(1, 2), AGAIN)])
+    await store.commit_records([sending(reply(1, 2), AGAIN)])
     assert kept(store) == {(1, 1): {SENT}, (1, 2): {AGAIN}}
 
 
 async def test_of_what_was_found_in_the_bucket_nobody_knows_what_was_sent(store):
     await store.add(page(1))
-    await store.adopt([found(1, 1)], 1.0)
-    await store.record([reply(1)])
+    await store.mark_submitted([found(1, 1)], 1.0)
+    await store.commit_records([reply(1)])
     assert kept(store) == {}
 
 
@@ -611,19 +617,19 @@ RECORDS = st.builds(
 PLACED = st.builds(found, st.integers(1, len(KEYS)), st.integers(1, 4))
 VERBS = st.one_of(
     st.tuples(st.just("add"), st.lists(ITEMS, max_size=5)),
-    st.tuples(st.just("record"), st.lists(RECORDS, max_size=6)),
-    st.tuples(st.just("record"), st.lists(RECORDS, max_size=6)),
-    st.tuples(st.just("adopt"), st.lists(PLACED, max_size=4), TIMES),
+    st.tuples(st.just("commit_records"), st.lists(RECORDS, max_size=6)),
+    st.tuples(st.just("commit_records"), st.lists(RECORDS, max_size=6)),
+    st.tuples(st.just("mark_submitted"), st.lists(PLACED, max_size=4), TIMES),
     st.tuples(st.just("requeue"), st.sampled_from([None, "code_0", "code_1"])),
-    st.tuples(st.just("source_read")),
+    st.tuples(st.just("mark_source_complete")),
     st.tuples(st.just("reopen")),
 )
 
 
 async def answer(store, verb, *args):
     """What a verb answers, errors included; records of items that are not there are left out."""
-    if verb == "record":
-        total = (await store.counts()).total
+    if verb == "commit_records":
+        total = (await store.fetch_counts()).total
         args = ([record for record in args[0] if record.position <= total],)
     try:
         if verb == "requeue":
@@ -637,14 +643,14 @@ async def answer(store, verb, *args):
 async def look(store):
     """All that can be asked of a store."""
     return {
-        "counts": await store.counts(),
-        "pending": [list(await store.pending(after, 3, 5.0)) for after in (0, 2)],
-        "all pending": list(await store.pending(0, 99, FOREVER)),
-        "next due": [await store.next_due(after) for after in (0.0, 5.0)],
-        "unfinished": await store.unfinished(range(len(KEYS) + 2)),
-        "lowest": await store.lowest_unfinished(),
-        "overdue": [list(await store.overdue(before, 3)) for before in (5.0, FOREVER)],
-        "read": store.source_is_read,
+        "counts": await store.fetch_counts(),
+        "pending": [list(await store.fetch_pending(after, 3, 5.0)) for after in (0, 2)],
+        "all pending": list(await store.fetch_pending(0, 99, FOREVER)),
+        "next due": [await store.fetch_next_retry_at(after) for after in (0.0, 5.0)],
+        "unfinished": await store.fetch_open(range(len(KEYS) + 2)),
+        "lowest": await store.fetch_lowest_open_position(),
+        "overdue": [list(await store.fetch_overdue(before, 3)) for before in (5.0, FOREVER)],
+        "read": store.is_source_complete,
     }
 
 
@@ -685,7 +691,7 @@ def test_every_store_answers_the_same_to_any_script(tmp_path_factory, script):
 
 async def test_what_lies_in_the_future_comes_back_to_now(store):
     await store.add(page(4))
-    await store.record(
+    await store.commit_records(
         [
             submitted(1, at=900.0),
             submitted(2, at=100.0),
@@ -693,11 +699,11 @@ async def test_what_lies_in_the_future_comes_back_to_now(store):
             failure(4, at=100.0, retry_at=905.0),
         ]
     )
-    await store.forget_future(200.0)
+    await store.clamp_future_times(200.0)
     assert [(await only(store, n)).submitted_at for n in (1, 2)] == [200.0, 100.0]
     # The second was asked to wait by an attempt of the past.
-    assert [one.position for one in await store.pending(0, 9, 200.0)] == [3]
-    assert await store.next_due(200.0) == 905.0
+    assert [one.position for one in await store.fetch_pending(0, 9, 200.0)] == [3]
+    assert await store.fetch_next_retry_at(200.0) == 905.0
 
 
 async def test_a_reader_sees_what_is_waited_for_and_what_was_submitted(tmp_path):

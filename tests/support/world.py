@@ -181,7 +181,7 @@ class World:
         health = ServiceHealth(terms.pop("health", ServiceState.WARM))
         watcher = terms.pop("watcher", None)
         source_away = terms.pop("source_away", None)
-        terms.setdefault("policy", RetryPolicy(max_attempts=3))
+        terms.setdefault("retry", RetryPolicy(max_attempts=3))
         return Engine(
             store=self.store,
             gate=Gate(FixedLimit(concurrency), RateLimiter(rate) if rate else None, health),

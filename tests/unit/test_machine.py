@@ -62,10 +62,12 @@ def test_all_else_is_none(error: Exception | None):
 
 LIMITS = """
 import resource
-from batchinfer.machine_limits import calls_at_once, open_files, raise_open_files
+from batchinfer.machine_limits import (
+    get_max_concurrent_calls, get_open_file_limit, raise_open_file_limit
+)
 resource.setrlimit(resource.RLIMIT_NOFILE, {limits})
-raise_open_files()
-print(open_files(), calls_at_once())
+raise_open_file_limit()
+print(get_open_file_limit(), get_max_concurrent_calls())
 """
 
 

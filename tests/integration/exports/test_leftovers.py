@@ -15,8 +15,8 @@ from batchinfer.exports.partial_files import create_partial_file, create_partial
 WRITES = """
 import signal, sys
 from pathlib import Path
-from batchinfer.exports.atomic import whole_file, whole_folder
-kind = {"file": whole_file, "folder": whole_folder}[sys.argv[1]]
+from batchinfer.exports.atomic import atomic_file, atomic_folder
+kind = {"file": atomic_file, "folder": atomic_folder}[sys.argv[1]]
 with kind(Path(sys.argv[2])) as part:
     if sys.argv[1] == "folder":
         (part / "images").mkdir()

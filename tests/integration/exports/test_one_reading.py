@@ -57,7 +57,7 @@ async def add_to(store, folder, predictions, before, size=SIZE):
             Image.new("RGB", size).save(path)
         items.append(Item(f"{number}.png", (InputFile("image", str(path)),)))
     await store.add(items)
-    await store.record(
+    await store.commit_records(
         [
             Record(
                 number, Attempt(1, 1_700_000_000.0, 0.5, Reply(prediction=each)), State.SUCCEEDED

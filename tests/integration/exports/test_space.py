@@ -55,11 +55,11 @@ def test_a_full_tmp_stops_no_export(hung, tmp_path):
 
 def test_a_spool_names_its_folder(tmp_path):
     code = (
-        "import resource, signal, sys; from batchinfer.exports.scratch import open_spool\n"
+        "import resource, signal, sys; from batchinfer.exports.scratch import open_scratch_file\n"
         "from batchinfer.errors import ConfigError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"
-        "    with open_spool(None) as spool:\n"
+        "    with open_scratch_file(None) as spool:\n"
         "        spool.write(bytes(100_000))\n"
         "except ConfigError as error:\n"
         "    print(error)\n"

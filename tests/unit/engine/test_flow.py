@@ -100,7 +100,7 @@ async def test_retries_of_an_overload_are_rationed(world: World):
         lambda i, n: transient("http_500") if i.position % 2 else succeed(i, n), seconds=1.0
     )
     engine = world.engine(
-        model, source=items(2000), concurrency=10, policy=RetryPolicy(max_attempts=50)
+        model, source=items(2000), concurrency=10, retry=RetryPolicy(max_attempts=50)
     )
     with anyio.move_on_after(150):
         await engine.run()
@@ -119,7 +119,7 @@ async def test_a_refusal_for_want_of_room_is_no_attempt_of_the_item(world: World
 
     model = Model(lambda i, n: script(i, n) if i.position % 9 == 0 else succeed(i, n))
     policy = RetryPolicy(max_attempts=1)
-    progress = await world.engine(model, source=items(300), policy=policy).run()
+    progress = await world.engine(model, source=items(300), retry=policy).run()
     assert progress.counts == Counts(succeeded=300)
     assert {record.attempt.number for record in world.store.records} == {1}
 
@@ -127,7 +127,7 @@ async def test_a_refusal_for_want_of_room_is_no_attempt_of_the_item(world: World
 async def test_a_deadline_holds_for_an_item_with_all_its_attempts(world: World):
     model = Model(lambda i, n: transient(retry_after=40) if i.position == 3 else succeed(i, n))
     policy = RetryPolicy(max_attempts=100)
-    progress = await world.engine(model, source=items(10), policy=policy, deadline=100).run()
+    progress = await world.engine(model, source=items(10), retry=policy, deadline=100).run()
     assert progress.counts == Counts(succeeded=9, failed=1)
     assert model.finished["item-0003"] == 3
 

@@ -106,7 +106,7 @@ def test_sync_mode(script, moments, concurrency, seconds):
                 model,
                 source=None if world.store.is_source_complete else source,
                 concurrency=concurrency,
-                policy=RetryPolicy(MAX_ATTEMPTS),
+                retry=RetryPolicy(MAX_ATTEMPTS),
             ),
             moments,
         )
@@ -132,7 +132,7 @@ def test_async_mode(script, moments, limit, seconds):
                 source=None if world.store.is_source_complete else source,
                 submitted_limit=limit,
                 overdue_after=1000,
-                policy=RetryPolicy(MAX_ATTEMPTS),
+                retry=RetryPolicy(MAX_ATTEMPTS),
             ),
             moments,
         )

@@ -172,7 +172,7 @@ async def test_without_a_source_what_is_known_is_sent_as_it_is(world):
 
 async def test_results_of_earlier_parameters_and_files_are_told(world):
     lines = [made(key, 1, 1) for key in KEYS]
-    await world.engine(Model(), source=lines, limit=4).run()
+    await world.engine(Model(), source=lines, max_items=4).run()
     edited = [made(key, 2, 1) for key in KEYS]
     edited[0] = made(KEYS[0], 1, 2)
     model = Model()

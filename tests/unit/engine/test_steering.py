@@ -72,7 +72,7 @@ async def test_a_lower_concurrency_is_kept_as_soon_as_calls_end_and_a_higher_one
         await anyio.sleep(0.1)
         assert model.in_flight == 12
     assert model.most_in_flight == 12
-    moves = [(each.was, each.value) for each in world.store.adjusted]
+    moves = [(each.was, each.value) for each in world.store.limit_changes]
     assert moves == [(8, 3), (3, 12)]
 
 
@@ -191,7 +191,7 @@ async def test_a_submit_whose_limit_is_lowered_below_what_is_submitted_ends(worl
         watcher=bucket,
         submitted_limit=40,
         collects=False,
-        limit=50,
+        max_items=50,
     )
     async with anyio.create_task_group() as group:
         group.start_soon(desk.engine.run)

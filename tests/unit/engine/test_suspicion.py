@@ -17,7 +17,7 @@ SHORT = Failure("too_many_open_files", "too many", FailureKind.UNAVAILABLE, sent
 
 
 def refused(code: str = "http_403") -> Failure:
-    return replace(permanent(code), shared=True)
+    return replace(permanent(code), may_be_systemic=True)
 
 
 class Disk:
@@ -153,7 +153,7 @@ async def test_a_few_refusals_among_answers_are_the_fault_of_their_items(
 @pytest.mark.parametrize("limit", [None, 2])
 async def test_one_refusal_and_nothing_else_is_the_fault_of_its_item(world: World, limit):
     model = Model(lambda item, n: refused("http_418"))
-    progress = await world.engine(model, source=items(2), limit=limit).run()
+    progress = await world.engine(model, source=items(2), max_items=limit).run()
     assert progress.counts == Counts(failed=2)
 
 
@@ -215,7 +215,9 @@ async def test_one_long_retry_after_does_not_stop_the_others(world: World):
 async def test_retry_after_of_everybody_outlasts_no_patience(world: World):
     model = Model(lambda item, n: transient("http_503", retry_after=3600.0))
     with pytest.raises(RunAborted):
-        await world.engine(model, source=items(50), patience=100.0, give_up_after=100.0).run()
+        await world.engine(
+            model, source=items(50), cold_start_timeout=100.0, give_up_after=100.0
+        ).run()
     assert anyio.current_time() < 200
 
 
@@ -230,7 +232,7 @@ async def test_retry_after_beats_no_deadline(world: World, code: str):
 
 async def test_a_service_that_is_deaf_does_not_outlast_the_cold_start(world: World):
     model = Model(seconds=600.0)
-    engine = world.engine(model, source=items(50), first_answer=30.0)
+    engine = world.engine(model, source=items(50), first_answer_timeout=30.0)
     with pytest.raises(RunAborted) as aborted:
         await engine.run()
     assert aborted.value.code == "no_answer"
@@ -251,5 +253,5 @@ async def test_a_slow_service_is_not_deaf_once_it_has_answered(world: World):
             self.seconds = seconds()
             return await super().attempt(item, number)
 
-    progress = await world.engine(Slow(), source=items(8), first_answer=30.0).run()
+    progress = await world.engine(Slow(), source=items(8), first_answer_timeout=30.0).run()
     assert progress.counts == Counts(succeeded=8)

@@ -127,7 +127,7 @@ async def test_a_service_that_stays_away_ends_the_run_with_nothing_failed(world:
     model = Model(lambda item, n: cold())
     began = anyio.current_time()
     with pytest.raises(RunAborted) as aborted:
-        await world.engine(model, source=items(20), patience=900).run()
+        await world.engine(model, source=items(20), cold_start_timeout=900).run()
     assert aborted.value.code == "cold_start"
     assert 900 < anyio.current_time() - began < 1000
     assert (await world.store.fetch_counts()) == Counts(pending=20)
@@ -136,7 +136,9 @@ async def test_a_service_that_stays_away_ends_the_run_with_nothing_failed(world:
 async def test_an_item_the_warm_service_never_takes_fails_alone(world: World):
     bad = "item-0003"
     model = Model(lambda item, n: cold() if item.key == bad else succeed(item, n), seconds=60)
-    progress = await world.engine(model, source=items(400), patience=300, concurrency=2).run()
+    progress = await world.engine(
+        model, source=items(400), cold_start_timeout=300, concurrency=2
+    ).run()
     assert progress.counts == Counts(succeeded=399, failed=1)
     assert progress.failed_by_code == {"cold_start": 1}
 
@@ -294,7 +296,7 @@ async def test_other_failures_before_a_kill_do_not_count_as_kills(world: World):
 async def test_a_killed_model_is_tried_twice_at_most(world: World, attempts: int, tried: int):
     model = Model(lambda item, n: transient("model_killed"))
     policy = RetryPolicy(max_attempts=attempts, base_delay=1, max_delay=8)
-    progress = await world.engine(model, source=items(3), policy=policy).run()
+    progress = await world.engine(model, source=items(3), retry=policy).run()
     assert progress.failed_by_code == {"model_killed": 3}
     assert set(model.finished.values()) == {tried}
 
@@ -331,7 +333,7 @@ async def test_progress_counts_only_what_is_durable(world: World):
 async def test_max_attempts_counts_tries_not_retries(world: World, attempts: int):
     model = Model(lambda item, n: Failure("x", "x", FailureKind.TRANSIENT))
     policy = RetryPolicy(max_attempts=attempts)
-    await world.engine(model, source=items(1), policy=policy).run()
+    await world.engine(model, source=items(1), retry=policy).run()
     assert len(model.began) == attempts
     assert world.store.item_states() == {"item-0001": State.FAILED}
 

@@ -341,8 +341,8 @@ def test_workers_see_no_secrets(tmp_path, monkeypatch):
 
 PARENT = """
 import sys, os, signal
-from batchinfer.images import Job, thumbnails
-made = thumbnails([Job(sys.argv[1], 48)] * 3, workers=1)
+from batchinfer.images import ThumbnailJob, make_thumbnails
+made = make_thumbnails([ThumbnailJob(sys.argv[1], 48)] * 3, workers=1)
 next(made)
 print(open(f"/proc/self/task/{os.getpid()}/children").read(), flush=True)
 signal.pause()

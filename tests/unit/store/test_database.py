@@ -231,14 +231,14 @@ def test_no_program_can_write_what_makes_no_sense(db, statement):
 
 
 CELLS = {
-    "INSERT": 6,
-    "RENEW": 6,
-    "NOTE": 4,
-    "LIVE_ON": 8,
-    "ATTEMPT": 14,
-    "PREDICTION": 5,
-    "SENT": 6,
-    "SUBMISSION": 5,
+    "INSERT_ITEMS": 6,
+    "UPDATE_ITEM_SOURCES": 6,
+    "INSERT_LIMIT_CHANGES": 4,
+    "UPDATE_STATUSES": 8,
+    "INSERT_ATTEMPTS": 14,
+    "INSERT_PREDICTIONS": 5,
+    "INSERT_INPUTS": 6,
+    "INSERT_SUBMISSIONS": 5,
 }
 """Of a row of what writes piles."""
 ASKED = {
@@ -251,11 +251,18 @@ ASKED = {
     if isinstance(text, str) and re.match(r"\s*(SELECT|INSERT|UPDATE)\b", text) and "{}" not in text
 }
 WALKS = {
-    *("KEYS_WITH", "KEYS_ABOUT", "KEYS_COMPOSED"),  # when a key was mistyped
-    "SPAN",  # the first thousand attempts only
-    "KEYS_OF_ITEMS",  # the keys' index, to count it
-    "OTHERS",  # all results, when they were made with other parameters
-    *("JSON_PREDICTIONS", "SPREAD"),  # once, to decide how the run's predictions are read
+    *(
+        "SELECT_KEYS_CONTAINING",
+        "SELECT_KEYS_BY_LENGTH",
+        "SELECT_KEYS_EQUAL_IN_NFC",
+    ),  # when a key was mistyped
+    "SELECT_ACTIVITY_SPAN",  # the first thousand attempts only
+    "COUNT_KEYS",  # the keys' index, to count it
+    "COUNT_RESULTS_OF_SESSIONS",  # all results, when they were made with other parameters
+    *(
+        "COUNT_JSON_PREDICTIONS",
+        "SELECT_EVERY_NTH_JSON_PREDICTION",
+    ),  # once, to decide how the run's predictions are read
 }
 
 

@@ -38,65 +38,65 @@ def sending(record, *sent):
 
 def shown(reader):
     """What `show` tells of the only item, and the exports."""
-    (dossier,) = reader.dossiers()
-    return list(reader.item("001.jpg").inputs), dict(dossier.sha256)
+    (dossier,) = reader.iter_result_details()
+    return list(reader.read_item_detail("001.jpg").inputs), dict(dossier.sha256)
 
 
 async def test_of_an_item_that_succeeded_it_is_what_the_reply_was_to(store, reader):
-    await store.record([sending(failure(1), SENT), sending(reply(1, 2), AGAIN)])
+    await store.commit_records([sending(failure(1), SENT), sending(reply(1, 2), AGAIN)])
     assert shown(reader) == ([AGAIN], {"files": AGAIN.sha256})
 
 
 async def test_of_an_item_that_failed_it_is_what_was_sent_last(store, reader):
-    await store.record([sending(failure(1), SENT), sending(failed(1, 2), AGAIN)])
+    await store.commit_records([sending(failure(1), SENT), sending(failed(1, 2), AGAIN)])
     assert shown(reader) == ([AGAIN], {"files": AGAIN.sha256})
 
 
 async def test_a_last_attempt_that_sent_nothing_hides_not_what_was_sent_before(store, reader):
-    await store.record([sending(failure(1), SENT), failed(1, 2, code="file_missing")])
+    await store.commit_records([sending(failure(1), SENT), failed(1, 2, code="file_missing")])
     assert shown(reader) == ([SENT], {})
 
 
 async def test_a_reply_through_the_bucket_is_to_what_its_submission_sent(store, reader):
-    await store.record([sending(submitted(1), SENT)])
+    await store.commit_records([sending(submitted(1), SENT)])
     assert shown(reader)[0] == [SENT]
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     assert shown(reader) == ([SENT], {"files": SENT.sha256})
 
 
 async def test_a_late_reply_is_to_what_was_sent_then(store, reader):
-    await store.record([sending(submitted(1), SENT), failure(1, code="no_output")])
-    await store.record([sending(submitted(1, 2), AGAIN)])
+    await store.commit_records([sending(submitted(1), SENT), failure(1, code="no_output")])
+    await store.commit_records([sending(submitted(1, 2), AGAIN)])
     assert shown(reader)[0] == [AGAIN]
-    await store.record([reply(1, 1)])
+    await store.commit_records([reply(1, 1)])
     assert shown(reader) == ([SENT], {"files": SENT.sha256})
 
 
 async def test_retry_begins_anew_and_forgets_nothing(store, reader):
-    await store.record([sending(failed(1), SENT)])
+    await store.commit_records([sending(failed(1), SENT)])
     await store.requeue()
     assert shown(reader) == ([SENT], {"files": SENT.sha256})
-    await store.record([sending(submitted(1, 2), AGAIN), failure(1, 2, code="no_output")])
-    await store.record([sending(submitted(1, 3), LATER), reply(1, 3)])
+    await store.commit_records([sending(submitted(1, 2), AGAIN), failure(1, 2, code="no_output")])
+    await store.commit_records([sending(submitted(1, 3), LATER), reply(1, 3)])
     assert shown(reader) == ([LATER], {"files": LATER.sha256})
 
 
 async def test_what_was_found_in_the_bucket_has_none(store, reader):
-    await store.adopt([SubmittedObject(1, 1, "abc-1-1")], 1.0)
-    await store.record([reply(1)])
+    await store.mark_submitted([SubmittedObject(1, 1, "abc-1-1")], 1.0)
+    await store.commit_records([reply(1)])
     assert shown(reader) == ([], {})
 
 
 async def test_a_size_that_the_source_did_not_know_is_known_when_it_was_sent(store, reader):
     files = (InputFile("files", "/data/p", None), InputFile("mask", "/data/m", 5))
     await store.add([Item("pipe", files)])
-    await store.record([sending(reply(2), SENT)])
-    dossier = list(reader.dossiers())[1]
+    await store.commit_records([sending(reply(2), SENT)])
+    dossier = list(reader.iter_result_details())[1]
     assert [file.size for file in dossier.files] == [11, 5]
 
 
 async def test_no_program_can_write_a_sum_that_is_none(store):
-    await store.record([sending(reply(1), SENT)])
+    await store.commit_records([sending(reply(1), SENT)])
     connection = sqlite3.connect(store.directory / DATABASE_NAME)
     for row in ("(1, 1, 'x', 1, 'abc', 0)", "(1, 0, 'x', 1, hex(zeroblob(32)), 0)"):
         with pytest.raises(sqlite3.IntegrityError):
@@ -105,7 +105,7 @@ async def test_no_program_can_write_a_sum_that_is_none(store):
 
 
 async def test_a_run_of_a_version_that_kept_none_says_so_until_it_goes_on(store, reader):
-    await store.record([sending(reply(1), SENT)])
+    await store.commit_records([sending(reply(1), SENT)])
     become(store.directory, 3)
     with RunReader(store.directory) as older:
         assert shown(older) == ([], {})

@@ -26,11 +26,11 @@ from support.records import reply
 async def main(directory):
     with RunLock(directory):
         async with SqliteStore.open(directory) as store:
-            while page := await store.pending(0, {PILE}, 0.0):
+            while page := await store.fetch_pending(0, {PILE}, 0.0):
                 png = dict(prediction=None, data=b"png", media_type="image/png")
                 more = [png, *[{{"prediction": item.key}} for item in page[1:]]]
                 pile = [reply(item.position, **one) for item, one in zip(page, more)]
-                assert all(await store.record(pile))
+                assert all(await store.commit_records(pile))
                 print(page[-1].position, flush=True)
 
 anyio.run(main, Path(sys.argv[1]))

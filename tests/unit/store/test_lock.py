@@ -20,10 +20,10 @@ with RunLock(Path(sys.argv[1])):
 LOOK = """
 import sys
 from pathlib import Path
-from batchinfer.store.lock import is_held
+from batchinfer.store.lock import is_run_locked
 print("looks", flush=True)
 while True:
-    is_held(Path(sys.argv[1]))
+    is_run_locked(Path(sys.argv[1]))
 """
 
 

@@ -29,7 +29,7 @@ async def store(tmp_path):
 
 def limited(store, most):
     """Let the store hold texts of so many bytes only."""
-    store._write._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
+    store._writer._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
 
 
 # Too large ----------------------------------------------------------------------------------------
@@ -48,9 +48,9 @@ async def test_what_cannot_be_held_is_named_and_nothing_of_its_pile_is_recorded(
     await store.add(page(3))
     limited(store, 80_000)
     with pytest.raises(RecordsTooLarge) as told:
-        await store.record([reply(1), large, reply(3)])
+        await store.commit_records([reply(1), large, reply(3)])
     assert told.value.positions == {2}
-    assert (await store.counts()).pending == 3
+    assert (await store.fetch_counts()).pending == 3
 
 
 async def test_a_reply_that_no_store_can_hold_is_its_items_failure(store):
@@ -68,7 +68,7 @@ async def test_a_reply_that_no_store_can_hold_is_its_items_failure(store):
     ]
     recorder.close_receiver()
     assert recorder.failed_by_code == {"reply_too_large": 1}
-    assert recorder.counts == await store.counts()
+    assert recorder.counts == await store.fetch_counts()
     with RunReader(store.directory) as reader:
         (group,) = reader.read_failure_groups()
     assert (group.code, group.key) == ("reply_too_large", "002.jpg")
@@ -78,19 +78,19 @@ async def test_pages_are_bounded_by_bytes(store):
     items = [Item(f"{n}", (), {"text": "x" * 2**20}) for n in range(40)]
     await store.add(items)
     seen, after = [], 0
-    while found := await store.pending(after, 500, 0.0):
+    while found := await store.fetch_pending(after, 500, 0.0):
         assert len(found) <= 17
         seen += [one.key for one in found]
         after = found[-1].position
     assert seen == [one.key for one in items]
-    await store.record([failed(n) for n in range(1, 41)])
+    await store.commit_records([failed(n) for n in range(1, 41)])
     assert await store.requeue() == 40
 
 
 async def test_items_larger_than_a_page_come_one_by_one(store):
     await store.add([Item(f"{n}", (), {"text": "x" * 17 * 2**20}) for n in range(3)])
-    assert [one.key for one in await store.pending(0, 500, 0.0)] == ["0"]
-    assert [one.key for one in await store.pending(1, 500, 0.0)] == ["1"]
+    assert [one.key for one in await store.fetch_pending(0, 500, 0.0)] == ["0"]
+    assert [one.key for one in await store.fetch_pending(1, 500, 0.0)] == ["1"]
 
 
 async def test_what_is_known_of_a_page_may_be_more_than_one_text_can_hold(store):
@@ -114,9 +114,9 @@ def nested(depth):
 async def test_deep_parameters_are_kept(store):
     deep = Item("deep", (), {"tree": nested(600)})
     await store.add([deep, item("b")])
-    assert (await store.pending(0, 1, 0.0))[0].params == deep.params
+    assert (await store.fetch_pending(0, 1, 0.0))[0].params == deep.params
     assert (await store.add([deep])).reset == ()
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     with RunReader(store.directory) as reader:
         assert next(reader.iter_results()).params == deep.params
 
@@ -124,7 +124,7 @@ async def test_deep_parameters_are_kept(store):
 async def test_parameters_that_are_too_deep_are_refused_by_name(store):
     with pytest.raises(SourceError, match="'deep' are nested too deeply"):
         await store.add([item("a"), Item("deep", (), {"tree": nested(100_000)})])
-    assert (await store.counts()).total == 0
+    assert (await store.fetch_counts()).total == 0
 
 
 # The ground ---------------------------------------------------------------------------------------
@@ -144,10 +144,10 @@ async def test_a_database_without_its_run_is_told(store, tmp_path):
 
 async def test_a_run_directory_that_is_deleted_stops_the_next_commit(store):
     await store.add(page(2))
-    await store.record([reply(1)])
+    await store.commit_records([reply(1)])
     shutil.rmtree(store.directory)
     with pytest.raises(StoreError, match=r"deleted, moved or replaced.*stops here"):
-        await store.record([reply(2)])
+        await store.commit_records([reply(2)])
 
 
 async def test_a_database_that_is_replaced_stops_the_next_commit(store, tmp_path):
@@ -155,7 +155,7 @@ async def test_a_database_that_is_replaced_stops_the_next_commit(store, tmp_path
     shutil.copy(store.directory / DATABASE_NAME, tmp_path / "copy")
     (tmp_path / "copy").replace(store.directory / DATABASE_NAME)
     with pytest.raises(StoreError, match="deleted, moved or replaced"):
-        await store.record([reply(2)])
+        await store.commit_records([reply(2)])
 
 
 KILLED = """

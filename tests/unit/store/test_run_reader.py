@@ -36,7 +36,7 @@ def reader(store):
 async def fill(store):
     """Six items, one in each situation."""
     await store.add([*page(5), item("non-ASCII/ü.jpg", path=os.fsdecode(b"/data/\xff"), conf=0.5)])
-    await store.record(
+    await store.commit_records(
         [
             reply(1, prediction=[{"name": "bear"}], log="log of 1", server_seconds=2.5),
             failure(2, 1, code="timeout", message="Too slow."),
@@ -49,21 +49,21 @@ async def fill(store):
 
 
 async def test_what_the_run_knows_of_itself(store, reader):
-    await store.source_read()
+    await store.mark_source_complete()
     with RunReader(store.directory) as later:
         assert (later.info, later.is_source_complete) == (INFO, True)
-    assert (reader.info, reader.source_is_read) == (INFO, False)
+    assert (reader.info, reader.is_source_complete) == (INFO, False)
 
 
 async def test_a_reader_sees_what_is_recorded_while_it_is_open(store, reader):
-    assert reader.counts() == Counts()
+    assert reader.read_counts() == Counts()
     await fill(store)
-    assert reader.counts() == Counts(pending=2, submitted=1, succeeded=2, failed=1)
+    assert reader.read_counts() == Counts(pending=2, submitted=1, succeeded=2, failed=1)
 
 
 async def test_results_are_whole(store, reader):
     await fill(store)
-    first, second, third, fourth, fifth, sixth = reader.results()
+    first, second, third, fourth, fifth, sixth = reader.iter_results()
     assert first == Result(
         key="001.jpg",
         state=State.SUCCEEDED,
@@ -112,30 +112,34 @@ STATES = {
 async def test_results_of_a_state_come_in_input_order(store, reader, state, positions):
     await fill(store)
     keys = [item.key for item in page(5)] + ["non-ASCII/ü.jpg"]
-    assert [result.key for result in reader.results(state)] == [keys[at - 1] for at in positions]
+    assert [result.key for result in reader.iter_results(state)] == [
+        keys[at - 1] for at in positions
+    ]
 
 
 async def test_results_are_complete_across_pages(store, reader):
     await store.add(page(999))
     await store.add([item(f"late {number}") for number in range(400)])
-    await store.record([reply(position, prediction=position) for position in range(1, 1400)])
-    assert [result.prediction for result in reader.results("finished")] == list(range(1, 1400))
+    await store.commit_records(
+        [reply(position, prediction=position) for position in range(1, 1400)]
+    )
+    assert [result.prediction for result in reader.iter_results("finished")] == list(range(1, 1400))
 
 
 async def test_large_predictions_make_small_pages(store, reader):
     await store.add(page(5))
     large = "x" * 9_000_000
     for position in range(1, 6):
-        await store.record([reply(position, prediction=large)])
+        await store.commit_records([reply(position, prediction=large)])
     assert len(reader._tables._page(SELECT_RESULTS_BY_STATE[None], 0)) == 2
-    assert [len(result.prediction) for result in reader.results()] == [9_000_000] * 5
+    assert [len(result.prediction) for result in reader.iter_results()] == [9_000_000] * 5
 
 
 async def test_a_slow_export_keeps_nothing_open(store, reader):
     await store.add(page(900))
-    results = reader.results()
+    results = reader.iter_results()
     next(results)
-    await store.record([reply(position) for position in range(1, 901)])
+    await store.commit_records([reply(position) for position in range(1, 901)])
     other = sqlite3.connect(store.directory / DATABASE_NAME)
     (busy, *_) = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     other.close()
@@ -145,19 +149,21 @@ async def test_a_slow_export_keeps_nothing_open(store, reader):
 
 async def test_results_at_positions_come_in_the_order_asked(store, reader):
     await fill(store)
-    found = reader.results_at([6, 1, 99])
+    found = reader.read_results_at([6, 1, 99])
     assert [result.key for result in found] == ["non-ASCII/ü.jpg", "001.jpg"]
-    assert list(reader.results_at([])) == []
+    assert list(reader.read_results_at([])) == []
 
 
 async def test_a_late_reply_is_the_result_with_the_times_of_its_attempt(store, reader):
     await store.add(page(1))
-    await store.record([submitted(1), failure(1, 1, code="no_output"), submitted(1, 2, at=500.0)])
-    await store.record([failure(1, 2, at=500.0, code="no_output"), reply(1, 1, at=100.0)])
-    (result,) = reader.results()
+    await store.commit_records(
+        [submitted(1), failure(1, 1, code="no_output"), submitted(1, 2, at=500.0)]
+    )
+    await store.commit_records([failure(1, 2, at=500.0, code="no_output"), reply(1, 1, at=100.0)])
+    (result,) = reader.iter_results()
     assert (result.state, result.prediction, result.code) == (State.SUCCEEDED, "yes", None)
     assert (result.attempts, result.started_at) == (2, "1970-01-01T00:01:40.000Z")
-    assert [attempt.outcome for attempt in reader.item("001.jpg").attempts] == [
+    assert [attempt.outcome for attempt in reader.read_item_detail("001.jpg").attempts] == [
         Reply(),
         Failure("no_output", "It is away.", FailureKind.TRANSIENT),
     ]
@@ -165,7 +171,7 @@ async def test_a_late_reply_is_the_result_with_the_times_of_its_attempt(store, r
 
 async def test_failures_are_grouped_with_the_first_as_an_example(store, reader):
     await store.add(page(5))
-    await store.record(
+    await store.commit_records(
         [
             reply(1),
             failed(2, code="timeout", message="two"),
@@ -174,17 +180,17 @@ async def test_failures_are_grouped_with_the_first_as_an_example(store, reader):
             failure(5, code="http_503"),
         ]
     )
-    assert reader.failures() == [
+    assert reader.read_failure_groups() == [
         FailureGroup("model_error", 2, "003.jpg", "three"),
         FailureGroup("timeout", 1, "002.jpg", "two"),
     ]
     await store.requeue(code="timeout")
-    assert [group.code for group in reader.failures()] == ["model_error"]
+    assert [group.code for group in reader.read_failure_groups()] == ["model_error"]
 
 
 async def test_an_item_is_shown_whole(store, reader):
     await fill(store)
-    detail = reader.item("002.jpg")
+    detail = reader.read_item_detail("002.jpg")
     assert detail.item == Item("002.jpg", page(2)[1].files, {}, 2, 2, 0)
     assert detail.result.state is State.FAILED
     assert detail.attempts == [
@@ -196,12 +202,12 @@ async def test_an_item_is_shown_whole(store, reader):
             Failure("model_error", "It\\x00broke.", FailureKind.TRANSIENT, None, "Traceback \\xff"),
         ),
     ]
-    shown = reader.item("001.jpg")
+    shown = reader.read_item_detail("001.jpg")
     assert shown.attempts[0].outcome == Reply(log="log of 1", server_seconds=2.5)
     assert shown.result.prediction == [{"name": "bear"}]
-    assert reader.item("003.jpg").submitted_at == 150.25
-    assert reader.item("004.jpg").retry_at == 900.0
-    assert reader.item("nobody") is None
+    assert reader.read_item_detail("003.jpg").submitted_at == 150.25
+    assert reader.read_item_detail("004.jpg").retry_at == 900.0
+    assert reader.read_item_detail("nobody") is None
 
 
 CLOSE = {
@@ -217,34 +223,39 @@ CLOSE = {
 @pytest.mark.parametrize(("key", "expected"), CLOSE.values(), ids=CLOSE)
 async def test_the_closest_keys_are_found(store, reader, key, expected):
     await store.add([*page(5), item("deep/x.jpg")])
-    assert list(reader.closest(key)) == expected
+    assert list(reader.suggest_keys(key)) == expected
 
 
 async def test_the_span_of_the_work(store, reader):
-    assert reader.span(0.0) == ActivitySpan(None, None, 0)
+    assert reader.read_activity_span(0.0) == ActivitySpan(None, None, 0)
     await store.add(page(4))
-    await store.record([reply(1, at=10.0), failed(2, at=20.0), reply(3, at=30.0)])
-    assert reader.span(20.5) == ActivitySpan(10.0, 30.5, 2)
+    await store.commit_records([reply(1, at=10.0), failed(2, at=20.0), reply(3, at=30.0)])
+    assert reader.read_activity_span(20.5) == ActivitySpan(10.0, 30.5, 2)
 
 
 async def test_what_was_finished_is_counted_slice_by_slice(store, reader):
     await store.add(page(7))
     times = [10.0, 12.0, 14.5, 15.0, 19.5, 20.0]
-    await store.record([reply(n, at=at, seconds=0.0) for n, at in enumerate(times, 1)])
+    await store.commit_records([reply(n, at=at, seconds=0.0) for n, at in enumerate(times, 1)])
 
-    assert reader.finished(10.0, 20.0, 2) == [3, 3]
-    assert reader.finished(12.0, 19.5, 3) == [1, 2, 1]
-    assert reader.finished(20.5, 30.0, 2) == [0, 0]
-    assert reader.finished(20.0, 20.0, 2) == [0, 0]
+    assert reader.count_finished_per_slice(10.0, 20.0, 2) == [3, 3]
+    assert reader.count_finished_per_slice(12.0, 19.5, 3) == [1, 2, 1]
+    assert reader.count_finished_per_slice(20.5, 30.0, 2) == [0, 0]
+    assert reader.count_finished_per_slice(20.0, 20.0, 2) == [0, 0]
 
 
 async def test_the_first_attempt_of_a_go(store, reader):
-    assert reader.begun(0.0) is None
+    assert reader.find_first_start(0.0) is None
     await store.add(page(3))
-    await store.record([reply(2, at=20.0), failure(3, at=5.0)])
-    await store.record([failure(1, 1, at=10.0), reply(1, 2, at=30.0)])
+    await store.commit_records([reply(2, at=20.0), failure(3, at=5.0)])
+    await store.commit_records([failure(1, 1, at=10.0), reply(1, 2, at=30.0)])
 
-    assert [reader.begun(since) for since in (0.0, 10.0, 10.5, 30.5)] == [10.0, 10.0, 20.0, None]
+    assert [reader.find_first_start(since) for since in (0.0, 10.0, 10.5, 30.5)] == [
+        10.0,
+        10.0,
+        20.0,
+        None,
+    ]
 
 
 READ_ONLY = """
