@@ -24,6 +24,7 @@ from batchinfer.backends.redaction import Redactor
 from batchinfer.config import BucketSettings, Config, RunSettings, ServiceSettings
 from batchinfer.domain import Failure, Item, Json, Mode
 from batchinfer.errors import SourceError
+from batchinfer.inputs import is_local, read_head
 from batchinfer.oscar import payload
 from batchinfer.oscar.media_types import SNIFF_BYTES
 from batchinfer.ports import Notice
@@ -146,8 +147,14 @@ class _PreviewBuilder:
         params = None if self._first is None else self._build_params(self._first)
         if self._first is None or params is None or isinstance(params, Failure):
             return None
+        if remote := [file.path for file in self._first.files if not is_local(file.path)]:
+            return f"# curl cannot read {remote[0]!r}: fetch it first, then name the copy."
         files = [
-            (file.param, payload.detect_file_format(file.path, _read_head(file.path)), file.path)
+            (
+                file.param,
+                payload.detect_file_format(file.path, _try_read_head(file.path)),
+                file.path,
+            )
             for file in self._first.files
         ]
         return build_curl_command(config, env, self._resolved, params, files)
@@ -162,7 +169,7 @@ class _PreviewBuilder:
             bytes_left -= file.size or 0
             # A large one is opened only if it is bad in one of these ways, and then not read.
             size = file.size or 0
-            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not os.access(file.path, os.R_OK):
+            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not _may_be_readable(file.path):
                 content = read_files((file,), bytes_left, self._redactor)
                 if isinstance(content, Failure):
                     return content
@@ -180,7 +187,7 @@ class _PreviewBuilder:
         files = [
             (
                 file.param,
-                payload.detect_file_format(file.path, _read_head(file.path)),
+                payload.detect_file_format(file.path, _try_read_head(file.path)),
                 file.size or 0,
             )
             for file in item.files
@@ -188,9 +195,16 @@ class _PreviewBuilder:
         return self._redactor.redact_text(payload.format_preview(sendable, files))
 
 
-def _read_head(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - paths of items are plain strings
-        return file.read(SNIFF_BYTES)
+def _may_be_readable(path: str) -> bool:
+    return not is_local(path) or os.access(path, os.R_OK)
+
+
+def _try_read_head(path: str) -> bytes:
+    """The first bytes of an input; nothing where it cannot be read any more."""
+    try:
+        return read_head(path, SNIFF_BYTES)
+    except (OSError, ValueError):
+        return b""
 
 
 def _describe_destination(settings: RunSettings) -> str:

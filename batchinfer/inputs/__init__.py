@@ -5,8 +5,8 @@ in `InputFile.path`; `uri_scheme` is what a plugin implements; `local_files` is 
 paths.
 """
 
+from batchinfer.inputs.local_files import NotRegularFileError
 from batchinfer.inputs.opener import (
-    copy_input,
     is_local,
     open_input,
     open_stream,
@@ -25,9 +25,9 @@ from batchinfer.inputs.uri_scheme import (
 __all__ = [
     "InputStat",
     "ListedInput",
+    "NotRegularFileError",
     "OpenInput",
     "UriScheme",
-    "copy_input",
     "find_uri_scheme",
     "is_local",
     "open_input",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import BinaryIO, Final, Self
@@ -16,6 +17,10 @@ _READ_FLAGS: Final = (
 )
 
 
+class NotRegularFileError(OSError):
+    """What a path names is a folder, a device, a pipe or a socket."""
+
+
 class LocalFiles:
     """Opens plain paths. What is below a folder is listed by `batchinfer.sources`."""
 
@@ -24,8 +29,12 @@ class LocalFiles:
         return _to_input_stat(os.stat(path))  # noqa: PTH116 - once per item: no Path is built for it
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file without waiting for anybody, as a named pipe would. Raises as `stat`."""
-        return os.fdopen(os.open(path, _READ_FLAGS), "rb")
+        """Open a file for reading from its beginning. Raises as `stat`; NotRegularFileError."""
+        handle = os.open(path, _READ_FLAGS)
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return os.fdopen(handle, "rb")
+        os.close(handle)
+        raise NotRegularFileError(errno.EINVAL, "it is not a regular file")
 
 
 class OpenLocalFile:

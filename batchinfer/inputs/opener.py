@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
-import os
-import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path
 from typing import BinaryIO, Final, Self, TypeVar
 
 from batchinfer.domain import InputFile, RemoteFile
@@ -68,23 +65,11 @@ def open_stream(
     """Open an input to be read here and there.
 
     A remote one is fetched first, if it has at most `max_bytes` and arrives within `timeout`
-    seconds. Raises as `stat_input`; IsADirectoryError for what is no regular file,
-    InputTooLargeError, TimeoutError.
+    seconds. Raises as `stat_input`; NotRegularFileError, InputTooLargeError, TimeoutError.
     """
     if is_local(path):
-        file = _LOCAL_FILES.open(path)
-        if _is_regular(file):
-            return file
-        file.close()
-        raise IsADirectoryError(errno.EISDIR, "it is not a regular file")
+        return _LOCAL_FILES.open(path)
     return io.BytesIO(_run_with_timeout(lambda: _fetch(path, max_bytes), timeout))
-
-
-def copy_input(path: str, target: Path) -> None:
-    """Write a copy of an input to a new file. Raises as `open_stream`."""
-    with open_stream(path) as source, target.open("xb") as file:
-        while data := source.read(1 << 20):
-            file.write(data)
 
 
 def restat_file(file: InputFile) -> InputFile:
@@ -134,10 +119,6 @@ def _find_opener(path: str) -> UriScheme | None:
     if scheme is None:
         raise OSError(errno.ENOTSUP, f"no installed package reads {get_scheme_name(path)}://")
     return scheme
-
-
-def _is_regular(file: BinaryIO) -> bool:
-    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def _fetch(uri: str, max_bytes: int) -> bytes:
