@@ -54,13 +54,14 @@ test: setup consumers  ## All tests; without DEEPaaS or Chromium, those that nee
 	-@$(MAKE) --no-print-directory browser
 	$(BIN)/python -m pytest
 
-check: setup  ## Format, lint, strict types, floors
+check: setup  ## Format, lint, strict types, layers, names
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/structure
 
-format: setup  ## Rewrite the code in the house's format
+format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -44,6 +44,7 @@ from batchinfer.flow import (
     Gate,
     MachineCapacity,
     RateLimiter,
+    RetryPolicy,
 )
 from batchinfer.flow.memory_budget import MemoryBudget
 from batchinfer.machine_limits import (
@@ -53,7 +54,6 @@ from batchinfer.machine_limits import (
 )
 from batchinfer.oscar.object_names import new_run_id
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher
-from batchinfer.retry_policy import RetryPolicy
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.source_presence import SourcePresence
 from batchinfer.store.json_codec import MAX_STATEMENT_CHARS, encode_json
@@ -129,7 +129,9 @@ async def open_engine(
                 observer.notify(notice)
             can_submit = job.phase is not AsyncPhase.COLLECT
             yield Engine(
-                store=store,
+                queue=store,
+                sink=store,
+                submissions=store,
                 gate=_build_gate(settings, machine_limit),
                 submitted_limit=build_limit(settings) if settings.mode is Mode.ASYNC else None,
                 check_source=make_source_check(job.run, store.info.sources),

@@ -9,7 +9,6 @@ of the first one.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from batchinfer.backends.redaction import Redactor
 from batchinfer.config import BucketSettings, Config, RunSettings, ServiceSettings
 from batchinfer.domain import Failure, Item, Json, Mode
 from batchinfer.errors import SourceError
-from batchinfer.inputs import is_local, read_head
+from batchinfer.inputs import is_local, may_be_readable, read_head
 from batchinfer.oscar import payload
 from batchinfer.oscar.media_types import SNIFF_BYTES
 from batchinfer.ports import Notice
@@ -169,7 +168,7 @@ class _PreviewBuilder:
             bytes_left -= file.size or 0
             # A large one is opened only if it is bad in one of these ways, and then not read.
             size = file.size or 0
-            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not _may_be_readable(file.path):
+            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not may_be_readable(file.path):
                 content = read_files((file,), bytes_left, self._redactor)
                 if isinstance(content, Failure):
                     return content
@@ -193,10 +192,6 @@ class _PreviewBuilder:
             for file in item.files
         ]
         return self._redactor.redact_text(payload.format_preview(sendable, files))
-
-
-def _may_be_readable(path: str) -> bool:
-    return not is_local(path) or os.access(path, os.R_OK)
 
 
 def _try_read_head(path: str) -> bytes:

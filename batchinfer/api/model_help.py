@@ -31,13 +31,13 @@ from batchinfer.config import (
 )
 from batchinfer.domain import Failure, FailureKind, Json, Mode, Reply
 from batchinfer.errors import BatchInferError, FatalError, RunAborted
+from batchinfer.flow.retries import Downtime, Retry, RetryPolicy, WaitForService, decide
 from batchinfer.oscar.model_schema import ModelSchema, extract_help, parse_help
 from batchinfer.oscar.object_names import INPUTS_PREFIX, OUTPUTS_PREFIX, new_run_id
 from batchinfer.oscar.payload import HELP_PAYLOAD
 from batchinfer.oscar.reply_parser import SavedOutput, killed_log_failure, parse_log
 from batchinfer.oscar.transcript_failures import raise_if_fatal
 from batchinfer.ports import Notice, Observer, OutageEnded, OutageOngoing
-from batchinfer.retry_policy import Downtime, Retry, RetryPolicy, WaitForService, decide
 from batchinfer.store.lock import RunLock
 from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore

@@ -1,8 +1,8 @@
 """Reading the files of an item, with everything checked that decides whether they may be sent.
 
-What is wrong with a file is a `Failure` of its item, with `may_be_systemic` where it may be its
-source that is away. That this process can open no more files, or has no memory left, is a shortage
-and the fault of no item (`machine_limits`):
+What is wrong with a file is a `Failure` of its item, with the signal INPUT_UNREADABLE where it may
+be its source that is away. That this process can open no more files, or has no memory left, is a
+shortage and the fault of no item (`machine_limits`):
 
 ===============  ================================================================================
 file_missing     it is not there (any more)
@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from batchinfer.backends.redaction import Redactor
-from batchinfer.domain import Failure, FailureKind, InputFile
+from batchinfer.domain import Failure, FailureKind, InputFile, ServiceSignal
 from batchinfer.inputs import InputStat, OpenInput, open_input, stat_input
 from batchinfer.machine_limits import detect_shortage
 
@@ -174,7 +174,8 @@ def _file_failure(
     shared: bool = False,
 ) -> Failure:
     message = f"{_printable_path(file.path)}: {problem}. {advice}"
-    return Failure(code=code, message=message, kind=kind, may_be_systemic=shared)
+    signal = ServiceSignal.INPUT_UNREADABLE if shared else ServiceSignal.UNSENT
+    return Failure(code=code, message=message, kind=kind, signal=signal)
 
 
 def _printable_path(path: str) -> str:

@@ -26,7 +26,16 @@ from batchinfer.backends.input_reader import (
 )
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
-from batchinfer.domain import Failure, InputFile, Item, Json, Mode, RemoteFile, SentFile
+from batchinfer.domain import (
+    Failure,
+    InputFile,
+    Item,
+    Json,
+    Mode,
+    RemoteFile,
+    SentFile,
+    ServiceSignal,
+)
 from batchinfer.flow.memory_budget import Reservation
 from batchinfer.inputs import OpenInput
 from batchinfer.machine_limits import detect_shortage
@@ -98,7 +107,7 @@ class PayloadLoader:
         message = loaded.message
         if self._redactor and any(isinstance(file, RemoteFile) for file in item.files):
             message = self._redactor.redact_text(message)  # it may quote what a server said
-        return replace(loaded, sent=False, message=message)
+        return replace(loaded, signal=loaded.signal or ServiceSignal.UNSENT, message=message)
 
     async def _load_payload(
         self, item: Item, reservation: Reservation | None

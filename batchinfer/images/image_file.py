@@ -1,4 +1,4 @@
-"""Files opened as pictures, nothing decoded: regular files, in formats that need no program."""
+"""Opens inputs as images without decoding them, in formats that need no other program."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UnreadableImageError(Exception):
 
 @contextmanager
 def open_image(path: str) -> Iterator[Any]:
-    """A picture of Pillow, its header read. Raises UnreadableError, and whatever Pillow raises."""
+    """An image of Pillow, its header read. Raises UnreadableImageError, and what Pillow raises."""
     with _open_input(path) as file:
         picture = _open_with_pillow(file, path)
         try:

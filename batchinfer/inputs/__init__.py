@@ -8,6 +8,7 @@ paths.
 from batchinfer.inputs.local_files import NotRegularFileError
 from batchinfer.inputs.opener import (
     is_local,
+    may_be_readable,
     open_input,
     open_stream,
     read_head,
@@ -30,6 +31,7 @@ __all__ = [
     "UriScheme",
     "find_uri_scheme",
     "is_local",
+    "may_be_readable",
     "open_input",
     "open_stream",
     "read_head",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -37,6 +38,11 @@ class InputTooLargeError(OSError):
 def is_local(path: str) -> bool:
     """Whether a path is a plain one of this machine, and no URI."""
     return get_scheme_name(path) is None
+
+
+def may_be_readable(path: str) -> bool:
+    """Whether nothing speaks against opening an input, as far as this machine can tell."""
+    return not is_local(path) or os.access(path, os.R_OK)
 
 
 def stat_input(path: str) -> InputStat:

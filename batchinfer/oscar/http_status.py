@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from batchinfer.domain import Failure, FailureKind
+from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
 
 Disposition: TypeAlias = FailureKind | Literal["fatal"]
@@ -47,8 +47,8 @@ class StatusRule:
     """Only if the call took as long as one of the `GATEWAY_TIMEOUTS_SECONDS`."""
     quote_last_line: bool = False
     """Quote the body's last line: that is where a traceback says what was wrong."""
-    shared: bool = False
-    """It may hold for all items: see `Failure.may_be_systemic`."""
+    signal: ServiceSignal | None = None
+    """As in `Failure`."""
 
 
 def _exactly(status: int) -> range:
@@ -63,6 +63,9 @@ _NO_POD_BODY = (
 _COLD_START_MESSAGE = "the service is starting or scaled to zero ({status}): it is waited for{said}"
 _LONG_PREDICTION_ADVICE = (
     "The prediction may still be running. If they take that long, use --mode async{said}"
+)
+_SERVICE_FAILED_MESSAGE = (
+    "the service failed ({status}): if this goes on, look at it on the Dashboard{said}"
 )
 _FATAL_DISPOSITION: Literal["fatal"] = "fatal"
 
@@ -138,6 +141,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "timeout",
         "the service stopped the prediction after {seconds:.0f} s, its limit for one (408). If "
         "predictions take that long, use --mode async{said}",
+        signal=ServiceSignal.TIMEOUT,
     ),
     StatusRule(
         _exactly(413),
@@ -154,6 +158,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "http_429",
         "too many calls at once (429): with --concurrency auto there will be fewer; a fixed "
         "--concurrency has to be lowered{said}",
+        signal=ServiceSignal.OVERLOADED,
     ),
     *(
         StatusRule(
@@ -172,7 +177,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "http_407",
         "the proxy wants a user name and a password (407): give them in HTTPS_PROXY or HTTP_PROXY, "
         "as http://user:password@host:port{said}",
-        shared=True,
+        signal=ServiceSignal.DENIED,
     ),
     StatusRule(
         range(400, 500),
@@ -180,7 +185,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         FailureKind.PERMANENT,
         "http_{status}",
         "the service, or something before it, refused the request ({status}){said}",
-        shared=True,
+        signal=ServiceSignal.DENIED,
     ),
     StatusRule(
         _exactly(500),
@@ -214,6 +219,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "the call was cut after {seconds:.0f} s, a limit of some gateway (502). "
         + _LONG_PREDICTION_ADVICE,
         only_at_gateway_timeout=True,
+        signal=ServiceSignal.TIMEOUT,
     ),
     StatusRule(
         _exactly(502),
@@ -230,6 +236,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "http_503",
         "the service's queue is full (503): with --concurrency auto there will be fewer calls at "
         "once; a fixed --concurrency has to be lowered",
+        signal=ServiceSignal.OVERLOADED,
     ),
     StatusRule(
         _exactly(503),
@@ -245,13 +252,18 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "timeout",
         "no answer within the platform's own limit (504 after {seconds:.0f} s). "
         + _LONG_PREDICTION_ADVICE,
+        signal=ServiceSignal.TIMEOUT,
     ),
     StatusRule(
-        range(1000),
+        _exactly(503),
         _ANY_BODY,
         FailureKind.TRANSIENT,
         "http_{status}",
-        "the service failed ({status}): if this goes on, look at it on the Dashboard{said}",
+        _SERVICE_FAILED_MESSAGE,
+        signal=ServiceSignal.OVERLOADED,
+    ),
+    StatusRule(
+        range(1000), _ANY_BODY, FailureKind.TRANSIENT, "http_{status}", _SERVICE_FAILED_MESSAGE
     ),
 )
 """Read from the top: what is peculiar first, then what is general; the last row fits everything."""
@@ -285,7 +297,7 @@ def classify_status(
         message=message,
         kind=rule.disposition,
         retry_after=parse_retry_after(retry_after, now),
-        may_be_systemic=rule.shared,
+        signal=rule.signal,
         log=body[:MAX_ERROR_BODY_BYTES].decode("utf-8", "replace"),
     )
 

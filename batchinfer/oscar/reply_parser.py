@@ -57,6 +57,7 @@ from batchinfer.domain import (
     Json,
     Outcome,
     Reply,
+    ServiceSignal,
 )
 from batchinfer.oscar.literals import ParsedLiteral, parse_nested_json, parse_returned_text
 from batchinfer.oscar.media_types import OCTET_STREAM, sniff_media_type
@@ -187,6 +188,7 @@ def parse_output(data: bytes, log: str, *, is_saved: bool = True) -> Outcome:
             "the service saved an empty output. Another attempt may bring a whole one",
             FailureKind.TRANSIENT,
             log=log,
+            signal=ServiceSignal.ANSWERED,
         )
     if (media_type := sniff_media_type(data)) is not None:
         return Reply(media_type, data=data, log=log)

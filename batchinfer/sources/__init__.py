@@ -1,15 +1,15 @@
-"""Where items come from: folders, patterns, files, manifests, lists of paths, standard input.
+"""Where items come from: folders, patterns, files, manifests, lists of paths, plugins.
 
 Rules of the package:
 
-* Memory does not know how long a source is: folders are read in bounded chunks, manifests line by
-  line. Nothing is kept per item.
+* Memory does not grow with the source: folders are read in bounded chunks, manifests line by line.
+  Nothing is kept per item.
 * The same source, unchanged, gives the same items in the same order: resuming reads it again.
 * What is wrong with a *source* raises `SourceError`, as early as it can be seen; so does a file
   that a manifest names and that is not there, unless the run has begun. What is wrong with one
   *file* of a folder (a broken link, unreadable) is no error here: its item is yielded with unknown
   size and becomes one failed item later. What is neither (a folder that cannot be opened, a socket)
-  is told in `notices`. What is skipped is counted: nothing is dropped in silence.
+  is reported in `notices`. What is skipped is counted.
 * What batchinfer itself wrote is never an item: skipped in folders, refused where it is named.
 
 What a spec is, first match wins:
@@ -20,16 +20,17 @@ spec                   items                                         key
 ``-``                  lines of a manifest on standard input         see manifest
 ``files-from:FILE``    files that a list names, a path a line        the path as written
 ``as-file:FILE``       that file, whatever it is called              the path as typed
+``SCHEME://...``       what the plugin of that scheme lists          as the plugin names it
 a folder               its files, recursively, as selected           path below the folder
 a manifest, by name    its lines: .csv .tsv .jsonl .ndjson, + .gz    `key`, else path as written
 any other file         that file                                     the path as typed
 a pattern, * ? [ ]     files that match it, ** spans folders         path below the fixed part
 =====================  ============================================  ===========================
 
-An only source that looks like a list but is none that can be read (.txt, .json, .xlsx, ...) is
-asked about, not sent. Keys are `/`-separated and tidy (no `./`, no `//`). In an absolute file spec
-`/./` marks where the key begins: that is how `specs` remembers a path typed relatively, so that a
-resumed run finds the same keys.
+A single source that looks like a list but cannot be read as one (.txt, .json, .xlsx, ...) is
+refused with a question, not sent. Keys are `/`-separated and normalized (no `./`, no `//`). In an
+absolute file spec `/./` marks where the key begins: that is how `specs` remembers a path typed
+relatively, so that a resumed run finds the same keys.
 """
 
 from batchinfer.sources.combined_source import CombinedSource, open_source

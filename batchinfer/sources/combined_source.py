@@ -86,7 +86,7 @@ class CombinedSource:
     def check(self, *, may_be_missing: bool = False) -> None:
         """Find every mistake that can be found before anything is sent.
 
-        Manifests are read whole, their keys compared across all of them, every file looked at; of a
+        Manifests are read whole, their keys compared across all of them, every file checked; of a
         folder only its top is opened. `may_be_missing`: for a run that has begun, whose files may
         have been moved away since. Raises SourceError that lists the mistakes, each with its file
         and line.

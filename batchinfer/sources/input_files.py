@@ -18,7 +18,7 @@ from batchinfer.sources.own_files import OwnFiles, describe_refusal
 
 _SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 _ESCAPE_REGEX = r"x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2}"
-"""What `printable` writes behind a backslash."""
+"""What `escape_undecodable` writes behind a backslash."""
 _AMBIGUOUS_BACKSLASHES_PATTERN = re.compile(rf"\\+(?={_ESCAPE_REGEX}|[\ud800-\udfff])")
 _ESCAPED_BYTE_PATTERN = re.compile(rf"(\\+)({_ESCAPE_REGEX})")
 _KEY_SEPARATOR = "/./"
@@ -37,7 +37,7 @@ def escape_undecodable(name: str) -> str:
 
 
 def name_to_key(name: str) -> str:
-    r"""The key of a file: its name as `printable` spells it.
+    r"""The key of a file: its name as `escape_undecodable` spells it.
 
     Different names have different keys: where a name itself holds what a byte is spelled as
     (`\xff`), its backslashes are doubled.
@@ -56,8 +56,8 @@ def find_on_disk(path: str, base: str = "") -> str:
     r"""`path` as it is spelled on the disk, where it is there under another spelling only.
 
     macOS and what copies from it write `é` as two characters, people and other systems as one; and
-    `\xNN` stands for a byte that is no UTF-8 (`printable`). Part by part the spelling as typed
-    wins. `base` is a folder that is there as it is.
+    `\xNN` stands for a byte that is no UTF-8 (`escape_undecodable`). Part by part the spelling as
+    typed wins. `base` is a folder that is there as it is.
     """
     full = os.path.join(base, path)  # noqa: PTH118 - paths are plain strings in this package
     if (path.isascii() and "\\x" not in path) or os.path.lexists(full):

@@ -32,7 +32,7 @@ MIN_MISSING_FILES: Final = 3
 
 
 class SourcePresence:
-    """Of the source that `specs` name, as a run keeps them. Blocks: for a thread."""
+    """Tells whether the source is there that `specs` name, as a run keeps them. Blocks."""
 
     def __init__(self, specs: Sequence[str]) -> None:
         self._uris = [spec for spec in specs if not is_local(spec)]
@@ -52,7 +52,7 @@ class SourcePresence:
                 return reason
             others = [other for other in others if other.startswith(_with_slash(root))]
         missing_folder = _find_missing_folder(path) if is_local(path) else None
-        if missing_folder is not None and os.path.islink(missing_folder):  # noqa: PTH114 - paths are strings in here
+        if missing_folder is not None and os.path.islink(missing_folder):  # noqa: PTH114 - paths are strings here
             return f"the link {escape_undecodable(missing_folder)} leads nowhere"
         if missing_folder is not None and root is None:
             others_below = [
@@ -98,7 +98,7 @@ class SourcePresence:
             return f"{name} is not there"
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
-                return None  # that is our own trouble, and says nothing
+                return None  # a shortage of this process says nothing about the source
             return f"{name} cannot be read ({error.strerror})"
         if is_empty:
             return f"{name} is empty (is its disk mounted?)"

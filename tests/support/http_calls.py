@@ -26,7 +26,7 @@ def backend_at(
         "token": TOKEN,
         "params": {"size": 1},
         "timeout": 30.0,
-        "redact": Redactor([TOKEN]),
+        "redactor": Redactor([TOKEN]),
         "clock": lambda: NOW,
     }
     return open_http_backend(**(known | changed))

@@ -1,4 +1,6 @@
-"""Plugins of tests: each a file of `tests/plugins/`, found by its entry point alone."""
+"""Plugins of tests: each a file of `tests/plugins/`, found by its entry point and by nothing
+else.
+"""
 
 from __future__ import annotations
 

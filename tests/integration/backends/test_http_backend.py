@@ -255,7 +255,7 @@ async def test_a_secret_in_the_path_of_a_redirect_is_masked(spelled: Callable[[s
     secret = "pa ss/word+0123456789"
     where = f"https://login.example/{spelled(secret)}/x"
     with pytest.raises(FatalError) as caught:
-        await outcome_of(Answer(302, b"", {"Location": where}), redact=Redactor([secret]))
+        await outcome_of(Answer(302, b"", {"Location": where}), redactor=Redactor([secret]))
     assert caught.value.code == "redirected"
     assert spelled(secret) not in str(caught.value)
     assert "login.example/" in str(caught.value)
@@ -264,7 +264,7 @@ async def test_a_secret_in_the_path_of_a_redirect_is_masked(spelled: Callable[[s
 
 async def test_a_secret_that_is_a_word_does_not_rewrite_what_the_model_returned():
     body = OK.replace(b"cat", b"bear") + b"[*] Final command: deepaas-cli predict --key bear\n"
-    outcome, _ = await outcome_of(Answer(body=body), redact=Redactor(["bear", TOKEN]))
+    outcome, _ = await outcome_of(Answer(body=body), redactor=Redactor(["bear", TOKEN]))
     assert isinstance(outcome, Reply)
     assert outcome.prediction == {"label": "bear", "score": 0.5}
     assert "bear" not in outcome.log

@@ -55,7 +55,7 @@ async def backend_at(port: int, **changed) -> AsyncIterator[HttpBackend]:
         token="0" * 64,
         params={},
         timeout=60.0,
-        redact=Redactor(["0" * 64]),
+        redactor=Redactor(["0" * 64]),
         **changed,
     ) as backend:
         yield backend

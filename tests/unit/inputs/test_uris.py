@@ -7,7 +7,7 @@ import pytest
 
 from batchinfer.backends.payload_loader import LoadedPayload, PayloadLoader
 from batchinfer.backends.redaction import Redactor
-from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, RemoteFile
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, RemoteFile, ServiceSignal
 from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.inputs import is_local, open_input, open_stream, read_head, restat_file, stat_input
 from batchinfer.inputs.opener import InputTooLargeError
@@ -49,7 +49,7 @@ async def test_an_input_that_cannot_be_read_is_a_failure_of_its_item(uri, code, 
     failure = await load(RemoteFile("files", uri))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.kind) == (code, kind)
-    assert failure.may_be_systemic  # so that its source is looked at
+    assert failure.signal is ServiceSignal.INPUT_UNREADABLE  # so that its source is looked at
     assert uri in failure.message
     assert says in failure.message
     assert TOKEN not in failure.message
