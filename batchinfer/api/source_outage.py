@@ -12,8 +12,8 @@ import anyio.to_thread
 
 from batchinfer.domain import Item
 from batchinfer.engine import CheckSource
-from batchinfer.engine.fault_attribution import SOURCE_UNAVAILABLE
 from batchinfer.errors import BatchInferError, RunAborted, SourceError
+from batchinfer.failures import SOURCE_UNAVAILABLE
 from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.source_presence import MIN_MISSING_FILES, SourcePresence
 from batchinfer.store.run_reader import RunReader
