@@ -29,13 +29,7 @@ from batchinfer.api.control import Controller, get_worker_status, send_command, 
 from batchinfer.api.dry_run import Preview, preview
 from batchinfer.api.job import AsyncPhase, Job, ResolvedJob, require_run
 from batchinfer.api.model_help import ModelDescription
-from batchinfer.api.result_export import (
-    BoxSpec,
-    ResultFilter,
-    build_export_source,
-    export,
-    parse_export_options,
-)
+from batchinfer.api.result_export import BoxSpec, ResultFilter, build_export_source, export
 from batchinfer.api.result_set import Results, results
 from batchinfer.api.run_status import (
     RunEstimate,
@@ -82,7 +76,6 @@ __all__ = [
     "export",
     "get_worker_status",
     "list_views",
-    "parse_export_options",
     "preview",
     "query",
     "requeue",

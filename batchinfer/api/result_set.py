@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from batchinfer.api.result_export import ResultFilter, build_export_source, parse_export_options
+from batchinfer.api.result_export import ResultFilter, build_export_source, parse_interpretation
 from batchinfer.domain import Result
 from batchinfer.errors import ConfigError
 from batchinfer.exports import ExportSource
@@ -26,7 +26,7 @@ class Results:
     """
 
     def __init__(self, source: ExportSource, damages: DamageCollector) -> None:
-        """`damages`: where `book` notes what is damaged."""
+        """`damages`: where `source` notes what is damaged."""
         self._source, self._damages = source, damages
 
     def __iter__(self) -> Iterator[Result]:
@@ -57,7 +57,9 @@ def results(
     `map`: as the command line's `--map`.
     """
     damages = DamageCollector()
-    return Results(build_export_source(run, which, parse_export_options(map), damages), damages)
+    fields, _ = parse_interpretation(map)
+    source = build_export_source(run, which, fields, damages=damages)
+    return Results(source, damages)
 
 
 def _import_library(library: str) -> Any:
