@@ -18,6 +18,8 @@ from batchinfer.protocols.registry import load_protocol
 
 MAX_BUCKET_CONNECTIONS = 64
 """To the bucket's store, at most; fewer where fewer files may be open."""
+STORE_RETRY_SECONDS = 60.0
+"""Seconds that one call to the object store is tried again; then it counts as unreachable."""
 
 if TYPE_CHECKING:
     from batchinfer.backends.http_backend import HttpBackend
@@ -41,7 +43,7 @@ def get_bucket(settings: RunSettings) -> BucketSettings:
 def open_service(
     settings: RunSettings, *, spool_dir: Path | None = None
 ) -> AbstractAsyncContextManager[HttpBackend]:
-    """Open the service. `spool_dir` and errors: see `open_http_backend`."""
+    """Open the service that is called. `spool_dir` and errors: see `open_http_backend`."""
     from batchinfer.backends.http_backend import open_http_backend  # noqa: PLC0415
 
     service = get_service(settings)
@@ -66,18 +68,15 @@ def open_service(
 
 
 def open_bucket(
-    access: BucketSettings,
-    redactor: Redactor,
+    settings: RunSettings,
     *,
-    retry_timeout: float = 60.0,
-    read_timeout: float = 60.0,
-    send_timeout: float = 60.0,
-    bandwidth: float | None = None,
-    concurrency: int = MAX_BUCKET_CONNECTIONS,
+    retry_timeout: float = STORE_RETRY_SECONDS,
+    read_timeout: float = STORE_RETRY_SECONDS,
 ) -> AbstractAsyncContextManager[S3BucketClient]:
     """Open a bucket; calls are retried for `retry_timeout` seconds. All else: `open_s3_bucket`."""
     from batchinfer.backends.s3 import open_s3_bucket  # noqa: PLC0415
 
+    access, max_calls = get_bucket(settings), get_max_concurrent_calls()
     return open_s3_bucket(
         endpoint=access.endpoint,
         name=access.name,
@@ -86,10 +85,10 @@ def open_bucket(
         region=access.region,
         ca_file=access.ca_file,
         verify=access.verify,
-        redactor=redactor,
+        redactor=Redactor(settings.secrets),
         retry_timeout=retry_timeout,
         read_timeout=read_timeout,
-        send_timeout=send_timeout,
-        bandwidth=bandwidth,
-        concurrency=min(concurrency, get_max_concurrent_calls() or concurrency),
+        send_timeout=settings.send_timeout,
+        bandwidth=settings.bandwidth,
+        concurrency=min(MAX_BUCKET_CONNECTIONS, max_calls or MAX_BUCKET_CONNECTIONS),
     )

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
-from typing import TypeVar, TypeVarTuple, Unpack
-
-import anyio.to_thread
+from typing import TypeVar, TypeVarTuple
 
 from batchinfer.api.deliveries import DELIVERIES, open_backend
 from batchinfer.api.engine_settings import (
@@ -25,20 +21,26 @@ from batchinfer.api.engine_settings import (
     iter_open_file_notices,
 )
 from batchinfer.api.job import AsyncPhase, Job, ResolvedJob, StoredRun, check_job, resolve
-from batchinfer.api.job_setup import is_run_source, lock_run, open_job_sources, read_items
+from batchinfer.api.job_sources import (
+    is_run_source,
+    lock_run,
+    make_page_reader,
+    make_source_check,
+    open_job_sources,
+    read_items,
+    run_in_thread,
+    to_run_aborted,
+)
 from batchinfer.api.param_validation import validate_job
 from batchinfer.api.run_sources import add_sources, move_source, reject_other_sources
-from batchinfer.api.source_outage import make_source_check, to_run_aborted
 from batchinfer.config import RunSettings
-from batchinfer.domain import Item, RunInfo
+from batchinfer.domain import RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
-from batchinfer.errors import ConfigError, SourceError, SourceUnavailable, StoreError, option
+from batchinfer.errors import ConfigError, SourceError, StoreError, option
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher, Store
 from batchinfer.protocols.object_ids import new_run_id
 from batchinfer.sources import CombinedSource
-from batchinfer.sources.source_presence import SourcePresence
-from batchinfer.store.json_codec import MAX_STATEMENT_CHARS, encode_json
 from batchinfer.store.sessions import RunSession
 from batchinfer.store.sqlite import SqliteStore
 
@@ -150,7 +152,7 @@ async def _prepare_job(resolved: ResolvedJob, observer: Observer) -> PreparedJob
     job = resolved.job
     new_specs = job.moved_to or (job.sources if job.sources_moved else ())
     if resolved.stored is not None and new_specs:
-        message, sources = await _run_in_thread(
+        message, sources = await run_in_thread(
             move_source, job.run, resolved.stored.info, new_specs
         )
         observer.notify(Notice("moved", message))
@@ -158,14 +160,14 @@ async def _prepare_job(resolved: ResolvedJob, observer: Observer) -> PreparedJob
     info = None if resolved.stored is None else resolved.stored.info
     read_page = None
     try:
-        source = await _run_in_thread(open_job_sources, resolved, job.run)
+        source = await run_in_thread(open_job_sources, resolved, job.run)
         if resolved.stored is not None and source is not None and job.sources:
-            resolved = await _run_in_thread(
+            resolved = await run_in_thread(
                 _add_or_reject_sources, resolved, resolved.stored, source.specs
             )
         if source is not None:
-            items = await _run_in_thread(read_items, source)
-            read_page = _make_page_reader(items, source, observer, job.run)
+            items = await run_in_thread(read_items, source)
+            read_page = make_page_reader(items, source, observer, job.run)
     except SourceError as error:
         raise to_run_aborted(job.run, error) if is_run_source(job, info) else error from None
     resolved, new_help = await validate_job(resolved, source, observer)
@@ -221,42 +223,3 @@ def _make_params_notice(session: RunSession) -> Notice:
         f"sends now (for example {session.differing_result_key}). They are kept as they are, and "
         "their params say so; for all with the new ones, start a new run (-o).",
     )
-
-
-async def _run_in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-    """Read in a thread. Cancelled, it is left alone: it may read a terminal or a dead disk."""
-    return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
-
-
-def _make_page_reader(
-    items: Iterator[Item], source: CombinedSource, observer: Observer, run: Path
-) -> ReadPage:
-    reported: set[Notice] = set()
-    presence = SourcePresence(source.specs)
-
-    async def read_page(size: int) -> list[Item]:
-        try:
-            page = await _run_in_thread(_take_page, items, size)
-        except SourceError as error:
-            is_source_away = isinstance(error, SourceUnavailable) or not presence.has_all_folders()
-            if is_source_away:
-                raise to_run_aborted(run, error) from None
-            raise
-        for notice in source.notices:
-            if notice not in reported:
-                reported.add(notice)
-                observer.notify(notice)
-        return page
-
-    return read_page
-
-
-def _take_page(items: Iterable[Item], size: int) -> list[Item]:
-    page: list[Item] = []
-    chars_left = MAX_STATEMENT_CHARS
-    for item in islice(items, size):
-        page.append(item)
-        chars_left -= len(encode_json(item.params)) if item.params else 0
-        if chars_left < 0:
-            break
-    return page

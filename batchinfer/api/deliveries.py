@@ -14,7 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batchinfer.api.clients import get_bucket, get_service, open_bucket, open_service
+from batchinfer.api.clients import (
+    STORE_RETRY_SECONDS,
+    get_bucket,
+    get_service,
+    open_bucket,
+    open_service,
+)
 from batchinfer.api.help_requests import (
     MAX_HELP_CALL_SECONDS,
     fetch_help_by_call,
@@ -35,8 +41,6 @@ if TYPE_CHECKING:
 
 OUTPUT_PAIR_GRACE_SECONDS: Final = 30.0
 """Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
-STORE_RETRY_SECONDS: Final = 60.0
-"""Seconds that one call to the object store is tried again; then it counts as away."""
 
 
 class Delivery(ABC):
@@ -183,12 +187,7 @@ class BucketDelivery(Delivery):
             STORE_RETRY_SECONDS, settings.cold_start / 4, settings.give_up_after / 4
         )
         async with open_bucket(
-            get_bucket(settings),
-            redactor,
-            retry_timeout=retry_timeout,
-            read_timeout=max(retry_timeout, 1.0),
-            send_timeout=settings.send_timeout,
-            bandwidth=settings.bandwidth,
+            settings, retry_timeout=retry_timeout, read_timeout=max(retry_timeout, 1.0)
         ) as bucket:
             loader = PayloadLoader(protocol, settings.params, Mode.ASYNC, redactor=redactor)
             bucket_backend = BucketBackend(bucket, names, loader, run_id, memory_budget)
@@ -226,8 +225,7 @@ class BucketDelivery(Delivery):
         """See Delivery."""
         from batchinfer.api.checks.bucket_check import check_bucket  # noqa: PLC0415
 
-        redactor, names = Redactor(settings.secrets), get_bucket_protocol(settings)
-        await check_bucket(get_bucket(settings), names, redactor, on_finding, known_run_ids)
+        await check_bucket(settings, get_bucket_protocol(settings), on_finding, known_run_ids)
 
     def describe_destination(self, settings: RunSettings) -> str:
         """See Delivery."""
@@ -244,7 +242,7 @@ class BucketDelivery(Delivery):
 
     def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
         """See Delivery."""
-        return open_bucket(get_bucket(settings), Redactor(settings.secrets))
+        return open_bucket(settings)
 
 
 DELIVERIES: Final[Mapping[Mode, Delivery]] = {

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from batchinfer.api.curl import build_curl_command
 from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job import Job, ResolvedJob, check_job, resolve
-from batchinfer.api.job_setup import open_job_sources, read_items
+from batchinfer.api.job_sources import open_job_sources, read_items
 from batchinfer.api.param_validation import validate_dry_run
 from batchinfer.backends.payload_loader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
 from batchinfer.backends.protocol_calls import call_protocol

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final
 
-from batchinfer.api.job_setup import find_own_files, read_items
+from batchinfer.api.job_sources import find_own_files, read_items
 from batchinfer.artifacts import ArtifactKind, tag_file
 from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.redaction import Redactor

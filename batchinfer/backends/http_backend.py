@@ -22,6 +22,7 @@ import anyio.to_thread
 from multidict import CIMultiDict
 from yarl import URL
 
+from batchinfer import defaults
 from batchinfer.backends import tls
 from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.deadlines import CallDeadlines, CallTimeouts
@@ -59,8 +60,8 @@ async def open_http_backend(
     params: Mapping[str, Json],
     timeout: float,  # noqa: ASYNC109 - of each call, not of this function
     redactor: Redactor,
-    connect_timeout: float = 30.0,
-    send_timeout: float = 60.0,
+    connect_timeout: float = defaults.CONNECT_TIMEOUT,
+    send_timeout: float = defaults.SEND_TIMEOUT,
     first_byte_timeout: float | None = None,
     memory: int = DEFAULT_MEMORY_BYTES,
     spool_dir: Path | None = None,

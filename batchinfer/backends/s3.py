@@ -23,6 +23,7 @@ from aiobotocore.config import AioConfig
 from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
+from batchinfer import defaults
 from batchinfer.backends import s3_errors, tls
 from batchinfer.backends.bucket_client import BucketUnreachable, InvalidS3Response, ListingPage
 from batchinfer.backends.payload_loader import PayloadBody
@@ -69,12 +70,12 @@ async def open_s3_bucket(
     access_key: str,
     secret_key: str,
     redactor: Redactor,
-    region: str = "us-east-1",
+    region: str = defaults.BUCKET_REGION,
     ca_file: str | None = None,
     verify: bool = True,
     retry_timeout: float = 60.0,
     read_timeout: float = 60.0,
-    send_timeout: float = 60.0,
+    send_timeout: float = defaults.SEND_TIMEOUT,
     bandwidth: float | None = None,
     concurrency: int = 64,
 ) -> AsyncIterator[S3BucketClient]:

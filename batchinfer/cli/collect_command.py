@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from batchinfer import api
+from batchinfer import api, defaults
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, suggest_result_steps, suggest_submit
 from batchinfer.cli.output import to_command_line
+from batchinfer.domain import Mode
 
 
 @click.command(
@@ -22,7 +23,12 @@ from batchinfer.cli.output import to_command_line
 )
 @cli_options.run_argument
 @cli_options.config_option
-@click.option("--timeout", metavar="DURATION", help="From submission to output. Default: 1h.")
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    help="From submission to output. Default: "
+    f"{cli_options.format_default(defaults.ATTEMPT_TIMEOUT[Mode.ASYNC])}.",
+)
 @click.option("--max-attempts", metavar="N", help="Tries of an item whose failure may pass.")
 @click.option("--max-failures", metavar="N|P%", help="Give up when more items have failed.")
 @cli_options.clean_option

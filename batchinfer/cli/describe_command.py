@@ -21,6 +21,7 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.execution import resolve_run
 from batchinfer.cli.output import echo_data, echo_message
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, Config, load_config
 from batchinfer.domain import Mode
 from batchinfer.progress import LogDisplay, QuietDisplay, escape_unprintable
@@ -40,7 +41,7 @@ _ACCEPT_HELP = "Media type of the answer (DEEPaaS's own)."
         "batchinfer describe --json | jq -r '.parameters[].name'",
     )
 )
-@click.argument("run", metavar="[RUN]", required=False, type=cli_options.PATH_PARAM_TYPE)
+@click.argument("run", metavar="[RUN]", required=False, type=PATH_PARAM_TYPE)
 @cli_options.config_option
 @click.option(
     "--mode",

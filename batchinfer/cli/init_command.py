@@ -13,6 +13,7 @@ import click
 
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_message, escape_lines, to_command_line
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config import (
     CONFIG_TEMPLATE,
     DEFAULT_CONFIG_FILE,
@@ -31,9 +32,7 @@ from batchinfer.errors import ConfigError
         "xclip -o | batchinfer init --from -",
     )
 )
-@click.argument(
-    "file", metavar="[FILE]", type=cli_options.PATH_PARAM_TYPE, default=DEFAULT_CONFIG_FILE
-)
+@click.argument("file", metavar="[FILE]", type=PATH_PARAM_TYPE, default=DEFAULT_CONFIG_FILE)
 @click.option(
     "--from",
     "source",

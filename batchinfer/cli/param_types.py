@@ -6,7 +6,8 @@ byte for byte. In all other texts such bytes are escaped as in keys.
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -32,3 +33,16 @@ class _TextParamType(click.ParamType):  # type: ignore[type-arg]
 
 
 TEXT_PARAM_TYPE: Final = _TextParamType()
+
+
+class _NonEmptyPathParamType(click.Path):
+    """A path that is not empty: `pathlib` would take that for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a path."""
+        if not str(value).strip():
+            self.fail("an empty name names no file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH_PARAM_TYPE = _NonEmptyPathParamType(path_type=Path)

@@ -22,6 +22,7 @@ from batchinfer.cli.output import (
     format_size,
     to_command_line,
 )
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.sources.skip_counts import describe_skipped
 
 
@@ -39,9 +40,7 @@ from batchinfer.sources.skip_counts import describe_skipped
 @click.argument("source", metavar="SOURCE...", nargs=-1)
 @cli_options.source_options
 @cli_options.config_option
-@click.option(
-    "-o", "--run", "run_", metavar="RUN", type=cli_options.PATH_PARAM_TYPE, help="Run directory."
-)
+@click.option("-o", "--run", "run_", metavar="RUN", type=PATH_PARAM_TYPE, help="Run directory.")
 @click.option(
     "--mode", metavar="sync|async", help="How items reach the model. Default: as configured."
 )

@@ -12,6 +12,7 @@ from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, suggest_submit
 from batchinfer.cli.output import echo_message, escape_lines, format_count, to_command_line
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 
 
 @click.command(
@@ -24,9 +25,7 @@ from batchinfer.cli.output import echo_message, escape_lines, format_count, to_c
 @click.argument("source", metavar="[SOURCE]...", nargs=-1)
 @cli_options.source_options
 @cli_options.config_option
-@click.option(
-    "-o", "--run", "run_", metavar="RUN", type=cli_options.PATH_PARAM_TYPE, help="Run directory."
-)
+@click.option("-o", "--run", "run_", metavar="RUN", type=PATH_PARAM_TYPE, help="Run directory.")
 @cli_options.execution_options
 @cli_options.item_options
 @cli_options.existing_run_options

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from batchinfer.config.sections import DEFAULT_FILE_PARAM, PARAMS_SECTION
+from batchinfer import defaults
+from batchinfer.config.sections import PARAMS_SECTION
 from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 
@@ -50,7 +51,7 @@ def _get_setting(config: Mapping[str, Json], section: str, key: str) -> object:
     table = _get_section(config, section)
     match section, key:
         case "input", "file_param":
-            return table.get(key, DEFAULT_FILE_PARAM)
+            return table.get(key, defaults.FILE_PARAM)
         case "service", "protocol":
             return table.get(key, DEFAULT_PROTOCOL)
         case _, "endpoint" if isinstance(url := table.get(key), str):

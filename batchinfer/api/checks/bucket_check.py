@@ -1,7 +1,7 @@
 """Async mode, looked at without a prediction: the store, its keys, and what lies in the bucket.
 
-Every object under `inputs/` starts a prediction (docs/platform.md, "Input events"), so what the
-keys may do is tried with an object elsewhere, which is deleted again.
+Every object under `inputs/` starts a prediction (contract, section 2), so what the keys may do is
+tried with an object elsewhere, which is deleted again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from typing import Final, TypeVar
 
 import anyio
 
-from batchinfer.api.checks.clock_check import check_clock
-from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
-from batchinfer.api.clients import open_bucket
+from batchinfer.api.checks.findings import Finding, FindingState, OnFinding, check_clock
+from batchinfer.api.clients import get_bucket, open_bucket
 from batchinfer.backends.bucket_client import BucketClient, BucketUnreachable
-from batchinfer.backends.redaction import Redactor
-from batchinfer.config import BucketSettings
+from batchinfer.config import BucketSettings, RunSettings
 from batchinfer.domain import Failure, Mode
 from batchinfer.errors import FatalError
 from batchinfer.protocols.inference_protocol import BucketProtocol
@@ -42,17 +40,16 @@ _BLOCKING_CODES: Final = frozenset(
 
 
 async def check_bucket(
-    access: BucketSettings,
+    settings: RunSettings,
     names: BucketProtocol,
-    redactor: Redactor,
     on_finding: OnFinding,
     known_run_ids: Collection[str],
 ) -> None:
     """Try every verb, count what lies there, and ask what else the store offers."""
+    access = get_bucket(settings)
     try:
         async with open_bucket(
-            access,
-            redactor,
+            settings,
             retry_timeout=STORE_CHECK_TIMEOUT,
             read_timeout=2 * STORE_CHECK_TIMEOUT,
         ) as bucket:

@@ -8,8 +8,7 @@ from typing import Final
 
 import anyio
 
-from batchinfer.api.checks.clock_check import check_clock
-from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
+from batchinfer.api.checks.findings import Finding, FindingState, OnFinding, check_clock
 from batchinfer.api.clients import get_service, open_service
 from batchinfer.api.help_requests import fetch_help_by_call
 from batchinfer.config import RunSettings

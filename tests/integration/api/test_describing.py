@@ -227,7 +227,7 @@ async def test_all_mistakes_of_config_flags_and_lines_are_told_at_once(tmp_path,
 
     assert told.startswith("3 mistakes in the parameters; nothing was sent:")
     assert "c.toml: [params] imgz: the model has no parameter 'imgz' (did you mean 'imgsz'" in told
-    assert "--param flag: parameter 'flag' takes true or false" in told
+    assert "`params[\"flag\"]`: parameter 'flag' takes true or false" in told
     assert "list.csv:2: parameter 'rng' takes a whole number (int), which 1.5 is not" in told
     assert [request.body for request in caught.value.requests] == [HELP_PAYLOAD]
     assert not (tmp_path / "run").exists()
@@ -282,7 +282,7 @@ async def test_where_there_is_no_help_the_run_goes_on_with_a_notice(tmp_path, ph
 
 
 async def test_what_cannot_be_sent_is_refused_even_without_a_help(tmp_path, photos):
-    with pytest.raises(ConfigError, match="--param conf"):
+    with pytest.raises(ConfigError, match=r"`params\[\"conf\"\]`"):
         await go(tmp_path, photos, Answer(body=OK), params={"conf": 1})
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from batchinfer.api.checks import bucket_check as checks
-from batchinfer.api.checks.clock_check import check_clock
-from batchinfer.api.checks.findings import FindingState
+from batchinfer.api.checks.findings import FindingState, check_clock
 from batchinfer.backends.bucket_client import MemoryBucket
 from batchinfer.domain import Mode
 from batchinfer.errors import FatalError
