@@ -16,7 +16,6 @@ from batchinfer.flow import (
     RateLimiter,
     RetryPolicy,
 )
-from batchinfer.flow.retries import RetryPolicy
 from batchinfer.machine_limits import get_open_file_limit
 from batchinfer.ports import Notice
 
