@@ -2,7 +2,7 @@
 
 Rules of the room: an object is deleted only if its name is exactly one that this run directory has
 recorded (another copy of the directory may need the others), and its item has a final outcome; one
-by one, for some stores know no other way (contract, section 2). Whatever else is in the bucket
+by one, for some stores know no other way (docs/platform.md). Whatever else is in the bucket
 (markers, other runs, strangers) is not even listed, but for keys that begin as this run's do.
 """
 
