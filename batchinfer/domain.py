@@ -205,7 +205,7 @@ class Failure:
     """Why an attempt did not succeed. A value: it is recorded, never raised."""
 
     code: str
-    """Stable and documented (`docs/scripting.md`): programs may depend on it."""
+    """Stable and documented (`docs/reference/failure-codes.md`): programs may depend on it."""
     message: str
     """For people: what happened and what to do next. Never holds a secret. May change."""
     kind: FailureKind = FailureKind.PERMANENT
