@@ -1,4 +1,4 @@
-"""Every exception of the house, by who must act.
+"""Every exception that batchinfer raises on purpose, by who must act.
 
 ::
 
@@ -113,17 +113,20 @@ class RunDamaged(StoreError):  # noqa: N818 - reads as a fact
     """Some of the run is not what was written; all else was read, or exported."""
 
 
-class RunAborted(BatchInferError):  # noqa: N818 - reads as a fact
+class _CodedError(BatchInferError):
+    """An error with a stable code, as failures have; it can be pickled."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[_CodedError], tuple[str, str], dict[str, object]]:
+        return type(self), (self.code, str(self)), vars(self)
+
+
+class RunAborted(_CodedError):  # noqa: N818 - reads as a fact
     """A fatal error ended the run; everything recorded is kept, and the run can be resumed."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
-
-class FatalError(BatchInferError):
+class FatalError(_CodedError):
     """No item can succeed until somebody acts; raised inside a backend only."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code

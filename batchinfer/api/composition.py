@@ -131,7 +131,9 @@ def build_engine(
     for notice in (*settings.notices, *iter_open_file_notices(settings, machine_limit)):
         observer.notify(notice)
     return Engine(
-        store=store,
+        queue=store,
+        sink=store,
+        submissions=store,
         gate=build_gate(settings, machine_limit),
         submitted_limit=build_limit(settings) if DELIVERIES[settings.mode].uses_bucket else None,
         check_source=check_source,

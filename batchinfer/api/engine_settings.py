@@ -14,10 +14,10 @@ from batchinfer.flow import (
     Gate,
     MachineCapacity,
     RateLimiter,
+    RetryPolicy,
 )
 from batchinfer.machine_limits import get_open_file_limit
 from batchinfer.ports import Notice
-from batchinfer.retry_policy import RetryPolicy
 
 TYPICAL_CONCURRENCY = 64
 """Calls at once that a run may well come to need, if nothing else is configured."""

@@ -21,10 +21,10 @@ from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, Reply
 from batchinfer.errors import BatchInferError, FatalError
+from batchinfer.flow.retries import Downtime, Retry, RetryPolicy, WaitForService, decide
 from batchinfer.ports import Notice, Observer, OutageEnded, OutageOngoing
 from batchinfer.protocols.inference_protocol import BucketProtocol, InferenceProtocol, SavedOutput
 from batchinfer.protocols.object_ids import new_run_id
-from batchinfer.retry_policy import Downtime, Retry, RetryPolicy, WaitForService, decide
 
 MAX_HELP_CALL_SECONDS: Final = 300.0
 """Seconds: beyond, the platform itself would cut the call (docs/platform.md)."""

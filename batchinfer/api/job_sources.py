@@ -21,8 +21,8 @@ from batchinfer.api.run_sources import find_run_spec
 from batchinfer.config import Config
 from batchinfer.domain import Item, RunInfo
 from batchinfer.engine import CheckSource, ReadPage
-from batchinfer.engine.fault_attribution import SOURCE_UNAVAILABLE
 from batchinfer.errors import BatchInferError, RunAborted, SourceError, SourceUnavailable
+from batchinfer.failures import SOURCE_UNAVAILABLE
 from batchinfer.ports import Notice, Observer
 from batchinfer.sources import CombinedSource, OwnFiles, open_source
 from batchinfer.sources.input_files import escape_undecodable

@@ -17,7 +17,7 @@ import anyio
 from batchinfer.backends.bucket_client import BucketClient, ListedObject, Listing
 from batchinfer.domain import Item, OpenItem, State
 from batchinfer.errors import BatchInferError
-from batchinfer.ports import Store, SubmittedObject
+from batchinfer.ports import RecoverableItems, SubmittedObject
 from batchinfer.protocols.inference_protocol import BucketProtocol
 
 
@@ -40,21 +40,21 @@ async def recover_unrecorded_inputs(
     protocol: BucketProtocol,
     run_id: str,
     *,
-    store: Store,
+    items: RecoverableItems,
     verifier: InputVerifier,
     mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]],
 ) -> None:
     """Find the input objects that pending items can adopt. Raises as the bucket does."""
     listing = Listing(bucket, f"{protocol.inputs_prefix}{run_id}-")
-    known_count = (await store.fetch_counts()).total
+    known_count = (await items.fetch_counts()).total
     while listing.has_more():
         input_objects = list(_parse_input_objects(protocol, run_id, await listing.next_page()))
         for input_object in input_objects:
             if input_object.position > known_count:
                 verifier.remember(input_object)
-        open_items = await store.fetch_open({one.position for one in input_objects})
+        open_items = await items.fetch_open({one.position for one in input_objects})
         unrecorded = list(_filter_unrecorded(input_objects, open_items))
-        await mark_submitted(await _filter_matching(store, verifier, unrecorded))
+        await mark_submitted(await _filter_matching(items, verifier, unrecorded))
 
 
 def _parse_input_objects(
@@ -76,7 +76,7 @@ def _filter_unrecorded(
 
 
 async def _filter_matching(
-    store: Store, verifier: InputVerifier, input_objects: Sequence[SubmittedObject]
+    items: RecoverableItems, verifier: InputVerifier, input_objects: Sequence[SubmittedObject]
 ) -> Sequence[SubmittedObject]:
     """Those that hold what their item is; the first error is raised, alone."""
     limiter, errors = anyio.CapacityLimiter(MAX_CONCURRENT_VERIFICATIONS), list[Exception]()
@@ -87,7 +87,7 @@ async def _filter_matching(
             if errors:
                 return
             try:
-                page = await store.fetch_pending(input_object.position - 1, 1, float("inf"))
+                page = await items.fetch_pending(input_object.position - 1, 1, float("inf"))
                 item = page[0] if page and page[0].position == input_object.position else None
                 if item is not None and item.attempts + 1 == input_object.attempt:
                     matching.extend(

@@ -61,7 +61,7 @@ from batchinfer.flow.memory_budget import (
     DEFAULT_MEMORY_BYTES,
     MemoryBudget,
 )
-from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, Store, SubmittedObject
+from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, RecoverableItems, SubmittedObject
 from batchinfer.protocols.inference_protocol import BucketProtocol, SavedOutput
 
 T = TypeVar("T")
@@ -123,9 +123,9 @@ class BucketOutputWatcher:
         self._clean = clean
         self._deletable: list[OutputPair] = []
 
-    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
+    async def poll(self, items: OpenItems, emit: EmitOutput) -> None:
         """See ports.Watcher."""
-        lowest_position = await store.fetch_lowest_open_position()
+        lowest_position = await items.fetch_lowest_open_position()
         if lowest_position is None:
             return
         if self._last_poll_succeeded:
@@ -144,7 +144,7 @@ class BucketOutputWatcher:
             pairs, carried_over = group_pairs(self._protocol, self._run_id, listed), []
             if pairs and listing.has_more():
                 carried_over = [pairs.pop()]  # it may go on on the next page: read it there, whole
-            seen |= await self._emit_decided(pairs, store, emit)
+            seen |= await self._emit_decided(pairs, items, emit)
         await self._for_each(
             self._orphan_candidates, lambda stray: self._process_orphan_candidate(stray, emit)
         )
@@ -159,7 +159,9 @@ class BucketOutputWatcher:
         }
 
     async def find_unrecorded(
-        self, store: Store, mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]]
+        self,
+        items: RecoverableItems,
+        mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]],
     ) -> None:
         """See ports.Watcher."""
         if self._verifier is not None:
@@ -167,17 +169,17 @@ class BucketOutputWatcher:
                 self._bucket,
                 self._protocol,
                 self._run_id,
-                store=store,
+                items=items,
                 verifier=self._verifier,
                 mark_submitted=mark_submitted,
             )
 
-    async def cleanup(self, store: OpenItems) -> None:
+    async def cleanup(self, items: OpenItems) -> None:
         """See ports.Watcher."""
         await self._orphan_resolver.delete_taken()
         while self._deletable:
             batch = self._deletable[-MAX_CONCURRENT_FETCHES:]
-            unfinished = await store.fetch_open({pair.parsed_name.position for pair in batch})
+            unfinished = await items.fetch_open({pair.parsed_name.position for pair in batch})
             finished = [pair for pair in batch if pair.parsed_name.position not in unfinished]
             await delete_keys(self._bucket, [key for pair in finished for key in self._keys(pair)])
             del self._deletable[-len(batch) :]
@@ -190,10 +192,10 @@ class BucketOutputWatcher:
     # Deciding -------------------------------------------------------------------------------------
 
     async def _emit_decided(
-        self, pairs: Sequence[OutputPair], store: OpenItems, emit: EmitOutput
+        self, pairs: Sequence[OutputPair], items: OpenItems, emit: EmitOutput
     ) -> set[str]:
         """Tell what a page of pairs says of open items; which pairs were theirs."""
-        open_items = await store.fetch_open({pair.parsed_name.position for pair in pairs})
+        open_items = await items.fetch_open({pair.parsed_name.position for pair in pairs})
         candidates = [(pair, open_items.get(pair.parsed_name.position)) for pair in pairs]
         recorded = [(pair, item) for pair, item in candidates if item and is_recorded(pair, item)]
         new_pairs = [(pair, item) for pair, item in recorded if pair.base_name not in self._emitted]

@@ -35,7 +35,16 @@ from typing import Final, TypeAlias, TypeVar
 from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
-from batchinfer.domain import Failure, FailureKind, InputFile, Item, Json, Mode, SentFile
+from batchinfer.domain import (
+    Failure,
+    FailureKind,
+    InputFile,
+    Item,
+    Json,
+    Mode,
+    SentFile,
+    ServiceSignal,
+)
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import Reservation
 from batchinfer.machine_limits import detect_shortage
@@ -119,7 +128,8 @@ class PayloadLoader:
         except FatalError as error:
             raise FatalError(error.code, redact(error.message)) from None
         if isinstance(loaded, Failure):
-            return replace(loaded, sent=False, message=redact(loaded.message))
+            signal = loaded.signal or ServiceSignal.UNSENT
+            return replace(loaded, signal=signal, message=redact(loaded.message))
         return loaded
 
     async def _load_payload(
@@ -407,7 +417,8 @@ def _file_failure(
     shared: bool = False,
 ) -> Failure:
     message = f"{_printable_path(file.path)}: {problem}. {advice}"
-    return Failure(code=code, message=message, kind=kind, may_be_systemic=shared)
+    signal = ServiceSignal.INPUT_UNREADABLE if shared else ServiceSignal.UNSENT
+    return Failure(code=code, message=message, kind=kind, signal=signal)
 
 
 def _printable_path(path: str) -> str:

@@ -34,7 +34,7 @@ UNBUDGETED_REPLY_BYTES: Final = 1 << 16
 IN_MEMORY_REPLY_BYTES: Final = 1 << 20
 REPLY_PARSE_MEMORY_FACTOR: Final = 8
 
-_DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DISK_FULL_ERRNOS: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class ReplyReader:

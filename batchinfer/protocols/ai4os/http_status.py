@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from batchinfer.domain import Failure, FailureKind
+from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.protocols.http_text import (
     HTML_START_PATTERN,
@@ -45,8 +45,8 @@ class StatusRule:
     """Only if the call took as long as one of the `GATEWAY_TIMEOUTS_SECONDS`."""
     quote_last_line: bool = False
     """Quote the body's last line: that is where a traceback says what was wrong."""
-    shared: bool = False
-    """It may hold for all items: see `Failure.may_be_systemic`."""
+    signal: ServiceSignal | None = None
+    """As in `Failure`."""
 
 
 def _exactly(status: int) -> range:
@@ -61,6 +61,9 @@ _NO_POD_BODY = (
 _COLD_START_MESSAGE = "the service is starting or scaled to zero ({status}): it is waited for{said}"
 _LONG_PREDICTION_ADVICE = (
     "The prediction may still be running. If they take that long, use --mode async{said}"
+)
+_SERVICE_FAILED_MESSAGE = (
+    "the service failed ({status}): if this goes on, look at it on the Dashboard{said}"
 )
 _FATAL_DISPOSITION: Literal["fatal"] = "fatal"
 
@@ -136,6 +139,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "timeout",
         "the service stopped the prediction after {seconds:.0f} s, its limit for one (408). If "
         "predictions take that long, use --mode async{said}",
+        signal=ServiceSignal.TIMEOUT,
     ),
     StatusRule(
         _exactly(413),
@@ -152,6 +156,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "http_429",
         "too many calls at once (429): with --concurrency auto there will be fewer; a fixed "
         "--concurrency has to be lowered{said}",
+        signal=ServiceSignal.OVERLOADED,
     ),
     *(
         StatusRule(
@@ -169,7 +174,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         FailureKind.PERMANENT,
         "http_407",
         PROXY_AUTH_MESSAGE,
-        shared=True,
+        signal=ServiceSignal.DENIED,
     ),
     StatusRule(
         range(400, 500),
@@ -177,7 +182,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         FailureKind.PERMANENT,
         "http_{status}",
         "the service, or something before it, refused the request ({status}){said}",
-        shared=True,
+        signal=ServiceSignal.DENIED,
     ),
     StatusRule(
         _exactly(500),
@@ -211,6 +216,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "the call was cut after {seconds:.0f} s, a limit of some gateway (502). "
         + _LONG_PREDICTION_ADVICE,
         only_at_gateway_timeout=True,
+        signal=ServiceSignal.TIMEOUT,
     ),
     StatusRule(
         _exactly(502),
@@ -227,6 +233,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "http_503",
         "the service's queue is full (503): with --concurrency auto there will be fewer calls at "
         "once; a fixed --concurrency has to be lowered",
+        signal=ServiceSignal.OVERLOADED,
     ),
     StatusRule(
         _exactly(503),
@@ -242,13 +249,18 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "timeout",
         "no answer within the platform's own limit (504 after {seconds:.0f} s). "
         + _LONG_PREDICTION_ADVICE,
+        signal=ServiceSignal.TIMEOUT,
     ),
     StatusRule(
-        range(1000),
+        _exactly(503),
         _ANY_BODY,
         FailureKind.TRANSIENT,
         "http_{status}",
-        "the service failed ({status}): if this goes on, look at it on the Dashboard{said}",
+        _SERVICE_FAILED_MESSAGE,
+        signal=ServiceSignal.OVERLOADED,
+    ),
+    StatusRule(
+        range(1000), _ANY_BODY, FailureKind.TRANSIENT, "http_{status}", _SERVICE_FAILED_MESSAGE
     ),
 )
 """Read from the top: what is peculiar first, then what is general; the last row fits everything."""
@@ -282,7 +294,7 @@ def classify_status(
         message=message,
         kind=rule.disposition,
         retry_after=parse_retry_after(retry_after, now),
-        may_be_systemic=rule.shared,
+        signal=rule.signal,
         log=body[:MAX_ERROR_BODY_BYTES].decode("utf-8", "replace"),
     )
 

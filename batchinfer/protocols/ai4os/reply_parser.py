@@ -56,6 +56,7 @@ from batchinfer.domain import (
     Json,
     Outcome,
     Reply,
+    ServiceSignal,
 )
 from batchinfer.protocols.ai4os.literals import (
     ParsedLiteral,
@@ -169,6 +170,7 @@ def parse_output(data: bytes, log: str, *, is_saved: bool = True) -> Outcome:
             "the service saved an empty output. Another attempt may bring a whole one",
             FailureKind.TRANSIENT,
             log=log,
+            signal=ServiceSignal.ANSWERED,
         )
     if (media_type := sniff_media_type(data)) is not None:
         return Reply(media_type, data=data, log=log)

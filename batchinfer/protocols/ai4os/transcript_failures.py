@@ -34,7 +34,7 @@ from collections import deque
 from itertools import islice
 from typing import Final
 
-from batchinfer.domain import Failure, FailureKind
+from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.protocols.ai4os.transcript import RECORD_STAMP, is_unmarked, iter_records
 
@@ -166,6 +166,8 @@ def model_killed_failure(log: str, remark: str = "") -> Failure:
         " memory or the model smaller input" + remark,
         FailureKind.TRANSIENT,
         log=log,
+        signal=ServiceSignal.ANSWERED,
+        model_killed=True,
     )
 
 

@@ -8,10 +8,10 @@ from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind
 from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError
+from batchinfer.flow.retries import RetryPolicy
 from batchinfer.ports import Event, Notice, OutageEnded, OutageOngoing
 from batchinfer.protocols.ai4os.help_parser import parse_help
 from batchinfer.protocols.ai4os.payload import HELP_PAYLOAD
-from batchinfer.retry_policy import RetryPolicy
 from batchinfer.store.run_reader import RunReader
 from support.paths import FIXTURES
 from support.protocols import AI4OS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.domain import Failure, FailureKind
+from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.protocols.ai4os.http_status import STATUS_RULES, _match_rule, classify_status
 from batchinfer.protocols.http_text import (
@@ -153,7 +153,7 @@ def test_a_status_and_its_body_mean_what_the_page_says(case: Case):
 def test_a_refusal_that_is_not_about_what_was_sent_may_hold_for_all(status: int, shared: bool):
     judged = classify_status(status, b"x", elapsed=1.0, now=NOW)
     assert isinstance(judged, Failure)
-    assert judged.may_be_systemic is shared
+    assert (judged.signal is ServiceSignal.DENIED) is shared
 
 
 def test_every_row_of_the_table_is_the_answer_to_some_case():

@@ -1,19 +1,25 @@
-"""What follows an attempt. Pure: no clock, no randomness of its own.
+"""What follows an attempt, and how many retries the run can afford. Pure.
 
 ====================  ===========================================================================
 outcome               decision
 ====================  ===========================================================================
 reply                 finish: succeeded
 permanent failure     finish: failed
-transient failure     retry after a while, until `max_attempts` are used up; then finish: failed.
-                      A killed model (`MODEL_KILLED`) is tried twice at most: it is mostly out of
+transient failure     retry after a delay, until `max_attempts` are used up; then finish: failed.
+                      An item whose model was killed is tried twice at most: it is mostly out of
                       memory, and then it is killed again
-unavailable           wait: the service is not there, which says nothing about the item; not an
-                      attempt, not recorded; bounded by `Downtime`, not by `max_attempts`
+unavailable           wait: the service is not there, which says nothing about the item; this is no
+                      attempt, is not recorded, and is bounded by `Downtime`, not by `max_attempts`
 ====================  ===========================================================================
 
-The while is full jitter (a uniform share of an exponentially growing, capped span): retries of many
-items spread out instead of knocking together. A server that says `Retry-After` is obeyed.
+The delay has full jitter (a uniform share of an exponentially growing, capped span), so that the
+retries of many items spread out. A server that says `Retry-After` is obeyed.
+
+An outage must not be answered with more load. So a retry after trouble of the service costs a token
+(a token bucket, as in botocore's retry quota); when it is answered, the token comes back; every
+other answer adds a little. Retries that help are free; retries that only add to an overload stop
+after `RETRY_TOKENS` of them, whatever the number of items. An empty budget delays a retry until
+there are answers again or nothing else is left to do; it never fails an item.
 """
 
 from __future__ import annotations
@@ -25,13 +31,15 @@ from typing import Final, TypeAlias
 from batchinfer import defaults
 from batchinfer.domain import Failure, FailureKind, Outcome, Reply, State
 
-MODEL_KILLED: Final = "model_killed"
 MAX_KILLED_ATTEMPTS: Final = 2
+RETRY_TOKENS: Final = 20.0
+TOKENS_PER_ANSWER: Final = 0.1
+"""Tokens that an answer adds: in the long run at most one useless retry in ten answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently."""
+    """How often an item is tried, and with which delays."""
 
     max_attempts: int = defaults.MAX_ATTEMPTS
     """Attempts per item, the first included."""
@@ -70,9 +78,9 @@ def decide(
 ) -> Decision:
     """Decide what follows.
 
-    `tried` counts this attempt and those before it that count, from 1 (for an unavailable service:
-    how often it was found so, from 1). `chance` is uniform in [0, 1). `killed`: how many attempts
-    at the item, this one included, ended because the model was killed.
+    `attempts` counts this attempt and those before it that count, from 1 (for an unavailable
+    service: how often it was found so, from 1). `jitter` is uniform in [0, 1). `kills`: how many
+    attempts at the item, this one included, ended because the model was killed.
     """
     if isinstance(outcome, Reply):
         return Finish(State.SUCCEEDED)
@@ -81,7 +89,7 @@ def decide(
             return Finish(State.FAILED)
         case FailureKind.TRANSIENT if attempts >= policy.max_attempts:
             return Finish(State.FAILED)
-        case FailureKind.TRANSIENT if outcome.code == MODEL_KILLED and kills >= MAX_KILLED_ATTEMPTS:
+        case FailureKind.TRANSIENT if outcome.model_killed and kills >= MAX_KILLED_ATTEMPTS:
             return Finish(State.FAILED)
         case FailureKind.TRANSIENT:
             return Retry(_backoff_delay(policy, outcome, attempts, jitter))
@@ -99,16 +107,39 @@ def _backoff_delay(policy: RetryPolicy, failure: Failure, attempts: int, jitter:
 
 
 class ModelKillCounter:
-    """How often the models of items were killed, as far as this process has seen."""
+    """How often the model was killed while it worked at each item, as far as this process knows."""
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
 
     def record_attempt(self, position: int, outcome: Outcome) -> int:
-        """Take note of an attempt that has ended; kills at the item until now."""
-        if isinstance(outcome, Failure) and outcome.code == MODEL_KILLED:
+        """Count an attempt that has ended; kills at the item until now."""
+        if isinstance(outcome, Failure) and outcome.model_killed:
             self._counts[position] += 1
         return self._counts.get(position, 0)
+
+
+class RetryBudget:
+    """The bucket of tokens."""
+
+    def __init__(self, tokens: float = RETRY_TOKENS) -> None:
+        self._tokens, self._max_tokens = tokens, tokens
+
+    @property
+    def tokens(self) -> float:
+        """What is left, from 0 to the initial number."""
+        return self._tokens
+
+    def try_spend(self) -> bool:
+        """Pay for a retry; whether there was enough."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def on_answer(self, *, paid: bool) -> None:
+        """An attempt was answered; `paid`: it was a retry that had been paid for."""
+        self._tokens = min(self._max_tokens, self._tokens + (1 if paid else TOKENS_PER_ANSWER))
 
 
 class Downtime:
