@@ -69,7 +69,7 @@ class Preview:
     """What else a person should know: folders that cannot be read, an unencrypted endpoint."""
 
     def as_json(self) -> dict[str, Json]:
-        """What `batchinfer run --dry-run --json` prints (docs/reference/scripting.md)."""
+        """The object that `batchinfer run --dry-run --json` prints."""
         return {
             "mode": self.mode.value,
             "destination": self.destination,

@@ -17,6 +17,7 @@ import click
 
 from batchinfer import api
 from batchinfer.api.job import ResolvedJob, load_stored_run, resolve_job
+from batchinfer.api.job_runner import make_key_lookup
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import open_parent_pipe
@@ -32,10 +33,9 @@ from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_sign
 from batchinfer.config import DEFAULT_CONFIG_FILE, get_stored_path
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import BatchInferError, ConfigError, IncompleteConfig, RunAborted
-from batchinfer.progress import Display, KeyLookup, choose_display, format_duration, format_range
+from batchinfer.progress import Display, choose_display, format_duration, format_range
 from batchinfer.progress.progress_format import format_codes
 from batchinfer.shell import quote_for_shell
-from batchinfer.store.run_reader import RunReader
 
 SuggestSteps: TypeAlias = Callable[[api.Summary], list[str]]
 """What to do after a job that came to its end."""
@@ -62,7 +62,7 @@ def execute(
         quiet=verbosity.quiet,
         verbose=verbosity.verbose,
         plain=parent_pipe is not None,
-        key_of=_make_key_lookup(job.run),
+        key_of=make_key_lookup(job.run),
     )
     handler = SignalHandler(
         display, partial(parent_pipe.report_started, job.run) if parent_pipe else None
@@ -259,16 +259,3 @@ def _with_continue_hint(
         error.code,
         f"{error.message}\nEverything recorded is kept. Continue with: {continue_command}",
     )
-
-
-def _make_key_lookup(run: Path) -> KeyLookup:
-    """Keys of failures that are shown. Opened each time: an open reader would keep the writer from
-    emptying its log when it closes.
-    """  # noqa: D205 - one thought
-
-    def key_of(position: int) -> str:
-        with suppress(BatchInferError, IndexError), RunReader(run) as reader:
-            return reader.read_results_at([position])[0].key
-        return f"item {position}"
-
-    return key_of

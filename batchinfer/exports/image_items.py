@@ -188,7 +188,7 @@ def _locate_detections(
 ) -> list[UprightDetection]:
     if not isinstance(image.interpretation, Detections):
         return []
-    is_stored_rotated = source.options.boxes == "stored"
+    is_stored_rotated = source.boxes == "stored"
     found = image.interpretation.detections
     located: list[UprightDetection] = []
     for detection in found:

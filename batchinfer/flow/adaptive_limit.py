@@ -24,7 +24,7 @@ Rules:
    (`SMALL_SERVICE_QUEUE_CALLS`): it may become a large one, and only waiting calls show that.
 3. Nothing grows unless the limit is what held it back.
 4. *Overload* (429, 503): see `overload_ceiling`.
-5. *Timeouts* show how long a proxy on the way lets calls wait (60 s, 300 s): no
+5. *Timeouts* show how long a proxy on the way lets calls wait (docs/platform.md: 60 s, 300 s): no
    call waits for longer than half of what that leaves beside the prediction.
 6. After an outage of less than `CONTAINER_LINGER_SECONDS` seconds it begins with what was served
    before, for the containers are there still; after a longer one, carefully (`restart`).

@@ -1,4 +1,4 @@
-"""Plugins of tests: each a file of `tests/plugins/`, found by its entry point only."""
+"""Plugins of tests: each a file of `tests/plugins/`, found by its entry point alone."""
 
 from __future__ import annotations
 
