@@ -14,6 +14,8 @@ from typing import Final
 
 from batchinfer.domain import Failure, FailureKind, ServiceSignal
 
+DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a write for which there is no room."""
 MAX_OPEN_FILES: Final = 65_536
 """Open files beyond which the limit is not raised: no run needs more."""
 RESERVED_FILES: Final = 32

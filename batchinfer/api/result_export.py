@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 from batchinfer import exports
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
+from batchinfer.api.settings import StrPath
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError
+from batchinfer.exports.export_source import BoxOrientation
 from batchinfer.exports.safe_text import escape_undecodable
 from batchinfer.predictions import FieldMap
 from batchinfer.predictions.field_map import MAP_BOX_FORMATS, MAP_UNITS
@@ -33,8 +36,8 @@ _T = TypeVar("_T")
 
 
 def export(
-    run: str | Path,
-    to: str | Path | BinaryIO,
+    run: StrPath,
+    to: StrPath | BinaryIO,
     *,
     format: str | None = None,
     which: ResultFilter = "all",
@@ -49,59 +52,57 @@ def export(
 ) -> int:
     """Write the run's results to a file or folder (whole, then renamed) or a stream.
 
-    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`,
-    `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's `--map`,
-    `--formulas` and so on; `notice` is told, in sentences, what the format had no place for, and
-    how predictions were read. Returns how many rows (or images, annotations: what the format
-    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
-    StoreError when there is no run; RunDamaged, once all else is written, when some of the run is
-    not what was recorded.
+    `format`: one of docs/reference/exports.md; None: by the file's extension. `map`, `formulas`,
+    `boxes`, `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's
+    `--map`, `--formulas` and so on; `notice` is told, in sentences, what the format had no place
+    for, and how predictions were read. Returns how many rows (or images, annotations: what the
+    format counts) it wrote. Raises ConfigError for an unknown format or one whose library is
+    missing, StoreError when there is no run; RunDamaged, once all else is written, when some of the
+    run is not what was recorded.
     """
-    if format is None and not isinstance(to, (str, Path)):
-        raise ConfigError("a stream has no extension to tell its format: name one")
-    format_name = format or exports.format_for_path(str(to))
-    target = Path(to) if isinstance(to, str) else to
-    is_folder = (
-        format_name in exports.EXPORT_FORMATS and exports.EXPORT_FORMATS[format_name].is_folder
-    )
-    if is_folder and isinstance(target, Path) and target.suffix == ".gz":
-        raise ConfigError(f"{to}: the format {format_name} is a folder: name it without .gz.")
-    if csv_bom and format_name not in {"csv", "csv-flat"}:
+    target = Path(to) if isinstance(to, (str, os.PathLike)) else to
+    export_format = _choose_format(format, target)
+    if csv_bom and "csv_bom" not in export_format.options:
+        names = [each.name for each in exports.list_formats() if "csv_bom" in each.options]
         raise ConfigError(
-            f"--csv-bom goes with the formats csv and csv-flat, not with {format_name}."
+            f"--csv-bom goes with the formats {' and '.join(names)}, not with {export_format.name}."
         )
     if file_names not in exports.FILE_NAME_STYLES:
         raise ConfigError(
             f"No file names {file_names!r}: choose {', '.join(exports.FILE_NAME_STYLES)}."
         )
     damages = DamageCollector()
-    options = replace(
-        parse_export_options(map, formulas, boxes, found_only),
-        file_names=file_names,
-        csv_bom=csv_bom,
-        percent_scores=percent_scores,
-    )
-    source = build_export_source(run, which, options, damages)
+    fields, orientation = parse_interpretation(map, boxes)
+    source = build_export_source(run, which, fields, orientation, damages)
     source = source if notice is None else replace(source, on_notice=notice)
-    row_count = exports.write_export(source, target, format_name)
+    options = exports.ExportOptions(formulas, found_only, file_names, csv_bom, percent_scores)
+    count = exports.write_export(source, target, export_format, options)
     damages.raise_if_any()
-    return row_count
+    return count
+
+
+def _choose_format(name: str | None, target: Path | BinaryIO) -> exports.ExportFormat:
+    if name is not None:
+        return exports.find_format(name)
+    if not isinstance(target, Path):
+        raise ConfigError("a stream has no extension to tell its format: name one")
+    return exports.find_format_by_path(target)
 
 
 def build_export_source(
-    run: str | Path,
+    run: StrPath,
     which: ResultFilter = "all",
-    options: exports.ExportOptions | None = None,
+    fields: FieldMap | None = None,
+    boxes: BoxOrientation = "upright",
     damages: DamageCollector | None = None,
 ) -> exports.ExportSource:
-    """The run as a sink reads it; what is damaged is noted in `damages`, and left out.
+    """The run as an export reads it; what is damaged is noted in `damages`, and left out.
 
     Raises StoreError when there is no run.
     """
     collected = DamageCollector() if damages is None else damages
     require_run(directory := Path(run))
     state = parse_result_filter(which)
-    options = options or exports.ExportOptions()
     with RunReader(directory) as reader:
         info, help_text = reader.info, reader.read_model_help()
         other_params = {
@@ -121,21 +122,25 @@ def build_export_source(
             collected,
             lambda reader: reader.iter_result_details(state),
         ),
+        iter_stored_rows=partial(
+            _iter_with_reader, directory, collected, lambda reader: reader.iter_result_rows(state)
+        ),
         on_damaged=lambda name: collected.add(name, "its bytes are not those that were recorded"),
         session_params=other_params,
         model_help=help_text,
-        options=options,
-        load_conventions=cache(partial(resolve_prediction_format, directory, options.fields)),
+        fields=fields,
+        boxes=boxes,
+        load_conventions=cache(partial(resolve_prediction_format, directory, fields)),
     )
 
 
-def parse_export_options(
-    map: str | Sequence[str] | None = None,
-    formulas: bool = False,
-    boxes: BoxSpec = "upright",
-    found_only: bool = False,
-) -> exports.ExportOptions:
-    """What the user has chosen. Raises ConfigError for a `map` or `boxes` that is none."""
+def parse_interpretation(
+    map: str | Sequence[str] | None = None, boxes: BoxSpec = "upright"
+) -> tuple[FieldMap | None, BoxOrientation]:
+    """What the user says of predictions: where things are in them, and how boxes are oriented.
+
+    Raises ConfigError for a `map` or `boxes` that is not valid.
+    """
     texts = [map] if isinstance(map, str) else list(map or ())
     words = [word.strip() for word in boxes.split(",") if word.strip()]
     orientations = [word for word in words if word in _ORIENTATIONS]
@@ -148,10 +153,8 @@ def parse_export_options(
         texts.append(f"{'format' if word in MAP_BOX_FORMATS else 'unit'}={word}")
     if len(set(orientations)) > 1:
         raise ConfigError("--boxes says both upright and stored: say one of them.")
-    orientation: Literal["upright", "stored"] = "stored" if "stored" in orientations else "upright"
-    return exports.ExportOptions(
-        FieldMap.parse(texts) if texts else None, formulas, orientation, found_only
-    )
+    orientation: BoxOrientation = "stored" if "stored" in orientations else "upright"
+    return FieldMap.parse(texts) if texts else None, orientation
 
 
 def parse_result_filter(which: ResultFilter) -> State | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from batchinfer.api.result_export import ResultFilter, build_export_source, parse_export_options
+from batchinfer.api.result_export import ResultFilter, build_export_source, parse_interpretation
+from batchinfer.api.settings import StrPath
 from batchinfer.domain import Result
 from batchinfer.errors import ConfigError
 from batchinfer.exports import ExportSource
@@ -26,7 +26,7 @@ class Results:
     """
 
     def __init__(self, source: ExportSource, damages: DamageCollector) -> None:
-        """`damages`: where `book` notes what is damaged."""
+        """`damages`: where `source` notes what is damaged."""
         self._source, self._damages = source, damages
 
     def __iter__(self) -> Iterator[Result]:
@@ -50,14 +50,16 @@ class Results:
 
 
 def results(
-    run: str | Path, which: ResultFilter = "all", *, map: str | Sequence[str] | None = None
+    run: StrPath, which: ResultFilter = "all", *, map: str | Sequence[str] | None = None
 ) -> Results:
     """The run's results. Raises StoreError when there is no run.
 
     `map`: as the command line's `--map`.
     """
     damages = DamageCollector()
-    return Results(build_export_source(run, which, parse_export_options(map), damages), damages)
+    fields, _ = parse_interpretation(map)
+    source = build_export_source(run, which, fields, damages=damages)
+    return Results(source, damages)
 
 
 def _import_library(library: str) -> Any:

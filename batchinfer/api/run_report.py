@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batchinfer.api.control import get_worker_status
-from batchinfer.api.result_export import BoxSpec, build_export_source, parse_export_options
+from batchinfer.api.result_export import BoxSpec, build_export_source, parse_interpretation
+from batchinfer.api.settings import StrPath
 from batchinfer.report import DEFAULT_MAX_REPORT_BYTES, WrittenReport, write_report
 from batchinfer.store.row_checks import DamageCollector
 from batchinfer.store.run_reader import RunReader
@@ -16,8 +17,8 @@ REPORT_FILE = "report.html"
 
 
 def report(
-    run: str | Path,
-    to: str | Path | None = None,
+    run: StrPath,
+    to: StrPath | None = None,
     *,
     title: str | None = None,
     size: int = DEFAULT_MAX_REPORT_BYTES,
@@ -34,7 +35,8 @@ def report(
     """
     directory = Path(run)
     damages = DamageCollector()
-    source = build_export_source(directory, "all", parse_export_options(map, boxes=boxes), damages)
+    fields, orientation = parse_interpretation(map, boxes)
+    source = build_export_source(directory, "all", fields, orientation, damages)
     with RunReader(directory, damages) as reader:
         reported = write_report(
             source,

@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchinfer.domain import InputFile, RunInfo
-from batchinfer.errors import RunMismatch, SourceError
+from batchinfer.errors import RunMismatch, SourceError, option
+from batchinfer.inputs import find_uri_scheme, is_local, stat_input
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
 from batchinfer.sources.manifest import find_manifest_reader
 from batchinfer.sources.source_presence import find_root_folder
+from batchinfer.sources.uri_source import explain_uri_absence
 from batchinfer.store.file_relocation import (
     FileMove,
+    append_sources,
     iter_files,
     make_folder_move,
     relocate_files,
-    save_sources,
 )
 
 _KEY_SEPARATOR = "/./"
@@ -38,11 +40,11 @@ class _MovedSource:
     """The source as it is named now."""
 
 
-def move_source(run: Path, info: RunInfo, given: Sequence[str]) -> str:
-    """Keep the new place of the run's source; what was done, in words.
+def move_source(run: Path, info: RunInfo, given: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Record where the run's source is now. Returns what was done, in words, and the new sources.
 
     Every file of the run is looked for there, and its size compared. Raises SourceError when most
-    are not there, or any is another one: then nothing is changed.
+    are missing, or any has another size: then nothing is changed.
     """
     moved_sources = [
         _locate_moved_source(run, spec, new)
@@ -54,8 +56,9 @@ def move_source(run: Path, info: RunInfo, given: Sequence[str]) -> str:
     ]
     summary = _verify_moved_files(run, moves, moved_sources)
     specs = {place.old_spec: place.new_spec for place in moved_sources}
-    relocate_files(run, _combine_moves(moves), [specs.get(spec, spec) for spec in info.sources])
-    return summary
+    sources = tuple([specs.get(spec, spec) for spec in info.sources])
+    relocate_files(run, _combine_moves(moves), sources)
+    return summary, sources
 
 
 def find_run_spec(spec: str, sources: Sequence[str]) -> str:
@@ -70,18 +73,16 @@ def reject_other_sources(run: Path, info: RunInfo, given: Sequence[str]) -> None
         return
     raise RunMismatch(
         f"The run in {run} was made from {', '.join(map(escape_undecodable, info.sources))}; you "
-        "gave "
-        f"{', '.join(map(escape_undecodable, other))}. Nothing was sent. If the source has moved "
-        "there, add "
-        "--moved; to add other items to this run, --add; else choose another run directory with -o."
+        f"gave {', '.join(map(escape_undecodable, other))}. Nothing was sent. If the source has "
+        f"moved there, add {option('moved', 'True')}; to add other items to this run, "
+        f"{option('add', 'True')}; else choose another run directory with {option('run')}."
     )
 
 
-def add_sources(run: Path, info: RunInfo, given: Sequence[str]) -> None:
-    """Keep further sources of the run, so that it goes on with them, too."""
+def add_sources(run: Path, info: RunInfo, given: Sequence[str]) -> tuple[str, ...]:
+    """Record further sources of the run; all that it has then."""
     new = [spec for spec in given if not _belongs_to_run(spec, info.sources)]
-    if new:
-        save_sources(run, [*info.sources, *new])
+    return append_sources(run, new) if new else info.sources
 
 
 # ------------------------------------------------------------------------------------------------
@@ -91,6 +92,8 @@ def _is_same_spec(spec: str, run_spec: str) -> bool:
     (prefix, spec), (known_prefix, run_spec) = split_prefix(spec), split_prefix(run_spec)
     if prefix != known_prefix:
         return False
+    if not (is_local(spec) and is_local(run_spec)):
+        return spec == run_spec
     here = spec if spec == "-" or _KEY_SEPARATOR in spec else os.path.abspath(spec)  # noqa: PTH100
     if here == run_spec:
         return True
@@ -120,9 +123,9 @@ def _belongs_to_run(spec: str, sources: Sequence[str]) -> bool:
     if any(_is_same_spec(spec, run_spec) for run_spec in sources):
         return True
     prefix, spec = split_prefix(spec)
-    here = os.path.abspath(spec)  # noqa: PTH100
-    if prefix == FILES_FROM_PREFIX:
+    if prefix == FILES_FROM_PREFIX or not is_local(spec):
         return False
+    here = os.path.abspath(spec)  # noqa: PTH100
     if os.path.isfile(here):  # noqa: PTH113
         # More files of a folder, as a shell expands a pattern. Another list is another source.
         return (prefix == AS_FILE_PREFIX or not find_manifest_reader(here)) and any(
@@ -143,12 +146,14 @@ def _is_list(spec: str) -> bool:
     prefix, path = split_prefix(spec)
     if prefix or path == "-":
         return prefix == FILES_FROM_PREFIX or path == "-"
-    return bool(find_manifest_reader(path)) and find_root_folder(path) is None
+    return is_local(path) and bool(find_manifest_reader(path)) and find_root_folder(path) is None
 
 
 def _folder_of(spec: str) -> str:
-    """The folder that the files of a spec are in."""
+    """The folder that the files of a spec are in; of a URI the URI itself."""
     _, spec = split_prefix(spec)
+    if not is_local(spec):
+        return spec
     if _KEY_SEPARATOR in spec:
         return spec.partition(_KEY_SEPARATOR)[0] or "/"
     return find_root_folder(spec) or os.path.dirname(spec)  # noqa: PTH120
@@ -160,7 +165,7 @@ def _match_moved_specs(
     """Which sources moved, and where to."""
     if len(given) == len(info.sources):
         return info.sources, given
-    gone = [spec for spec in info.sources if spec != "-" and not os.path.exists(_folder_of(spec))]  # noqa: PTH110
+    gone = [spec for spec in info.sources if spec != "-" and not _is_there(_folder_of(spec))]
     if len(gone) == len(given):
         return gone, given
     raise SourceError(
@@ -169,7 +174,16 @@ def _match_moved_specs(
     )
 
 
+def _is_there(folder: str) -> bool:
+    if is_local(folder):
+        return os.path.exists(folder)  # noqa: PTH110
+    scheme = find_uri_scheme(folder)
+    return scheme is not None and explain_uri_absence(scheme, folder) is None
+
+
 def _locate_moved_source(run: Path, run_spec: str, new: str) -> _MovedSource:
+    if find_uri_scheme(new) is not None:
+        return _MovedSource(run_spec, _folder_of(run_spec), new.rstrip("/"), new)
     prefix, spec = split_prefix(run_spec)
     moved_source = _locate_unprefixed(run, spec, split_prefix(new)[1], is_list=_is_list(run_spec))
     return replace(moved_source, old_spec=run_spec, new_spec=prefix + moved_source.new_spec)
@@ -201,6 +215,8 @@ def _locate_unprefixed(run: Path, spec: str, new: str, *, is_list: bool) -> _Mov
 def _find_common_folder(run: Path) -> str:
     folder: str | None = None
     for file in iter_files(run):
+        if not is_local(file.path):
+            continue
         file_folder = os.path.dirname(file.path)  # noqa: PTH120
         folder = file_folder if folder is None else os.path.commonpath([folder, file_folder])
     if folder is None:
@@ -227,7 +243,7 @@ def _verify_moved_files(
             continue
         path = moved.path
         try:
-            size = os.stat(path).st_size  # noqa: PTH116
+            size = stat_input(path).size
         except OSError:
             missing_count += 1
             example = example or path

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
+from batchinfer.api.settings import StrPath
 from batchinfer.domain import Counts, Json, Mode
-from batchinfer.errors import ConfigError
+from batchinfer.errors import UnknownKey
 from batchinfer.ports import LimitChanged, Progress
 from batchinfer.progress.progress_state import LONG_WINDOW_SECONDS, RATE_SLICES
 from batchinfer.progress.remaining_time import RateSamples, RemainingTime, estimate_remaining_time
@@ -46,7 +47,7 @@ class Status:
     waited_for: WaitSummary = field(default_factory=WaitSummary)
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer status --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer status --json` prints (docs/reference/scripting.md)."""
         counts = self.counts
         return {
             "run": str(self.run),
@@ -60,7 +61,7 @@ class Status:
         }
 
 
-def status(run: str | Path) -> Status:
+def status(run: StrPath) -> Status:
     """Where the run stands. Raises StoreError when there is none."""
     now = time.time()
     with _open_reader(run) as reader:
@@ -86,7 +87,7 @@ def _measure_active_seconds(reader: RunReader, now: float) -> float:
     return min(active_seconds, RATE_WINDOW_SECONDS) if active_seconds else RATE_WINDOW_SECONDS
 
 
-def estimate_time_left(run: str | Path, since: float) -> RemainingTime | None:
+def estimate_time_left(run: StrPath, since: float) -> RemainingTime | None:
     """How long the rest will take the process that is at work since then (seconds since the epoch).
 
     None while nobody can say. Raises StoreError when there is no run.
@@ -118,7 +119,7 @@ class RunEstimate:
     """How many containers seem to serve; None when it could not be told."""
 
     def as_json(self) -> dict[str, Json]:
-        """The fields of the event `estimate` (docs/scripting.md)."""
+        """The fields of the event `estimate` (docs/reference/scripting.md)."""
         time_left = self.time_left
         return {
             "sent": self.sent,
@@ -131,7 +132,7 @@ class RunEstimate:
         }
 
 
-def estimate_run(run: str | Path, since: float, progress: Progress) -> RunEstimate:
+def estimate_run(run: StrPath, since: float, progress: Progress) -> RunEstimate:
     """What the go that began then, and ended as `progress` says, tells about the rest.
 
     Raises StoreError when there is no run.
@@ -159,25 +160,25 @@ def _estimate_rest(reader: RunReader, until: float, *since: float) -> RemainingT
     return estimate_remaining_time(counts.pending + counts.submitted, *samples)
 
 
-def show(run: str | Path, key: str | bytes) -> Detail:
+def show(run: StrPath, key: str | bytes) -> Detail:
     """Everything about the item of this key: as it is recorded, or as its file is called.
 
-    Raises ConfigError, naming the nearest keys, if there is none.
+    Raises UnknownKey, naming the nearest keys, if there is none.
     """
     with _open_reader(run) as reader:
         detail = reader.read_item_detail(_resolve_key(reader, run, key))
     if detail is None:
-        raise ConfigError(f"There is no item {key!r} in {run}.")
+        raise UnknownKey(f"There is no item {key!r} in {run}.")
     return detail
 
 
-def find_key(run: str | Path, key: str | bytes) -> str:
+def find_key(run: StrPath, key: str | bytes) -> str:
     """The key as it is recorded. Raises as `show`."""
     with _open_reader(run) as reader:
         return _resolve_key(reader, run, key)
 
 
-def _resolve_key(reader: RunReader, run: str | Path, key: str | bytes) -> str:
+def _resolve_key(reader: RunReader, run: StrPath, key: str | bytes) -> str:
     """The key that was meant: itself, or the one in another normal form of Unicode."""
     typed = escape_undecodable(os.fsdecode(key))
     for each in (typed, name_to_key(typed)):
@@ -187,7 +188,7 @@ def _resolve_key(reader: RunReader, run: str | Path, key: str | bytes) -> str:
     if len(same_looking) == 1:
         return same_looking[0]
     if same_looking:
-        raise ConfigError(
+        raise UnknownKey(
             f"{typed!r} may mean several items of {run}, whose keys look the same: "
             f"{' or '.join(map(ascii, same_looking))}. From Python, `batchinfer.draw` takes each."
         )
@@ -196,9 +197,9 @@ def _resolve_key(reader: RunReader, run: str | Path, key: str | bytes) -> str:
     # Keys that look the same are shown by their code points.
     shown = map(repr if len(appearances) > len(nearest) else ascii, nearest)
     hint = f" Did you mean {' or '.join(shown)}?" if nearest else ""
-    raise ConfigError(f"There is no item {typed!r} in {run}.{hint}")
+    raise UnknownKey(f"There is no item {typed!r} in {run}.{hint}")
 
 
-def _open_reader(run: str | Path) -> RunReader:
+def _open_reader(run: StrPath) -> RunReader:
     require_run(Path(run))
     return RunReader(Path(run))

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import orjson
 
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
-from batchinfer.api.result_export import parse_export_options
-from batchinfer.exports.export_source import ExportOptions
+from batchinfer.api.result_export import parse_interpretation
+from batchinfer.api.settings import StrPath
 from batchinfer.exports.flat_rows import make_class_cells, make_detection_cells
 from batchinfer.predictions import (
     Classification,
@@ -80,20 +80,21 @@ class QueryResult:
 
 
 def query(
-    run: str | Path,
+    run: StrPath,
     sql: str,
     parameters: Sequence[Any] | Mapping[str, Any] = (),
     *,
     map: str | Sequence[str] | None = None,
     boxes: str = "upright",
 ) -> QueryResult:
-    """What one `select` says of the run (its views: docs/run-format.md), row by row.
+    """What one `select` says of the run (its views: docs/reference/run-format.md), row by row.
 
     `parameters` take the places of `?` or `:name`; `map` and `boxes`: as the command line's `--map`
     and `--boxes` (of which the order and the unit count here). Raises ConfigError, with SQLite's
     words, for what is no question (also while the rows are read), StoreError when there is no run.
     """
-    connection, interpreter = _open_connection(run, parse_export_options(map, boxes=boxes))
+    fields, _ = parse_interpretation(map, boxes)
+    connection, interpreter = _open_connection(run, fields)
     try:
         columns, rows = connection.execute(escape_undecodable(sql), _make_comparable(parameters))
     except BaseException:
@@ -102,18 +103,18 @@ def query(
     return QueryResult(connection, columns, rows, interpreter)
 
 
-def list_views(run: str | Path) -> Mapping[str, Sequence[str]]:
+def list_views(run: StrPath) -> Mapping[str, Sequence[str]]:
     """What a query can ask for: the columns of each view. Raises StoreError without a run."""
-    connection, _ = _open_connection(run, ExportOptions())
+    connection, _ = _open_connection(run)
     with connection:
         return connection.list_views()
 
 
 def _open_connection(
-    run: str | Path, options: ExportOptions
+    run: StrPath, fields: FieldMap | None = None
 ) -> tuple[QueryConnection, _PredictionInterpreter]:
     require_run(Path(run))
-    interpreter = _PredictionInterpreter(Path(run), options.fields)
+    interpreter = _PredictionInterpreter(Path(run), fields)
     functions = partial(_list_detections, interpreter), partial(_list_classes, interpreter)
     return QueryConnection(Path(run), detections=functions[0], classes=functions[1]), interpreter
 

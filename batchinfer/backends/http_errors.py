@@ -20,7 +20,7 @@ from batchinfer.backends.streamed_body import SendStalled
 from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.machine_limits import detect_shortage
-from batchinfer.oscar import http_status
+from batchinfer.protocols.http_text import PROXY_AUTH_MESSAGE
 
 DecompressSizeError: type[Exception] = getattr(
     http, "DecompressSizeError", http.ContentEncodingError
@@ -134,9 +134,8 @@ def classify_http_error(error: Exception, url: URL, timeouts: CallTimeouts) -> F
     if isinstance(error, aiohttp.InvalidURL):
         return FatalError("bad_endpoint", f"{host}, or its proxy, is no address that can be called")
     if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _PROXY_AUTH_REQUIRED:
-        status_error = http_status.classify_status(error.status, b"", elapsed=0, now=0)
-        assert status_error is not None  # noqa: S101 - None is for 200
-        return status_error
+        message = PROXY_AUTH_MESSAGE.format(said="")
+        return Failure("http_407", message, FailureKind.PERMANENT, signal=ServiceSignal.DENIED)
     cause = getattr(error, "os_error", None)
     if tls_error := tls.describe_tls_error(cause):
         return FatalError("tls", f"{host} cannot be trusted: {tls_error}. {tls.TLS_ADVICE}")

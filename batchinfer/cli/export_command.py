@@ -15,7 +15,18 @@ from batchinfer.cli.output import echo_message, format_count, translate_stdout_e
 from batchinfer.progress import escape_unprintable
 
 
+class _ExportCommand(click.Command):
+    """Its help lists the formats that are installed."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the formats and what they are, then the examples."""
+        with formatter.section("Formats"):
+            formatter.write_dl([_describe_format(each) for each in exports.list_formats()])
+        super().format_epilog(ctx, formatter)
+
+
 @click.command(
+    cls=_ExportCommand,
     epilog=cli_options.format_examples(
         "batchinfer export my-run -o results.csv",
         "batchinfer export my-run -o for-excel.csv --csv-bom",
@@ -23,13 +34,13 @@ from batchinfer.progress import escape_unprintable
         "batchinfer export my-run -o - --state succeeded | jq .prediction",
         "batchinfer export my-run -o failed.jsonl --state failed",
         "batchinfer export my-run -o labels --format yolo --map 'boxes=result.boxes'",
-    )
+    ),
 )
 @cli_options.run_argument
 @click.option("-o", "--output", required=True, metavar="PATH|-", help="Where to; - for stdout.")
 @click.option(
     "--format",
-    type=click.Choice(list(exports.EXPORT_FORMATS)),
+    type=click.Choice(exports.EXPORT_FORMATS.names()),
     help="Default: by the extension; jsonl on stdout.",
 )
 @click.option(
@@ -77,13 +88,13 @@ def export(
     """Write the items of RUN to PATH, in input order: a table, or labels for another program.
 
     The file (also .gz) or folder appears whole or not at all. Works at any time, also while the run
-    is going on. Formats and fields: docs/scripting.md.
+    is going on. Formats and fields: docs/reference/exports.md.
     """
-    format_name = format or ("jsonl" if output == "-" else exports.format_for_path(output))
+    chosen = _choose_format(format, output)
     write = partial(
         api.export,
         run,
-        format=format_name,
+        format=chosen.name,
         which=cast("api.ResultFilter", state),
         map=mapped,
         formulas=formulas,
@@ -94,7 +105,7 @@ def export(
         percent_scores=percent_scores,
         notice=lambda sentence: echo_message(escape_unprintable(sentence)),
     )
-    unit = exports.EXPORT_FORMATS[format_name].unit
+    unit = chosen.unit
     if output != "-":
         count = write(output)
         echo_message(f"{format_count(count, unit)} written to {escape_unprintable(output)}")
@@ -103,3 +114,14 @@ def export(
         count = write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     echo_message(f"{format_count(count, unit)} written to standard output")
+
+
+def _choose_format(name: str | None, output: str) -> exports.ExportFormat:
+    if name is None and output != "-":
+        return exports.find_format_by_path(output)
+    return exports.find_format(name or "jsonl")
+
+
+def _describe_format(format: exports.ExportFormat) -> tuple[str, str]:
+    kind = exports.describe_kind(format)
+    return format.name, f"{kind}; {format.description} ({format.consumers})"

@@ -9,8 +9,8 @@ submitted item counts as lost when it is older than `overdue_after` seconds as s
 * now, once nothing at all has arrived for `overdue_after` seconds of complete polls (time in which
   the bucket did not answer, or this machine slept, is no evidence).
 
-So a long queue is never mistaken for loss, and a lost event (contract section 2: at most once, and
-OSCAR never retries a job) is found both in the middle of a run and at its end.
+So a long queue is never mistaken for loss, and a lost event (docs/platform.md, "Order and loss": at
+most once, and OSCAR never retries a job) is found both in the middle of a run and at its end.
 """
 
 from __future__ import annotations

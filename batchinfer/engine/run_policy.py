@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from batchinfer.domain import Item
+from batchinfer import defaults
+from batchinfer.domain import Item, Mode
 from batchinfer.flow import RetryPolicy
 
 CheckSource: TypeAlias = Callable[[Item], Awaitable[str | None]]
@@ -21,9 +22,9 @@ class RunPolicy:
     """The numbers of a run, all durations in seconds."""
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    cold_start_timeout: float = 900.0
+    cold_start_timeout: float = defaults.COLD_START_TIMEOUT
     """How long a service that never answered (cold start) is waited for before the run ends."""
-    give_up_after: float = 14_400.0
+    give_up_after: float = defaults.GIVE_UP_AFTER
     """The same for a service that has answered before (an outage)."""
     first_answer_timeout: float | None = None
     """How long a service that accepts calls may be silent before it ever answered; None: for ever.
@@ -38,7 +39,7 @@ class RunPolicy:
     """The same as a share (0 to 1) of what was finished in this process."""
     max_items: int | None = None
     """Items sent in this process at most; the others stay pending."""
-    overdue_after: float = 3600.0
+    overdue_after: float = defaults.ATTEMPT_TIMEOUT[Mode.ASYNC]
     """Async mode: how long without sign of life before a submitted item counts as lost."""
 
     def outage_timeout(self, *, answered: bool) -> float:

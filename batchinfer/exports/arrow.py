@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
 from batchinfer.exports import flat_rows, item_rows
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FileExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.extras import import_optional
 
 _MAX_BATCH_ROWS: Final = 25_000
@@ -31,22 +32,42 @@ _LONG_TEXT_COLUMNS: Final = frozenset(
 """Columns whose texts may be of any length. `params`, too, but not of many items."""
 
 
-def write_parquet(source: ExportSource, file: BinaryIO) -> int:
-    """The flat rows as Parquet, to a stream that need not be seekable; how many."""
-    parquet = _import_pyarrow("pyarrow.parquet")
-    schema = _make_schema(flat_rows.FLAT_COLUMNS)
-    with parquet.ParquetWriter(_PositionTrackingWriter(file), schema, compression="zstd") as writer:
-        return _write_batches(source, writer)
+class ParquetExport(FileExport):
+    """The flat rows as Parquet."""
+
+    name = "parquet"
+    extensions = (".parquet",)
+    description = "a row, the same, typed"
+    consumers = "pandas, polars, DuckDB, R"
+    options = INTERPRETATION_OPTIONS | {"found_only"}
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:
+        """See `FileExport`."""
+        parquet = _import_pyarrow("pyarrow.parquet")
+        schema = _make_schema(flat_rows.FLAT_COLUMNS)
+        with parquet.ParquetWriter(
+            _PositionTrackingWriter(file), schema, compression="zstd"
+        ) as writer:
+            return _write_batches(source, writer, options)
 
 
-def write_arrow(source: ExportSource, file: BinaryIO) -> int:
-    """The flat rows as an Arrow file (Feather, version 2); how many."""
-    ipc = _import_pyarrow("pyarrow.ipc")
-    options = ipc.IpcWriteOptions(compression="lz4")
-    with ipc.new_file(
-        _PositionTrackingWriter(file), _make_schema(flat_rows.FLAT_COLUMNS), options=options
-    ) as writer:
-        return _write_batches(source, writer)
+class ArrowExport(FileExport):
+    """The flat rows as an Arrow file (Feather, version 2)."""
+
+    name = "arrow"
+    extensions = (".arrow", ".feather")
+    description = "a row, the same, typed"
+    consumers = "pandas, polars, R"
+    options = INTERPRETATION_OPTIONS | {"found_only"}
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:
+        """See `FileExport`."""
+        ipc = _import_pyarrow("pyarrow.ipc")
+        ipc_options = ipc.IpcWriteOptions(compression="lz4")
+        with ipc.new_file(
+            _PositionTrackingWriter(file), _make_schema(flat_rows.FLAT_COLUMNS), options=ipc_options
+        ) as writer:
+            return _write_batches(source, writer, options)
 
 
 def build_table(source: ExportSource, *, flat: bool) -> Any:
@@ -59,9 +80,10 @@ def build_table(source: ExportSource, *, flat: bool) -> Any:
     )
 
 
-def _write_batches(source: ExportSource, writer: Any) -> int:
+def _write_batches(source: ExportSource, writer: Any, options: ExportOptions) -> int:
     count = 0
-    for batch in _iter_batches(flat_rows.iter_rows(source), flat_rows.FLAT_COLUMNS):
+    found_rows = flat_rows.iter_rows(source, found_only=options.found_only)
+    for batch in _iter_batches(found_rows, flat_rows.FLAT_COLUMNS):
         writer.write_batch(batch)
         count += batch.num_rows
     return count

@@ -16,7 +16,8 @@ from itertools import count
 from typing import BinaryIO, Final
 
 from batchinfer.domain import Json
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FileExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.image_items import (
     ImageItem,
     UprightDetection,
@@ -34,60 +35,69 @@ _PIXEL_DECIMALS: Final = 4
 """Of a pixel."""
 
 
-def write(source: ExportSource, file: BinaryIO) -> int:
-    """One JSON object; how many annotations."""
-    omissions, categories = ExportOmissions(), dict[str, int]()
-    keypoints_by_label: dict[str, dict[str, Json]] = {}
-    annotation_ids, namer = (
-        count(1),
-        make_image_namer(source.options.file_names, source.iter_details()),
-    )
-    with open_scratch_file(
-        source.scratch_folder
-    ) as spool:  # annotations, until all images are written
-        images, annotations = _JsonArrayWriter(file), _JsonArrayWriter(spool)
-        file.write(b'{"images":[')
-        for image in iter_detection_images(source, omissions):
-            detections = locate_in_pixels(image, source, omissions)
-            if is_falsely_empty(image, detections, omissions):
-                continue
-            images.write(_make_image(image, namer.name_for(image, omissions)))
-            for detection in detections:
-                category_id = categories.setdefault(detection.label, len(categories) + 1)
-                if detection.keypoints:
-                    keypoints_by_label[detection.label] = _make_skeleton(
-                        detection, keypoints_by_label.get(detection.label)
+class CocoExport(FileExport):
+    """One JSON object."""
+
+    name = "coco"
+    unit = "annotation"
+    description = "an annotation per detection"
+    consumers = "pycocotools, CVAT, Detectron2"
+    options = INTERPRETATION_OPTIONS | {"file_names"}
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:
+        """See `FileExport`."""
+        omissions, categories = ExportOmissions(), dict[str, int]()
+        keypoints_by_label: dict[str, dict[str, Json]] = {}
+        annotation_ids, namer = (
+            count(1),
+            make_image_namer(options.file_names, source.iter_details()),
+        )
+        with open_scratch_file(
+            source.scratch_folder
+        ) as spool:  # annotations, until all images are written
+            images, annotations = _JsonArrayWriter(file), _JsonArrayWriter(spool)
+            file.write(b'{"images":[')
+            for image in iter_detection_images(source, omissions):
+                detections = locate_in_pixels(image, source, omissions)
+                if is_falsely_empty(image, detections, omissions):
+                    continue
+                images.write(_make_image(image, namer.name_for(image, omissions)))
+                for detection in detections:
+                    category_id = categories.setdefault(detection.label, len(categories) + 1)
+                    if detection.keypoints:
+                        keypoints_by_label[detection.label] = _make_skeleton(
+                            detection, keypoints_by_label.get(detection.label)
+                        )
+                    annotations.write(
+                        _make_annotation(next(annotation_ids), image, category_id, detection)
                     )
-                annotations.write(
-                    _make_annotation(next(annotation_ids), image, category_id, detection)
-                )
-                if detection.mask is not None:
-                    outline_count = len(detection.outlines)
-                    omissions.add("outline", "beside a mask", image.key, count=outline_count)
-        file.write(b'],\n"annotations":[')
-        spool.copy_to(file)
-    file.write(b'],\n"categories":[')
-    classes = _JsonArrayWriter(file)
-    for label, class_id in categories.items():
-        classes.write(
-            {
-                "id": class_id,
-                "name": label,
-                "supercategory": "",
-                **keypoints_by_label.get(label, {}),
-            }
+                    if detection.mask is not None:
+                        outline_count = len(detection.outlines)
+                        omissions.add("outline", "beside a mask", image.key, count=outline_count)
+            file.write(b'],\n"annotations":[')
+            spool.copy_to(file)
+        file.write(b'],\n"categories":[')
+        classes = _JsonArrayWriter(file)
+        for label, class_id in categories.items():
+            classes.write(
+                {
+                    "id": class_id,
+                    "name": label,
+                    "supercategory": "",
+                    **keypoints_by_label.get(label, {}),
+                }
+            )
+        file.write(
+            b'],\n"licenses":[],\n"info":'
+            + encode_strict_json(_make_info(source, namer, omissions))
+            + b"}\n"
         )
-    file.write(
-        b'],\n"licenses":[],\n"info":'
-        + encode_strict_json(_make_info(source, namer, omissions))
-        + b"}\n"
-    )
-    omissions.report(source)
-    if namer.root is not None:
-        source.on_notice(
-            f"file_name of each image is its path below {escape_undecodable(namer.root)}"
-        )
-    return next(annotation_ids) - 1
+        omissions.report(source)
+        if namer.root is not None:
+            source.on_notice(
+                f"file_name of each image is its path below {escape_undecodable(namer.root)}"
+            )
+        return next(annotation_ids) - 1
 
 
 class _JsonArrayWriter:

@@ -1,11 +1,11 @@
-"""A run as a sink reads it, and how it is to be written."""
+"""What an export reads: the run, as a value with functions that read it, and the options chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from zlib import crc32
 
 from batchinfer.domain import Json, Result, ResultDetails, RunInfo
@@ -13,63 +13,67 @@ from batchinfer.predictions import FieldMap, Interpretation, PredictionFormat, i
 
 FileNameStyle: TypeAlias = Literal["path", "absolute", "key"]
 FILE_NAME_STYLES: Final[tuple[FileNameStyle, ...]] = ("path", "absolute", "key")
-"""What `payload_file_name` is: the path below a common folder, the whole path, or the item's
-key.
-"""
+"""What `file_name` is in COCO: the path below a common folder, the absolute path, or the key."""
 
 _OUTPUTS_FOLDER: Final = "outputs"
-"""Where in a run directory predictions lie that are bytes (docs/run-format.md)."""
+"""Folder of a run directory that holds returned files (docs/reference/run-format.md)."""
+
+
+BoxOrientation: TypeAlias = Literal["upright", "stored"]
+"""What the model saw of a photograph that is stored rotated (EXIF): it rotated it upright first, as
+OpenCV and YOLO do, or it took the pixels as they are stored, as Pillow does."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What the user may choose about an export."""
+    """What the user may choose about how an export is written; each format takes some of them."""
 
-    fields: FieldMap | None = None
-    """Where detections stand in a prediction, said by hand; None: told by its shape."""
     formulas: bool = False
     """Leave cells as they are that a spreadsheet would take for formulas."""
-    boxes: Literal["upright", "stored"] = "upright"
-    """What the model saw of a photograph that is stored turned (EXIF): it turned it upright, as
-    OpenCV and YOLO do, or it took the pixels as they are stored, as Pillow does."""
     found_only: bool = False
-    """Of flat rows only those of detections and classes."""
+    """Leave out rows that are neither a detection nor a class."""
     file_names: FileNameStyle = "path"
     csv_bom: bool = False
-    """Begin a CSV with the mark by which Excel knows that it is UTF-8."""
+    """Begin a CSV with the byte order mark by which Excel knows that it is UTF-8."""
     percent_scores: bool = False
     """The model's scores are percents: where a format wants 0 to 1, they are divided by 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """The run an export is of; read as often as need be, one item after the other."""
+    """The run an export is of. It can be read several times; one item at a time is in memory."""
 
     run_directory: Path
     info: RunInfo
     iter_results: Callable[[], Iterator[Result]]
-    """The chosen items, in input order. From the beginning at each call."""
+    """The chosen items, in input order; each call begins at the first one."""
     iter_details: Callable[[], Iterator[ResultDetails]]
-    """The same items, with everything known of each; slower than `results`."""
+    """The same items, with everything known of each; slower than `iter_results`."""
+    iter_stored_rows: Callable[[], Iterator[Sequence[Any]]] | None = None
+    """The same items as cells in the order of the fields of `Result`, `prediction` and `params` as
+    the JSON text that is stored; None: made from `iter_results`."""
     session_params: Mapping[int, Mapping[str, Json]] = field(default_factory=dict)
-    """What sessions sent that sent other parameters than the run's, by `ResultDetails.session`."""
+    """Parameters of the sessions that sent others than the run's, by `ResultDetails.session`."""
     model_help: str | None = None
     """The model's help as the service answered it."""
-    options: ExportOptions = field(default_factory=ExportOptions)
+    fields: FieldMap | None = None
+    """Where detections are in a prediction, as the user says; None: told by its shape."""
+    boxes: BoxOrientation = "upright"
     scratch_folder: Path | None = None
-    """Where a sink may keep what it cannot write yet; None: where the system keeps such files."""
+    """Where temporary files of an export belong; None: where the system keeps such files."""
     on_notice: Callable[[str], None] = lambda _: None
-    """Is told, in a sentence, what an export had no place for, and how predictions were read."""
+    """Called with a sentence about what was left out, or how predictions were interpreted."""
     load_conventions: Callable[[], PredictionFormat] | None = None
-    """Gives the run's reading, always the same; None: each prediction is read for itself."""
+    """Returns the run's prediction format, always the same; None: each prediction is interpreted
+    by itself."""
     on_damaged: Callable[[str], None] = lambda _: None
-    """Is told the name of an output whose bytes are not those that were recorded."""
+    """Called with the name of an output file whose bytes are not those that were recorded."""
 
     def find_output(self, name: str, checksum: int | None = None) -> Path | None:
-        """The file of a prediction that is bytes, if it is there, and whole.
+        """The file of a prediction that is bytes, if it exists and is intact.
 
-        `checksum`: of the dossier; None: not known. A database that was tampered with can name no
-        file outside the run.
+        `checksum`: CRC-32 of the file; None: not known. A file outside the run is never returned,
+        even if a manipulated database names one.
         """
         try:
             path = (self.run_directory / name).resolve(strict=True)
@@ -85,13 +89,11 @@ class ExportSource:
 
     def interpret_result(self, result: Result) -> Interpretation:
         """What its prediction means."""
-        return interpret(
-            result.prediction, result.media_type, self.options.fields, self.conventions
-        )
+        return interpret(result.prediction, result.media_type, self.fields, self.conventions)
 
     @property
     def conventions(self) -> PredictionFormat | None:
-        """How all its predictions are read."""
+        """How all predictions of the run are interpreted."""
         return None if self.load_conventions is None else self.load_conventions()
 
 

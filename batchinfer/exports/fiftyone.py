@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from batchinfer.domain import Json, State
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FolderExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.image_items import (
     ImageItem,
     UprightDetection,
@@ -36,25 +37,35 @@ FIFTYONE_METADATA_FILE: Final = "metadata.json"
 _FRACTION_DECIMALS: Final = 8
 
 
-def write(source: ExportSource, folder: Path) -> int:
-    """The folder; how many samples."""
-    omissions, written, score_scale = ExportOmissions(), 0, find_score_scale(source)
-    with (folder / SAMPLES_FILE).open("xb") as file:
-        file.write(b'{"samples":[')
-        for image in iter_images(source, omissions):
-            if not is_valid_unicode(image.path):
-                omissions.add("item", "a path that JSON cannot hold", image.key)
-                continue
-            sample = encode_strict_json(_make_sample(image, source, score_scale, omissions))
-            file.write((b",\n" if written else b"\n") + sample)
-            written += 1
-        file.write(b"\n]}\n")
-    info: Json = {"run": source.info.id, "sources": list(source.info.sources)}
-    (folder / FIFTYONE_METADATA_FILE).write_bytes(
-        encode_strict_json({"media_type": "image", "info": info}) + b"\n"
-    )
-    omissions.report(source)
-    return written
+class FiftyOneExport(FolderExport):
+    """A dataset in FiftyOne's own format."""
+
+    name = "fiftyone"
+    unit = "sample"
+    description = "a sample per picture"
+    consumers = "FiftyOne"
+    options = INTERPRETATION_OPTIONS | {"percent_scores"}
+
+    def write(self, source: ExportSource, folder: Path, options: ExportOptions) -> int:
+        """See `FolderExport`."""
+        omissions, written = ExportOmissions(), 0
+        score_scale = find_score_scale(source, percent_scores=options.percent_scores)
+        with (folder / SAMPLES_FILE).open("xb") as file:
+            file.write(b'{"samples":[')
+            for image in iter_images(source, omissions):
+                if not is_valid_unicode(image.path):
+                    omissions.add("item", "a path that JSON cannot hold", image.key)
+                    continue
+                sample = encode_strict_json(_make_sample(image, source, score_scale, omissions))
+                file.write((b",\n" if written else b"\n") + sample)
+                written += 1
+            file.write(b"\n]}\n")
+        info: Json = {"run": source.info.id, "sources": list(source.info.sources)}
+        (folder / FIFTYONE_METADATA_FILE).write_bytes(
+            encode_strict_json({"media_type": "image", "info": info}) + b"\n"
+        )
+        omissions.report(source)
+        return written
 
 
 def _make_sample(

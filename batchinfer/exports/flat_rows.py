@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, TypeAlias
 
 from batchinfer.domain import Json, Result
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FileExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import (
@@ -67,7 +68,7 @@ _FIRST_EXTRA_CELL: Final = len(_DETECTION_COLUMNS) - 1
 """Cells of a detection before those at the end."""
 _KIND_INDEX: Final = FLAT_COLUMNS.index("kind")
 _TEXT_INDEX: Final = FLAT_COLUMNS.index("text")
-_PARAMS_INDEX: Final = FLAT_COLUMNS.index("params")
+_FLAT_PARAMS_INDEX: Final = FLAT_COLUMNS.index("params")
 _UNTRUSTED_FLAT_INDEXES: Final = tuple(
     map(FLAT_COLUMNS.index, ("key", "path", "code", "message", "label"))
 )
@@ -75,20 +76,28 @@ _JSON_TEXT_KINDS: Final = frozenset(("features", "data"))
 """Kinds whose text is JSON."""
 
 
-def write_csv(source: ExportSource, file: BinaryIO) -> int:
-    """A header, and the rows; how many."""
-    text = Utf8Writer(file, bom=source.options.csv_bom)
-    table = csv.writer(text, lineterminator="\r\n")
-    table.writerow(FLAT_COLUMNS)
-    count = 0
-    for row in iter_rows(source):
-        table.writerow(row if source.options.formulas else _escape_row(row))
-        count += 1
-    text.warn_for_excel(source)
-    return count
+class FlatCsvExport(FileExport):
+    """A header and the flat rows."""
+
+    name = "csv-flat"
+    description = "a row per detection or class"
+    consumers = "Excel, R, QGIS"
+    options = INTERPRETATION_OPTIONS | {"formulas", "found_only", "csv_bom"}
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:
+        """See `FileExport`."""
+        text = Utf8Writer(file, bom=options.csv_bom)
+        table = csv.writer(text, lineterminator="\r\n")
+        table.writerow(FLAT_COLUMNS)
+        count = 0
+        for row in iter_rows(source, found_only=options.found_only):
+            table.writerow(row if options.formulas else _escape_row(row))
+            count += 1
+        text.warn_for_excel(source)
+        return count
 
 
-def iter_rows(source: ExportSource) -> Iterator[FlatRow]:
+def iter_rows(source: ExportSource, *, found_only: bool = False) -> Iterator[FlatRow]:
     """The rows of all items, in input order, and of each in the model's order."""
     omissions = ExportOmissions()
     for result in source.iter_results():
@@ -106,13 +115,15 @@ def iter_rows(source: ExportSource) -> Iterator[FlatRow]:
             result.finished_at,
             encode_strict_json(result.params).decode(),
         )
-        for detection_cells, extra_cells in _iter_prediction_cells(source, result, omissions):
+        for detection_cells, extra_cells in _iter_prediction_cells(
+            source, result, omissions, found_only=found_only
+        ):
             yield (*item_cells, *detection_cells, *trailing_cells, *extra_cells)
     omissions.report(source)
 
 
 def _iter_prediction_cells(
-    source: ExportSource, result: Result, omissions: ExportOmissions
+    source: ExportSource, result: Result, omissions: ExportOmissions, *, found_only: bool
 ) -> Iterator[tuple[FlatRow, FlatRow]]:
     """Cells from `kind` to `text`, and those at the end."""
     interpretation = None if result.media_type is None else source.interpret_result(result)
@@ -131,7 +142,7 @@ def _iter_prediction_cells(
         case Classification(classes=found) if found:
             for number, one in enumerate(found, 1):
                 yield ("class", number, *make_class_cells(one), None), _EMPTY_EXTRA_CELLS
-        case _ if source.options.found_only:
+        case _ if found_only:
             pass
         case None:
             yield (None, *_EMPTY_DETECTION_CELLS, None), _EMPTY_EXTRA_CELLS
@@ -203,7 +214,7 @@ def _escape_row(row: FlatRow) -> list[Any]:
             escape_formula_in_json if cells[_KIND_INDEX] in _JSON_TEXT_KINDS else escape_formula
         )
         cells[_TEXT_INDEX] = escape(cells[_TEXT_INDEX])
-    cells[_PARAMS_INDEX] = escape_formula_in_json(cells[_PARAMS_INDEX])
+    cells[_FLAT_PARAMS_INDEX] = escape_formula_in_json(cells[_FLAT_PARAMS_INDEX])
     return cells
 
 

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Final, TypeGuard
 
 from batchinfer.artifacts import GENERATOR
 from batchinfer.domain import Json, ResultDetails, State
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FileExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.image_items import UNLABELLED_CLASS, iter_items
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
@@ -45,21 +46,33 @@ _MAX_GEOMETRY_DEPTH: Final = 8
 """Collections in collections."""
 
 
-def write(source: ExportSource, file: BinaryIO) -> int:
-    """One FeatureCollection; how many features."""
-    omissions, written = ExportOmissions(), 0
-    file.write(b'{"type":"FeatureCollection","generator":"%s","features":[' % GENERATOR.encode())
-    for details, image_info in iter_items(source):
-        for feature in _iter_features(source, details, image_info, omissions):
-            text = encode_strict_json(feature)
-            if not text.startswith(b"{"):
-                omissions.add("feature", "nested too deeply", details.result.key)
-                continue
-            file.write((b",\n" if written else b"\n") + text)
-            written += 1
-    file.write(b"\n]}\n")
-    omissions.report(source)
-    return written
+class GeoJsonExport(FileExport):
+    """One FeatureCollection."""
+
+    name = "geojson"
+    extensions = (".geojson",)
+    unit = "feature"
+    description = "a feature per item, where it was taken"
+    consumers = "QGIS, geopandas"
+    options = INTERPRETATION_OPTIONS
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:  # noqa: ARG002
+        """See `FileExport`."""
+        omissions, written = ExportOmissions(), 0
+        file.write(
+            b'{"type":"FeatureCollection","generator":"%s","features":[' % GENERATOR.encode()
+        )
+        for details, image_info in iter_items(source):
+            for feature in _iter_features(source, details, image_info, omissions):
+                text = encode_strict_json(feature)
+                if not text.startswith(b"{"):
+                    omissions.add("feature", "nested too deeply", details.result.key)
+                    continue
+                file.write((b",\n" if written else b"\n") + text)
+                written += 1
+        file.write(b"\n]}\n")
+        omissions.report(source)
+        return written
 
 
 def _iter_features(

@@ -1,23 +1,25 @@
-"""JSONL and CSV: one row per item, the fields of `domain.Result` in their order.
+"""JSONL and CSV: one row per item, with the fields of `domain.Result` in their order.
 
-CSV is RFC 4180 in UTF-8, lines end in CR LF (as there; and a lone CR in a cell is only safe with
-it). `prediction` and `params` hold JSON, None is an empty cell. Excel takes a CSV for UTF-8 only if
-it begins with a mark, which most programs for data do not expect: it stands there if asked for.
+The JSON text of a prediction and of parameters is passed on as it is stored; it is neither decoded
+nor encoded again. CSV is RFC 4180 in UTF-8 with lines that end in CR LF, which also keeps a lone CR
+in a cell safe; None is an empty cell. Excel reads a CSV as UTF-8 only if it begins with a byte
+order mark, which most data programs do not expect: it is written only if asked for.
 """
 
 from __future__ import annotations
 
 import csv
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import orjson
 
 from batchinfer.domain import Result
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import FileExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.safe_text import (
     encode_strict_json,
     escape_formula,
@@ -26,80 +28,120 @@ from batchinfer.exports.safe_text import (
     escape_undecodable,
 )
 
-ITEM_COLUMNS = tuple(field.name for field in fields(Result))
-_JSON_COLUMNS = frozenset(("prediction", "params"))
-_UNTRUSTED_ITEM_INDEXES = tuple(
+ITEM_COLUMNS: Final = tuple(field.name for field in fields(Result))
+_PREDICTION_INDEX: Final = ITEM_COLUMNS.index("prediction")
+_PARAMS_INDEX: Final = ITEM_COLUMNS.index("params")
+_UNTRUSTED_ITEM_INDEXES: Final = tuple(
     map(ITEM_COLUMNS.index, ("key", "media_type", "code", "message", "path"))
 )
 """Fields whose text comes from outside."""
-_JSON_COLUMN_INDEXES = tuple(map(ITEM_COLUMNS.index, ("prediction", "params")))
 _get_all_fields = attrgetter(*ITEM_COLUMNS)
+_JSON_NULL: Final = orjson.Fragment(b"null")
+
+ItemRow: TypeAlias = list[Any]
+"""The cells of an item: `prediction` and `params` are JSON text, all text is valid UTF-8."""
 
 
-def write_jsonl(source: ExportSource, file: BinaryIO) -> int:
-    """One object a line; how many."""
-    count = 0
-    for result in source.iter_results():
-        file.write(encode_line(result))
-        count += 1
-    return count
+class JsonlExport(FileExport):
+    """One JSON object per line."""
+
+    name = "jsonl"
+    extensions = (".jsonl", ".ndjson")
+    description = "a row per item"
+    consumers = "jq, pandas, anything"
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:  # noqa: ARG002
+        """See `FileExport`."""
+        count = 0
+        for row in iter_rows(source):
+            file.write(encode_row(row))
+            count += 1
+        return count
 
 
-def encode_line(result: Result) -> bytes:
-    """A result as a line of JSONL."""
-    return escape_line_ends(_encode_row(result))
+class CsvExport(FileExport):
+    """A header and one line per item."""
+
+    name = "csv"
+    extensions = (".csv",)
+    description = "a row per item"
+    consumers = "Excel, R, anything"
+    options = frozenset(("formulas", "csv_bom"))
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:
+        """See `FileExport`."""
+        text = Utf8Writer(file, bom=options.csv_bom)
+        count = write_csv_rows(iter_rows(source), text, formulas=options.formulas)
+        text.warn_for_excel(source)
+        return count
 
 
-def _encode_row(result: Result) -> bytes:
-    row: dict[str, Any] = {name: getattr(result, name) for name in ITEM_COLUMNS}
-    for name in _JSON_COLUMNS:
-        row[name] = orjson.Fragment(encode_strict_json(row[name]))
-    try:
-        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # surrogates
-        for name, value in row.items():
-            row[name] = escape_undecodable(value) if isinstance(value, str) else value
-        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+def iter_rows(source: ExportSource) -> Iterator[ItemRow]:
+    """The row of each item."""
+    if source.iter_stored_rows is None:
+        yield from map(make_row, source.iter_results())
+        return
+    for cells in source.iter_stored_rows():
+        row = list(cells)
+        if row[_PREDICTION_INDEX] == "null":
+            row[_PREDICTION_INDEX] = None
+        yield _make_text_valid(row)
 
 
-def write_csv(source: ExportSource, file: BinaryIO) -> int:
-    """A header, and one row per item; how many."""
-    text = Utf8Writer(file, bom=source.options.csv_bom)
+def make_row(result: Result) -> ItemRow:
+    """The row of a result."""
+    row = list(_get_all_fields(result))
+    if row[_PREDICTION_INDEX] is not None:
+        row[_PREDICTION_INDEX] = encode_strict_json(row[_PREDICTION_INDEX]).decode()
+    row[_PARAMS_INDEX] = encode_strict_json(row[_PARAMS_INDEX]).decode()
+    return _make_text_valid(row)
+
+
+def encode_row(row: Sequence[Any]) -> bytes:
+    """A row as a line of JSONL, with its end."""
+    record = dict(zip(ITEM_COLUMNS, row, strict=True))
+    prediction = row[_PREDICTION_INDEX]
+    record["prediction"] = _JSON_NULL if prediction is None else orjson.Fragment(prediction)
+    record["params"] = orjson.Fragment(row[_PARAMS_INDEX])
+    return escape_line_ends(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def write_csv_rows(rows: Iterable[ItemRow], text: Utf8Writer, *, formulas: bool) -> int:
+    """Write a header and the rows as CSV; how many rows.
+
+    `formulas`: leave cells as they are that a spreadsheet would take for formulas.
+    """
     table = csv.writer(text, lineterminator="\r\n")
     table.writerow(ITEM_COLUMNS)
     count = 0
-    for row in iter_rows(source):
-        if not source.options.formulas:
-            for index in _UNTRUSTED_ITEM_INDEXES:
-                if row[index]:
-                    row[index] = escape_formula(row[index])
-            for index in _JSON_COLUMN_INDEXES:
-                if row[index]:
-                    row[index] = escape_formula_in_json(row[index])
-        table.writerow(row)
+    for row in rows:
+        table.writerow(row if formulas else _escape_row(row))
         count += 1
-    text.warn_for_excel(source)
     return count
 
 
-def iter_rows(source: ExportSource) -> Iterator[list[Any]]:
-    """The fields of each item as a table holds them: JSON as text, text as UTF-8 can hold it."""
-    for result in source.iter_results():
-        row = list(_get_all_fields(result))
-        for index in _UNTRUSTED_ITEM_INDEXES:
-            if row[index]:
-                row[index] = escape_undecodable(row[index])
-        for index in _JSON_COLUMN_INDEXES:
-            if row[index] is not None:
-                row[index] = encode_strict_json(row[index]).decode()
-        yield row
+def _make_text_valid(row: ItemRow) -> ItemRow:
+    for index in _UNTRUSTED_ITEM_INDEXES:
+        if row[index]:
+            row[index] = escape_undecodable(row[index])
+    return row
+
+
+def _escape_row(row: ItemRow) -> ItemRow:
+    for index in _UNTRUSTED_ITEM_INDEXES:
+        if row[index]:
+            row[index] = escape_formula(row[index])
+    for index in (_PREDICTION_INDEX, _PARAMS_INDEX):
+        if row[index]:
+            row[index] = escape_formula_in_json(row[index])
+    return row
 
 
 class Utf8Writer:
     """What the csv module writes to; unlike a TextIOWrapper it never closes the file."""
 
     def __init__(self, file: BinaryIO, *, bom: bool = False) -> None:
-        """`bom`: begin with the mark by which Excel knows UTF-8."""
+        """`bom`: begin with the byte order mark by which Excel recognizes UTF-8."""
         self._file = file
         self._bom = bom
         self._first_non_ascii = ""
@@ -107,19 +149,15 @@ class Utf8Writer:
             file.write(BOM_UTF8)
 
     def write(self, text: str) -> None:
-        """Write it."""
+        """Write it as UTF-8."""
         if not self._first_non_ascii and not text.isascii():
             self._first_non_ascii = next(char for char in text if not char.isascii())
         self._file.write(text.encode())
 
     def warn_for_excel(self, source: ExportSource) -> None:
-        """Tell who would open the file with Excel what to do, if it matters."""
-        if (
-            self._first_non_ascii and not self._bom and source.scratch_folder is not None
-        ):  # no stream
-            char = (
-                self._first_non_ascii
-                if self._first_non_ascii.isprintable()
-                else ascii(self._first_non_ascii)
-            )
-            source.on_notice(f"For Excel, add --csv-bom: without it, Excel shows {char} wrong.")
+        """Notify who would open the file with Excel what to do, if the text needs it."""
+        char = self._first_non_ascii
+        is_stream = source.scratch_folder is None
+        if char and not self._bom and not is_stream:
+            shown = char if char.isprintable() else ascii(char)
+            source.on_notice(f"For Excel, add --csv-bom: without it, Excel shows {shown} wrong.")

@@ -18,7 +18,8 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from batchinfer.domain import Json, State
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FolderExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.image_items import (
     ImageItem,
     UprightDetection,
@@ -31,6 +32,7 @@ from batchinfer.exports.image_items import (
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
 from batchinfer.exports.score_scale import ScoreScale, find_score_scale
+from batchinfer.inputs import is_local
 from batchinfer.predictions import Classification, ClassScore, Detections, PlainText
 
 TASKS_FILE: Final = "tasks.json"
@@ -51,22 +53,31 @@ LabelStudioRegion: TypeAlias = dict[str, Any]
 """What Label Studio calls a result: a box, an outline, a choice, a text."""
 
 
-def write(source: ExportSource, folder: Path) -> int:
-    """The folder; how many tasks."""
-    omissions, written = ExportOmissions(), 0
-    score_scale = find_score_scale(source)
-    labels: LabelsByType = {kind: {} for kind in _CONTROL_BY_REGION_TYPE}
-    with (folder / TASKS_FILE).open("xb") as file:
-        for image in iter_images(source, omissions):
-            task = encode_strict_json(_make_task(image, source, labels, score_scale, omissions))
-            file.write((b",\n" if written else b"[\n") + task)
-            written += 1
-        file.write(b"\n]\n" if written else b"[]\n")
-    (folder / LABEL_CONFIG_FILE).write_text(
-        _make_label_config(labels), encoding="utf-8", newline="\n"
-    )
-    omissions.report(source)
-    return written
+class LabelStudioExport(FolderExport):
+    """Tasks with predictions, and the labelling config."""
+
+    name = "label-studio"
+    unit = "task"
+    description = "a task per picture"
+    consumers = "Label Studio"
+    options = INTERPRETATION_OPTIONS | {"percent_scores"}
+
+    def write(self, source: ExportSource, folder: Path, options: ExportOptions) -> int:
+        """See `FolderExport`."""
+        omissions, written = ExportOmissions(), 0
+        score_scale = find_score_scale(source, percent_scores=options.percent_scores)
+        labels: LabelsByType = {kind: {} for kind in _CONTROL_BY_REGION_TYPE}
+        with (folder / TASKS_FILE).open("xb") as file:
+            for image in iter_images(source, omissions):
+                task = encode_strict_json(_make_task(image, source, labels, score_scale, omissions))
+                file.write((b",\n" if written else b"[\n") + task)
+                written += 1
+            file.write(b"\n]\n" if written else b"[]\n")
+        (folder / LABEL_CONFIG_FILE).write_text(
+            _make_label_config(labels), encoding="utf-8", newline="\n"
+        )
+        omissions.report(source)
+        return written
 
 
 def _make_task(
@@ -102,7 +113,9 @@ def _make_task(
 
 
 def _make_local_url(path: str) -> str:
-    """Where Label Studio serves a file of this machine; bytes that are not UTF-8 included."""
+    """Where Label Studio serves a file of this machine, bytes that are not UTF-8 included."""
+    if not is_local(path):
+        return path
     return "/data/local-files/?d=" + quote(os.fsencode(make_absolute(path)).lstrip(b"/"))
 
 

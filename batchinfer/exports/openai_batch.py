@@ -12,25 +12,34 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Json, Result, ResultDetails, State
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import FileExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import encode_strict_json, escape_line_ends, escape_undecodable
 
 _HTTP_OK: Final = 200
 
 
-def write(source: ExportSource, file: BinaryIO) -> int:
-    """One object a line; how many."""
-    omissions, written = ExportOmissions(), 0
-    for details in source.iter_details():
-        if details.result.state in {State.SUCCEEDED, State.FAILED}:
-            row = _make_row(details, f"{source.info.id}-{details.position}-{details.attempt}")
-            file.write(escape_line_ends(orjson.dumps(row)) + b"\n")
-            written += 1
-        else:
-            omissions.add("item", "without an outcome yet", details.result.key)
-    omissions.report(source)
-    return written
+class OpenAIBatchExport(FileExport):
+    """One JSON object per line."""
+
+    name = "openai-batch"
+    unit = "row"
+    description = "a row per item with an outcome"
+    consumers = "programs for OpenAI's Batch API"
+
+    def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:  # noqa: ARG002
+        """See `FileExport`."""
+        omissions, written = ExportOmissions(), 0
+        for details in source.iter_details():
+            if details.result.state in {State.SUCCEEDED, State.FAILED}:
+                row = _make_row(details, f"{source.info.id}-{details.position}-{details.attempt}")
+                file.write(escape_line_ends(orjson.dumps(row)) + b"\n")
+                written += 1
+            else:
+                omissions.add("item", "without an outcome yet", details.result.key)
+        omissions.report(source)
+        return written
 
 
 def _make_row(details: ResultDetails, request_id: str) -> dict[str, Any]:

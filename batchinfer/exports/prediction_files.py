@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Json, Result, ResultDetails, State
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import FolderExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.filename_allocator import FilenameAllocator, ensure_parent
 from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
@@ -30,30 +31,41 @@ ItemFile: TypeAlias = tuple[str, str, bytes | Path]
 """Its kind, the ending of its name, and its content, or the file that holds it."""
 
 
-def write(source: ExportSource, folder: Path) -> int:
-    """The folder; how many items."""
-    omissions, written = ExportOmissions(), 0
-    with ExitStack() as stack:
-        names = stack.enter_context(FilenameAllocator(folder, reserved=(INDEX_FILE,)))
-        file = stack.enter_context((folder / INDEX_FILE).open("xb"))
-        index = csv.writer(Utf8Writer(file), lineterminator="\r\n")
-        index.writerow(("key", "state", *_FILE_KINDS))
-        for details in source.iter_details():
-            result = details.result
-            item_files = list(_iter_item_files(details, source, omissions))
-            base_path = names.allocate(result.key, [extension for _, extension, _ in item_files])
-            for _, ending, content in item_files:
-                _write_content(content, ensure_parent(folder, base_path + ending))
-            path_by_kind = {kind: base_path + ending for kind, ending, _ in item_files}
-            cells = (
-                escape_undecodable(result.key),
-                result.state.value,
-                *(path_by_kind.get(k, "") for k in _FILE_KINDS),
-            )
-            index.writerow(cells if source.options.formulas else map(escape_formula, cells))
-            written += 1
-    omissions.report(source)
-    return written
+class PredictionFilesExport(FolderExport):
+    """What the service returned, as files."""
+
+    name = "files"
+    unit = "item"
+    description = "an item with the service's own files"
+    consumers = "scripts for the platform's outputs"
+    options = frozenset(("formulas",))
+
+    def write(self, source: ExportSource, folder: Path, options: ExportOptions) -> int:
+        """See `FolderExport`."""
+        omissions, written = ExportOmissions(), 0
+        with ExitStack() as stack:
+            names = stack.enter_context(FilenameAllocator(folder, reserved=(INDEX_FILE,)))
+            file = stack.enter_context((folder / INDEX_FILE).open("xb"))
+            index = csv.writer(Utf8Writer(file), lineterminator="\r\n")
+            index.writerow(("key", "state", *_FILE_KINDS))
+            for details in source.iter_details():
+                result = details.result
+                item_files = list(_iter_item_files(details, source, omissions))
+                base_path = names.allocate(
+                    result.key, [extension for _, extension, _ in item_files]
+                )
+                for _, ending, content in item_files:
+                    _write_content(content, ensure_parent(folder, base_path + ending))
+                path_by_kind = {kind: base_path + ending for kind, ending, _ in item_files}
+                cells = (
+                    escape_undecodable(result.key),
+                    result.state.value,
+                    *(path_by_kind.get(k, "") for k in _FILE_KINDS),
+                )
+                index.writerow(cells if options.formulas else map(escape_formula, cells))
+                written += 1
+        omissions.report(source)
+        return written
 
 
 def _iter_item_files(

@@ -20,15 +20,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from batchinfer.domain import Json, Result, RunInfo, State
-from batchinfer.exports.export_source import ExportSource
-from batchinfer.exports.item_rows import encode_line, write_csv
+from batchinfer.exports.export_format import FolderExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
+from batchinfer.exports.item_rows import ItemRow, Utf8Writer, encode_row, make_row, write_csv_rows
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.ro_crate_context import (
     BATCHINFER_ID,
@@ -39,7 +40,7 @@ from batchinfer.exports.ro_crate_context import (
 )
 from batchinfer.exports.ro_crate_files import CrateEntity, CrateFiles, make_references
 from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
-from batchinfer.oscar.model_schema import parse_help
+from batchinfer.protocols.registry import find_run_protocol
 
 RO_CRATE_METADATA_FILE: Final = "ro-crate-metadata.json"
 RESULTS_JSONL_FILE: Final = "results.jsonl"
@@ -84,24 +85,38 @@ class _ItemCounts:
         return f"Items: {', '.join(counted) or 'none'}."
 
 
-def write(source: ExportSource, folder: Path) -> int:
-    """The folder; how many items."""
-    omissions = ExportOmissions()
-    with CrateFiles(folder, source.session_params) as crate_files:
-        counts = _write_results(source, crate_files, folder, omissions)
-        _write_model_files(source, crate_files, folder)
-        with (folder / RO_CRATE_METADATA_FILE).open("xb") as file:
-            file.write(b'{"@context":' + encode_strict_json(_JSONLD_CONTEXT) + b',\n"@graph":[')
-            for number, entity in enumerate(_iter_graph(source, crate_files, counts)):
-                file.write(b",\n" if number else b"\n")
-                file.writelines(entity)
-            file.write(b"\n]}\n")
-    omissions.report(source)
-    return counts.by_state.total()
+class RoCrateExport(FolderExport):
+    """The results and their metadata."""
+
+    name = "ro-crate"
+    unit = "item"
+    description = "an item, with where it comes from"
+    consumers = "Zenodo, WorkflowHub, `rocrate`"
+    options = frozenset(("formulas",))
+    has_own_marker = True
+
+    def write(self, source: ExportSource, folder: Path, options: ExportOptions) -> int:
+        """See `FolderExport`."""
+        omissions = ExportOmissions()
+        with CrateFiles(folder, source.session_params) as crate_files:
+            counts = _write_results(source, crate_files, folder, omissions, options)
+            _write_model_files(source, crate_files, folder)
+            with (folder / RO_CRATE_METADATA_FILE).open("xb") as file:
+                file.write(b'{"@context":' + encode_strict_json(_JSONLD_CONTEXT) + b',\n"@graph":[')
+                for number, entity in enumerate(_iter_graph(source, crate_files, counts)):
+                    file.write(b",\n" if number else b"\n")
+                    file.writelines(entity)
+                file.write(b"\n]}\n")
+        omissions.report(source)
+        return counts.by_state.total()
 
 
 def _write_results(
-    source: ExportSource, crate_files: CrateFiles, folder: Path, omissions: ExportOmissions
+    source: ExportSource,
+    crate_files: CrateFiles,
+    folder: Path,
+    omissions: ExportOmissions,
+    options: ExportOptions,
 ) -> _ItemCounts:
     """Write the rows, and learn of each item what the metadata tell."""
     counts = _ItemCounts()
@@ -109,21 +124,18 @@ def _write_results(
         jsonl_file = stack.enter_context((folder / RESULTS_JSONL_FILE).open("xb"))
         csv_file = stack.enter_context((folder / RESULTS_CSV_FILE).open("xb"))
 
-        def iter_results() -> Iterator[Result]:
+        def iter_rows() -> Iterator[ItemRow]:
             for details in source.iter_details():
                 result = details.result
                 counts.add(result)
                 if not crate_files.add_output(details, source, crate_files.add_inputs(details)):
                     reason = "its file is not in the run directory"
                     omissions.add("prediction", reason, result.key)
-                jsonl_file.write(encode_line(result))
-                yield result
+                row = make_row(result)
+                jsonl_file.write(encode_row(row))
+                yield row
 
-        csv_options = replace(source.options, csv_bom=False)
-        write_csv(
-            replace(source, iter_results=iter_results, options=csv_options, scratch_folder=None),
-            csv_file,
-        )
+        write_csv_rows(iter_rows(), Utf8Writer(csv_file), formulas=options.formulas)
     description = "One row per item: its state, prediction or failure, times, file and parameters"
     crate_files.add_local_file(
         RESULTS_JSONL_FILE,
@@ -146,7 +158,8 @@ def _write_model_files(source: ExportSource, crate_files: CrateFiles, folder: Pa
     crate_files.add_local_file(
         MODEL_HELP_FILE, "model", "The model's help, as its service answered", "text/plain"
     )
-    if schema := parse_help(source.model_help):
+    protocol = find_run_protocol(source.info)
+    if protocol is not None and (schema := protocol.parse_help(source.model_help)):
         parameters_json = [parameter.as_json() for parameter in schema.parameters]
         (folder / MODEL_PARAMETERS_FILE).write_bytes(encode_strict_json(parameters_json) + b"\n")
         name = "The model's parameters, read from its help"

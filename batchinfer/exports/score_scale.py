@@ -42,9 +42,9 @@ class ScoreScale:
         return min(1.0, max(0.0, score / self.divisor))
 
 
-def find_score_scale(source: ExportSource) -> ScoreScale:
+def find_score_scale(source: ExportSource, *, percent_scores: bool) -> ScoreScale:
     """Look through the scores of the run."""
-    divisor = _PERCENT_DIVISOR if source.options.percent_scores else 1.0
+    divisor = _PERCENT_DIVISOR if percent_scores else 1.0
     for result in source.iter_results():
         for score in _iter_scores(source, result):
             if (

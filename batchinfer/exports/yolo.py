@@ -18,10 +18,12 @@ import csv
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from batchinfer.exports.export_source import ExportSource
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FolderExport
+from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.filename_allocator import FilenameAllocator, ensure_parent
 from batchinfer.exports.image_items import (
     ImageItem,
@@ -36,6 +38,7 @@ from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import escape_formula, escape_undecodable
 from batchinfer.exports.score_scale import find_score_scale
+from batchinfer.inputs import is_local, open_stream
 from batchinfer.predictions import Box
 
 INDEX_FILE: Final = "index.csv"
@@ -44,49 +47,64 @@ _IMAGE_EXTENSIONS: Final = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", "
 _EXTENSION_BY_IMAGE_FORMAT: Final = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
-def write(source: ExportSource, folder: Path) -> int:
-    """The folder; how many pictures."""
-    omissions, classes, written = ExportOmissions(), dict[str, int](), 0
-    score_scale = find_score_scale(source)
-    for name in ("images", "labels"):  # there even if no picture is
-        (folder / name).mkdir()
-    with (
-        FilenameAllocator(folder, reserved=("images",)) as allocator,
-        (folder / INDEX_FILE).open("wb") as file,
-    ):
-        index = csv.writer(Utf8Writer(file), lineterminator="\r\n")
-        index.writerow(("key", "image", "labels", "path"))
-        for image in iter_detection_images(source, omissions):
-            detections = locate_clipped(image, source, omissions)
-            if is_falsely_empty(image, detections, omissions):
-                continue
-            stem, extension = _split_extension(image)
-            name = allocator.allocate(stem, ("", extension, ".txt"))
-            _link_or_copy(image.path, ensure_parent(folder / "images", name + extension))
-            note_unsupported(detections, image, omissions, outlines=False)
-            for detection in detections:
-                classes.setdefault(detection.label, len(classes))
-            _write_lines(folder / "labels", name, _iter_lines(detections, classes))
-            unit_scores = [
-                score_scale.to_unit_interval(one.score, image.key, omissions) for one in detections
-            ]
-            if any(score is not None for score in unit_scores):
-                _write_lines(
-                    folder / "scores", name, _iter_scored_lines(detections, unit_scores, classes)
+class YoloExport(FolderExport):
+    """Images, labels, scores and the classes."""
+
+    name = "yolo"
+    unit = "image"
+    description = "an image with its labels"
+    consumers = "Ultralytics"
+    options = INTERPRETATION_OPTIONS | {"formulas", "percent_scores"}
+
+    def write(self, source: ExportSource, folder: Path, options: ExportOptions) -> int:
+        """See `FolderExport`."""
+        omissions, classes, written = ExportOmissions(), dict[str, int](), 0
+        score_scale = find_score_scale(source, percent_scores=options.percent_scores)
+        for name in ("images", "labels"):  # there even if no picture is
+            (folder / name).mkdir()
+        with (
+            FilenameAllocator(folder, reserved=("images",)) as allocator,
+            (folder / INDEX_FILE).open("wb") as file,
+        ):
+            index = csv.writer(Utf8Writer(file), lineterminator="\r\n")
+            index.writerow(("key", "image", "labels", "path"))
+            for image in iter_detection_images(source, omissions):
+                detections = locate_clipped(image, source, omissions)
+                if is_falsely_empty(image, detections, omissions):
+                    continue
+                stem, extension = _split_extension(image)
+                name = allocator.allocate(stem, ("", extension, ".txt"))
+                target = ensure_parent(folder / "images", name + extension)
+                if not _link_or_copy(image.path, target):
+                    omissions.add("image", "that could not be copied", image.key)
+                    continue
+                note_unsupported(detections, image, omissions, outlines=False)
+                for detection in detections:
+                    classes.setdefault(detection.label, len(classes))
+                _write_lines(folder / "labels", name, _iter_lines(detections, classes))
+                unit_scores = [
+                    score_scale.to_unit_interval(one.score, image.key, omissions)
+                    for one in detections
+                ]
+                if any(score is not None for score in unit_scores):
+                    _write_lines(
+                        folder / "scores",
+                        name,
+                        _iter_scored_lines(detections, unit_scores, classes),
+                    )
+                paths = (
+                    f"images/{name}{extension}",
+                    f"labels/{name}.txt",
+                    escape_undecodable(image.path),
                 )
-            paths = (
-                f"images/{name}{extension}",
-                f"labels/{name}.txt",
-                escape_undecodable(image.path),
-            )
-            cells = (image.key, *paths)
-            index.writerow(cells if source.options.formulas else map(escape_formula, cells))
-            written += 1
-    (folder / "data.yaml").write_text(
-        _make_data_yaml(source, classes), encoding="utf-8", newline="\n"
-    )
-    omissions.report(source)
-    return written
+                cells = (image.key, *paths)
+                index.writerow(cells if options.formulas else map(escape_formula, cells))
+                written += 1
+        (folder / "data.yaml").write_text(
+            _make_data_yaml(source, classes), encoding="utf-8", newline="\n"
+        )
+        omissions.report(source)
+        return written
 
 
 def _split_extension(image: ImageItem) -> tuple[str, str]:
@@ -98,12 +116,19 @@ def _split_extension(image: ImageItem) -> tuple[str, str]:
     return image.key, _EXTENSION_BY_IMAGE_FORMAT.get(image_format, f".{image_format.lower()}")
 
 
-def _link_or_copy(path: str, link_path: Path) -> None:
-    """A link to the picture where it lies; a copy where links cannot be made."""
+def _link_or_copy(path: str, link_path: Path) -> bool:
+    """Make a link to a picture, or a copy where that cannot be; False: it cannot be read."""
+    if is_local(path):
+        with suppress(OSError):
+            link_path.symlink_to(make_absolute(path))
+            return True
     try:
-        link_path.symlink_to(make_absolute(path))
+        source = open_stream(path)
     except OSError:
-        shutil.copyfile(path, link_path)
+        return False
+    with source, link_path.open("xb") as file:
+        shutil.copyfileobj(source, file)
+    return True
 
 
 def _write_lines(folder: Path, name: str, lines: Iterator[str]) -> None:

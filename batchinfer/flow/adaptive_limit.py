@@ -1,6 +1,6 @@
 """The adaptive limit: as many attempts in flight as the service serves, and a few that wait.
 
-The service gives each call a container and lets the others wait (contract section 1); it never says
+The service gives each call a container and lets the others wait (docs/platform.md); it never says
 how many containers there are, and starts more only while calls wait. So neither errors nor a slow
 rise of latency show the right number. What shows it is *waiting*. A call that joined n others and
 waited W seconds, while X calls a second were answered, had X * W calls before it in the queue
@@ -24,7 +24,7 @@ Rules:
    (`SMALL_SERVICE_QUEUE_CALLS`): it may become a large one, and only waiting calls show that.
 3. Nothing grows unless the limit is what held it back.
 4. *Overload* (429, 503): see `overload_ceiling`.
-5. *Timeouts* show how long a proxy on the way lets calls wait (contract section 1: 60 s, 300 s): no
+5. *Timeouts* show how long a proxy on the way lets calls wait (docs/platform.md: 60 s, 300 s): no
    call waits for longer than half of what that leaves beside the prediction.
 6. After an outage of less than `CONTAINER_LINGER_SECONDS` seconds it begins with what was served
    before, for the containers are there still; after a longer one, carefully (`restart`).
@@ -46,7 +46,7 @@ from batchinfer.flow.queue_estimators import (
 )
 
 INITIAL_LIMIT: Final = 8
-"""Attempts in flight at the beginning: ten may wait for one container (contract section 1)."""
+"""Attempts in flight at the beginning: ten may wait for one container (docs/platform.md)."""
 MIN_WINDOW_ANSWERS: Final = 4
 """Answers that make a window, at least."""
 MIN_WINDOW_SERVICE_TIMES: Final = 0.8
@@ -63,7 +63,7 @@ SMALL_SERVICE_QUEUE_CALLS: Final = 40
 """So many wait besides, less twice those served: the smaller a service, the more it may grow, and
 those that wait show it at once."""
 MAX_QUEUED_PER_SERVER: Final = 6.0
-"""Calls that wait for each that is served, at most: ten may (contract section 1)."""
+"""Calls that wait for each that is served, at most: ten may (docs/platform.md)."""
 MAX_CALL_SECONDS: Final = 55.0
 """Seconds that no call shall take because of that: proxies end them after 60 (section 1)."""
 UNREPORTED_QUEUE_FACTOR: Final = 1.5

@@ -28,6 +28,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from batchinfer import defaults
 from batchinfer.domain import Failure, FailureKind, Outcome, Reply, State
 
 MAX_KILLED_ATTEMPTS: Final = 2
@@ -40,7 +41,7 @@ TOKENS_PER_ANSWER: Final = 0.1
 class RetryPolicy:
     """How often an item is tried, and with which delays."""
 
-    max_attempts: int = 5
+    max_attempts: int = defaults.MAX_ATTEMPTS
     """Attempts per item, the first included."""
     base_delay: float = 1.0
     """Seconds: the span of the first back-off; it doubles with every further attempt."""

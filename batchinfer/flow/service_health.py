@@ -11,7 +11,7 @@ WARM     it answers                                   as many as the limit allow
 
 Rules:
 
-1. A cold service answers 502 at once (contract section 1): one probe is enough to see it. A probe
+1. A cold service answers 502 at once (docs/platform.md): one probe is enough to see it. A probe
    without answer for `PROBE_SILENCE_SECONDS`, or for much longer than the probe before it, is being
    served, and the others need not wait for its answer; unless the service went cold by silence.
 2. The pause between probes grows with the outage (`PROBE_INTERVAL_SHARE` of it, at most

@@ -208,7 +208,7 @@ def _render_item_card(
         show_command=command_line("show", str(book.run_directory), *_as_argument(result.key))
         if len(result.key) <= _MAX_COMMAND_KEY_CHARS
         else "",
-        in_stored_pixels=book.options.boxes == "stored",
+        in_stored_pixels=book.boxes == "stored",
         max_bytes=max_bytes,
     )
 

@@ -1,7 +1,7 @@
 """CRC-32 of what must never change again: finds every flipped bit of a row or a file.
 
 Of a row: its numbers as 8 bytes each (integers, doubles; little-endian), then its texts in UTF-8,
-joined by U+001F. docs/run-format.md lists them in this order, too. Nothing here
+joined by U+001F. docs/reference/run-format.md lists them in this order, too. Nothing here
 depends on how a library writes a number. Raises ValueError for what can be no such row.
 """
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-from batchinfer.errors import ConfigError
+from batchinfer.errors import QueryError
 from batchinfer.store.database import (
     DATABASE_NAME,
     close_on_error,
@@ -178,16 +178,16 @@ class QueryConnection:
     ) -> tuple[tuple[str, ...], Iterator[QueryRow]]:
         """The names of the answer's columns, each unlike the others, and its rows.
 
-        Raises ConfigError, with SQLite's words, for what is no question; also while rows are read.
+        Raises QueryError, with SQLite's words, for what is no question; also while rows are read.
         """
         self._extractor_error = None
         with self._translate_query_errors():
             try:
                 cursor = self._db.execute(sql, parameters)
             except (ValueError, OverflowError) as error:  # half a character, 70 bits
-                raise ConfigError(f"Invalid query value: {error}.") from error
+                raise QueryError(f"Invalid query value: {error}.") from error
         if cursor.description is None:
-            raise ConfigError("The query is empty. Example: select * from items")
+            raise QueryError("The query is empty. Example: select * from items")
         return _make_unique([column[0] for column in cursor.description]), self._fetch_rows(cursor)
 
     def list_views(self) -> Mapping[str, Sequence[str]]:
@@ -257,7 +257,7 @@ class QueryConnection:
                     raise KeyboardInterrupt from error
                 if code in _STORAGE_ERROR_CODES:
                     raise
-                raise ConfigError(self._explain_error(message, code)) from error
+                raise QueryError(self._explain_error(message, code)) from error
 
     def _explain_error(self, message: str, code: int) -> str:
         if code == sqlite3.SQLITE_AUTH or "not authorized" in message:

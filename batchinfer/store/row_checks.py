@@ -25,7 +25,7 @@ from batchinfer.domain import (
 )
 from batchinfer.errors import RunDamaged
 from batchinfer.store import checksums
-from batchinfer.store.json_codec import decode_files, decode_json, parse_rows
+from batchinfer.store.json_codec import decode_files, decode_json, encode_json, parse_rows
 
 MISSING_ROW: Final = ("an item or more", "its row is gone, or has another state than was written")
 _CHECKSUM_MISMATCH: Final = "it is not what was written: its checksum does not match"
@@ -178,6 +178,24 @@ def row_to_result(row: Sequence[Any]) -> Result:
         finished_at=finished_at,
         path=path,
         params=decode_json(params),
+    )
+
+
+def row_to_result_cells(row: Sequence[Any]) -> Sequence[Any]:
+    """The cells of a row in the order of the fields of `Result`, JSON as the text that is stored.
+
+    Text that no checksum covers (of older versions) is decoded and encoded: it may not be JSON.
+    Raises ValueError if it is not.
+    """
+    cells = row[1:13]
+    if row[15] is not None and (row[18] is None or row[25] is not None):
+        return cells
+    prediction, params = cells[2], cells[11]
+    return (
+        *cells[:2],
+        None if prediction is None else encode_json(decode_json(prediction)),
+        *cells[3:11],
+        encode_json(decode_json(params)),
     )
 
 

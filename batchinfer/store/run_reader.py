@@ -40,6 +40,7 @@ from batchinfer.store.row_checks import (
     check_input_row,
     row_to_attempt,
     row_to_result,
+    row_to_result_cells,
     row_to_result_details,
 )
 from batchinfer.store.row_mapping import row_to_item
@@ -192,6 +193,14 @@ class RunReader:
         for row in self._tables.iter_rows(sql.SELECT_RESULTS_BY_STATE[state], state):
             if (result := self._tables.convert_row(row, row_to_result)) is not None:
                 yield result
+
+    def iter_result_rows(
+        self, state: State | Literal["finished"] | None = None
+    ) -> Iterator[Sequence[Any]]:
+        """As `iter_results`, each as the cells of its fields, JSON as the text that is stored."""
+        for row in self._tables.iter_rows(sql.SELECT_RESULTS_BY_STATE[state], state):
+            if (cells := self._tables.convert_row(row, row_to_result_cells)) is not None:
+                yield cells
 
     def iter_result_details(
         self, state: State | Literal["finished"] | None = None

@@ -105,6 +105,10 @@ COUNT_FAILURES_BY_CODE = """
 SELECT code, count(*), key, message, min(position) FROM failures
 GROUP BY code ORDER BY count(*) DESC, code
 """
+COUNT_FAILURE_CODES = """
+SELECT CAST(code AS BLOB), count(*) FROM failures GROUP BY code ORDER BY count(*) DESC, code
+"""
+"""As bytes: a code that was damaged on the disk is no reason to fail at the end of a run."""
 _SHOWN_ATTEMPT_NUMBER = "coalesce(predictions.attempt, items.attempts)"
 _RESULTS_TEMPLATE = f"""
 SELECT items.position, items.key, items.state, predictions.prediction, predictions.media_type,

@@ -128,6 +128,10 @@ class SqliteStore:
         """Items by state."""
         return await self._reader.run(work_queue.fetch_counts)
 
+    async def fetch_failure_counts(self) -> Mapping[str, int]:
+        """How many items of the run have failed, by code, most frequent first."""
+        return await self._reader.run(work_queue.fetch_failure_counts)
+
     async def start_session(self, params: Mapping[str, Json]) -> RunSession:
         """Begin a session: from now on this process sends, these being the config's [params]."""
         self._session = await self._writer.run(sessions.start_session, params)

@@ -175,6 +175,12 @@ def fetch_counts(db: sqlite3.Connection) -> Counts:
     return Counts(pending, submitted, total - pending - submitted - failed, failed)
 
 
+def fetch_failure_counts(db: sqlite3.Connection) -> Mapping[str, int]:
+    """How many items have failed, by code, most frequent first."""
+    rows = db.execute(sql_read.COUNT_FAILURE_CODES)
+    return {str(code or b"", "utf-8", "surrogateescape"): count for code, count in rows}
+
+
 def requeue_failed(db: sqlite3.Connection, code: str | None, key: str | None) -> int:
     """Put failed items back to pending; how many."""
     count = after = 0

@@ -1,7 +1,8 @@
 """The platform in async mode as a pure simulation: a bucket, and jobs behind it.
 
-Rules (contract section 2): every object put is a job; so many run at a time, the others wait in the
-cluster for as long as it takes; each needs a while to start before the model works.
+Rules (docs/platform.md, "Jobs through the bucket"): every object put is a job; so many run at a
+time, the others wait in the cluster for as long as it takes; each needs a while to start before the
+model works.
 """
 
 from __future__ import annotations

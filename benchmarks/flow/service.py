@@ -1,6 +1,6 @@
 """The platform in sync mode as a pure simulation: containers, their queue, their autoscaler.
 
-Rules (contract section 1, and what Knative does):
+Rules (docs/platform.md, "Synchronous calls", and what Knative does):
 
 1. One call in each container at a time; ten may wait per container that is up, in one queue; who
    comes then is told 503 at once. Two users who wait are served in turns.

@@ -27,8 +27,8 @@ async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             name="ai4papi-1",
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
-            redact=Redactor([SECRET_KEY]),
-            patience=10,
+            redactor=Redactor([SECRET_KEY]),
+            retry_timeout=10,
         ) as bucket:
             yield bucket
 

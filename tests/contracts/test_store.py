@@ -54,7 +54,7 @@ async def only(store, position=1):
 
 async def test_positions_follow_input_order_from_one(store):
     added = await store.add(page(3))
-    assert (added.new, added.changed) == (3, ())
+    assert (added.new_count, added.changed_file_keys) == (3, ())
     await store.add([item("z"), item("a")])
     found = await store.fetch_pending(0, 10, FOREVER)
     assert [(one.position, one.key) for one in found] == [
@@ -88,7 +88,7 @@ async def test_an_item_may_have_no_file(store):
 async def test_a_known_key_is_not_added_again(store):
     await store.add(page(3))
     added = await store.add([*page(3), item("new")])
-    assert (added.new, added.changed) == (1, ())
+    assert (added.new_count, added.changed_file_keys) == (1, ())
     assert (await store.fetch_counts()).total == 4
     assert [one.position for one in await store.fetch_pending(3, 9, 0.0)] == [4]
 
@@ -100,7 +100,7 @@ async def test_positions_have_no_gaps_after_known_keys(store):
 
 
 async def test_a_key_twice_in_a_page_is_added_once(store):
-    assert (await store.add([item("a", size=1), item("b"), item("a", size=2)])).new == 2
+    assert (await store.add([item("a", size=1), item("b"), item("a", size=2)])).new_count == 2
     first, _ = await store.fetch_pending(0, 9, 0.0)
     assert (first.key, first.files[0].size) == ("a", 2)
 
@@ -108,7 +108,7 @@ async def test_a_key_twice_in_a_page_is_added_once(store):
 async def test_a_pending_item_never_tried_takes_over_what_its_source_says_now(store):
     await store.add([item("a", size=1, x=1)])
     added = await store.add([item("a", size=2, x=2)])
-    assert (added.new, added.changed) == (0, ())
+    assert (added.new_count, added.changed_file_keys) == (0, ())
     assert await store.fetch_pending(0, 9, 0.0) == [replace(item("a", size=2, x=2), position=1)]
 
 
@@ -127,14 +127,18 @@ async def test_a_changed_file_of_an_item_that_was_begun_is_reported_and_not_take
     await store.add([item("a", size=1), item("b")])
     await store.commit_records(begun)
     added = await store.add([item("a", size=2), item("b"), item("a", size=2)])
-    assert (added.new, added.changed) == (0, ("a",))
-    assert (await store.add([item("a", size=1)])).changed == ()
+    assert (added.new_count, added.changed_file_keys) == (0, ("a",))
+    assert (await store.add([item("a", size=1)])).changed_file_keys == ()
 
 
 async def test_an_item_that_may_be_on_its_way_is_not_renewed(store):
     await store.add([item("a", size=1, x=1), item("b", size=1, x=1)])
     added = await store.add([item("b", size=2, x=2), item("a", size=2, x=2)], {1})
-    assert (added.changed, added.reset, added.known) == (("a",), ("a",), (1, 2))
+    assert (added.changed_file_keys, added.changed_param_keys, added.known_positions) == (
+        ("a",),
+        ("a",),
+        (1, 2),
+    )
     first, second = await store.fetch_pending(0, 9, 0.0)
     assert (first.params, second.params) == ({"x": 1}, {"x": 2})
 
@@ -147,7 +151,7 @@ async def test_parameters_that_differ_from_what_was_sent_are_reported(store, was
     await store.add([item("a", size=1, **was)])
     await store.commit_records([reply(1)])
     added = await store.add([item("a", size=1, **now)])
-    assert (added.changed, added.reset) == ((), ("a",))
+    assert (added.changed_file_keys, added.changed_param_keys) == ((), ("a",))
 
 
 @pytest.mark.parametrize(("was", "now"), OTHER_PARAMS)
@@ -161,7 +165,7 @@ async def test_a_pending_item_takes_over_what_only_looks_alike(store, was, now):
 async def test_the_order_of_parameters_is_no_difference(store):
     await store.add([item("a", size=1, x=1, y=float("nan"))])
     await store.commit_records([reply(1)])
-    assert (await store.add([item("a", size=1, y=float("nan"), x=1)])).reset == ()
+    assert (await store.add([item("a", size=1, y=float("nan"), x=1)])).changed_param_keys == ()
 
 
 HOUR = 3600 * 10**9
@@ -183,16 +187,16 @@ async def test_a_clock_that_moved_by_a_time_zone_changes_no_file(store, was, now
     at = [Item("a", (InputFile("files", "/a", 1, moment),)) for moment in (was, now)]
     await store.add([at[0]])
     await store.commit_records([reply(1)])
-    assert (await store.add([at[1]])).changed == (("a",) if differs else ())
+    assert (await store.add([at[1]])).changed_file_keys == (("a",) if differs else ())
     larger = Item("a", (InputFile("files", "/a", 2, now),))
-    assert (await store.add([larger])).changed == ("a",)
+    assert (await store.add([larger])).changed_file_keys == ("a",)
 
 
 @pytest.mark.parametrize("now", [item("a", size=None), item("a", size=1, x=1)])
 async def test_what_is_unknown_or_no_file_is_no_changed_file(store, now):
     await store.add([item("a", size=1)])
     await store.commit_records([reply(1)])
-    assert (await store.add([now])).changed == ()
+    assert (await store.add([now])).changed_file_keys == ()
 
 
 async def test_one_of_several_files_that_changed_counts(store):
@@ -200,9 +204,9 @@ async def test_one_of_several_files_that_changed_counts(store):
     await store.add([both])
     await store.commit_records([reply(1)])
     now = replace(both, files=(both.files[0], InputFile("mask", "/m", 1, 2)))
-    assert (await store.add([now])).changed == ("a",)
+    assert (await store.add([now])).changed_file_keys == ("a",)
     other = replace(both, files=(both.files[0], InputFile("mask", "/other", 1, 1)))
-    assert (await store.add([other])).changed == ("a",)
+    assert (await store.add([other])).changed_file_keys == ("a",)
 
 
 async def test_one_key_for_two_paths_is_refused_with_both_and_nothing_is_added(store):
@@ -228,7 +232,7 @@ async def test_a_key_that_no_file_can_keep_is_refused(store, key):
 
 
 async def test_an_empty_page_adds_nothing(store):
-    assert (await store.add([])).new == 0
+    assert (await store.add([])).new_count == 0
 
 
 # Pending ------------------------------------------------------------------------------------------
@@ -424,13 +428,13 @@ async def test_requeue_puts_failed_items_back_and_spares_their_attempts(store):
     await store.commit_records([failure(1), failed(1, 2), reply(2), submitted(3)])
     assert await store.requeue() == 1
     (first, last) = await store.fetch_pending(0, 9, 0.0)
-    assert (first.position, first.attempts, first.spared) == (1, 2, 2)
+    assert (first.position, first.attempts, first.uncounted_attempts) == (1, 2, 2)
     assert last.position == 4
-    assert (await only(store)).spared == 2
+    assert (await only(store)).uncounted_attempts == 2
     assert await store.fetch_counts() == Counts(pending=2, submitted=1, succeeded=1)
     assert list(await store.commit_records([failure(1, 2), failed(1, 3)])) == [None, PENDING]
     assert await store.requeue() == 1
-    assert (await store.fetch_pending(0, 1, 0.0))[0].spared == 3
+    assert (await store.fetch_pending(0, 1, 0.0))[0].uncounted_attempts == 3
 
 
 CHOICES = {
@@ -464,7 +468,7 @@ async def test_requeue_takes_files_as_they_are_now(store, tmp_path):
     stat = path.stat()
     assert seen.files[0] == InputFile("files", str(path), 5, stat.st_mtime_ns)
     assert (unseen.files[0].size, unseen.files[0].mtime_ns) == (None, None)
-    assert (await store.add([seen, gone])).changed == ()
+    assert (await store.add([seen, gone])).changed_file_keys == ()
 
 
 async def test_requeue_reaches_every_failed_item_of_a_long_run(store):

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 import batchinfer as bi
-from batchinfer.exports import EXPORT_FORMATS
+from batchinfer.exports import FolderExport, list_formats
 from support.cli import batchinfer
 from support.gallery import hung as painted
 from support.records import failed, item, made
@@ -67,8 +67,8 @@ def without(library, *args):
 
 
 def test_every_format_is_tried_here():
-    assert set(SAID) == set(EXPORT_FORMATS)
-    assert set(FOLDERS) == {name for name, each in EXPORT_FORMATS.items() if each.is_folder}
+    assert set(SAID) == {each.name for each in list_formats()}
+    assert set(FOLDERS) == {each.name for each in list_formats() if isinstance(each, FolderExport)}
 
 
 @pytest.mark.parametrize("format_", SAID)

@@ -14,7 +14,7 @@ from batchinfer.domain import (
     RunInfo,
     State,
 )
-from batchinfer.exports import ExportOptions, ExportSource
+from batchinfer.exports import ExportSource
 
 INFO = RunInfo("abc", 1_700_000_000.0, Mode.SYNC, {}, ("/data",))
 HOSTILE = (
@@ -79,14 +79,13 @@ def pending(key="c.jpg"):
     return result(key, state=State.PENDING, media_type=None, attempts=0, **moments)
 
 
-def book(results=(), notices=None, **options):
+def book(results=(), notices=None):
     """A run of these results, without files; `results` is gone through at each reading."""
     return ExportSource(
         Path("run"),
         INFO,
         lambda: iter(results),
         lambda: (ResultDetails(n, one, (), 1, "", None) for n, one in enumerate(results, 1)),
-        options=ExportOptions(**options),
         on_notice=(notices if notices is not None else []).append,
     )
 
@@ -95,10 +94,10 @@ def with_files(a_book, paths):
     """The same run, whose items have these files."""
 
     def dossiers():
-        for dossier, path in zip(a_book.dossiers(), paths, strict=True):
+        for dossier, path in zip(a_book.iter_details(), paths, strict=True):
             yield replace(dossier, files=(InputFile("files", path),))
 
-    return replace(a_book, dossiers=dossiers)
+    return replace(a_book, iter_details=dossiers)
 
 
 def thing(label, score=0.5, *corners):

@@ -18,7 +18,6 @@ from batchinfer.domain import (
     Reply,
     State,
 )
-from batchinfer.exports import ExportOptions
 from batchinfer.store.sqlite import SqliteStore
 from support.records import INFO
 
@@ -126,12 +125,12 @@ class Gallery:
     """In input order."""
     notices: list[str] = field(default_factory=list)
 
-    def book(self, **options):
-        """The run as a sink reads it."""
+    def book(self, boxes="upright"):
+        """The run as an export reads it."""
         self.notices.clear()
         return replace(
-            build_export_source(self.run, "all", ExportOptions(**options)),
-            notice=self.notices.append,
+            build_export_source(self.run, boxes=boxes),
+            on_notice=self.notices.append,
         )
 
     def position(self, key):

@@ -1,6 +1,4 @@
-"""Plugins of tests: each a file of `tests/plugins/`, found by its entry point and by nothing
-else.
-"""
+"""Plugins of tests: each a file of `tests/plugins/`, found by its entry point alone."""
 
 from __future__ import annotations
 

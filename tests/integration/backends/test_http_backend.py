@@ -20,7 +20,7 @@ from batchinfer.backends.http_backend import HttpBackend
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
 from batchinfer.errors import ConfigError, FatalError
-from batchinfer.oscar.http_status import MAX_ERROR_BODY_BYTES
+from batchinfer.protocols.http_text import MAX_ERROR_BODY_BYTES
 from support.http_calls import ITEM, OK, TOKEN, backend_at
 from support.paths import FIXTURES
 from support.servers import Answer, Request, Stub, stub, talking
@@ -175,7 +175,7 @@ async def test_secrets_are_nowhere_in_what_comes_back(caplog: pytest.LogCaptureF
     assert TOKEN not in failure.log + caplog.text
 
 
-# Statuses: a case for every row of the contract's table (section 1) ------------------------------
+# Statuses: a case for every row of docs/platform.md, "Status codes" ------------------------------
 
 NGINX = b"<html><head><title>Gateway</title></head><body><h1>Gateway</h1>nginx</body></html>"
 
@@ -255,7 +255,7 @@ async def test_a_secret_in_the_path_of_a_redirect_is_masked(spelled: Callable[[s
     secret = "pa ss/word+0123456789"
     where = f"https://login.example/{spelled(secret)}/x"
     with pytest.raises(FatalError) as caught:
-        await outcome_of(Answer(302, b"", {"Location": where}), redact=Redactor([secret]))
+        await outcome_of(Answer(302, b"", {"Location": where}), redactor=Redactor([secret]))
     assert caught.value.code == "redirected"
     assert spelled(secret) not in str(caught.value)
     assert "login.example/" in str(caught.value)
@@ -264,7 +264,7 @@ async def test_a_secret_in_the_path_of_a_redirect_is_masked(spelled: Callable[[s
 
 async def test_a_secret_that_is_a_word_does_not_rewrite_what_the_model_returned():
     body = OK.replace(b"cat", b"bear") + b"[*] Final command: deepaas-cli predict --key bear\n"
-    outcome, _ = await outcome_of(Answer(body=body), redact=Redactor(["bear", TOKEN]))
+    outcome, _ = await outcome_of(Answer(body=body), redactor=Redactor(["bear", TOKEN]))
     assert isinstance(outcome, Reply)
     assert outcome.prediction == {"label": "bear", "score": 0.5}
     assert "bear" not in outcome.log

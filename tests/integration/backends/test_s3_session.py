@@ -69,8 +69,8 @@ async def sent() -> tuple[str, str, dict[str, str]]:
             name="ai4papi-1",
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
-            redact=Redactor(()),
-            patience=0,
+            redactor=Redactor(()),
+            retry_timeout=0,
         ) as bucket,
     ):
         assert (await bucket.list_page("outputs/")).objects == []
@@ -115,7 +115,7 @@ async def test_a_region_that_is_none_is_an_error_of_the_config():
             name="ai4papi-1",
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
-            redact=Redactor(()),
+            redactor=Redactor(()),
             region="no region!",
         ):
             pass

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from batchinfer.exports import write_export
+from batchinfer.exports import ExportOptions, write_export
 from batchinfer.exports.safe_text import escape_undecodable
 from support.books import book, result, thing, with_files
 from support.gallery import DETECTED, NASTY, ODD, OUTLINE, PREDICTIONS
@@ -123,7 +123,7 @@ def test_programs_that_open_pictures_by_file_name_find_them(coco, path):
 
 def test_file_names_can_be_keys_as_before_or_absolute(hung, tmp_path):
     for kind in ("key", "absolute"):
-        write_export(hung.book(file_names=kind), tmp_path / kind, "coco")
+        write_export(hung.book(), tmp_path / kind, "coco", ExportOptions(file_names=kind))
         written = json.loads((tmp_path / kind).read_bytes())
         assert "images_root" not in written["info"]
         for image in written["images"]:

@@ -31,7 +31,7 @@ from batchinfer.domain import (
     State,
 )
 from batchinfer.exports import write_export
-from batchinfer.oscar.model_schema import parse_help
+from batchinfer.protocols.ai4os.help_parser import parse_help
 from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.books import HOSTILE, book, failed, pending, result
@@ -400,7 +400,7 @@ def test_a_run_without_anything_given_or_sent_has_no_object(tmp_path):
 
 def test_a_single_input_is_no_list(tmp_path):
     one = ResultDetails(1, result(), (InputFile("image", "/data/a.jpg"),), 1, "", None)
-    graph = made(tmp_path / "crate", replace(book([]), dossiers=lambda: iter([one])), count=1)
+    graph = made(tmp_path / "crate", replace(book([]), iter_details=lambda: iter([one])), count=1)
     assert graph["#run-abc"]["object"] == {"@id": "file:///data/a.jpg"}
     assert "contentSize" not in graph["file:///data/a.jpg"]
 
@@ -413,7 +413,9 @@ def test_a_file_that_was_sent_only_for_a_later_item_has_its_digest(tmp_path):
         ResultDetails(2, result("later"), files, 1, "", None, sent),
         ResultDetails(3, pending("latest"), files, 0, "", None),
     ]
-    graph = made(tmp_path / "crate", replace(book([]), dossiers=lambda: iter(dossiers)), count=3)
+    graph = made(
+        tmp_path / "crate", replace(book([]), iter_details=lambda: iter(dossiers)), count=3
+    )
     (entity,) = inputs(graph)
     assert (entity["name"], entity["sha256"]) == ("later", "0" * 64)
 
@@ -447,8 +449,8 @@ def test_hostile_texts_break_neither_the_graph_nor_the_rows(tmp_path):
     a_book = replace(
         book([]),
         info=replace(INFO, config={"params": {text: text for text in HOSTILE}}),
-        dossiers=lambda: iter(dossiers),
-        help=f"{HELP}\ud800",
+        iter_details=lambda: iter(dossiers),
+        model_help=f"{HELP}\ud800",
     )
     graph = made(tmp_path / "crate", a_book, count=len(HOSTILE))
     spelled = [text.replace("\ud800", r"\ud800") for text in HOSTILE]
@@ -471,7 +473,7 @@ def test_a_prediction_that_is_no_output_of_the_run_is_left_out_and_told(tmp_path
     (run / "secret").write_text(SECRET, encoding="utf-8")
     (run / "outputs" / "link").symlink_to(run / "secret")
     tampered = book([result("x", name, media_type="image/png")], notices)
-    graph = made(tmp_path / "crate", replace(tampered, directory=run), count=1)
+    graph = made(tmp_path / "crate", replace(tampered, run_directory=run), count=1)
     assert ids(graph["#run-abc"]["result"]) == ["results.jsonl", "results.csv"]
     assert notices == ["Left out: 1 prediction, its file is not in the run directory (first: 'x')."]
 
@@ -488,7 +490,7 @@ def test_memory_does_not_know_how_many_items_there_are(tmp_path):
         crate = tmp_path / f"crate-{count}"
         tracemalloc.start()
         try:
-            write_export(replace(book([]), dossiers=dossiers), crate, "ro-crate")
+            write_export(replace(book([]), iter_details=dossiers), crate, "ro-crate")
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -509,7 +511,7 @@ def test_a_crate_of_a_run_that_is_going_on_agrees_with_itself(tmp_path):
         known.append(ResultDetails(number, result(str(number)), files, 1, "", None))
         yield from list(known)
 
-    graph = made(tmp_path / "crate", replace(book([]), dossiers=dossiers), count=2)
+    graph = made(tmp_path / "crate", replace(book([]), iter_details=dossiers), count=2)
     names = [entity["name"] for entity in inputs(graph)]
     assert names == [row["key"] for row in rows(tmp_path / "crate")]
     assert names == [line["key"] for line in lines(tmp_path / "crate")]

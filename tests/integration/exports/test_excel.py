@@ -10,14 +10,14 @@ import sys
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.exports import write_export
+from batchinfer.exports import ExportOptions, write_export
 from support.books import book, result, thing
 
 SWAN = "Höckerschwan é 天鹅 🦢"
 
 
-def a_run(notices=None, label=SWAN, **options):
-    return book([result("a.jpg", [thing(label)])], notices, **options)
+def a_run(notices=None, label=SWAN):
+    return book([result("a.jpg", [thing(label)])], notices)
 
 
 def as_excel_opens(data):
@@ -32,7 +32,7 @@ def as_excel_opens(data):
 def test_with_the_mark_excel_reads_what_was_written(tmp_path, form, ending):
     target = tmp_path / f"f.{ending}"
     notices = []
-    write_export(a_run(notices, csv_bom=True), target, form)
+    write_export(a_run(notices), target, form, ExportOptions(csv_bom=True))
     data = target.read_bytes() if ending == "csv" else gzip.decompress(target.read_bytes())
     head, row = as_excel_opens(data)
     assert head[0] == "key"
@@ -60,7 +60,7 @@ def test_who_has_no_umlauts_or_pipes_it_on_is_told_nothing(tmp_path):
 
 def test_pandas_takes_the_mark_for_none_of_the_first_name(tmp_path):
     pandas = pytest.importorskip("pandas")
-    write_export(a_run(csv_bom=True), tmp_path / "f.csv", "csv-flat")
+    write_export(a_run(), tmp_path / "f.csv", "csv-flat", ExportOptions(csv_bom=True))
     frame = pandas.read_csv(tmp_path / "f.csv")
     assert list(frame["key"]) == ["a.jpg"]
     assert list(frame["label"]) == [SWAN]

@@ -10,7 +10,7 @@ import pytest
 
 from batchinfer.domain import TEXT_MEDIA_TYPE
 from batchinfer.errors import ConfigError
-from batchinfer.exports import write_export
+from batchinfer.exports import ExportOptions, write_export
 from support.books import HOSTILE, book, failed, pending, result
 from support.gallery import HOSTILE as HOSTILE_KEYS
 from support.gallery import PNG, PREDICTIONS
@@ -29,10 +29,11 @@ def files(folder):
     }
 
 
-def written(folder, *results, directory=Path("run"), notices=None, **options):
+def written(folder, *results, directory=Path("run"), notices=None, formulas=False):
     """The folder of these results: the rows of its index."""
-    made = replace(book(results, notices, **options), directory=directory)
-    assert write_export(made, folder, "files") == len(results)
+    made = replace(book(results, notices), run_directory=directory)
+    options = ExportOptions(formulas=formulas)
+    assert write_export(made, folder, "files", options) == len(results)
     return read_index(folder)
 
 
@@ -180,7 +181,7 @@ def test_an_error_on_the_way_leaves_nothing_and_a_stream_is_refused(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_export(replace(book(()), dossiers=dossiers), tmp_path / "out", "files")
+        write_export(replace(book(()), iter_details=dossiers), tmp_path / "out", "files")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConfigError, match="The format files is a folder: name one with -o"):
         write_export(book(()), io.BytesIO(), "files")

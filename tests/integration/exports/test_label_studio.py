@@ -6,14 +6,15 @@ import pytest
 from label_studio_sdk.converter import Converter
 from label_studio_sdk.label_interface import LabelInterface
 
-from batchinfer.exports import label_studio
+from batchinfer.exports import ExportOptions
+from batchinfer.exports.label_studio import LabelStudioExport
 from support.gallery import NASTY, ODD
 
 
 @pytest.fixture(scope="module")
 def folder(hung, tmp_path_factory):
     folder = tmp_path_factory.mktemp("label-studio")
-    assert label_studio.write(hung.book(), folder) == len(hung.keys) - 2
+    assert LabelStudioExport().write(hung.book(), folder, ExportOptions()) == len(hung.keys) - 2
     return folder
 
 
@@ -123,7 +124,7 @@ def test_a_hostile_label_is_the_same_in_config_and_task(config, tasks):
 
 
 def test_nothing_is_left_out_without_a_word(hung, tmp_path):
-    label_studio.write(hung.book(), tmp_path)
+    LabelStudioExport().write(hung.book(), tmp_path, ExportOptions())
     assert [notice.partition(" (first")[0] for notice in hung.notices] == [
         "Left out: 1 detection, outside the picture",
         "Left out: 4 predictions, nothing that Label Studio has a control for",

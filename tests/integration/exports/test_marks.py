@@ -12,11 +12,11 @@ import pytest
 from batchinfer.api.run_report import report
 from batchinfer.artifacts import EXPORT_MARKER_NAME, ArtifactKind, detect_artifact, is_artifact
 from batchinfer.config.template import CONFIG_TEMPLATE
-from batchinfer.exports import EXPORT_FORMATS, write_export
+from batchinfer.exports import FolderExport, list_formats, write_export
 from support.cli import batchinfer
 
-FILES = [name for name, each in EXPORT_FORMATS.items() if not each.is_folder]
-FOLDERS = [name for name, each in EXPORT_FORMATS.items() if each.is_folder]
+FILES = [each.name for each in list_formats() if not isinstance(each, FolderExport)]
+FOLDERS = [each.name for each in list_formats() if isinstance(each, FolderExport)]
 
 
 def copied(path, to):
@@ -54,7 +54,7 @@ def test_a_folder_of_an_older_version_had_no_marker(hung, tmp_path, format):
 def test_an_export_without_a_row_is_known_by_its_header(hung, tmp_path):
     for chosen in ("csv", "csv-flat", "parquet", "arrow", "coco", "geojson"):
         empty = hung.book()
-        none = type(empty)(empty.directory, empty.info, lambda: iter(()), lambda: iter(()))
+        none = type(empty)(empty.run_directory, empty.info, lambda: iter(()), lambda: iter(()))
         write_export(none, tmp_path / chosen, chosen)
         assert (
             detect_artifact(copied(tmp_path / chosen, tmp_path / "copy")) is ArtifactKind.EXPORT

@@ -8,7 +8,7 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
-from batchinfer.exports import write_export
+from batchinfer.exports import ExportOptions, write_export
 from support.books import book, result, thing, with_files
 
 
@@ -21,8 +21,8 @@ def exported(tmp_path):
     def exported(form, *predictions, **options):
         notices = []
         results = [result(f"{number}.png", one) for number, one in enumerate(predictions)]
-        made = with_files(book(results, notices, **options), [str(path)] * len(results))
-        write_export(made, tmp_path / form, form)
+        made = with_files(book(results, notices), [str(path)] * len(results))
+        write_export(made, tmp_path / form, form, ExportOptions(**options))
         return tmp_path / form, notices
 
     return exported

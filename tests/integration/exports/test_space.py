@@ -16,7 +16,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.exports import EXPORT_FORMATS, write_export
 from batchinfer.exports.scratch import open_scratch_file
 
-SMALL = [name for name in EXPORT_FORMATS if name not in {"parquet", "arrow"}]
+SMALL = [name for name in EXPORT_FORMATS.names() if name not in {"parquet", "arrow"}]
 """Formats whose bytes for the gallery fill more than the disk below."""
 
 
@@ -46,7 +46,7 @@ def test_a_full_tmp_stops_no_export(hung, tmp_path):
     with disk(tmp_path / "tmp", "4k") as full:
         (full / "filler").write_bytes(bytes(4096))
         environment = os.environ | {"TMPDIR": str(full), "SQLITE_TMPDIR": str(full)}
-        for name in EXPORT_FORMATS:
+        for name in EXPORT_FORMATS.names():
             done = command(
                 *("export", hung.run, "-o", tmp_path / name, "--format", name), env=environment
             )
@@ -101,7 +101,7 @@ def test_a_quota_is_told_as_a_full_disk(hung, tmp_path):
         yield
 
     book = hung.book()
-    broken = type(book)(book.directory, book.info, results, book.dossiers)
+    broken = type(book)(book.run_directory, book.info, results, book.iter_details)
     with pytest.raises(ConfigError, match=f"Disk quota exceeded in {tmp_path}"):
         write_export(broken, tmp_path / "a.csv", "csv")
 
@@ -134,7 +134,7 @@ def test_what_is_wrong_with_a_place_is_said_before_anything_is_read(hung, tmp_pa
         yield
 
     book = hung.book()
-    unread = type(book)(book.directory, book.info, results, book.dossiers)
+    unread = type(book)(book.run_directory, book.info, results, book.iter_details)
     with pytest.raises(ConfigError, match=said):
         write_export(unread, tmp_path / place, "csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
@@ -149,7 +149,7 @@ def test_a_picture_that_cannot_be_copied_is_named_not_the_target(hung, tmp_path)
         yield
 
     book = hung.book()
-    broken = type(book)(book.directory, book.info, book.results, dossiers)
+    broken = type(book)(book.run_directory, book.info, book.iter_results, dossiers)
     with pytest.raises(ConfigError, match=r"No such file or directory \(.*pictures-gone/1\.png\)"):
         write_export(broken, folder, "files")
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from pyarrow import feather, parquet
 
 import batchinfer as bi
 from batchinfer.domain import TEXT_MEDIA_TYPE
-from batchinfer.exports import write_export
+from batchinfer.exports import ExportOptions, write_export
 from batchinfer.exports.flat_rows import FLAT_COLUMNS
 from support.books import HOSTILE, book, failed, pending, result, thing
 from support.gallery import NASTY, ODD, OUTLINE, PREDICTIONS
@@ -25,15 +25,16 @@ FORMULA = "[ \x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u206f]*[=+@\uff1d-]|
 SPELLED = [text.replace("\ud800", r"\ud800") for text in HOSTILE]
 
 
-def written(format, made):
+def written(format, made, *, formulas=False):
     stream = io.BytesIO()
-    return write_export(made, stream, format), stream.getvalue()
+    count = write_export(made, stream, format, ExportOptions(formulas=formulas))
+    return count, stream.getvalue()
 
 
-def as_csv(made):
+def as_csv(made, *, formulas=False):
     """The header, and the rows as Python's own reader has them."""
     csv.field_size_limit(sys.maxsize)
-    count, data = written("csv-flat", made)
+    count, data = written("csv-flat", made, formulas=formulas)
     rows = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
     assert len(rows) == count
     return rows
@@ -53,10 +54,10 @@ def cell(value):
     return "" if value is None else str(value)
 
 
-def formulas(made):
+def formulas(made, **options):
     """What a spreadsheet may take for a formula, wherever it splits cells."""
-    cells = [text for row in as_csv(made) for text in row.values()]
-    _, data = written("csv-flat", made)
+    cells = [text for row in as_csv(made, **options) for text in row.values()]
+    _, data = written("csv-flat", made, **options)
     cells += [text.lstrip('"') for text in re.split("[;\t\r\n]", data.decode())]
     return [text for text in cells if re.match(FORMULA, text)]
 
@@ -118,10 +119,10 @@ def test_pandas_and_polars_read_the_csv_with_the_same_values(rows, hung):
 
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
 def test_csv_parquet_and_arrow_have_the_same_rows(format_, hung):
-    count, data = written(format_, hung.book(formulas=True))
+    count, data = written(format_, hung.book())
     read = parquet.read_table if format_ == "parquet" else feather.read_table
     table = read(io.BytesIO(data))
-    plain = as_csv(hung.book(formulas=True))
+    plain = as_csv(hung.book(), formulas=True)
     assert count == table.num_rows == len(plain)
     assert [{n: cell(v) for n, v in row.items()} for row in table.to_pylist()] == plain
 
@@ -159,10 +160,10 @@ def test_a_formula_is_a_text_in_csv_and_untouched_in_parquet():
         ]
     for row, text in zip(rows, SPELLED, strict=True):
         assert json.loads(row["params"]) == {text: text}
-    plain = as_csv(book(made, formulas=True))
+    plain = as_csv(book(made), formulas=True)
     assert [row["label"] for row in plain] == SPELLED
     assert formulas(book(made)) == []
-    assert len(formulas(book(made, formulas=True))) > 20
+    assert len(formulas(book(made), formulas=True)) > 20
 
 
 def test_texts_of_a_model_and_messages_cannot_become_formulas_either():

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.domain import TEXT_MEDIA_TYPE
-from batchinfer.exports import query_output, write_export
+from batchinfer.exports import ExportOptions, query_output, write_export
 from batchinfer.exports.flat_rows import FLAT_COLUMNS
 from batchinfer.exports.safe_text import (
     encode_strict_json,
@@ -39,7 +39,7 @@ def formulas(text):
 def table(format_, *results, **options):
     csv.field_size_limit(sys.maxsize)
     stream = io.BytesIO()
-    assert write_export(book(results, **options), stream, format_) == len(results)
+    assert write_export(book(results), stream, format_, ExportOptions(**options)) == len(results)
     return list(csv.DictReader(io.StringIO(stream.getvalue().decode(), newline="")))
 
 

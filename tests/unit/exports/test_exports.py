@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchinfer.domain import TEXT_MEDIA_TYPE, State
 from batchinfer.errors import ConfigError, StoreError
-from batchinfer.exports import format_for_path, write_export
+from batchinfer.exports import ExportOptions, find_format_by_path, write_export
 from batchinfer.exports.item_rows import ITEM_COLUMNS
 from support.books import JSONS, book, result
 
@@ -57,7 +57,8 @@ def lines(*results):
 
 def table(*results, formulas=False):
     stream = io.BytesIO()
-    assert write_export(book(results, formulas=formulas), stream, "csv") == len(results)
+    options = ExportOptions(formulas=formulas)
+    assert write_export(book(results), stream, "csv", options) == len(results)
     return list(csv.DictReader(io.StringIO(stream.getvalue().decode(), newline="")))
 
 
@@ -196,13 +197,13 @@ def test_results_are_written_as_they_come():
     ],
 )
 def test_the_extension_names_the_format(name, known):
-    assert format_for_path(name) == known
+    assert find_format_by_path(name).name == known
 
 
 @pytest.mark.parametrize("name", ["a", "a.json", "a.xlsx", "a.gz", "csv", "dir.csv/a", ".csv"])
 def test_an_unknown_extension_is_refused_and_the_known_ones_named(name):
     with pytest.raises(ConfigError, match=r"\.jsonl, \.ndjson, \.csv"):
-        format_for_path(name)
+        find_format_by_path(name)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_touched(tmp_path):

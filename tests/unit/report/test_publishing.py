@@ -10,7 +10,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from batchinfer.api.result_export import build_export_source, parse_export_options
+from batchinfer.api.result_export import build_export_source
 from batchinfer.errors import ConfigError
 from batchinfer.exports.atomic import atomic_file
 from batchinfer.report import write_report
@@ -127,7 +127,7 @@ async def test_boxes_stand_in_the_upright_picture(tmp_path):
 
     def boxes(how):
         with RunReader(run) as reader:
-            book = build_export_source(run, "all", parse_export_options(boxes=how))
+            book = build_export_source(run, "all", boxes=how)
             done = write_report(book, reader, tmp_path / f"{how}.html")
         data = blocks(done.path)
         assert data["items"][0]["size"] == [200, 400]

@@ -187,9 +187,8 @@ CELLS = 'key, path, number, label, score, "left", top, "right", bottom, unit, ou
 @pytest.mark.parametrize("formulas", [False, True])
 async def test_detections_are_the_rows_of_the_flat_export_to_the_letter(run, formulas):
     exported, asked = io.BytesIO(), io.BytesIO()
-    write_export(
-        build_export_source(run, options=ExportOptions(formulas=formulas)), exported, "csv-flat"
-    )
+    options = ExportOptions(formulas=formulas)
+    write_export(build_export_source(run), exported, "csv-flat", options)
     with query(run, f"select {CELLS} from detections") as answer:
         count = write_csv(
             answer.columns, answer.tuples(), asked, QueryOutputOptions(formulas=formulas)

@@ -98,7 +98,7 @@ async def test_what_is_known_of_a_page_may_be_more_than_one_text_can_hold(store)
     await store.add(items)
     limited(store, 80_000)
     added = await store.add([*items, Item("new")])
-    assert (added.new, added.known) == (1, tuple(range(1, 21)))
+    assert (added.new_count, added.known_positions) == (1, tuple(range(1, 21)))
 
 
 # Too deep -----------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ async def test_deep_parameters_are_kept(store):
     deep = Item("deep", (), {"tree": nested(600)})
     await store.add([deep, item("b")])
     assert (await store.fetch_pending(0, 1, 0.0))[0].params == deep.params
-    assert (await store.add([deep])).reset == ()
+    assert (await store.add([deep])).changed_param_keys == ()
     await store.commit_records([reply(1)])
     with RunReader(store.directory) as reader:
         assert next(reader.iter_results()).params == deep.params
@@ -167,9 +167,9 @@ from batchinfer.store.sqlite import SqliteStore
 
 async def main():
     async with SqliteStore.open(Path(sys.argv[1])) as store:
-        await store.begin({})
+        await store.start_session({})
         await store.add(page(int(sys.argv[2])))
-        await store.record([reply(int(sys.argv[2]))])
+        await store.commit_records([reply(int(sys.argv[2]))])
         os._exit(9)
 
 anyio.run(main)
@@ -254,8 +254,8 @@ async def test_a_key_of_an_older_version_is_the_same_item(store):
     old = item(r"a\xff.jpg", path=text)
     await store.add([old])
     added = await store.add([item(r"a\\xff.jpg", path=text), item(r"b\\xff.jpg")])
-    assert (added.new, added.known) == (1, (1,))
+    assert (added.new_count, added.known_positions) == (1, (1,))
     byte = item(r"c\xff.jpg", path=os.fsdecode(b"/data/c\xff.jpg"))
     text_like = item(r"c\\xff.jpg", path=r"/data/c\xff.jpg")
-    assert (await store.add([byte, text_like])).new == 2
-    assert (await store.add([byte, text_like])).new == 0
+    assert (await store.add([byte, text_like])).new_count == 2
+    assert (await store.add([byte, text_like])).new_count == 0

@@ -131,7 +131,7 @@ async def test_large_predictions_make_small_pages(store, reader):
     large = "x" * 9_000_000
     for position in range(1, 6):
         await store.commit_records([reply(position, prediction=large)])
-    assert len(reader._tables._page(SELECT_RESULTS_BY_STATE[None], 0)) == 2
+    assert len(reader._tables._fetch_page(SELECT_RESULTS_BY_STATE[None], 0)) == 2
     assert [len(result.prediction) for result in reader.iter_results()] == [9_000_000] * 5
 
 
@@ -268,7 +268,7 @@ if os.geteuid() == 0:
 directory = Path(sys.argv[1])
 assert not os.access(directory, os.W_OK)
 with RunReader(directory) as reader:
-    print(reader.counts().total)
+    print(reader.read_counts().total)
 """
 
 
