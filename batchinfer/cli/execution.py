@@ -36,10 +36,9 @@ from batchinfer.config import (
 )
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import BatchInferError, ConfigError, RunAborted, StoreError
-from batchinfer.progress import Display, KeyLookup, choose_display, format_duration, format_range
+from batchinfer.progress import Display, choose_display, format_duration, format_range
 from batchinfer.progress.progress_format import format_codes
 from batchinfer.shell import quote_for_shell
-from batchinfer.store.run_reader import RunReader
 
 SuggestSteps: TypeAlias = Callable[[api.Summary], list[str]]
 """What to do after a go that came to its end."""
@@ -66,7 +65,6 @@ def execute(
         quiet=verbosity.quiet,
         verbose=verbosity.verbose,
         plain=parent_pipe is not None,
-        key_of=_make_key_lookup(job.run),
     )
     handler = SignalHandler(
         display, partial(parent_pipe.report_started, job.run) if parent_pipe else None
@@ -275,16 +273,3 @@ def _with_continue_hint(
     return RunAborted(
         error.code, f"{error}\nEverything recorded is kept. Go on with: {continue_command}"
     )
-
-
-def _make_key_lookup(run: Path) -> KeyLookup:
-    """Keys for the failures that are told. Opened each time: an open reader would keep the writer
-    from emptying its log when it closes.
-    """  # noqa: D205 - one thought
-
-    def key_of(position: int) -> str:
-        with suppress(BatchInferError, IndexError), RunReader(run) as reader:
-            return reader.read_results_at([position])[0].key
-        return f"item {position}"
-
-    return key_of

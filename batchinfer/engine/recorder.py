@@ -9,7 +9,7 @@ from dataclasses import replace
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from batchinfer.domain import Attempt, Counts, Failure, Record, State
+from batchinfer.domain import Attempt, Counts, Failure, Item, OpenItem, Record, State
 from batchinfer.ports import RecordsTooLarge, Store
 from batchinfer.retry_policy import Finish, Retry
 
@@ -123,11 +123,16 @@ class Recorder:
         return record
 
 
-def make_record(position: int, attempt: Attempt, decision: Finish | Retry, now: float) -> Record:
+def make_record(
+    item: Item | OpenItem, attempt: Attempt, decision: Finish | Retry, now: float
+) -> Record:
     """The record of an attempt and of what was decided after it."""
+    state, retry_at = State.PENDING, None
     if isinstance(decision, Finish):
-        return Record(position, attempt, decision.state)
-    return Record(position, attempt, State.PENDING, now + decision.delay)
+        state = decision.state
+    else:
+        retry_at = now + decision.delay
+    return Record(item.position, attempt, state, retry_at, item.key)
 
 
 def as_too_large_failure(record: Record) -> Record:

@@ -20,7 +20,7 @@ from batchinfer.exports.partial_files import (
 )
 from batchinfer.exports.safe_text import escape_undecodable
 
-_DISK_FULL_ERRNOS: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
+_DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager

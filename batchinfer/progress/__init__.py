@@ -19,7 +19,6 @@ from batchinfer.progress.displays import (
     format_summary,
 )
 from batchinfer.progress.progress_format import (
-    KeyLookup,
     escape_unprintable,
     format_duration,
     format_range,
@@ -31,7 +30,6 @@ __all__ = [
     "BarDisplay",
     "Display",
     "JsonDisplay",
-    "KeyLookup",
     "LogDisplay",
     "QuietDisplay",
     "RateWindow",
@@ -53,7 +51,6 @@ def choose_display(
     quiet: bool = False,
     verbose: bool = False,
     plain: bool = False,
-    key_of: KeyLookup | None = None,
     clock: Clock = time.monotonic,
 ) -> Display:
     """Choose the display for what the streams are: `talk` is stderr, `data` is stdout.
@@ -62,11 +59,11 @@ def choose_display(
     `talk` is a terminal (still).
     """
     if json:
-        return JsonDisplay(data_stream, clock=clock, verbose=verbose, key_of=key_of)
+        return JsonDisplay(data_stream, clock=clock, verbose=verbose)
     if quiet:
         return QuietDisplay()
     display_type = BarDisplay if _is_terminal(message_stream) and not plain else LogDisplay
-    return display_type(message_stream, clock=clock, verbose=verbose, key_of=key_of)
+    return display_type(message_stream, clock=clock, verbose=verbose)
 
 
 def _is_terminal(stream: TextIO) -> bool:

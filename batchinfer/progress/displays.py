@@ -23,7 +23,6 @@ from batchinfer.ports import (
     OutageOngoing,
 )
 from batchinfer.progress import progress_format
-from batchinfer.progress.progress_format import KeyLookup
 from batchinfer.progress.progress_state import ProgressState, Summary
 
 
@@ -104,12 +103,10 @@ class LogDisplay:
         *,
         clock: Clock,
         verbose: bool = False,
-        key_of: KeyLookup | None = None,
     ) -> None:
         self._out = SafeStream(stream)
         self._clock = clock
         self._verbose = verbose
-        self._key_of = key_of
         self._state = ProgressState(clock)
         self._next_line_at = clock() + self.FIRST_LINE_AFTER
         self._outage: OutageOngoing | None = None
@@ -164,9 +161,7 @@ class LogDisplay:
             if not isinstance(outcome, Failure):
                 continue
             first = record.state is State.FAILED and outcome.code not in self._reported_codes
-            if (first or self._verbose) and (
-                line := progress_format.format_failure(record, self._key_of)
-            ):
+            if (first or self._verbose) and (line := progress_format.format_failure(record)):
                 self._out.write_line(line)
             if first:
                 self._reported_codes.add(outcome.code)
@@ -201,12 +196,10 @@ class JsonDisplay:
         *,
         clock: Clock,
         verbose: bool = False,
-        key_of: KeyLookup | None = None,
     ) -> None:
         self._out = SafeStream(stream)
         self._clock = clock
         self._verbose = verbose
-        self._key_of = key_of
         self._state = ProgressState(clock)
         self._next_event_at: dict[str, float] = {}
         self._unreported_change: LimitChanged | None = None
@@ -291,7 +284,7 @@ class JsonDisplay:
                     self._write_event(
                         "failure",
                         position=record.position,
-                        key=self._key_of(record.position) if self._key_of else None,
+                        key=record.key or None,
                         attempt=record.attempt.number,
                         final=record.state is State.FAILED,
                         code=code,

@@ -6,15 +6,11 @@ terminal: a file name may hold an escape sequence, and a model's message certain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from batchinfer.domain import Failure, Record, State
 from batchinfer.ports import LimitChanged, OutageOngoing, Progress
 from batchinfer.progress.remaining_time import RemainingTime
-
-KeyLookup: TypeAlias = Callable[[int], str]
-"""The key of the item at a position."""
 
 _MAX_LINE_MESSAGE_CHARS = 300
 """Signs of a message that a line shows; `show` has the whole."""
@@ -156,12 +152,12 @@ def format_wait_reason(code: str) -> str:
     return "warming up" if code == "cold_start" else f"waiting ({escape_unprintable(code)})"
 
 
-def format_failure(record: Record, key_of: KeyLookup | None) -> str | None:
+def format_failure(record: Record) -> str | None:
     """One line for a failed attempt; None when it did not fail."""
     outcome = record.attempt.outcome
     if not isinstance(outcome, Failure):
         return None
-    where = key_of(record.position) if key_of else f"item {record.position}"
+    where = record.key or f"item {record.position}"
     what = "failed" if record.state is State.FAILED else "will be tried again"
     return (
         f"{escape_unprintable(where)}: {what}: {escape_unprintable(outcome.code)}: "
