@@ -62,6 +62,32 @@ class FailureKind(StrEnum):
     out, is not an attempt."""
 
 
+class ServiceSignal(StrEnum):
+    """What the end of an attempt says about the service: all that flow control learns from.
+
+    Whoever reads an answer decides it; nothing behind him looks at failure codes.
+    """
+
+    ANSWERED = "answered"
+    """The service works, whatever the model made of this item."""
+    OVERLOADED = "full"
+    """More calls than it takes (429, 503); nothing was computed."""
+    TIMEOUT = "slow"
+    """The call was given up; its container may be busy for longer still."""
+    UNREACHABLE = "away"
+    """Scaled to zero, starting, or no connection."""
+    ERROR = "broken"
+    """Another trouble of the service or of the way to it: a 5xx, a connection that broke."""
+    DENIED = "refused"
+    """The request was refused (a 403, say), which may be this item's fault or hold for all."""
+    LOCAL_SHORTAGE = "local"
+    """Not sent: this machine is short of files, threads or memory."""
+    INPUT_UNREADABLE = "unreadable"
+    """Not sent: a file could not be read, which may be its fault or that of the whole source."""
+    UNSENT = "unsent"
+    """Not sent for another reason: nothing was heard of the service."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputFile:
     """One file of an item, as the source saw it."""
@@ -161,7 +187,7 @@ class Failure:
     """Why an attempt did not succeed. A value: it is recorded, never raised."""
 
     code: str
-    """Stable and documented (`docs/scripting.md`): programs may depend on it."""
+    """Stable and documented (`docs/reference/failure-codes.md`): programs may depend on it."""
     message: str
     """For people: what happened and what to do next. Never holds a secret. May change."""
     kind: FailureKind = FailureKind.PERMANENT
@@ -169,14 +195,27 @@ class Failure:
     """Seconds the server asked us to wait, if it did."""
     log: str = ""
     """What the service wrote, if anything, secrets redacted."""
-    sent: bool = True
-    """False: the item could not be sent as it is; nothing was heard of the service."""
-    may_be_systemic: bool = False
-    """It may have one cause for all items (the source is away, everybody is refused): no verdict on
-    this item until that is known."""
     inputs: tuple[SentFile, ...] = ()
     """As in `Reply`."""
+    signal: ServiceSignal | None = None
+    """What it says about the service; None: what its kind says (see `get_signal`)."""
+    model_killed: bool = False
+    """The model was killed while it worked at the item, most likely for lack of memory."""
 
+    @property
+    def sent(self) -> bool:
+        """Whether the item was sent; if not, nothing was heard of the service."""
+        return self.signal not in _UNSENT_SIGNALS
+
+
+_UNSENT_SIGNALS = frozenset(
+    {ServiceSignal.LOCAL_SHORTAGE, ServiceSignal.INPUT_UNREADABLE, ServiceSignal.UNSENT}
+)
+_SIGNAL_BY_KIND = {
+    FailureKind.PERMANENT: ServiceSignal.ANSWERED,
+    FailureKind.TRANSIENT: ServiceSignal.ERROR,
+    FailureKind.UNAVAILABLE: ServiceSignal.UNREACHABLE,
+}
 
 Outcome: TypeAlias = Reply | Failure
 
@@ -189,6 +228,13 @@ class Submitted:
     """Object name without folder and `.json`."""
     inputs: tuple[SentFile, ...] = ()
     """The files that were sent."""
+
+
+def get_signal(outcome: Outcome | Submitted) -> ServiceSignal:
+    """What an outcome says about the service."""
+    if not isinstance(outcome, Failure):
+        return ServiceSignal.ANSWERED
+    return outcome.signal or _SIGNAL_BY_KIND[outcome.kind]
 
 
 @dataclass(frozen=True, slots=True)

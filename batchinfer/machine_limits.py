@@ -12,8 +12,10 @@ import socket
 import sys
 from typing import Final
 
-from batchinfer.domain import Failure, FailureKind
+from batchinfer.domain import Failure, FailureKind, ServiceSignal
 
+DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a write for which there is no room."""
 MAX_OPEN_FILES: Final = 65_536
 """Open files beyond which the limit is not raised: no run needs more."""
 RESERVED_FILES: Final = 32
@@ -87,7 +89,7 @@ def _make_open_files_failure() -> Failure:
         f"too many open files ({allowed}): fewer calls are made at once. To allow more, run "
         "`ulimit -n 4096` first, or ask the administrator",
         FailureKind.UNAVAILABLE,
-        sent=False,
+        signal=ServiceSignal.LOCAL_SHORTAGE,
     )
 
 
@@ -97,7 +99,7 @@ def _make_threads_failure() -> Failure:
         "this machine starts no more threads: fewer calls are made at once. Check the limit of "
         "processes (`ulimit -u`, or the container's)",
         FailureKind.UNAVAILABLE,
-        sent=False,
+        signal=ServiceSignal.LOCAL_SHORTAGE,
     )
 
 
@@ -107,5 +109,5 @@ def _make_memory_failure() -> Failure:
         "this machine has no memory left: fewer calls are made at once. Lower --memory or -n, or "
         "end other programs",
         FailureKind.UNAVAILABLE,
-        sent=False,
+        signal=ServiceSignal.LOCAL_SHORTAGE,
     )

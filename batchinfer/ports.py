@@ -1,13 +1,13 @@
-"""What the engine asks of the world, on one page.
+"""What the engine needs from outside: a backend, a queue, a sink of records, an observer.
 
-Each port has one contract suite (`tests/contracts/`) that every implementation passes, the fakes of
-`testing.py` included. Ports hand out sequences, never async generators: a cancelled `async for`
-leaves its generator open.
+Each port is as narrow as its user. One contract suite (`tests/contracts/`) holds for every
+implementation. Ports return sequences, never async generators: a cancelled `async for` leaves its
+generator open. Values and exceptions can be pickled, so that they may cross to another process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -15,19 +15,6 @@ from batchinfer.domain import Counts, Item, OpenItem, Outcome, Record, State, Su
 
 Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch. Durations are measured on the event loop's own clock instead."""
-
-
-class Source(Protocol):
-    """Where items come from."""
-
-    def check(self) -> None:
-        """Find every mistake that can be found before anything is sent; a manifest is read whole.
-
-        Raises SourceError with the place (file, line).
-        """
-
-    def __iter__(self) -> Iterator[Item]:
-        """Items in input order, positions not yet given. Holds no list of them."""
 
 
 class Backend(Protocol):
@@ -42,7 +29,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OutputArrival:
-    """An outcome that has turned up in the bucket."""
+    """An outcome that has arrived in the bucket."""
 
     item: OpenItem
     attempt: int
@@ -56,24 +43,26 @@ EmitOutput: TypeAlias = Callable[[OutputArrival], Awaitable[None]]
 
 
 class OutputWatcher(Protocol):
-    """Asks the bucket, for everybody, what has turned up."""
+    """Looks into the bucket, for all items of the run at once, for outputs that have arrived."""
 
-    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
-        """One look: page through the run's outputs, emit what is decided, remember half pairs.
+    async def poll(self, items: OpenItems, emit: EmitOutput) -> None:
+        """Page once through the run's outputs, emit what is decided, remember incomplete pairs.
 
         Raises FatalError as a backend does, and OSError when the bucket does not answer: then the
-        look was not whole, and says nothing about what is missing.
+        poll was not complete, and says nothing about what is missing.
         """
 
     async def find_unrecorded(
-        self, store: Store, mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]]
+        self,
+        items: RecoverableItems,
+        mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]],
     ) -> None:
-        """Page through the run's input objects: what was submitted, but not recorded, by a kill.
+        """Page through the run's input objects for those that a killed process did not record.
 
-        Only what surely is what its item would be sent as now is adopted.
+        Only those that surely hold what their item would be sent as now are marked.
         """
 
-    async def cleanup(self, store: OpenItems) -> None:
+    async def cleanup(self, items: OpenItems) -> None:
         """Delete what is no longer needed, now that all that was emitted is on record."""
 
 
@@ -85,16 +74,6 @@ class SubmittedObject:
     attempt: int
     name: str
     """Object name without folder and `.json`."""
-
-
-class OpenItems(Protocol):
-    """The part of a store that a watcher may see."""
-
-    async def fetch_open(self, positions: Collection[int]) -> Mapping[int, OpenItem]:
-        """Those of `positions` that have no final outcome yet."""
-
-    async def fetch_lowest_open_position(self) -> int | None:
-        """Lowest position whose output may still turn up: submitted, or pending after attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +91,29 @@ class AddResult:
 
 
 class RecordsTooLarge(Exception):  # noqa: N818 - reads as a fact
-    """Records that the store cannot hold, by the positions of their items; nothing was recorded."""
+    """Records that the sink cannot hold, by the positions of their items; nothing was recorded."""
 
     def __init__(self, positions: Collection[int]) -> None:
         super().__init__(f"too large to record: items {sorted(positions)}")
         self.positions = frozenset(positions)
 
+    def __reduce__(self) -> tuple[type[RecordsTooLarge], tuple[Collection[int]], dict[str, object]]:
+        return type(self), (self.positions,), vars(self)
 
-class Store(OpenItems, Protocol):
-    """Remembers the run. One writer; every verb is one transaction; returned means durable."""
+
+# A store implements the following protocols; each verb is one transaction, and what has returned is
+# durable.
+
+
+class WorkQueue(Protocol):
+    """Items to do, in input order. A record that its sink has committed counts here at once."""
 
     async def add(self, items: Sequence[Item], maybe_in_flight: Container[int] = ()) -> AddResult:
         """Add a page, in order. An item whose key is known (same first path) is not added again.
 
         A pending item that was never tried takes over changed files and parameters, unless its
-        position is among `begun`: it may be on its way. Raises SourceError naming both places when
-        one key stands for two paths.
+        position is in `maybe_in_flight`. Raises SourceError naming both places when one key stands
+        for two paths.
         """
 
     async def fetch_pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
@@ -136,13 +122,57 @@ class Store(OpenItems, Protocol):
     async def fetch_next_retry_at(self, after: float) -> float | None:
         """Earliest `retry_at` of a pending item that is later than `after`, if there is one."""
 
+    async def clamp_future_times(self, now: float) -> None:
+        """Set times that lie in the future to `now`: this machine's clock was once ahead.
+
+        These are submissions, and retries of attempts that began in the future; without it they
+        would be waited for until the clock is there again.
+        """
+
+    async def mark_source_complete(self) -> None:
+        """Record that the source has been read to its end: resuming need not read it again."""
+
+
+class RecordSink(Protocol):
+    """Takes what has happened. One writer at a time."""
+
     async def commit_records(self, records: Sequence[Record]) -> Sequence[State | None]:
-        """Commit a pile, in order; for each record the state its item was in before.
+        """Commit a batch, in order; for each record the state its item was in before.
 
         None: it came too late and changed nothing, for its item has a final outcome, or its attempt
-        is already recorded (a reply counts even then: a late output is a result). Raises TooLarge,
-        and records nothing, when replies or logs are more than it can hold.
+        is already recorded (a reply counts even then: a late output is a result). Raises
+        RecordsTooLarge, and records nothing, when replies or logs are more than it can hold.
         """
+
+    async def save_limit_changes(self, changes: Sequence[LimitChanged]) -> None:
+        """Record how the limit moved."""
+
+    async def fetch_counts(self) -> Counts:
+        """Items by state."""
+
+
+class OpenItems(Protocol):
+    """What a watcher asks when it looks for outputs."""
+
+    async def fetch_open(self, positions: Collection[int]) -> Mapping[int, OpenItem]:
+        """Those of `positions` that have no final outcome yet."""
+
+    async def fetch_lowest_open_position(self) -> int | None:
+        """Lowest position whose output may still turn up: submitted, or pending after attempts."""
+
+
+class RecoverableItems(OpenItems, Protocol):
+    """What a watcher asks when it looks for inputs that were put and not recorded."""
+
+    async def fetch_pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
+        """As `WorkQueue.fetch_pending`."""
+
+    async def fetch_counts(self) -> Counts:
+        """As `RecordSink.fetch_counts`."""
+
+
+class Submissions(RecoverableItems, Protocol):
+    """Async mode: what the collector needs to know and to change about submitted items."""
 
     async def mark_submitted(self, objects: Sequence[SubmittedObject], at: float) -> int:
         """Mark pending items submitted whose next attempt is already in the bucket; how many."""
@@ -151,20 +181,11 @@ class Store(OpenItems, Protocol):
         """Submitted items whose submission is older than that, oldest first."""
 
     async def clamp_future_times(self, now: float) -> None:
-        """Bring what lies in the future back to `now`: this machine's clock was once ahead.
+        """As `WorkQueue.clamp_future_times`."""
 
-        That is submissions, and retries of attempts that began in the future: without it they
-        would be waited for until the clock is there again.
-        """
 
-    async def mark_source_complete(self) -> None:
-        """Note that the source has been read to its end: resuming need not read it again."""
-
-    async def save_limit_changes(self, changes: Sequence[LimitChanged]) -> None:
-        """Keep how the limit moved."""
-
-    async def fetch_counts(self) -> Counts:
-        """Items by state."""
+class Store(WorkQueue, RecordSink, Submissions, Protocol):
+    """All that a run needs to remember, in one place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +204,7 @@ class Progress:
     estimated_servers: float | None = None
     """How many containers seem to serve this run; None while nobody can say."""
     paused: bool = False
-    """Whether nothing new begins, by a person's wish."""
+    """Whether a person has stopped new attempts for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +232,7 @@ class OutageEnded:
     """The service that was waited for answers again."""
 
     code: str
-    """Of the `Waiting` that is over."""
+    """Of the `OutageOngoing` that is over."""
     seconds: float
     """How long it was away."""
 
@@ -241,7 +262,7 @@ Event: TypeAlias = Committed | OutageOngoing | OutageEnded | Notice | LimitChang
 
 
 class Observer(Protocol):
-    """Is told what has become durable, after it has. Must be quick: it runs on the event loop."""
+    """Receives events; records only once they are durable. Runs on the event loop, so be quick."""
 
     def notify(self, event: Event) -> None:
-        """Take note of one event. What it raises ends the run: it must not raise."""
+        """Handle one event. What it raises ends the run: it must not raise."""

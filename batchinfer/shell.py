@@ -32,3 +32,8 @@ def _escape_for_printf(character: str) -> str:
     if character.isprintable():
         return character
     return "".join(f"\\{byte:03o}" for byte in character.encode(errors="surrogateescape"))
+
+
+def quote_json_variable(name: str) -> str:
+    """The value of a variable as it must stand between the quotes of JSON in a here-document."""
+    return f"""$(printf %s "${{{name}}}" | sed 's/[\\\\"]/\\\\&/g')"""

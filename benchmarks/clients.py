@@ -8,7 +8,7 @@ aiohttp       64 tasks over one session, payload by prefix + base64 + suffix, uv
               where installed: what a good programmer writes in an afternoon. The answer's body is
               read and thrown away
 batchinfer    `batchinfer.run` of the folder in a new run directory: every answer read by the
-              contract's rules, its prediction and log committed to disk (SQLite, synchronous=FULL)
+              platform's rules, its prediction and log committed to disk (SQLite, synchronous=FULL)
 ============  =====================================================================================
 
 Run as `python -m benchmarks.clients NAME ...` it prints one `Sample` as JSON. Measured is the work,

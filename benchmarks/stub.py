@@ -30,7 +30,7 @@ event-file-a64ca29e-29f2-457b-b65a-032fcfff65b2
 [*] Processing file:  tmp-file-jwpmv.jpg
 [*] Final command: deepaas-cli predict --files tmp-file-jwpmv.jpg
 """
-"""A success in sync mode (contract section 1, "The 200 body"): two detections of a YOLO."""
+"""A success in sync mode (docs/platform.md, "The body of a 200"): two detections of a YOLO."""
 
 ANSWER = b"\r\n".join(
     [

@@ -24,11 +24,10 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from batchinfer.api.bucket_cleanup import CleanupSummary, clean
-from batchinfer.api.composition import open_engine
+from batchinfer.api.composition import open_job
 from batchinfer.api.control import Controller, get_worker_status, send_command, serve_control
 from batchinfer.api.dry_run import Preview, preview
-from batchinfer.api.job import AsyncPhase, Job
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import AsyncPhase, Job, ResolvedJob, require_run
 from batchinfer.api.model_help import ModelDescription
 from batchinfer.api.result_export import BoxSpec, ResultFilter, build_export_source, export
 from batchinfer.api.result_set import Results, results
@@ -80,6 +79,7 @@ __all__ = [
     "preview",
     "query",
     "requeue",
+    "require_run",
     "results",
     "resume",
     "run",
@@ -97,31 +97,37 @@ StrPath: TypeAlias = str | Path
 
 
 async def run_job(
-    job: Job,
+    job: Job | ResolvedJob,
     observer: Observer | None = None,
     *,
     on_started: Callable[[Engine], None] | None = None,
 ) -> Summary:
-    """Do a job to its end, or until the engine that `started` was given is stopped.
+    """Do a job to its end, or until the engine that `on_started` was given is stopped.
 
     Raises RunAborted, ConfigError, SourceError, StoreError; what is recorded is kept.
     """
     start = time.monotonic()
     controller = Controller(observer or QuietDisplay())
-    async with open_engine(job, controller) as engine, serve_control(job.run, engine, controller):
-        if on_started is not None:
-            on_started(engine)
-        progress = await engine.run()
-    if job.clean and not engine.stopped:
-        await clean(job)  # also what was left behind: earlier attempts, inputs whose event was lost
+    async with open_job(job, controller) as opened:
+        engine, resolved = opened.engine, opened.resolved
+        mode = resolved.settings.mode
+        async with serve_control(job.run, engine, controller, mode):
+            if on_started is not None:
+                on_started(engine)
+            progress = await engine.run()
+        failures = dict(await opened.store.fetch_failure_counts())
+    if resolved.job.clean and not engine.stopped:
+        # Also what was left behind: earlier attempts, inputs whose event was lost.
+        await clean(resolved)
     code = EXIT_OK if progress.counts.failed == 0 else EXIT_FAILED
     if engine.stopped:
         code = EXIT_INTERRUPTED
-    return summarize(job.run, time.monotonic() - start, code)
+    seconds = time.monotonic() - start
+    return Summary(str(job.run), mode, progress.counts, failures, seconds, code)
 
 
 def summarize(run: Path, seconds: float, exit_code: int) -> Summary:
-    """How a process left its run."""
+    """How a process that was cut short left its run. Raises StoreError when there is none."""
     current = status(run)
     failures = {group.code: group.count for group in current.failures}
     return Summary(str(run), current.mode, current.counts, failures, seconds, exit_code)
@@ -232,12 +238,12 @@ async def stream(
 
     controller = Controller(observer or QuietDisplay())
     async with (
-        open_engine(job, controller, on_commit) as engine,
-        serve_control(job.run, engine, controller),
+        open_job(job, controller, on_commit) as opened,
+        serve_control(job.run, opened.engine, controller, opened.resolved.settings.mode),
         receive,
     ):
         async with anyio.create_task_group() as group:
-            group.start_soon(run_engine, engine)
+            group.start_soon(run_engine, opened.engine)
             try:
                 yield receive
             except Exception as error:  # noqa: BLE001 - the same

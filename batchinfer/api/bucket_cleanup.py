@@ -13,21 +13,14 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
-from batchinfer.api.clients import open_bucket
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import require_run, resolve_job
+from batchinfer.api.deliveries import DELIVERIES, get_bucket_protocol
+from batchinfer.api.job import Job, ResolvedJob, check_job, require_run, resolve
 from batchinfer.backends.bucket_client import BucketClient, Listing, delete_keys
-from batchinfer.backends.redaction import Redactor
-from batchinfer.config import BucketSettings, RunSettings
+from batchinfer.config import RunSettings
 from batchinfer.domain import Json, OpenItem, RunInfo, State
-from batchinfer.errors import ConfigError, FatalError, RunAborted
-from batchinfer.oscar.object_names import (
-    INPUTS_PREFIX,
-    OUTPUTS_PREFIX,
-    ObjectName,
-    parse_input_key,
-    parse_output_key,
-)
+from batchinfer.errors import FatalError, RunAborted
+from batchinfer.protocols.inference_protocol import BucketProtocol
+from batchinfer.protocols.object_ids import ObjectName
 from batchinfer.store.lock import RunLock
 from batchinfer.store.run_reader import RunReader
 
@@ -58,7 +51,7 @@ class CleanupSummary:
         return asdict(self)
 
 
-async def clean(job: Job, *, dry_run: bool = False) -> CleanupSummary:
+async def clean(job: Job | ResolvedJob, *, dry_run: bool = False) -> CleanupSummary:
     """Delete from the bucket what the run of `job` made and has recorded; `dry_run`: only count.
 
     Raises ConfigError for a run in sync mode (it has nothing in a bucket), RunLocked while another
@@ -66,9 +59,10 @@ async def clean(job: Job, *, dry_run: bool = False) -> CleanupSummary:
     """
     require_run(job.run)
     with nullcontext() if dry_run else RunLock(job.run), RunReader(job.run) as reader:
-        _, settings = resolve_job(job, reader.info)
+        resolved = resolve(job)
+        check_job(resolved)
         return await _connect_and_delete(
-            settings, reader.info, reader.read_submissions, dry_run=dry_run
+            resolved.settings, reader.info, reader.read_submissions, dry_run=dry_run
         )
 
 
@@ -84,20 +78,19 @@ async def _connect_and_delete(
     *,
     dry_run: bool,
 ) -> CleanupSummary:
-    access = settings.target
-    if not isinstance(access, BucketSettings):
-        raise ConfigError("A run in sync mode has nothing in a bucket: there is nothing to clean.")
     try:
-        async with open_bucket(access, Redactor(settings.secrets)) as bucket:
-            return await delete_objects(bucket, info.id, find_submissions, dry_run=dry_run)
+        async with DELIVERIES[settings.mode].open_bucket(settings) as bucket:
+            names = get_bucket_protocol(settings)
+            return await delete_objects(bucket, names, info.id, find_submissions, dry_run=dry_run)
     except FatalError as error:
-        raise RunAborted(error.code, str(error)) from None
+        raise RunAborted(error.code, error.message) from None
     except OSError as error:
         raise RunAborted("bucket_unreachable", str(error)) from None
 
 
 async def delete_objects(
     bucket: BucketClient,
+    names: BucketProtocol,
     run_id: str,
     find_submissions: SubmissionLookup | None,
     *,
@@ -108,14 +101,14 @@ async def delete_objects(
     Flat in memory. Raises as the bucket does; what is deleted by then stays deleted.
     """
     summary = CleanupSummary()
-    for folder in (INPUTS_PREFIX, OUTPUTS_PREFIX):
+    for folder in (names.inputs_prefix, names.outputs_prefix):
         listing = Listing(bucket, f"{folder}{run_id}-")
         while listing.has_more():
             page = await listing.next_page()
             own_objects = [
                 (entry, parsed)
                 for entry in page
-                if (parsed := _parse_object_name(run_id, entry.key))
+                if (parsed := _parse_object_name(names, run_id, entry.key))
             ]
             items = (
                 find_submissions({name.position for _, (_, name) in own_objects})
@@ -135,7 +128,7 @@ async def delete_objects(
                 await delete_keys(bucket, [entry.key for entry in deletable])
                 if deletable:
                     listing.restart_after_last_key()
-            is_input = folder == INPUTS_PREFIX
+            is_input = folder == names.inputs_prefix
             summary = CleanupSummary(
                 summary.inputs + len(deletable) * is_input,
                 summary.outputs + len(deletable) * (not is_input),
@@ -149,11 +142,13 @@ async def delete_objects(
 _DELETABLE_STATES = frozenset({State.SUCCEEDED, State.FAILED})
 
 
-def _parse_object_name(run_id: str, key: str) -> tuple[str, ObjectName] | None:
+def _parse_object_name(
+    names: BucketProtocol, run_id: str, key: str
+) -> tuple[str, ObjectName] | None:
     """The name of an object of this run, whole and in parts; None for any other."""
-    if key.startswith(INPUTS_PREFIX):
-        return parse_input_key(run_id, key)
-    output = parse_output_key(run_id, key)
+    if key.startswith(names.inputs_prefix):
+        return names.parse_input_key(run_id, key)
+    output = names.parse_output_key(run_id, key)
     return None if output is None else (output.base_name, output.parsed_name)
 
 

@@ -1,79 +1,82 @@
-"""From what is configured to the carriers: the service to call, the bucket to write to.
+"""Opens the service to call, or the bucket to write to, as configured.
 
-Their libraries are loaded here, when they are needed: most of what reads a run needs neither.
+Their libraries are imported only when they are needed: most of what reads a run needs neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchinfer._version import __version__
 from batchinfer.backends.redaction import Redactor
-from batchinfer.config import BucketSettings, ServiceSettings
-from batchinfer.domain import Json
-from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
+from batchinfer.config import BucketSettings, RunSettings, ServiceSettings
+from batchinfer.errors import ConfigError
 from batchinfer.machine_limits import get_max_concurrent_calls
+from batchinfer.protocols.registry import load_protocol
 
 MAX_BUCKET_CONNECTIONS = 64
 """To the bucket's store, at most; fewer where fewer files may be open."""
+STORE_RETRY_SECONDS = 60.0
+"""Seconds that one call to the object store is tried again; then it counts as unreachable."""
 
 if TYPE_CHECKING:
     from batchinfer.backends.http_backend import HttpBackend
     from batchinfer.backends.s3 import S3BucketClient
 
 
+def get_service(settings: RunSettings) -> ServiceSettings:
+    """The service that is called. Raises ConfigError when the settings are those of a bucket."""
+    if isinstance(settings.target, ServiceSettings):
+        return settings.target
+    raise ConfigError("Calls need [service] endpoint and token.")
+
+
+def get_bucket(settings: RunSettings) -> BucketSettings:
+    """The bucket that is written to. Raises ConfigError when the settings are those of calls."""
+    if isinstance(settings.target, BucketSettings):
+        return settings.target
+    raise ConfigError("A run in sync mode has nothing in a bucket: there is nothing to clean.")
+
+
 def open_service(
-    access: ServiceSettings,
-    redactor: Redactor,
-    *,
-    timeout: float,
-    params: Mapping[str, Json] | None = None,
-    connect_timeout: float = 30.0,
-    send_timeout: float = 60.0,
-    first_byte_timeout: float | None = None,
-    memory: int = DEFAULT_MEMORY_BYTES,
-    max_reply: int = DEFAULT_MAX_REPLY_BYTES,
-    spool: Path | None = None,
-    bandwidth: float | None = None,
+    settings: RunSettings, *, spool_dir: Path | None = None
 ) -> AbstractAsyncContextManager[HttpBackend]:
-    """Open the service; `timeout`: seconds of a call. Else, and errors: `open_http_backend`."""
+    """Open the service that is called. `spool_dir` and errors: see `open_http_backend`."""
     from batchinfer.backends.http_backend import open_http_backend  # noqa: PLC0415
 
+    service = get_service(settings)
     return open_http_backend(
-        endpoint=access.endpoint,
-        token=access.token,
-        ca_file=access.ca_file,
-        verify=access.verify,
-        params=params or {},
-        timeout=timeout,
-        connect_timeout=connect_timeout,
-        send_timeout=send_timeout,
-        first_byte_timeout=first_byte_timeout,
-        memory=memory,
-        max_reply=max_reply,
-        spool_dir=spool,
-        bandwidth=bandwidth,
-        redactor=redactor,
+        protocol=load_protocol(settings.protocol),
+        endpoint=service.endpoint,
+        token=service.token,
+        ca_file=service.ca_file,
+        verify=service.verify,
+        params=settings.params,
+        timeout=settings.timeout,
+        connect_timeout=settings.connect_timeout,
+        send_timeout=settings.send_timeout,
+        first_byte_timeout=settings.first_byte_timeout,
+        memory=settings.memory,
+        max_reply=settings.max_reply,
+        spool_dir=spool_dir,
+        bandwidth=settings.bandwidth,
+        redactor=Redactor(settings.secrets),
         user_agent=f"batchinfer/{__version__}",
     )
 
 
 def open_bucket(
-    access: BucketSettings,
-    redactor: Redactor,
+    settings: RunSettings,
     *,
-    retry_timeout: float = 60.0,
-    read_timeout: float = 60.0,
-    send_timeout: float = 60.0,
-    bandwidth: float | None = None,
-    concurrency: int = MAX_BUCKET_CONNECTIONS,
+    retry_timeout: float = STORE_RETRY_SECONDS,
+    read_timeout: float = STORE_RETRY_SECONDS,
 ) -> AbstractAsyncContextManager[S3BucketClient]:
-    """The bucket, waited for at most `patience` seconds. All else, and errors: `open_s3_bucket`."""
+    """Open a bucket; calls are retried for `retry_timeout` seconds. All else: `open_s3_bucket`."""
     from batchinfer.backends.s3 import open_s3_bucket  # noqa: PLC0415
 
+    access, max_calls = get_bucket(settings), get_max_concurrent_calls()
     return open_s3_bucket(
         endpoint=access.endpoint,
         name=access.name,
@@ -82,10 +85,10 @@ def open_bucket(
         region=access.region,
         ca_file=access.ca_file,
         verify=access.verify,
-        redactor=redactor,
+        redactor=Redactor(settings.secrets),
         retry_timeout=retry_timeout,
         read_timeout=read_timeout,
-        send_timeout=send_timeout,
-        bandwidth=bandwidth,
-        concurrency=min(concurrency, get_max_concurrent_calls() or concurrency),
+        send_timeout=settings.send_timeout,
+        bandwidth=settings.bandwidth,
+        concurrency=min(MAX_BUCKET_CONNECTIONS, max_calls or MAX_BUCKET_CONNECTIONS),
     )

@@ -9,19 +9,18 @@ descriptor, as a configuration: what stands on a command line, everybody on the 
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_letters, digits
 
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import BucketSettings, Config, RunSettings, Secret, ServiceSettings
 from batchinfer.config.interpolation import iter_reference_names, parse_reference
-from batchinfer.oscar.payload import FILES_KEY, ParamValue
-
-_HEREDOC_ESCAPES = str.maketrans({"\\": "\\\\", "$": "\\$", "`": "\\`"})
-"""What a here-document would take for more than it is."""
+from batchinfer.domain import Json
+from batchinfer.protocols.inference_protocol import BucketProtocol, CurlFile, FileHead
+from batchinfer.protocols.registry import load_protocol
+from batchinfer.shell import quote_json_variable
 
 _UNQUOTED_BYTES = f"{ascii_letters}{digits}/._- ".encode()
 
@@ -30,25 +29,22 @@ def build_curl_command(
     config: Config,
     env: Mapping[str, str],
     settings: RunSettings,
-    params: Mapping[str, ParamValue],
-    files: Sequence[tuple[str, str, str]],
-) -> str:
-    """The command for a payload; `files` as (param, file_format, path)."""
+    params: Mapping[str, Json],
+    files: Sequence[FileHead],
+) -> str | None:
+    """The command for a payload; None: the protocol has no form of it for a shell."""
     variables = config.complete_environment(env)
     secret_variables = {
         variables.get(name, "").strip(): name for name in iter_reference_names(config.params)
     }
-    document = _format_here_document(
-        params, files, {value: name for value, name in secret_variables.items() if value}
+    document = load_protocol(settings.protocol).format_curl_document(
+        params,
+        [CurlFile(each.param, each.path, _quote_path(each.path), each.head) for each in files],
+        {value: name for value, name in secret_variables.items() if value},
     )
-    access = settings.target
-    if isinstance(access, ServiceSettings):
-        lines, secret_line = (
-            _iter_service_options(access, settings.timeout),
-            _format_token_line(config),
-        )
-    else:
-        lines, secret_line = _iter_bucket_options(config, access), _format_keys_line(config)
+    if document is None:
+        return None
+    lines, secret_line = DELIVERIES[settings.mode].format_curl_options(config, settings)
     end = "  --config /dev/fd/3 --data-binary @- 3<<SECRETS <<JSON"
     command = [*lines, end, secret_line, "SECRETS", document, "JSON"]
     return "\n".join([*_iter_env_file_lines(config, env), *command])
@@ -61,41 +57,42 @@ def _iter_env_file_lines(config: Config, env: Mapping[str, str]) -> Iterator[str
             yield f"set -a; . {_quote_path(str(file.path))}; set +a"
 
 
-def _format_token_line(config: Config) -> str:
+def format_call_options(
+    config: Config, service: ServiceSettings, timeout: float
+) -> tuple[Sequence[str], str]:
+    """The beginning of a command that calls the service, and the line that holds its token.
+
+    `timeout`: seconds.
+    """
+    lines = [
+        f"curl --silent --show-error --max-time {timeout:g} {shlex.quote(service.endpoint)} \\",
+        *_iter_tls_options(service),
+        "  --header 'Content-Type: application/json' \\",
+    ]
     token = _variable_name(config.service.token, "BATCHINFER_SERVICE_TOKEN")
-    return f'header = "Authorization: Bearer ${{{token}:?}}"'
+    return lines, f'header = "Authorization: Bearer ${{{token}:?}}"'
 
 
-def _key_variables(config: Config) -> tuple[str, str]:
-    """The variables of the bucket's keys."""
-    return (
-        _variable_name(config.bucket.access_key, "BATCHINFER_BUCKET_ACCESS_KEY"),
-        _variable_name(config.bucket.secret_key, "BATCHINFER_BUCKET_SECRET_KEY"),
-    )
-
-
-def _format_keys_line(config: Config) -> str:
-    key, secret = _key_variables(config)
+def format_bucket_options(
+    config: Config, bucket: BucketSettings, names: BucketProtocol
+) -> tuple[Sequence[str], str]:
+    """The beginning of a command that puts an input object, and the line that holds the keys."""
+    key = _variable_name(config.bucket.access_key, "BATCHINFER_BUCKET_ACCESS_KEY")
+    secret = _variable_name(config.bucket.secret_key, "BATCHINFER_BUCKET_SECRET_KEY")
+    start, end = names.make_input_key("$name").split("$name")
+    url = f"{shlex.quote(f'{bucket.endpoint}/{bucket.name}/{start}')}$name{end}"
+    log, reply = names.make_output_keys("$name")
+    lines = [
+        f': "${{{key}:?}}" "${{{secret}:?}}"',
+        f"name=curl-$(date +%s)  # then wait for {log}, and {reply}",
+        f"curl --silent --show-error --fail --request PUT {url} \\",
+        *_iter_tls_options(bucket),
+        f"  --aws-sigv4 {shlex.quote(f'aws:amz:{bucket.region}:s3')} \\",
+        "  --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \\",  # some curls leave it out
+        "  --header 'Content-Type: application/json' \\",
+    ]
     # What stands in quotes in a configuration of curl is escaped as in JSON.
-    return f'user = "{_format_json_value(key)}:{_format_json_value(secret)}"'
-
-
-def _iter_service_options(access: ServiceSettings, seconds: float) -> Iterator[str]:
-    yield f"curl --silent --show-error --max-time {seconds:g} {shlex.quote(access.endpoint)} \\"
-    yield from _iter_tls_options(access)
-    yield "  --header 'Content-Type: application/json' \\"
-
-
-def _iter_bucket_options(config: Config, access: BucketSettings) -> Iterator[str]:
-    key, secret = _key_variables(config)
-    yield f': "${{{key}:?}}" "${{{secret}:?}}"'
-    folder = shlex.quote(f"{access.endpoint}/{access.name}/inputs/")
-    yield "name=curl-$(date +%s)  # then wait for outputs/$name.log, and outputs/$name.json"
-    yield f"curl --silent --show-error --fail --request PUT {folder}$name.json \\"
-    yield from _iter_tls_options(access)
-    yield f"  --aws-sigv4 {shlex.quote(f'aws:amz:{access.region}:s3')} \\"
-    yield "  --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \\"  # some curls leave it out
-    yield "  --header 'Content-Type: application/json' \\"
+    return lines, f'user = "{quote_json_variable(key)}:{quote_json_variable(secret)}"'
 
 
 def _iter_tls_options(access: ServiceSettings | BucketSettings) -> Iterator[str]:
@@ -103,36 +100,6 @@ def _iter_tls_options(access: ServiceSettings | BucketSettings) -> Iterator[str]
         yield "  --insecure \\"
     elif access.ca_file is not None:
         yield f"  --cacert {_quote_path(access.ca_file)} \\"
-
-
-def _format_here_document(
-    params: Mapping[str, ParamValue],
-    files: Sequence[tuple[str, str, str]],
-    secrets: Mapping[str, str],
-) -> str:
-    """The payload as a here-document that a shell completes."""
-    head = json.dumps(dict(params)).translate(_HEREDOC_ESCAPES)
-    escaped_secrets = {
-        json.dumps(value)[1:-1].translate(_HEREDOC_ESCAPES): name for value, name in secrets.items()
-    }
-    if escaped_secrets:
-        longest_first = sorted(escaped_secrets, key=len, reverse=True)
-        pattern = re.compile("|".join(map(re.escape, longest_first)))
-        head = pattern.sub(lambda found: _format_json_value(escaped_secrets[found[0]]), head)
-    if not files:
-        return head
-    entries = ",\n".join(
-        f'{{"key": {json.dumps(param)}, "file_format": {json.dumps(file_format)}, '
-        f""""data": "$(base64 < {_quote_path(path)} | tr -d '\\r\\n')"}}"""
-        for param, file_format, path in files
-    )
-    comma = ", " if params else ""
-    return f'{head[:-1]}{comma}"{FILES_KEY}": [\n{entries}\n]}}'
-
-
-def _format_json_value(name: str) -> str:
-    """A variable's value as it must stand between JSON's quotes."""
-    return f"""$(printf %s "${{{name}}}" | sed 's/[\\\\"]/\\\\&/g')"""
 
 
 def _variable_name(secret: Secret | None, default: str) -> str:

@@ -16,17 +16,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batchinfer.api.curl import build_curl_command
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import load_run_info, open_job_sources, read_items, resolve_job
+from batchinfer.api.deliveries import DELIVERIES
+from batchinfer.api.job import Job, ResolvedJob, check_job, resolve
+from batchinfer.api.job_sources import open_job_sources, read_items
 from batchinfer.api.param_validation import validate_dry_run
 from batchinfer.backends.payload_loader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
+from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
-from batchinfer.config import BucketSettings, Config, RunSettings, ServiceSettings
+from batchinfer.config import Config, RunSettings
 from batchinfer.domain import Failure, Item, Json, Mode
 from batchinfer.errors import SourceError
-from batchinfer.oscar import payload
-from batchinfer.oscar.media_types import SNIFF_BYTES
 from batchinfer.ports import Notice
+from batchinfer.protocols.inference_protocol import HEAD_BYTES, FileHead
+from batchinfer.protocols.registry import load_protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +85,19 @@ class Preview:
         }
 
 
-def preview(job: Job) -> Preview:
+def preview(job: Job | ResolvedJob) -> Preview:
     """Look at everything a job would send. Blocks for as long as its source is long.
 
     Raises ConfigError, SourceError, RunMismatch as the job itself would.
     """
-    config, settings = resolve_job(job, load_run_info(job.run))
+    resolved = resolve(job)
+    check_job(resolved)
+    job, config, settings = resolved.job, resolved.config, resolved.settings
     with TemporaryDirectory(prefix="batchinfer-") as folder:
-        source = open_job_sources(
-            job, config, settings, job.run if job.stdin is None else Path(folder)
-        )
+        source = open_job_sources(resolved, job.run if job.stdin is None else Path(folder))
         if source is None:
             raise SourceError("There is nothing left to read: name a source to look at.")
-        param_notices = validate_dry_run(job, config, settings, source)
+        param_notices = validate_dry_run(resolved, source)
         builder = _PreviewBuilder(settings)
         for item in read_items(source):
             builder.add(item)
@@ -112,6 +114,7 @@ def preview(job: Job) -> Preview:
 class _PreviewBuilder:
     def __init__(self, settings: RunSettings) -> None:
         self._resolved = settings
+        self._protocol = load_protocol(settings.protocol)
         self._redactor = Redactor(settings.secrets)
         self.items = self._bytes = 0
         self._refused: dict[str, RefusedItems] = {}
@@ -133,7 +136,7 @@ class _PreviewBuilder:
         first = self._first
         return Preview(
             mode=self._resolved.mode,
-            destination=_describe_destination(self._resolved),
+            destination=DELIVERIES[self._resolved.mode].describe_destination(self._resolved),
             items=self.items,
             bytes=self._bytes,
             refused=self._refused,
@@ -146,11 +149,7 @@ class _PreviewBuilder:
         params = None if self._first is None else self._build_params(self._first)
         if self._first is None or params is None or isinstance(params, Failure):
             return None
-        files = [
-            (file.param, payload.detect_file_format(file.path, _read_head(file.path)), file.path)
-            for file in self._first.files
-        ]
-        return build_curl_command(config, env, self._resolved, params, files)
+        return build_curl_command(config, env, self._resolved, params, _read_heads(self._first))
 
     def _find_failure(self, item: Item) -> Failure | None:
         """Why an item cannot be sent, as its backend would say."""
@@ -168,34 +167,25 @@ class _PreviewBuilder:
                     return content
         return None
 
-    def _build_params(self, item: Item) -> Mapping[str, payload.ParamValue] | Failure:
+    def _build_params(self, item: Item) -> Mapping[str, Json] | Failure:
         files = [file.param for file in item.files]
-        return payload.encode_params(
-            {**self._resolved.params, **item.params}, files, self._resolved.mode
-        )
+        params = {**self._resolved.params, **item.params}
+        return call_protocol(self._protocol.encode_params, params, files, self._resolved.mode)
 
-    def _format_payload(self, item: Item) -> str:
+    def _format_payload(self, item: Item) -> str | None:
         params = self._build_params(item)
         sendable = {} if isinstance(params, Failure) else params
-        files = [
-            (
-                file.param,
-                payload.detect_file_format(file.path, _read_head(file.path)),
-                file.size or 0,
-            )
-            for file in item.files
-        ]
-        return self._redactor.redact_text(payload.format_preview(sendable, files))
+        shown = call_protocol(self._protocol.format_preview, sendable, _read_heads(item))
+        return None if isinstance(shown, Failure) else self._redactor.redact_text(shown)
+
+
+def _read_heads(item: Item) -> Sequence[FileHead]:
+    return [
+        FileHead(file.param, file.path, _read_head(file.path), file.size or 0)
+        for file in item.files
+    ]
 
 
 def _read_head(path: str) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123 - paths of items are plain strings
-        return file.read(SNIFF_BYTES)
-
-
-def _describe_destination(settings: RunSettings) -> str:
-    match settings.target:
-        case ServiceSettings() as service:
-            return service.endpoint
-        case BucketSettings() as bucket:
-            return f"{bucket.endpoint}/{bucket.name}/inputs/"
+        return file.read(HEAD_BYTES)

@@ -1,6 +1,6 @@
 """Every parameter of a job against the model's own help, before its first prediction.
 
-What the config, the flags and all lines of the manifests give is judged by `oscar.validate`; all
+What the config, the flags and all lines of the manifests give is checked by the protocol; all
 mistakes are told at once, each with its place, and then nothing is sent. Folders cost one look,
 manifests one more reading; memory is flat. Not knowing is no mistake: where there is no help, a
 notice says so, and only what could never be sent is refused.
@@ -14,17 +14,18 @@ from functools import partial
 
 import anyio.to_thread
 
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import load_run_info
-from batchinfer.api.model_help import ModelDescription, fetch_description, load_stored_help
-from batchinfer.api.typed_params import restore_text_params
+from batchinfer.api.deliveries import DELIVERIES
+from batchinfer.api.job import ResolvedJob
+from batchinfer.api.model_help import ModelDescription, fetch_description, parse_description
+from batchinfer.api.typed_params import find_text_params
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, RunSettings, resolve_run_settings
 from batchinfer.domain import Failure, Mode
-from batchinfer.errors import ConfigError, RunAborted, SourceError
-from batchinfer.oscar.model_schema import ModelSchema
-from batchinfer.oscar.param_validator import ParamValidator
+from batchinfer.errors import ConfigError, RunAborted, SourceError, option
 from batchinfer.ports import Notice, Observer
+from batchinfer.protocols.inference_protocol import ParamChecker
+from batchinfer.protocols.model_schema import ModelSchema
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.manifest import ManifestSource
 
@@ -35,46 +36,53 @@ ASYNC_HELP_TIMEOUT = 60.0
 
 
 async def validate_job(
-    job: Job,
-    config: Config,
-    settings: RunSettings,
-    source: CombinedSource | None,
-    observer: Observer,
-) -> tuple[str | None, Config, RunSettings]:
-    """Check all that a job is about to send; the model's help, if the run does not keep it yet.
+    resolved: ResolvedJob, source: CombinedSource | None, observer: Observer
+) -> tuple[ResolvedJob, str | None]:
+    """Check all parameters that a job is about to send.
 
-    Only a job that names its source is checked: what a run goes on with was checked before. The
-    configuration comes back with the types that the help tells. Raises ConfigError and SourceError
-    with all mistakes, RunAborted for what would end the run.
+    Only a job that names its source is checked: the items of a run that is resumed were checked
+    before. Returns the job with parameters of the types that the help names, and the help if the
+    run does not have it yet. Raises ConfigError and SourceError with all mistakes, RunAborted for
+    what would end the run.
     """
+    job = resolved.job
     if not (job.validate and job.sources and source is not None):
-        return None, config, settings
-    stored = None if load_run_info(job.run) is None else load_stored_help(job.run)
-    description = stored or await _fetch_model_help(job, config, settings, observer)
+        return resolved, None
+    stored = _parse_stored_help(resolved)
+    description = stored or await _fetch_model_help(resolved, observer)
     schema = None if description is None else description.schema
-    config, settings = restore_text_params(config, settings, schema)
-    check = partial(validate_params, config, settings, source, schema)
+    resolved = resolved.with_params(find_text_params(resolved.config, schema))
+    check = partial(_validate_params, resolved, source, schema)
     for notice in await anyio.to_thread.run_sync(check, abandon_on_cancel=True):
         observer.notify(notice)
-    return None if stored is not None or description is None else description.help, config, settings
+    return resolved, None if stored is not None or description is None else description.help
 
 
-def validate_dry_run(
-    job: Job, config: Config, settings: RunSettings, source: CombinedSource
-) -> Sequence[Notice]:
-    """The same for a job that sends nothing: by what its run keeps, if it does. Raises likewise."""
-    stored = None if load_run_info(job.run) is None else load_stored_help(job.run)
-    if stored is None or not job.validate:
+def validate_dry_run(resolved: ResolvedJob, source: CombinedSource) -> Sequence[Notice]:
+    """The same for a job that sends nothing: by the help that its run has, if any."""
+    stored = _parse_stored_help(resolved)
+    if stored is None or not resolved.job.validate:
         return ()
-    return validate_params(config, settings, source, stored.schema)
+    return _validate_params(resolved, source, stored.schema)
 
 
-def validate_params(
-    config: Config, settings: RunSettings, source: CombinedSource, schema: ModelSchema | None
+def _parse_stored_help(resolved: ResolvedJob) -> ModelDescription | None:
+    if resolved.stored is None:
+        return None
+    protocol = load_protocol(resolved.settings.protocol)
+    return parse_description(protocol, resolved.stored.model_help)
+
+
+def _validate_params(
+    resolved: ResolvedJob, source: CombinedSource, schema: ModelSchema | None
 ) -> Sequence[Notice]:
-    """Read all that would be sent but the files. Raises ConfigError, SourceError: all mistakes."""
+    """Check the parameters of the config and of all manifests. Raises ConfigError, SourceError:
+    all mistakes at once.
+    """  # noqa: D205 - one thought
+    config, settings = resolved.config, resolved.settings
     mistakes = _Mistakes()
-    rules = ParamValidator(schema, settings.mode, settings.params)
+    protocol = load_protocol(settings.protocol)
+    rules = protocol.make_param_checker(schema, settings.mode, settings.params)
     for place, problem in _iter_config_mistakes(config, settings, rules):
         mistakes.add_config(place, problem)
     manifests = [part for part in source.parts if isinstance(part, ManifestSource)]
@@ -94,7 +102,7 @@ def validate_params(
 
 
 def _iter_config_mistakes(
-    config: Config, settings: RunSettings, rules: ParamValidator
+    config: Config, settings: RunSettings, rules: ParamChecker
 ) -> Iterator[tuple[str, str]]:
     redactor = Redactor(settings.secrets)
     for name, value in settings.params.items():
@@ -105,16 +113,15 @@ def _iter_config_mistakes(
         yield config.origins.get(f"params.{name}", f"[params] {name}"), problem
 
 
-async def _fetch_model_help(
-    job: Job, config: Config, settings: RunSettings, observer: Observer
-) -> ModelDescription | None:
-    """The model's help; None, and a notice, when there is none to be had."""
+async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelDescription | None:
+    """The model's help; None, and a notice, when the service gives none."""
+    config, settings = resolved.config, resolved.settings
     call_settings, cold_start_timeout = settings, settings.cold_start
-    if settings.mode is Mode.ASYNC:
+    if DELIVERIES[settings.mode].uses_bucket:
         cold_start_timeout = min(cold_start_timeout, ASYNC_HELP_TIMEOUT)
         try:
             call_settings = resolve_run_settings(
-                replace(config, run=replace(config.run, mode=Mode.SYNC)), job.env
+                replace(config, run=replace(config.run, mode=Mode.SYNC)), resolved.job.env
             )
         except ConfigError:
             observer.notify(_explain_not_validated(_NO_SERVICE_TEXT))
@@ -122,7 +129,7 @@ async def _fetch_model_help(
     answer = await fetch_description(call_settings, observer, cold_start_timeout=cold_start_timeout)
     if not isinstance(answer, Failure):
         return answer
-    if answer.code == "cold_start" and settings.mode is Mode.SYNC:
+    if answer.code == "cold_start" and call_settings is settings:
         raise RunAborted(
             answer.code,
             f"The service has not been there for {cold_start_timeout:.0f} s: {answer.message}. "
@@ -177,7 +184,7 @@ class _Mistakes:
         if more := self._count - listed:
             lines.append(f"... and {more:,} more")
         hint = "" if schema is None else "`batchinfer describe` shows what the model takes; "
-        message = "\n  ".join(lines) + f"\n{hint}--no-validate sends all the same."
+        message = "\n  ".join(lines) + f"\n{hint}{option('validate', 'False')} skips this check."
         raise (ConfigError if self._has_config_mistakes else SourceError)(message)
 
     def _iter_lines(self) -> Iterator[str]:

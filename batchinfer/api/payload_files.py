@@ -1,9 +1,10 @@
 """Payload files: what would be sent for each item, for the web UI's Invoke screen, or for curl.
 
 Rules of the room: a file is the very payload that a run would send; its name is our own, of
-`[A-Za-z0-9_-]` and one `.json` (contract, section 2), in the order of the source; it is there whole
-or not at all. The index says which file belongs to which key; it appears last, when all is done. A
-bad item never stops the others. Nothing is held per item: memory does not know how many there are.
+`[A-Za-z0-9_-]` and one `.json` (docs/platform.md, "Output names"), in the order of the source; it
+is there whole or not at all. The index says which file belongs to which key; it appears last, when
+all is done. A bad item never stops the others. Nothing is held per item: memory does not know how
+many there are.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final
 
-from batchinfer.api.job_setup import find_own_files, read_items
+from batchinfer.api.job_sources import find_own_files, read_items
 from batchinfer.artifacts import ArtifactKind, tag_file
 from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, PayloadSettings, load_config, resolve_payload_settings
 from batchinfer.domain import Failure, Item, Json
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ExportError, option
 from batchinfer.ports import Notice
+from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, open_source
 
 INDEX_FILE: Final = "index.csv"
@@ -65,7 +67,7 @@ class PrepareSummary:
     """What was skipped, and what could not be read."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer prepare --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer prepare --json` prints (docs/reference/scripting.md)."""
         return {
             "directory": self.directory,
             "written": self.written,
@@ -80,7 +82,8 @@ async def prepare(
 ) -> PrepareSummary:
     """Write the payload of every item; `refused` is told of each that has none.
 
-    Raises ConfigError (also when the directory cannot be written to, or is not empty), SourceError.
+    Raises ConfigError, SourceError, and ExportError when the directory is not empty or cannot be
+    written to.
     """
     config = request.config
     if not isinstance(config, Config):
@@ -95,12 +98,12 @@ async def prepare(
             return replace(summary, notices=source.notices)
 
 
-def payload_file_name(number: int, key: str) -> str:
+def payload_file_name(number: int, key: str, suffix: str = ".json") -> str:
     """The name of an item's file: its place in the source, and what is left of its key."""
     stem = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[-_MAX_NAMED_KEY_CHARS:].strip("-")
     # The service script treats this word specially.
     stem = re.sub("event-file", "event_file", stem, flags=re.IGNORECASE)
-    return f"{number:09d}-{stem}.json" if stem else f"{number:09d}.json"
+    return f"{number:09d}-{stem}{suffix}" if stem else f"{number:09d}{suffix}"
 
 
 async def _write_payloads(
@@ -110,7 +113,8 @@ async def _write_payloads(
     on_refused: Callable[[Item, Failure], None],
 ) -> PrepareSummary:
     redactor = Redactor(settings.secrets)
-    loader = PayloadLoader(settings.params, settings.mode, redactor=redactor)
+    protocol = load_protocol(settings.protocol)
+    loader = PayloadLoader(protocol, settings.params, settings.mode, redactor=redactor)
     failures: dict[str, int] = {}
     written = size = 0
     with _open_atomic(directory / INDEX_FILE) as file:
@@ -118,7 +122,7 @@ async def _write_payloads(
         index.writerow(INDEX_COLUMNS)
         for number, item in enumerate(items, 1):
             payload = await loader.load(item)
-            name, code = payload_file_name(number, item.key), ""
+            name, code = payload_file_name(number, item.key, protocol.payload_suffix), ""
             if isinstance(payload, Failure):
                 name, code = "", payload.code
                 failures[code] = failures.get(code, 0) + 1
@@ -150,10 +154,9 @@ def _open_sources(
 def _make_directory(directory: Path, *, force: bool) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     if not force and any(directory.iterdir()):
-        raise ConfigError(
-            f"{directory} is not empty, and nothing was written. Name another directory with -o, "
-            "or "
-            "--force to write over files of the same names."
+        raise ExportError(
+            f"{directory} is not empty, and nothing was written. Name another directory with "
+            f"{option('run')}, or {option('force', 'True')} to write over files of the same names."
         )
 
 
@@ -178,7 +181,7 @@ def _translate_os_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{directory} cannot be written: {error.strerror or error}.") from error
+        raise ExportError(f"{directory} cannot be written: {error.strerror or error}.") from error
 
 
 def _format_path(path: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 from batchinfer import exports
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError
@@ -50,13 +50,13 @@ def export(
 ) -> int:
     """Write the run's results to a file or folder (whole, then renamed) or a stream.
 
-    `format`: one of docs/scripting.md; None: by the file's extension. `map`, `formulas`, `boxes`,
-    `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's `--map`,
-    `--formulas` and so on; `notice` is told, in sentences, what the format had no place for, and
-    how predictions were read. Returns how many rows (or images, annotations: what the format
-    counts) it wrote. Raises ConfigError for an unknown format or one whose library is missing,
-    StoreError when there is no run; RunDamaged, once all else is written, when some of the run is
-    not what was recorded.
+    `format`: one of docs/reference/exports.md; None: by the file's extension. `map`, `formulas`,
+    `boxes`, `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's
+    `--map`, `--formulas` and so on; `notice` is told, in sentences, what the format had no place
+    for, and how predictions were read. Returns how many rows (or images, annotations: what the
+    format counts) it wrote. Raises ConfigError for an unknown format or one whose library is
+    missing, StoreError when there is no run; RunDamaged, once all else is written, when some of the
+    run is not what was recorded.
     """
     target = Path(to) if isinstance(to, str) else to
     export_format = _choose_format(format, target)

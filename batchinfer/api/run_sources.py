@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchinfer.domain import InputFile, RunInfo
-from batchinfer.errors import RunMismatch, SourceError
+from batchinfer.errors import RunMismatch, SourceError, option
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
@@ -16,10 +16,10 @@ from batchinfer.sources.manifest import find_manifest_reader
 from batchinfer.sources.source_presence import find_root_folder
 from batchinfer.store.file_relocation import (
     FileMove,
+    append_sources,
     iter_files,
     make_folder_move,
     relocate_files,
-    save_sources,
 )
 
 _KEY_SEPARATOR = "/./"
@@ -38,11 +38,11 @@ class _MovedSource:
     """The source as it is named now."""
 
 
-def move_source(run: Path, info: RunInfo, given: Sequence[str]) -> str:
-    """Keep the new place of the run's source; what was done, in words.
+def move_source(run: Path, info: RunInfo, given: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Record where the run's source is now. Returns what was done, in words, and the new sources.
 
     Every file of the run is looked for there, and its size compared. Raises SourceError when most
-    are not there, or any is another one: then nothing is changed.
+    are missing, or any has another size: then nothing is changed.
     """
     moved_sources = [
         _locate_moved_source(run, spec, new)
@@ -54,8 +54,9 @@ def move_source(run: Path, info: RunInfo, given: Sequence[str]) -> str:
     ]
     summary = _verify_moved_files(run, moves, moved_sources)
     specs = {place.old_spec: place.new_spec for place in moved_sources}
-    relocate_files(run, _combine_moves(moves), [specs.get(spec, spec) for spec in info.sources])
-    return summary
+    sources = tuple([specs.get(spec, spec) for spec in info.sources])
+    relocate_files(run, _combine_moves(moves), sources)
+    return summary, sources
 
 
 def find_run_spec(spec: str, sources: Sequence[str]) -> str:
@@ -70,18 +71,16 @@ def reject_other_sources(run: Path, info: RunInfo, given: Sequence[str]) -> None
         return
     raise RunMismatch(
         f"The run in {run} was made from {', '.join(map(escape_undecodable, info.sources))}; you "
-        "gave "
-        f"{', '.join(map(escape_undecodable, other))}. Nothing was sent. If the source has moved "
-        "there, add "
-        "--moved; to add other items to this run, --add; else choose another run directory with -o."
+        f"gave {', '.join(map(escape_undecodable, other))}. Nothing was sent. If the source has "
+        f"moved there, add {option('moved', 'True')}; to add other items to this run, "
+        f"{option('add', 'True')}; else choose another run directory with {option('run')}."
     )
 
 
-def add_sources(run: Path, info: RunInfo, given: Sequence[str]) -> None:
-    """Keep further sources of the run, so that it goes on with them, too."""
+def add_sources(run: Path, info: RunInfo, given: Sequence[str]) -> tuple[str, ...]:
+    """Record further sources of the run; all that it has then."""
     new = [spec for spec in given if not _belongs_to_run(spec, info.sources)]
-    if new:
-        save_sources(run, [*info.sources, *new])
+    return append_sources(run, new) if new else info.sources
 
 
 # ------------------------------------------------------------------------------------------------

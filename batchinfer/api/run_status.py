@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.domain import Counts, Json, Mode
-from batchinfer.errors import ConfigError
+from batchinfer.errors import UnknownKey
 from batchinfer.ports import LimitChanged, Progress
 from batchinfer.progress.progress_state import LONG_WINDOW_SECONDS, RATE_SLICES
 from batchinfer.progress.remaining_time import RateSamples, RemainingTime, estimate_remaining_time
@@ -46,7 +46,7 @@ class Status:
     waited_for: WaitSummary = field(default_factory=WaitSummary)
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer status --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer status --json` prints (docs/reference/scripting.md)."""
         counts = self.counts
         return {
             "run": str(self.run),
@@ -118,7 +118,7 @@ class RunEstimate:
     """How many containers seem to serve; None when it could not be told."""
 
     def as_json(self) -> dict[str, Json]:
-        """The fields of the event `estimate` (docs/scripting.md)."""
+        """The fields of the event `estimate` (docs/reference/scripting.md)."""
         time_left = self.time_left
         return {
             "sent": self.sent,
@@ -162,12 +162,12 @@ def _estimate_rest(reader: RunReader, until: float, *since: float) -> RemainingT
 def show(run: str | Path, key: str | bytes) -> Detail:
     """Everything about the item of this key: as it is recorded, or as its file is called.
 
-    Raises ConfigError, naming the nearest keys, if there is none.
+    Raises UnknownKey, naming the nearest keys, if there is none.
     """
     with _open_reader(run) as reader:
         detail = reader.read_item_detail(_resolve_key(reader, run, key))
     if detail is None:
-        raise ConfigError(f"There is no item {key!r} in {run}.")
+        raise UnknownKey(f"There is no item {key!r} in {run}.")
     return detail
 
 
@@ -187,7 +187,7 @@ def _resolve_key(reader: RunReader, run: str | Path, key: str | bytes) -> str:
     if len(same_looking) == 1:
         return same_looking[0]
     if same_looking:
-        raise ConfigError(
+        raise UnknownKey(
             f"{typed!r} may mean several items of {run}, whose keys look the same: "
             f"{' or '.join(map(ascii, same_looking))}. From Python, `batchinfer.draw` takes each."
         )
@@ -196,7 +196,7 @@ def _resolve_key(reader: RunReader, run: str | Path, key: str | bytes) -> str:
     # Keys that look the same are shown by their code points.
     shown = map(repr if len(appearances) > len(nearest) else ascii, nearest)
     hint = f" Did you mean {' or '.join(shown)}?" if nearest else ""
-    raise ConfigError(f"There is no item {typed!r} in {run}.{hint}")
+    raise UnknownKey(f"There is no item {typed!r} in {run}.{hint}")
 
 
 def _open_reader(run: str | Path) -> RunReader:

@@ -11,6 +11,7 @@ class Settings(TypedDict, total=False):
     """What overrules the configuration, as the flags of `batchinfer run` do."""
 
     mode: str
+    protocol: str
     concurrency: int | str
     rate: float | str
     timeout: float | str
@@ -38,6 +39,8 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
         match name, value:
             case "params", dict():
                 flags |= {f"params.{param}": each for param, each in value.items()}
+            case "protocol", _:
+                flags["service.protocol"] = value
             case "include" | "exclude" | "only" | "glob" | "file_param", _:
                 flags[f"input.{name}"] = value
             case _:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import orjson
 
-from batchinfer.api.job_setup import require_run
+from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
 from batchinfer.api.result_export import parse_interpretation
 from batchinfer.exports.flat_rows import make_class_cells, make_detection_cells
@@ -86,7 +86,7 @@ def query(
     map: str | Sequence[str] | None = None,
     boxes: str = "upright",
 ) -> QueryResult:
-    """What one `select` says of the run (its views: docs/run-format.md), row by row.
+    """What one `select` says of the run (its views: docs/reference/run-format.md), row by row.
 
     `parameters` take the places of `?` or `:name`; `map` and `boxes`: as the command line's `--map`
     and `--boxes` (of which the order and the unit count here). Raises ConfigError, with SQLite's

@@ -1,63 +1,45 @@
-"""Values of `--param`, once the model's help tells their types.
+"""Values of `--param`, once the model's help tells their types. Pure.
 
-`--param x=true` is read as a truth, `--param x=[1,2]` as a list, for most models take them so. A
-parameter that is a text by the model's own help gets what was typed, sign for sign.
+`--param x=true` is read as a boolean and `--param x=[1,2]` as a list, as most models expect. A
+parameter that is a string by the model's own help gets exactly the characters that were typed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
-from batchinfer.config import Config, RunSettings
+from batchinfer.config import Config
 from batchinfer.config.sections import PARAMS_SECTION
 from batchinfer.domain import Json, RunInfo
-from batchinfer.oscar.model_schema import ModelSchema, Parameter
+from batchinfer.protocols.model_schema import ModelSchema, Parameter
 
 
-def restore_text_params(
-    config: Config, settings: RunSettings, schema: ModelSchema | None
-) -> tuple[Config, RunSettings]:
-    """Both with the text that was typed for each parameter that is a text to the model."""
-    texts = {
+def find_text_params(config: Config, schema: ModelSchema | None) -> Mapping[str, Json]:
+    """What was typed for each parameter that is a string to the model."""
+    return {
         name: text
         for name, text in config.raw_params.items()
         if schema is not None
         and not isinstance(config.params.get(name), str)
         and _takes_text(_find_parameter(schema, name))
     }
-    return _replace_params(config, settings, texts)
 
 
-def restore_stored_numbers(
-    config: Config, settings: RunSettings, info: RunInfo
-) -> tuple[Config, RunSettings]:
-    """Both with the numbers that a run was begun with, where the same numbers were typed.
+def find_stored_numbers(config: Config, info: RunInfo) -> Mapping[str, Json]:
+    """The numbers that a run was started with, where the same numbers were typed.
 
-    Earlier versions read `0.50` as 0.5: such a run goes on with that.
+    Earlier versions read `0.50` as 0.5: such a run continues with that.
     """
     stored = info.config.get(PARAMS_SECTION)
     stored_params = stored if isinstance(stored, Mapping) else {}
-    same = {
+    return {
         name: stored_params[name]
         for name, text in config.raw_params.items()
         if _is_number(stored_params.get(name))
         and config.params[name] == text
         and _parses_as(text, stored_params[name])
     }
-    return _replace_params(config, settings, same)
-
-
-def _replace_params(
-    config: Config, settings: RunSettings, params: Mapping[str, Json]
-) -> tuple[Config, RunSettings]:
-    if not params:
-        return config, settings
-    return (
-        replace(config, params={**config.params, **params}),
-        replace(settings, params={**settings.params, **params}),
-    )
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,7 @@
-"""Async mode, first half: an item becomes an input object, whose event starts one prediction."""
+"""Delivery through a bucket (async mode), sending: an item becomes an input object.
+
+Each input object that is put starts one prediction.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,16 @@ from batchinfer.backends.payload_loader import PayloadBody, PayloadLoader
 from batchinfer.domain import Failure, FailureKind, Item, Submitted
 from batchinfer.flow.memory_budget import DEFAULT_MEMORY_BYTES, MemoryBudget
 from batchinfer.machine_limits import detect_shortage
-from batchinfer.oscar.object_names import (
-    INPUTS_PREFIX,
-    digest_payload,
-    make_object_name,
-    new_epoch,
-    parse_object_name,
-)
 from batchinfer.ports import SubmittedObject
+from batchinfer.protocols.inference_protocol import BucketProtocol
+from batchinfer.protocols.object_ids import digest_payload, new_epoch
 
 THREADED_DIGEST_MIN_BYTES: Final = 1 << 20
 """Bytes from which on a payload's digest is taken in a thread."""
 
 
 class BucketBackend:
-    """Submits items to the bucket of a service (contract section 2).
+    """The port `Backend` in async mode: submits items to the bucket of a service.
 
     `memory`: bytes of files that are read and uploaded at a time, or a budget shared with others.
     """
@@ -35,11 +33,13 @@ class BucketBackend:
     def __init__(
         self,
         bucket: BucketClient,
+        protocol: BucketProtocol,
         payload_loader: PayloadLoader,
         run_id: str,
         memory: int | MemoryBudget = DEFAULT_MEMORY_BYTES,
     ) -> None:
-        self._bucket, self._payload_loader, self._run_id = bucket, payload_loader, run_id
+        self._bucket, self._protocol = bucket, protocol
+        self._payload_loader, self._run_id = payload_loader, run_id
         self._memory_budget = memory if isinstance(memory, MemoryBudget) else MemoryBudget(memory)
         self._epoch = new_epoch(secrets.token_bytes(6))
         self._unconfirmed_puts: set[str] = set()
@@ -54,7 +54,9 @@ class BucketBackend:
             if isinstance(loaded, Failure):
                 return loaded
             digest = await _compute_digest(loaded.body)
-            name = make_object_name(self._run_id, item.position, number, self._epoch + digest)
+            name = self._protocol.make_object_name(
+                self._run_id, item.position, number, self._epoch + digest
+            )
             try:
                 for input_object in self._unrecorded_inputs.get((item.position, number), ()):
                     if await self._holds_payload(input_object, loaded.body, digest):
@@ -75,7 +77,7 @@ class BucketBackend:
         ).append(input_object)
 
     async def matches(self, input_object: SubmittedObject, item: Item) -> bool:
-        """Whether the input object `placed` is what would be sent for `item` now.
+        """Whether the input object is what would be sent for `item` now.
 
         Raises as the bucket does.
         """
@@ -90,21 +92,17 @@ class BucketBackend:
     async def _holds_payload(
         self, input_object: SubmittedObject, body: PayloadBody, digest: str
     ) -> bool:
-        parsed_name = parse_object_name(self._run_id, input_object.name)
+        parsed_name = self._protocol.parse_object_name(self._run_id, input_object.name)
         if parsed_name is None or parsed_name.digest is not None:
             return parsed_name is not None and parsed_name.digest == digest
+        key = self._protocol.make_input_key(input_object.name)
         try:
-            return (
-                await self._bucket.get(
-                    f"{INPUTS_PREFIX}{input_object.name}.json", max_bytes=len(body)
-                )
-                == body
-            )
+            return await self._bucket.get(key, max_bytes=len(body)) == body
         except ObjectTooLarge:
             return False
 
     async def _put_once(self, name: str, body: PayloadBody) -> Failure | None:
-        key = f"{INPUTS_PREFIX}{name}.json"
+        key = self._protocol.make_input_key(name)
         if name in self._unconfirmed_puts and await self._bucket.exists(key):
             failure = None  # another put would start another prediction
         else:

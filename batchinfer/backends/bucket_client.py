@@ -64,7 +64,7 @@ class ListingPage:
 
 
 class BucketClient(Protocol):
-    """Where the objects of a service are (contract, section 2).
+    """Where the objects of a service are (docs/platform.md).
 
     Every verb waits out a store that restarts, then raises BucketUnreachable. It raises FatalError
     when no object can be reached until somebody acts: wrong keys, no such bucket, quota.
@@ -74,7 +74,8 @@ class BucketClient(Protocol):
         """Write an object, whole, over one of the same key. None: it is stored.
 
         Stored once: when a try broke off, the next one begins with a look whether the object is
-        there, for each put that is stored starts a prediction (contract, section 2).
+        there, for each put that is stored starts a prediction (docs/platform.md, "Input
+        events").
 
         A failure when the store refuses this very object, for its size.
         """

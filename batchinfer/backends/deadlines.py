@@ -1,4 +1,4 @@
-"""How long a call may take, and each of its stages (contract, section 1: timeouts are essential).
+"""How long a call may take, and each of its stages.
 
 ::
 
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from batchinfer import defaults
+
 
 class FirstByteTimeout(TimeoutError):  # noqa: N818 - reads as a fact
     """Everything was sent, and no answer began in time."""
@@ -28,9 +30,9 @@ class CallTimeouts:
 
     total: float
     """Of the whole call."""
-    connect: float = 30.0
+    connect: float = defaults.CONNECT_TIMEOUT
     """Until the connection is there: name, TCP, TLS."""
-    send: float = 60.0
+    send: float = defaults.SEND_TIMEOUT
     """While the body is sent, without any of it being accepted."""
     first_byte: float | None = None
     """From the body's last byte to the answer's first; None: as long as `total` allows."""

@@ -1,32 +1,34 @@
-"""Sync mode: one HTTP call per attempt. The only file that knows aiohttp for calls.
+"""Delivery by calls (sync mode): one HTTP request per attempt.
 
-Rules of the room: whatever happens to a call comes back as a value, or as a FatalError when no
-call can succeed; no exception of aiohttp leaves (`http_troubles.py` says what each means). The
-token goes to the endpoint and nowhere else: no redirect is followed, no .netrc is read. What comes
-back is redacted before anybody reads it. A cancelled call closes its connection.
+What is sent and what an answer means is up to the protocol. Whatever happens to a call comes back
+as a value, or as a FatalError when no call can succeed; no exception of aiohttp leaves
+(`http_errors.py` classifies them). The token goes to the endpoint and nowhere else: no redirect is
+followed, no .netrc is read. Secrets are removed before anything is stored. A cancelled call closes
+its connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 import anyio.to_thread
+from multidict import CIMultiDict
 from yarl import URL
 
+from batchinfer import defaults
 from batchinfer.backends import tls
 from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.deadlines import CallDeadlines, CallTimeouts
 from batchinfer.backends.http_errors import classify_http_error
-from batchinfer.backends.payload_loader import PayloadBody, PayloadLoader
+from batchinfer.backends.payload_loader import LoadedPayload, PayloadLoader
+from batchinfer.backends.protocol_calls import call_decoder, call_protocol, check_outcome
 from batchinfer.backends.proxies import find_proxy
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.reply_reader import UNBUDGETED_REPLY_BYTES, ReplyReader, read_body_start
@@ -41,13 +43,10 @@ from batchinfer.flow.memory_budget import (
 )
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.machine_limits import detect_shortage
-from batchinfer.oscar import http_status, payload, reply_parser
-from batchinfer.oscar.model_schema import extract_help
-from batchinfer.oscar.transcript_failures import raise_if_fatal
 from batchinfer.ports import Clock
+from batchinfer.protocols.http_text import MAX_ERROR_BODY_BYTES, safe_url
+from batchinfer.protocols.inference_protocol import HttpAnswer, InferenceProtocol
 
-HTTP_OK: Final = 200
-"""The one status whose body decides."""
 MAX_HEADER_BYTES: Final = 1 << 16
 """Bytes of a header, or of all of a status line."""
 
@@ -55,13 +54,14 @@ MAX_HEADER_BYTES: Final = 1 << 16
 @asynccontextmanager
 async def open_http_backend(
     *,
+    protocol: InferenceProtocol,
     endpoint: str,
     token: str,
     params: Mapping[str, Json],
     timeout: float,  # noqa: ASYNC109 - of each call, not of this function
     redactor: Redactor,
-    connect_timeout: float = 30.0,
-    send_timeout: float = 60.0,
+    connect_timeout: float = defaults.CONNECT_TIMEOUT,
+    send_timeout: float = defaults.SEND_TIMEOUT,
     first_byte_timeout: float | None = None,
     memory: int = DEFAULT_MEMORY_BYTES,
     spool_dir: Path | None = None,
@@ -82,17 +82,13 @@ async def open_http_backend(
     A proxy is taken from the environment, once. Raises FatalError (`bad_endpoint`) and ConfigError
     (`ca_file`, the proxy).
     """
-    url = _parse_endpoint(endpoint, redactor)
+    url = _parse_endpoint(endpoint, redactor, protocol.endpoint_hint)
     is_https = url.scheme == "https"
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=0, ssl=tls.create_ssl_context(ca_file, verify=verify) if is_https else False
         ),
-        headers={
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/json",
-            "User-Agent": user_agent,
-        },
+        headers={**protocol.make_headers(token), "User-Agent": user_agent},
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=find_proxy(url.scheme, url.host or "", url.port),
@@ -100,9 +96,10 @@ async def open_http_backend(
         max_field_size=MAX_HEADER_BYTES,
     ) as session:
         yield HttpBackend(
+            protocol=protocol,
             session=session,
             url=url,
-            payload_loader=PayloadLoader(params, Mode.SYNC, redactor=redactor),
+            payload_loader=PayloadLoader(protocol, params, Mode.SYNC, redactor=redactor),
             timeouts=CallTimeouts(timeout, connect_timeout, send_timeout, first_byte_timeout),
             memory_budget=MemoryBudget(memory),
             bandwidth=BandwidthLimiter(bandwidth) if bandwidth else None,
@@ -118,6 +115,7 @@ class HttpBackend:
     def __init__(
         self,
         *,
+        protocol: InferenceProtocol,
         session: aiohttp.ClientSession,
         url: URL,
         payload_loader: PayloadLoader,
@@ -128,6 +126,7 @@ class HttpBackend:
         reply_reader: ReplyReader,
         clock: Clock,
     ) -> None:
+        self._protocol = protocol
         self._session = session
         self._url = url
         self._payload_loader = payload_loader
@@ -139,7 +138,7 @@ class HttpBackend:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._loop_time = self._loop.time
-        self._unparsed: list[tuple[bytes, bool, asyncio.Future[Outcome]]] = []
+        self._undecoded: list[tuple[HttpAnswer, asyncio.Future[Outcome]]] = []
         self.clock_skew: float | None = None
         """Seconds that the server's clock was ahead of ours in its latest answer, if it told."""
 
@@ -157,115 +156,124 @@ class HttpBackend:
             loaded = await self._payload_loader.load_within(reservation, item)
             if isinstance(loaded, Failure):
                 return loaded
-            body, inputs = self._make_body(loaded.body, reservation), loaded.inputs
-            del loaded  # what has been sent shall be held by nobody
-            outcome = await self._call(body, inputs)
+            inputs, headers = loaded.inputs, loaded.headers
+            body = self._make_body(loaded, reservation)
+            del loaded  # nothing may keep in memory what has been sent
+            outcome = await self._call(body, inputs, headers)
         if isinstance(outcome, Reply) or not outcome.sent:
             return outcome
         return replace(outcome, inputs=inputs)
 
     async def fetch_help(self) -> str | Failure:
-        """What the service answers when it is asked for the model's help (contract section 3).
+        """What the service answers when it is asked for a description of its model.
 
-        A failure when it does not answer with a help. Raises FatalError as `attempt` does.
+        A failure when it does not answer with one. Raises FatalError as `attempt` does.
         """
-        return extract_help(await self._call(self._make_body(payload.HELP_PAYLOAD)))
+        if (request := self._protocol.help_request) is None:
+            return Failure("no_help", "services of this kind do not describe their model")
+        outcome = await self._call(self._make_body(LoadedPayload(request)))
+        return call_protocol(self._protocol.extract_help, outcome)
 
-    def _make_body(self, body: PayloadBody, reservation: Reservation | None = None) -> StreamedBody:
+    def _make_body(
+        self, loaded: LoadedPayload, reservation: Reservation | None = None
+    ) -> StreamedBody:
         return StreamedBody(
-            body,
+            loaded.body,
+            content_type=self._protocol.content_type,
             stall_timeout=self._timeouts.send,
             bandwidth=self._bandwidth,
             reservation=reservation,
         )
 
-    async def _call(self, body: StreamedBody, inputs: tuple[SentFile, ...] = ()) -> Outcome:
+    async def _call(
+        self,
+        body: StreamedBody,
+        inputs: tuple[SentFile, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Outcome:
         with self._memory_budget.new_reservation() as reservation:
-            outcome = await self._send_and_parse(body, reservation, inputs)
-            if isinstance(outcome, Reply) and (
-                lease := reservation.lease(self._loop.call_soon_threadsafe)
-            ):
-                return replace(outcome, lease=lease)
+            outcome = await self._send_and_decode(body, headers, reservation)
+            if isinstance(outcome, Failure):
+                return outcome
+            lease = reservation.lease(self._loop.call_soon_threadsafe)
+            if lease or inputs:
+                return replace(outcome, lease=lease, inputs=inputs)
             return outcome
 
-    async def _send_and_parse(
-        self, body: StreamedBody, reservation: Reservation, inputs: tuple[SentFile, ...]
+    async def _send_and_decode(
+        self, body: StreamedBody, headers: Mapping[str, str] | None, reservation: Reservation
     ) -> Outcome:
         started_at = self._loop_time()
         body.deadlines = deadlines = CallDeadlines(self._timeouts)
         try:
             async with (
                 deadlines.timeout,
-                self._session.post(self._url, data=body, allow_redirects=False) as response,
+                self._session.post(
+                    self._url, data=body, headers=headers or None, allow_redirects=False
+                ) as response,
             ):
                 deadlines.on_response_start()
                 self.clock_skew = parse_clock_skew(response.headers.get("Date"), self._clock())
-                body.release()  # an early answer: nobody waits for room that he holds himself
-                if response.status == HTTP_OK:
+                body.release()  # an early answer must not wait for the memory of its own request
+                is_success = response.status in self._protocol.success_statuses
+                if is_success:
                     content = await self._reply_reader.read(response, reservation, deadlines)
                 else:
-                    content = await read_body_start(response, http_status.MAX_ERROR_BODY_BYTES)
+                    content = await read_body_start(response, MAX_ERROR_BODY_BYTES)
                 if content is None:
                     response.close()
         except (aiohttp.ClientError, OSError) as error:
-            return _return_or_raise(
-                classify_http_error(deadlines.translate(error), self._url, self._timeouts)
-            )
+            failure = classify_http_error(deadlines.translate(error), self._url, self._timeouts)
+            return _return_or_raise(failure)
         if content is None:
             return self._reply_too_large(response)
-        if response.status == HTTP_OK:
-            return await self._parse_response(content, response, inputs)
-        return _return_or_raise(
-            http_status.classify_status(
-                response.status,
-                self._redactor.redact_bytes(content),
-                elapsed=self._loop_time() - started_at,
-                now=self._clock(),
-                retry_after=response.headers.get("Retry-After"),
-                location=self._redactor.redact_text(response.headers.get("Location", "")),
-            )
+        answer = HttpAnswer(
+            status=response.status,
+            body=content if is_success else self._redactor.redact_bytes(content),
+            headers=response.headers if is_success else self._redact_headers(response),
+            is_framed=_is_framed(response),
+            elapsed=self._loop_time() - started_at,
+            now=self._clock(),
         )
+        if len(content) <= UNBUDGETED_REPLY_BYTES:
+            return await self._decode_batched(answer)
+        return await anyio.to_thread.run_sync(self._decode, answer, abandon_on_cancel=True)
 
-    async def _parse_response(
-        self, body: bytes, response: aiohttp.ClientResponse, inputs: tuple[SentFile, ...]
-    ) -> Outcome:
-        is_framed = _is_framed(response)
-        if len(body) <= UNBUDGETED_REPLY_BYTES:
-            outcome = await self._parse_batched(body, is_framed=is_framed)
-        else:
-            parse = partial(self._parse_and_redact, body, is_framed=is_framed)
-            outcome = await anyio.to_thread.run_sync(parse, abandon_on_cancel=True)
-        if isinstance(outcome, Reply):
-            seconds = _parse_seconds(response.headers.get("X-Duration-Seconds"))
-            return replace(outcome, server_seconds=seconds, inputs=inputs)
-        return outcome
+    def _redact_headers(self, response: aiohttp.ClientResponse) -> Mapping[str, str]:
+        redact = self._redactor.redact_text
+        return CIMultiDict((name, redact(value)) for name, value in response.headers.items())
 
-    async def _parse_batched(self, body: bytes, *, is_framed: bool) -> Outcome:
-        """Its outcome, read together with those of the other answers that are here by now.
+    async def _decode_batched(self, answer: HttpAnswer) -> Outcome:
+        """Its outcome, decoded together with those of the other answers that are here by now.
 
         One after the other they take half the time: code and data are in the processor's cache.
         """
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        if not self._unparsed:
-            self._loop.call_soon(self._parse_queued)
-        self._unparsed.append((body, is_framed, future))
+        if not self._undecoded:
+            self._loop.call_soon(self._decode_queued)
+        self._undecoded.append((answer, future))
         return await future
 
-    def _parse_queued(self) -> None:
-        unparsed, self._unparsed = self._unparsed, []
-        for body, is_framed, future in unparsed:
+    def _decode_queued(self) -> None:
+        undecoded, self._undecoded = self._undecoded, []
+        for answer, future in undecoded:
             if future.done():  # cancelled
                 continue
             try:
-                future.set_result(self._parse_and_redact(body, is_framed=is_framed))
-            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+                future.set_result(self._decode(answer))
+            except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
                 future.set_exception(error)
 
-    def _parse_and_redact(self, body: bytes, *, is_framed: bool) -> Outcome:
-        """What a body says. It is read as it came: secrets are looked for in what was read."""
-        return raise_if_fatal(
-            self._redactor.redact_outcome(reply_parser.parse_body(body, is_framed=is_framed))
-        )
+    def _decode(self, answer: HttpAnswer) -> Outcome:
+        """What an answer means. A reply is decoded as it came; secrets are removed afterwards.
+
+        Raises FatalError.
+        """
+        decoded = call_decoder(self._protocol.decode_answer, answer)
+        outcome = check_outcome(decoded, answer.body)
+        if isinstance(outcome, FatalError):
+            raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
+        return self._redactor.redact_outcome(outcome)
 
     def _reply_too_large(self, response: aiohttp.ClientResponse) -> Failure:
         max_bytes, size = self._reply_reader.max_bytes, response.content_length
@@ -279,12 +287,10 @@ class HttpBackend:
         )
 
 
-def _return_or_raise(outcome: Failure | FatalError | None) -> Failure:
-    if isinstance(outcome, Failure):
-        return outcome
-    if outcome is None:
-        raise AssertionError("a 200 is not judged by its status")
-    raise outcome from None
+def _return_or_raise(outcome: Failure | FatalError) -> Failure:
+    if isinstance(outcome, FatalError):
+        raise outcome from None
+    return outcome
 
 
 def _is_framed(response: aiohttp.ClientResponse) -> bool:
@@ -295,7 +301,7 @@ def _is_framed(response: aiohttp.ClientResponse) -> bool:
     return chunked or "Content-Length" in response.headers
 
 
-def _parse_endpoint(endpoint: str, redactor: Redactor) -> URL:
+def _parse_endpoint(endpoint: str, redactor: Redactor, hint: str) -> URL:
     """The endpoint, if a call can go there. Raises FatalError (`bad_endpoint`)."""
     try:
         url = URL(endpoint.strip())
@@ -305,21 +311,7 @@ def _parse_endpoint(endpoint: str, redactor: Redactor) -> URL:
     if not is_usable or url.user or url.password:
         raise FatalError(
             "bad_endpoint",
-            f"the endpoint {redactor.redact_text(http_status.safe_url(endpoint))!r} is no address "
-            "that can be "
-            "called: copy it from the Dashboard, 'Synchronous calls' "
-            "(https://.../run/<service>)",
+            f"the endpoint {redactor.redact_text(safe_url(endpoint))!r} is no address that can be "
+            f"called: {hint}",
         )
     return url
-
-
-def _host_and_port(url: URL) -> str:
-    return url.host if url.is_default_port() and url.host else f"{url.host}:{url.port}"
-
-
-def _parse_seconds(header: str | None) -> float | None:
-    try:
-        seconds = float(header) if header else math.nan
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -17,10 +17,10 @@ from yarl import URL
 from batchinfer.backends import tls
 from batchinfer.backends.deadlines import CallTimeouts, FirstByteTimeout
 from batchinfer.backends.streamed_body import SendStalled
-from batchinfer.domain import Failure, FailureKind
+from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.machine_limits import detect_shortage
-from batchinfer.oscar import http_status
+from batchinfer.protocols.http_text import PROXY_AUTH_MESSAGE
 
 DecompressSizeError: type[Exception] = getattr(
     http, "DecompressSizeError", http.ContentEncodingError
@@ -39,6 +39,8 @@ class HttpErrorRule:
     message: str
     """Prose with `{host}`, `{why}`, and in seconds `{total}`, `{connect}`, `{send}` and
     `{first_byte}`."""
+    signal: ServiceSignal | None = None
+    """As in `Failure`."""
 
 
 HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
@@ -103,6 +105,7 @@ HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
         "no answer began within {first_byte:g} s after all was sent (first_byte_timeout); the call "
         "may still be running on the service and hold its container. If predictions take that "
         "long, raise it or use --mode async",
+        ServiceSignal.TIMEOUT,
     ),
     HttpErrorRule(
         (TimeoutError,),
@@ -110,6 +113,7 @@ HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
         FailureKind.TRANSIENT,
         "no answer within {total:g} s; the call may still be running on the service and hold its "
         "place. If predictions take that long, raise --timeout or use --mode async",
+        ServiceSignal.TIMEOUT,
     ),
     HttpErrorRule(
         (aiohttp.ClientError, OSError),
@@ -130,9 +134,8 @@ def classify_http_error(error: Exception, url: URL, timeouts: CallTimeouts) -> F
     if isinstance(error, aiohttp.InvalidURL):
         return FatalError("bad_endpoint", f"{host}, or its proxy, is no address that can be called")
     if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _PROXY_AUTH_REQUIRED:
-        status_error = http_status.classify_status(error.status, b"", elapsed=0, now=0)
-        assert status_error is not None  # noqa: S101 - None is for 200
-        return status_error
+        message = PROXY_AUTH_MESSAGE.format(said="")
+        return Failure("http_407", message, FailureKind.PERMANENT, signal=ServiceSignal.DENIED)
     cause = getattr(error, "os_error", None)
     if tls_error := tls.describe_tls_error(cause):
         return FatalError("tls", f"{host} cannot be trusted: {tls_error}. {tls.TLS_ADVICE}")
@@ -150,7 +153,7 @@ def classify_http_error(error: Exception, url: URL, timeouts: CallTimeouts) -> F
         send=timeouts.send,
         first_byte=timeouts.first_byte or 0,
     )
-    return Failure(code=rule.code, message=message, kind=rule.kind)
+    return Failure(code=rule.code, message=message, kind=rule.kind, signal=rule.signal)
 
 
 def _list_causes(error: BaseException) -> Sequence[BaseException]:

@@ -1,4 +1,4 @@
-"""Failures of outputs that are missing, doubtful, or too large to be read."""
+"""Failures of outputs that are cut off, or too large to be read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,8 @@ from typing import Final
 from batchinfer.backends.bucket_client import ListedObject
 from batchinfer.backends.output_pairs import OutputPair
 from batchinfer.domain import Failure, FailureKind
-from batchinfer.oscar.reply_parser import SavedOutput
 
 REPLY_TOO_LARGE: Final = "reply_too_large"
-
-
-def lost_output_failure(saved: SavedOutput) -> Failure:
-    """The log says that there is an output, and there is none."""
-    return Failure(
-        "output_lost",
-        f"The log says the output was saved ({saved.path}), but it did not arrive in the bucket. "
-        "Look at the log for a model that returns what cannot be written as JSON.",
-        FailureKind.TRANSIENT,
-    )
 
 
 def truncated_output_failure(listed: ListedObject, size: int) -> Failure:
@@ -27,29 +16,16 @@ def truncated_output_failure(listed: ListedObject, size: int) -> Failure:
     return Failure(
         "output_lost",
         f"The bucket shows {listed.size:,} bytes of the output {listed.key}, and {size:,} came, "
-        "more "
-        "than once. The item is tried again; if it stays so, ask who runs the store.",
-        FailureKind.TRANSIENT,
-    )
-
-
-def uncertain_output_failure(saved: SavedOutput) -> Failure:
-    """An orphan that may be another item's."""
-    return Failure(
-        "output_uncertain",
-        f"The log says the output was saved ({saved.path}), but another prediction used the same "
-        "name (DEEPaaS 2.6.0 names outputs with five random letters). Whose output it is cannot be "
-        "told, so it was not taken; the item is tried again. Another DEEPaaS has no such names.",
+        "more than once. The item is tried again; if it stays so, ask who runs the store.",
         FailureKind.TRANSIENT,
     )
 
 
 def oversized_output_failure(pair: OutputPair, size: int, max_bytes: int) -> Failure:
-    """An output or a log of `size` bytes, more than `limit`."""
+    """An output or a log of `size` bytes, more than `max_bytes`."""
     return Failure(
         REPLY_TOO_LARGE,
         f"The output {pair.base_name} in the bucket has {size:,} bytes, more than the "
-        f"{max_bytes:,} that "
-        "one reply may have; it was left there. Let the model return less, or raise --max-reply "
-        "and try again: batchinfer retry RUN --code reply_too_large",
+        f"{max_bytes:,} that one reply may have; it was left there. Let the model return less, or "
+        "raise --max-reply and try again: batchinfer retry RUN --code reply_too_large",
     )

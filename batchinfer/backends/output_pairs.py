@@ -8,7 +8,8 @@ from itertools import groupby
 
 from batchinfer.backends.bucket_client import BucketClient, ListedObject
 from batchinfer.domain import OpenItem
-from batchinfer.oscar.object_names import INPUTS_PREFIX, ObjectName, OutputKey, parse_output_key
+from batchinfer.protocols.inference_protocol import BucketProtocol
+from batchinfer.protocols.object_ids import ObjectName, OutputKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class OutputPair:
     """The outputs of one attempt, as far as a listing has shown them."""
 
     base_name: str
-    """Their name without folder and extension; what the pair is known by from look to look."""
+    """Their name without folder and extension; identifies the pair from poll to poll."""
     parsed_name: ObjectName
     log: ListedObject | None
     json: ListedObject | None
@@ -26,18 +27,13 @@ class OutputPair:
         """What is there of it."""
         return [entry for entry in (self.json, self.log) if entry is not None]
 
-    @property
-    def keys(self) -> list[str]:
-        """The keys of the attempt's input and outputs."""
-        return [
-            f"{INPUTS_PREFIX}{self.base_name}.json",
-            *(entry.key for entry in self.listed_objects),
-        ]
 
-
-def group_pairs(run_id: str, listed: Sequence[ListedObject]) -> list[OutputPair]:
+def group_pairs(
+    protocol: BucketProtocol, run_id: str, listed: Sequence[ListedObject]
+) -> list[OutputPair]:
     """The pairs among listed objects; key order keeps those of one attempt together."""
-    outputs = [(out, entry) for entry in listed if (out := parse_output_key(run_id, entry.key))]
+    parse = protocol.parse_output_key
+    outputs = [(out, entry) for entry in listed if (out := parse(run_id, entry.key))]
     return [
         _make_pair(list(group)) for _, group in groupby(outputs, key=lambda each: each[0].base_name)
     ]
@@ -53,7 +49,9 @@ def is_recorded(pair: OutputPair, item: OpenItem) -> bool:
     )
 
 
-async def drop_stale_outputs(bucket: BucketClient, pair: OutputPair) -> OutputPair | None:
+async def drop_stale_outputs(
+    bucket: BucketClient, pair: OutputPair, input_key: str
+) -> OutputPair | None:
     """The pair without outputs that are older than their input; None when nothing is left.
 
     Only for names without a tag, which another process may have used before. Raises as the bucket
@@ -61,9 +59,9 @@ async def drop_stale_outputs(bucket: BucketClient, pair: OutputPair) -> OutputPa
     """
     if pair.parsed_name.tag:
         return pair
-    (key, *_) = pair.keys
-    page = await bucket.list_page(key)
-    input_modified = next((entry.last_modified for entry in page.objects if entry.key == key), None)
+    page = await bucket.list_page(input_key)
+    times = (entry.last_modified for entry in page.objects if entry.key == input_key)
+    input_modified = next(times, None)
     if input_modified is None:
         return pair
     log, json = (_drop_if_older(entry, input_modified) for entry in (pair.log, pair.json))
@@ -71,7 +69,7 @@ async def drop_stale_outputs(bucket: BucketClient, pair: OutputPair) -> OutputPa
 
 
 def _drop_if_older(listed: ListedObject | None, input_modified: float) -> ListedObject | None:
-    # Stores tell whole seconds, some of them only in listings.
+    # Stores return whole seconds, some of them only in listings.
     is_older = (
         listed is not None
         and listed.last_modified is not None

@@ -1,24 +1,24 @@
-"""Async mode, second half: what has turned up in `outputs/` (contract section 2).
+"""Delivery through a bucket (async mode), receiving: polls for outputs.
 
-The bucket's listing is the truth. `.log` and `.json` arrive in random order, or never, so each look
-decides what can be decided and remembers only the pairs that are half there:
+The bucket's listing is the truth. The log and the reply of an attempt arrive in random order, or
+never, so each poll decides what can be decided and remembers only the pairs that are incomplete:
 
 ===================  ==========================================================================
 what is there        outcome
 ===================  ==========================================================================
-log tells a failure  that failure, at once: a failed prediction has no json
-log says "saved"     the json; or the orphan under the name the log tells (`orphans.py`): without
-                     delay if the log shows that it is one (DEEPaaS 2.6.0), else after the grace
-                     period; then `output_lost`
-log says neither     the json if there is one; else, after the grace period, `model_killed`
-json alone           after the grace period, a reply without a log
-json cut short       looked at again until the grace period is over; then that failure
-too large            `oversized_output_failure`; it is not read
+log tells a failure  that failure, at once: a failed prediction has no reply
+log says "saved"     the reply; or the orphan under the name that the log tells
+                     (`orphan_outputs.py`): at once if the log shows that it is one, else after the
+                     grace period; then `output_lost`
+log says neither     the reply if there is one; else, after the grace period, what the protocol's
+                     `explain_missing` returns
+reply alone          after the grace period, a reply without a log
+reply cut short      read again until the grace period is over; then that failure
+too large            `reply_too_large`; it is not read
 ===================  ==========================================================================
 
-Only outputs whose names this run directory has recorded are answers
-(`to_coordinate_pairs.is_recorded`). An orphan is taken once, and deleted when that is on record.
-With `clean`, so are the input and the
+Only outputs whose names this run directory has recorded count (`output_pairs.is_recorded`). An
+orphan is taken once, and deleted once that is recorded. With `clean`, so are the input and the
 outputs that brought an item its final outcome.
 """
 
@@ -43,10 +43,8 @@ from batchinfer.backends.input_recovery import InputVerifier, recover_unrecorded
 from batchinfer.backends.orphan_outputs import OrphanResolver, UnresolvedReason
 from batchinfer.backends.output_failures import (
     REPLY_TOO_LARGE,
-    lost_output_failure,
     oversized_output_failure,
     truncated_output_failure,
-    uncertain_output_failure,
 )
 from batchinfer.backends.output_pairs import (
     OutputPair,
@@ -54,30 +52,23 @@ from batchinfer.backends.output_pairs import (
     group_pairs,
     is_recorded,
 )
+from batchinfer.backends.protocol_calls import call_decoder, check_outcome
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, OpenItem, Outcome
-from batchinfer.errors import BatchInferError
+from batchinfer.errors import BatchInferError, FatalError
 from batchinfer.flow.memory_budget import (
     DEFAULT_MAX_REPLY_BYTES,
     DEFAULT_MEMORY_BYTES,
     MemoryBudget,
 )
-from batchinfer.oscar.object_names import OUTPUTS_PREFIX, make_start_after
-from batchinfer.oscar.reply_parser import (
-    SavedOutput,
-    extract_orphan_name,
-    killed_log_failure,
-    parse_log,
-    parse_output,
-)
-from batchinfer.oscar.transcript_failures import raise_if_fatal
-from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, Store, SubmittedObject
+from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, RecoverableItems, SubmittedObject
+from batchinfer.protocols.inference_protocol import BucketProtocol, SavedOutput
 
 T = TypeVar("T")
 
 MAX_CONCURRENT_FETCHES = 16
 """Pairs fetched at a time."""
-INLINE_PARSE_MAX_BYTES = 1 << 16
+INLINE_DECODE_MAX_BYTES = 1 << 16
 """Bytes of an output that are read on the event loop; more would make others wait."""
 OUTPUT_MEMORY_FACTOR = 4
 """How many times its size a reply takes in memory while it is read: bytes, text, data."""
@@ -101,6 +92,7 @@ class BucketOutputWatcher:
         self,
         bucket: BucketClient,
         *,
+        protocol: BucketProtocol,
         run_id: str,
         redactor: Redactor,
         grace_seconds: float = 30.0,
@@ -115,12 +107,8 @@ class BucketOutputWatcher:
         `max_reply`: bytes of an output, or a log, at most. `sender`: says whether an input object
         is an item's; without it nothing that was not recorded is adopted.
         """
-        self._bucket, self._run_id, self._redactor, self._grace_seconds = (
-            bucket,
-            run_id,
-            redactor,
-            grace_seconds,
-        )
+        self._bucket, self._protocol, self._run_id = bucket, protocol, run_id
+        self._redactor, self._grace_seconds = redactor, grace_seconds
         self._memory_budget = memory if isinstance(memory, MemoryBudget) else MemoryBudget(memory)
         self._max_reply, self._verifier = max_reply, verifier
         self._incomplete_since: dict[str, float] = {}
@@ -128,38 +116,35 @@ class BucketOutputWatcher:
         """When the look began; or, as long as the store is away, the first in vain: time in which
         nothing can arrive does not count for a missing half."""
         self._emitted: set[str] = set()
-        self._orphan_resolver, self._orphan_candidates = (
-            OrphanResolver(bucket),
-            list[OrphanCandidate](),
-        )
+        self._orphan_resolver = OrphanResolver(bucket)
+        self._orphan_candidates: list[OrphanCandidate] = []
         self._saved_by_log: dict[str, tuple[ListedObject, SavedOutput]] = {}
         """What logs said whose orphans are not decided: they are not fetched again every look."""
         self._clean = clean
         self._deletable: list[OutputPair] = []
 
-    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
+    async def poll(self, items: OpenItems, emit: EmitOutput) -> None:
         """See ports.Watcher."""
-        lowest_position = await store.fetch_lowest_open_position()
+        lowest_position = await items.fetch_lowest_open_position()
         if lowest_position is None:
             return
         if self._last_poll_succeeded:
             self._poll_started_at, self._last_poll_succeeded = anyio.current_time(), False
         seen: set[str] = set()
         self._orphan_candidates.clear()
-        prefix, start = (
-            f"{OUTPUTS_PREFIX}{self._run_id}-",
-            make_start_after(self._run_id, lowest_position),
+        listing = Listing(
+            self._bucket,
+            f"{self._protocol.outputs_prefix}{self._run_id}-",
+            start_after=self._protocol.make_start_after(self._run_id, lowest_position),
         )
-        listing, carried_over = Listing(self._bucket, prefix, start_after=start), list[OutputPair]()
+        carried_over: list[OutputPair] = []
         while listing.has_more():
             listed = [entry for pair in carried_over for entry in pair.listed_objects]
-            pairs, carried_over = (
-                group_pairs(self._run_id, [*listed, *await listing.next_page()]),
-                [],
-            )
+            listed += await listing.next_page()
+            pairs, carried_over = group_pairs(self._protocol, self._run_id, listed), []
             if pairs and listing.has_more():
                 carried_over = [pairs.pop()]  # it may go on on the next page: read it there, whole
-            seen |= await self._emit_decided(pairs, store, emit)
+            seen |= await self._emit_decided(pairs, items, emit)
         await self._for_each(
             self._orphan_candidates, lambda stray: self._process_orphan_candidate(stray, emit)
         )
@@ -174,31 +159,43 @@ class BucketOutputWatcher:
         }
 
     async def find_unrecorded(
-        self, store: Store, mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]]
+        self,
+        items: RecoverableItems,
+        mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]],
     ) -> None:
         """See ports.Watcher."""
         if self._verifier is not None:
             await recover_unrecorded_inputs(
-                self._bucket, self._run_id, store, self._verifier, mark_submitted
+                self._bucket,
+                self._protocol,
+                self._run_id,
+                items=items,
+                verifier=self._verifier,
+                mark_submitted=mark_submitted,
             )
 
-    async def cleanup(self, store: OpenItems) -> None:
+    async def cleanup(self, items: OpenItems) -> None:
         """See ports.Watcher."""
         await self._orphan_resolver.delete_taken()
         while self._deletable:
             batch = self._deletable[-MAX_CONCURRENT_FETCHES:]
-            unfinished = await store.fetch_open({pair.parsed_name.position for pair in batch})
+            unfinished = await items.fetch_open({pair.parsed_name.position for pair in batch})
             finished = [pair for pair in batch if pair.parsed_name.position not in unfinished]
-            await delete_keys(self._bucket, [key for pair in finished for key in pair.keys])
+            await delete_keys(self._bucket, [key for pair in finished for key in self._keys(pair)])
             del self._deletable[-len(batch) :]
+
+    def _keys(self, pair: OutputPair) -> list[str]:
+        """The keys of an attempt's input and outputs."""
+        input_key = self._protocol.make_input_key(pair.base_name)
+        return [input_key, *(entry.key for entry in pair.listed_objects)]
 
     # Deciding -------------------------------------------------------------------------------------
 
     async def _emit_decided(
-        self, pairs: Sequence[OutputPair], store: OpenItems, emit: EmitOutput
+        self, pairs: Sequence[OutputPair], items: OpenItems, emit: EmitOutput
     ) -> set[str]:
         """Tell what a page of pairs says of open items; which pairs were theirs."""
-        open_items = await store.fetch_open({pair.parsed_name.position for pair in pairs})
+        open_items = await items.fetch_open({pair.parsed_name.position for pair in pairs})
         candidates = [(pair, open_items.get(pair.parsed_name.position)) for pair in pairs]
         recorded = [(pair, item) for pair, item in candidates if item and is_recorded(pair, item)]
         new_pairs = [(pair, item) for pair, item in recorded if pair.base_name not in self._emitted]
@@ -226,7 +223,8 @@ class BucketOutputWatcher:
 
     async def _process_pair(self, listed: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
         """Tell what a pair says, if it can be told yet."""
-        pair = await drop_stale_outputs(self._bucket, listed)
+        input_key = self._protocol.make_input_key(listed.base_name)
+        pair = await drop_stale_outputs(self._bucket, listed, input_key)
         if pair is None:
             return
         cached = self._saved_by_log.get(pair.base_name)
@@ -245,7 +243,7 @@ class BucketOutputWatcher:
                 await self._emit_outcome(pair, item, outcome, emit)
 
     def _add_orphan_candidate(self, pair: OutputPair, item: OpenItem, saved: SavedOutput) -> None:
-        orphan_key = f"{OUTPUTS_PREFIX}{extract_orphan_name(saved.path)}"
+        orphan_key = self._protocol.make_orphan_key(saved)
         if pair.log is not None:
             self._saved_by_log[pair.base_name] = pair.log, saved
             self._orphan_resolver.claim(orphan_key, pair.base_name, pair.log.last_modified)
@@ -259,21 +257,19 @@ class BucketOutputWatcher:
         )
         match resolution:
             case UnresolvedReason.AMBIGUOUS:
-                await self._emit_outcome(
-                    pair, candidate.item, uncertain_output_failure(candidate.saved), emit
-                )
+                uncertain = self._protocol.explain_uncertain(candidate.saved)
+                await self._emit_outcome(pair, candidate.item, uncertain, emit)
             case UnresolvedReason.SETTLING:
                 await self._emit_outcome(pair, candidate.item, None, emit)
             case UnresolvedReason.MISSING:
-                is_ambiguous = self._orphan_resolver.is_contested(candidate.orphan_key)
+                is_contested = self._orphan_resolver.is_contested(candidate.orphan_key)
                 failure = (
-                    uncertain_output_failure(candidate.saved)
-                    if is_ambiguous
-                    else lost_output_failure(candidate.saved)
+                    self._protocol.explain_uncertain(candidate.saved)
+                    if is_contested
+                    else self._protocol.explain_lost(candidate.saved)
                 )
-                await self._emit_outcome(
-                    pair, candidate.item, self._after_grace(pair, failure), emit
-                )
+                outcome = self._after_grace(pair, failure)
+                await self._emit_outcome(pair, candidate.item, outcome, emit)
             case entry:
                 await self._process_orphan(candidate, entry, emit)
 
@@ -305,20 +301,17 @@ class BucketOutputWatcher:
         if self._clean and not is_kept:
             self._deletable.append(pair)
         outcome = self._redactor.redact_outcome(outcome)
-        await emit(
-            OutputArrival(
-                item, pair.parsed_name.attempt, outcome, sum(e.size for e in pair.listed_objects)
-            )
-        )
+        size = sum(entry.size for entry in pair.listed_objects)
+        await emit(OutputArrival(item, pair.parsed_name.attempt, outcome, size))
 
     async def _read_outcome(self, pair: OutputPair) -> Outcome | SavedOutput | None:
         """What the pair says; Saved: an orphan has to be found; None: too early to tell."""
         if oversized := self._find_oversized(pair):
             return oversized
         log = await self._read_log(pair)
-        log_result = None if log is None else parse_log(log)
+        log_result = None if log is None else self._decode_log(log)
         if isinstance(log_result, Failure):
-            return raise_if_fatal(self._redactor.redact_outcome(log_result))
+            return log_result
         if pair.json is not None:
             if log is None and self._is_within_grace(pair):
                 return None  # the log may follow
@@ -326,7 +319,9 @@ class BucketOutputWatcher:
         if log_result is not None and (log_result.is_orphan or not self._is_within_grace(pair)):
             return log_result
         return (
-            self._after_grace(pair, killed_log_failure(log or b"")) if log_result is None else None
+            self._after_grace(pair, self._protocol.explain_missing(log or b""))
+            if log_result is None
+            else None
         )
 
     async def _read_output(
@@ -343,13 +338,29 @@ class BucketOutputWatcher:
         if len(data) != pair.json.size:  # cut off on its way, or replaced since it was listed
             return self._after_grace(pair, truncated_output_failure(pair.json, len(data)))
         text = (log or b"").decode(errors="replace")
-        parse = partial(parse_output, data, text, is_saved=saved is not None)
-        if len(data) <= INLINE_PARSE_MAX_BYTES:
-            outcome = parse()
+        decode = partial(self._decode_output, data, text, is_saved=saved is not None)
+        if len(data) <= INLINE_DECODE_MAX_BYTES:
+            outcome = decode()
         else:
-            outcome = await anyio.to_thread.run_sync(parse, abandon_on_cancel=True)
+            outcome = await anyio.to_thread.run_sync(decode, abandon_on_cancel=True)
         if isinstance(outcome, Failure) and outcome.kind is FailureKind.TRANSIENT:
             return self._after_grace(pair, outcome)  # it may be replaced by a whole one
+        return outcome
+
+    def _decode_log(self, log: bytes) -> SavedOutput | Failure | None:
+        decoded = call_decoder(self._protocol.decode_log, log)
+        if decoded is None or isinstance(decoded, SavedOutput):
+            return decoded
+        outcome = self._raise_if_fatal(check_outcome(decoded, log))
+        return outcome if isinstance(outcome, Failure) else None
+
+    def _decode_output(self, data: bytes, log: str, *, is_saved: bool) -> Outcome:
+        decoded = call_decoder(self._protocol.decode_output, data, log, is_saved=is_saved)
+        return self._raise_if_fatal(check_outcome(decoded, data))
+
+    def _raise_if_fatal(self, outcome: Outcome | FatalError) -> Outcome:
+        if isinstance(outcome, FatalError):
+            raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
         return outcome
 
     async def _read_log(self, pair: OutputPair) -> bytes | None:

@@ -25,24 +25,34 @@ import mmap
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
+from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
-from batchinfer.domain import Failure, FailureKind, InputFile, Item, Json, Mode, SentFile
+from batchinfer.domain import (
+    Failure,
+    FailureKind,
+    InputFile,
+    Item,
+    Json,
+    Mode,
+    SentFile,
+    ServiceSignal,
+)
+from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import Reservation
 from batchinfer.machine_limits import detect_shortage
-from batchinfer.oscar.payload import (
-    FileContent,
-    ParamValue,
-    build_payload,
-    detect_file_format,
-    encode_base64,
-    encode_params,
+from batchinfer.protocols.inference_protocol import (
+    HEAD_BYTES,
+    EncodedItem,
+    FileHead,
+    InferenceProtocol,
 )
 
 MAX_ITEM_BYTES: Final = 1 << 30
@@ -72,10 +82,12 @@ class LoadedPayload:
     body: PayloadBody
     inputs: tuple[SentFile, ...] = ()
     """Its files, as they stand in the body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """HTTP headers of its own."""
 
 
 class PayloadLoader:
-    """Makes the payloads of a run's items (contract, section 3).
+    """Makes the payloads of a run's items, as its protocol encodes them.
 
     `params`: the run's own; an item's win over them. `redact`: knows the secrets that no small file
     may hold. `limit`: bytes of all files of one item. `patience`: seconds after which a file that
@@ -84,6 +96,7 @@ class PayloadLoader:
 
     def __init__(
         self,
+        protocol: InferenceProtocol,
         params: Mapping[str, Json],
         mode: Mode,
         *,
@@ -91,13 +104,14 @@ class PayloadLoader:
         max_bytes: int = MAX_ITEM_BYTES,
         read_timeout: float = WORK_TIMEOUT_SECONDS,
     ) -> None:
+        self._protocol = protocol
         self._redactor = redactor
         self._params = params
         self._mode = mode
         self._max_bytes = max_bytes
         self._read_timeout = read_timeout
         self._thread_pool = DaemonThreadPool(MAX_READER_THREADS)
-        self._encoded_params: dict[tuple[str, ...], Mapping[str, ParamValue] | Failure] = {}
+        self._encoded_params: dict[tuple[str, ...], Mapping[str, Json] | Failure] = {}
 
     async def load(self, item: Item) -> bytes | Failure:
         """The payload of an item, or why it cannot be sent: a parameter, a file."""
@@ -108,8 +122,15 @@ class PayloadLoader:
         self, reservation: Reservation | None, item: Item
     ) -> LoadedPayload | Failure:
         """As `load`, as soon as there is room for it, which is then as large as the payload."""
-        loaded = await self._load_payload(item, reservation)
-        return replace(loaded, sent=False) if isinstance(loaded, Failure) else loaded
+        redact = str if self._redactor is None else self._redactor.redact_text
+        try:
+            loaded = await self._load_payload(item, reservation)
+        except FatalError as error:
+            raise FatalError(error.code, redact(error.message)) from None
+        if isinstance(loaded, Failure):
+            signal = loaded.signal or ServiceSignal.UNSENT
+            return replace(loaded, signal=signal, message=redact(loaded.message))
+        return loaded
 
     async def _load_payload(
         self, item: Item, reservation: Reservation | None
@@ -118,12 +139,14 @@ class PayloadLoader:
         if isinstance(params, Failure):
             return params
         if not item.files:
-            return LoadedPayload(build_payload(params, ()))
+            return call_protocol(_encode_without_files, self._protocol, params)
         try:
             if reservation is not None:
                 await reservation.acquire(await self._peak_bytes(item.files))
             loaded: LoadedPayload | Failure = await self._thread_pool.run(
-                lambda: _read_and_build(item.files, params, self._max_bytes, self._redactor),
+                lambda: _read_and_encode(
+                    self._protocol, item.files, params, self._max_bytes, self._redactor
+                ),
                 self._read_timeout,
             )
         except TimeoutError:
@@ -141,16 +164,20 @@ class PayloadLoader:
         if any(file.size is None for file in files):
             files = await self._thread_pool.run(lambda: _with_sizes(files), self._read_timeout)
         size = sum(file.size or 0 for file in files)
-        # In thirds: the payload; of a small one also the files themselves, and their base64.
-        return size * (4 if size > STREAMED_ENCODING_MIN_BYTES else 4 + 3 + 4) // 3
+        encoded = self._protocol.get_encoded_size(size)
+        # The payload; of a small one also the files themselves, and what they were encoded to.
+        return encoded if size > STREAMED_ENCODING_MIN_BYTES else encoded + size + encoded
 
-    def _encode_item_params(self, item: Item) -> Mapping[str, ParamValue] | Failure:
-        """The parameters as they are spelled; most items have none of their own: spelled once."""
+    def _encode_item_params(self, item: Item) -> Mapping[str, Json] | Failure:
+        """The encoded parameters; most items have none of their own, then it is done only once."""
         names = tuple(file.param for file in item.files)
+        encode = self._protocol.encode_params
         if item.params:
-            return encode_params({**self._params, **item.params}, names, self._mode)
+            params = {**self._params, **item.params}
+            return call_protocol(encode, params, names, self._mode)
         if names not in self._encoded_params:
-            self._encoded_params = {names: encode_params(self._params, names, self._mode)}
+            encoded = call_protocol(encode, self._params, names, self._mode)
+            self._encoded_params = {names: encoded}
         return self._encoded_params[names]
 
 
@@ -174,9 +201,16 @@ def read_files(
     return contents
 
 
-def _read_and_build(
+def _encode_without_files(protocol: InferenceProtocol, params: Mapping[str, Json]) -> LoadedPayload:
+    encoded = protocol.encode_item(params, ())
+    (body,) = encoded.parts
+    return LoadedPayload(body, headers=encoded.headers)
+
+
+def _read_and_encode(
+    protocol: InferenceProtocol,
     files: Sequence[InputFile],
-    params: Mapping[str, ParamValue],
+    params: Mapping[str, Json],
     max_bytes: int,
     redactor: Redactor | None = None,
 ) -> LoadedPayload | Failure:
@@ -185,67 +219,87 @@ def _read_and_build(
         # Small ones beside a large one are read twice: seldom, and cheap.
         small_files = [file for file in sized if (file.size or 0) <= SECRET_SCAN_MAX_BYTES]
         scanned = read_files(small_files, max_bytes, redactor) if redactor is not None else ()
-        return (
-            scanned if isinstance(scanned, Failure) else _build_streaming(sized, params, max_bytes)
-        )
+        if isinstance(scanned, Failure):
+            return scanned
+        return call_protocol(_encode_streaming, protocol, sized, params, max_bytes)
     contents = read_files(files, max_bytes, redactor)
     if isinstance(contents, Failure):
         return contents
-    body = build_payload(
-        params,
-        [FileContent(f.param, detect_file_format(f.path, data), data) for f, data in contents],
-    )
-    return LoadedPayload(
-        body,
-        tuple([SentFile(f.param, len(data), sha256(data).hexdigest()) for f, data in contents]),
-    )
+    return call_protocol(_encode_contents, protocol, params, contents)
 
 
-def _build_streaming(
-    files: Sequence[InputFile], params: Mapping[str, ParamValue], max_bytes: int
+def _encode_contents(
+    protocol: InferenceProtocol,
+    params: Mapping[str, Json],
+    contents: Sequence[tuple[InputFile, bytes]],
+) -> LoadedPayload:
+    heads = [FileHead(f.param, f.path, data[:HEAD_BYTES], len(data)) for f, data in contents]
+    encoded = protocol.encode_item(params, heads)
+    encoded_contents = [protocol.encode_content(data) for _, data in contents]
+    first, *others = encoded.parts
+    pairs = zip(encoded_contents, others, strict=True)
+    inputs = [SentFile(f.param, len(data), sha256(data).hexdigest()) for f, data in contents]
+    body = b"".join((first, *chain.from_iterable(pairs)))
+    return LoadedPayload(body, tuple(inputs), encoded.headers)
+
+
+def _encode_streaming(
+    protocol: InferenceProtocol,
+    files: Sequence[InputFile],
+    params: Mapping[str, Json],
+    max_bytes: int,
 ) -> LoadedPayload | Failure:
-    """What `build` makes of what `read_files` reads, a chunk at a time. All sizes are known."""
-    entries = [FileContent(file.param, "x" * 16, b"") for file in files]
-    capacity = len(build_payload(params, entries)) + sum(
-        4 * -(-(file.size or 0) // 3) for file in files
-    )
-    body, end = memoryview(mmap.mmap(-1, capacity)), 0
+    """What `_encode_contents` makes of the files, a chunk at a time. All sizes are known."""
+    unread = [FileHead(file.param, file.path, b"", file.size or 0) for file in files]
+    text_size = sum(map(len, protocol.encode_item(params, unread).parts))
+    content_size = sum(protocol.get_encoded_size(file.size or 0) for file in files)
+    body = _GrowingBody(text_size + content_size + HEAD_BYTES)
+    heads: list[FileHead] = []
     inputs: list[SentFile] = []
-    entries.clear()
-
-    def append(text: bytes) -> None:
-        nonlocal end
-        body[end : end + len(text)] = text
-        end += len(text)
+    encoded = EncodedItem((b"",))
 
     def encode_file(file: InputFile, handle: int, size: int) -> range:
+        nonlocal encoded
         chunk = _read_fully(handle, min(size, ENCODE_CHUNK_BYTES))
-        entries.append(FileContent(file.param, detect_file_format(file.path, chunk), b""))
-        append(_split_at_data(params, entries)[-2] + b'"data":"')
+        heads.append(FileHead(file.param, file.path, chunk[:HEAD_BYTES], size))
+        encoded = protocol.encode_item(params, heads)
+        body.append(encoded.parts[-2])
         bytes_read, digest = 0, sha256()
         while chunk:
-            append(encode_base64(chunk))
+            body.append(protocol.encode_content(chunk))
             digest.update(chunk)
             bytes_read += len(chunk)
             chunk = _read_fully(handle, min(size - bytes_read, ENCODE_CHUNK_BYTES))
-        append(b'"')
         inputs.append(SentFile(file.param, bytes_read, digest.hexdigest()))
         return range(bytes_read)  # as long as what was read
 
     for file in files:
-        encoded = _read_checked(file, max_bytes, partial(encode_file, file))
-        if isinstance(encoded, Failure):
-            return encoded
-        max_bytes -= len(encoded)
-    append(_split_at_data(params, entries)[-1])
-    return LoadedPayload(body[:end], tuple(inputs))
+        read = _read_checked(file, max_bytes, partial(encode_file, file))
+        if isinstance(read, Failure):
+            return read
+        max_bytes -= len(read)
+    body.append(encoded.parts[-1])
+    return LoadedPayload(body.get(), tuple(inputs), encoded.headers)
 
 
-def _split_at_data(
-    params: Mapping[str, ParamValue], entries: Sequence[FileContent]
-) -> Sequence[bytes]:
-    """The text before, between and after the data; entries come last, and have none yet."""
-    return build_payload(params, entries).rsplit(b'"data":""', len(entries))
+class _GrowingBody:
+    """A body in memory that the system has back at once (malloc would keep it)."""
+
+    def __init__(self, capacity: int) -> None:
+        self._memory = memoryview(mmap.mmap(-1, capacity))
+        self._end = 0
+
+    def append(self, text: bytes) -> None:
+        end = self._end + len(text)
+        if end > len(self._memory):  # a protocol encodes to more bytes than it said
+            larger = memoryview(mmap.mmap(-1, 2 * end))
+            larger[: self._end] = self._memory[: self._end]
+            self._memory = larger
+        self._memory[self._end : end] = text
+        self._end = end
+
+    def get(self) -> memoryview:
+        return self._memory[: self._end]
 
 
 def _with_sizes(files: Sequence[InputFile]) -> Sequence[InputFile]:
@@ -363,7 +417,8 @@ def _file_failure(
     shared: bool = False,
 ) -> Failure:
     message = f"{_printable_path(file.path)}: {problem}. {advice}"
-    return Failure(code=code, message=message, kind=kind, may_be_systemic=shared)
+    signal = ServiceSignal.INPUT_UNREADABLE if shared else ServiceSignal.UNSENT
+    return Failure(code=code, message=message, kind=kind, signal=signal)
 
 
 def _printable_path(path: str) -> str:

@@ -1,7 +1,7 @@
 """Keeps secrets out of whatever is stored or said: the platform echoes what it is sent. Pure.
 
-The log of a call repeats every parameter in clear (contract, section 1), gateways quote headers,
-libraries quote URLs. So logs and messages go through here before anybody sees them.
+The log of a call repeats every parameter in clear (docs/platform.md, "The body of a 200"), gateways
+quote headers, libraries quote URLs. So logs and messages go through here before anybody sees them.
 
 What the model returned is another matter. It is read as it came, for a secret that is an ordinary
 word (`bear`) must not rewrite it. Only a secret that nothing else can be by chance

@@ -15,7 +15,6 @@ Waiting for the budget counts for no deadline of the call.
 
 from __future__ import annotations
 
-import errno
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,14 +26,13 @@ import anyio.to_thread
 from batchinfer.backends.deadlines import CallDeadlines
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import Reservation
+from batchinfer.machine_limits import DISK_FULL_ERRNOS
 
 T = TypeVar("T")
 
 UNBUDGETED_REPLY_BYTES: Final = 1 << 16
 IN_MEMORY_REPLY_BYTES: Final = 1 << 20
 REPLY_PARSE_MEMORY_FACTOR: Final = 8
-
-_DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ReplyReader:
@@ -97,7 +95,7 @@ class ReplyReader:
         try:
             return await anyio.to_thread.run_sync(work, *args)
         except OSError as error:
-            if error.errno not in _DISK_FULL_ERRNOS:
+            if error.errno not in DISK_FULL_ERRNOS:
                 raise
             where = self._spool_dir or tempfile.gettempdir()
             raise FatalError(

@@ -1,7 +1,7 @@
 """The verbs of `keys.Bucket` carried to a real bucket, by aiobotocore (see `s3_session.py`).
 
-Rules of the room: creating or deleting any service restarts the store that all share (contract,
-section 2), so what may pass is tried again, for `patience` seconds; botocore's own retries are off.
+Creating or deleting any service restarts the store that all share (docs/platform.md, "The object
+store"), so what may pass is tried again, for `patience` seconds; botocore's own retries are off.
 Errors are judged by their type and by S3's error code (`s3_codes.py`), never by their text, which
 may be missing. Nothing is taken from `~/.aws` or `AWS_*`: the bucket is what the caller says it
 is. aiobotocore is untyped; its `Any` stays in here.
@@ -23,6 +23,7 @@ from aiobotocore.config import AioConfig
 from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
+from batchinfer import defaults
 from batchinfer.backends import s3_errors, tls
 from batchinfer.backends.bucket_client import BucketUnreachable, InvalidS3Response, ListingPage
 from batchinfer.backends.payload_loader import PayloadBody
@@ -41,7 +42,7 @@ from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.machine_limits import detect_shortage
-from batchinfer.oscar.http_status import safe_url
+from batchinfer.protocols.http_text import safe_url
 
 T = TypeVar("T")
 
@@ -69,12 +70,12 @@ async def open_s3_bucket(
     access_key: str,
     secret_key: str,
     redactor: Redactor,
-    region: str = "us-east-1",
+    region: str = defaults.BUCKET_REGION,
     ca_file: str | None = None,
     verify: bool = True,
     retry_timeout: float = 60.0,
     read_timeout: float = 60.0,
-    send_timeout: float = 60.0,
+    send_timeout: float = defaults.SEND_TIMEOUT,
     bandwidth: float | None = None,
     concurrency: int = 64,
 ) -> AsyncIterator[S3BucketClient]:

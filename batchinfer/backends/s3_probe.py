@@ -1,7 +1,7 @@
 """One signed GET of the bucket itself, and the beginning of what comes back, as it came.
 
 For what the verbs of `keys.Bucket` do not tell: the store's clock, and whether it offers live
-notifications (MinIO does; contract, section 2, "S3 details").
+notifications (MinIO does; docs/platform.md, "The object store").
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from batchinfer.ports import Clock
 LIVE_EVENTS_QUERY: Final = {
     "events": "s3:ObjectCreated:*",
     "ping": "1",
-    "prefix": "outputs/",
+    "prefix": "",
     "suffix": "",
 }
-"""Asks MinIO for live notifications, with a sign of life every second."""
+"""Asks MinIO for live notifications of keys that begin with `prefix`, with a sign of life every
+second."""
 
 _PROBE_OK: Final = 200
 

@@ -38,7 +38,8 @@ class StreamedBody(aiohttp.Payload):
 
     `patience`: seconds without movement after which it is given up (SendStalled). `room`: what it
     takes up in memory, given back as soon as all of it is sent. It goes once: aiohttp by itself
-    repeats a PUT whose connection breaks, and each could start a prediction (contract, section 2).
+    repeats a PUT whose connection breaks, and each could start a prediction
+    (docs/platform.md, "Input events").
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class StreamedBody(aiohttp.Payload):
         body: PayloadBody,
         *,
         stall_timeout: float,
+        content_type: str = "application/json",
         bandwidth: BandwidthLimiter | None = None,
         reservation: Reservation | None = None,
     ) -> None:
-        super().__init__(body, content_type="application/json")
+        super().__init__(body, content_type=content_type)
         self.deadlines: CallDeadlines | None = None
         """Of the call that it belongs to."""
         self._size = self._length = len(body)

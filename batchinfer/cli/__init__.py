@@ -125,7 +125,7 @@ def batchinfer(context: click.Context) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit code (`docs/scripting.md`)."""
+    """Do what the command line says; the exit code (`docs/reference/scripting.md`)."""
     open_standard_streams()
     # As Ctrl-C, wherever no command heeds it better: what is half done is tidied up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -144,7 +144,9 @@ def _invoke_command(args: Sequence[str] | None) -> int:
         # Commands end with a code of their own (`Context.exit`), or with None.
         return batchinfer.main(args, prog_name="batchinfer", standalone_mode=False) or 0
     except BatchInferError as error:
-        return _report_error(str(error), error.exit_code)
+        from batchinfer.cli.output import format_error  # noqa: PLC0415 - --help does without
+
+        return _report_error(format_error(error), error.exit_code)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""

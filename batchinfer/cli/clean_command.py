@@ -8,11 +8,10 @@ from pathlib import Path
 import click
 
 from batchinfer import api
-from batchinfer.api.job_setup import load_run_info
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
-from batchinfer.cli.execution import prepare_job, require_run_directory
+from batchinfer.cli.execution import resolve_run
 from batchinfer.cli.output import (
     echo_data,
     echo_message,
@@ -41,13 +40,10 @@ def clean(
     Only objects that this run made, of items that have succeeded or failed for good; nothing else
     in the bucket is touched. What RUN itself keeps stays.
     """
-    require_run_directory(run)
-    info = load_run_info(run)
-    flags: dict[str, object] = {ENV_FILE_FLAG: env_file}
-    if info is not None:
-        flags["run.mode"] = info.mode.value
-    job, _ = prepare_job(api.Job(run=run, config=config, flags=flags), Verbosity(as_json))
-    cleaned = run_blocking(lambda: api.clean(job, dry_run=dry_run))
+    api.require_run(run)
+    job = api.Job(run=run, config=config, flags={ENV_FILE_FLAG: env_file})
+    resolved = resolve_run(job, Verbosity(as_json), keep_mode=True)
+    cleaned = run_blocking(lambda: api.clean(resolved, dry_run=dry_run))
     if as_json:
         echo_data(json.dumps(cleaned.as_json()))
         return

@@ -14,7 +14,11 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
+from batchinfer import defaults
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, split_param_argument
+from batchinfer.domain import Mode
+from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
 from batchinfer.progress.progress_format import escape_unprintable
 from batchinfer.sources.glob_patterns import has_magic
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX
@@ -22,18 +26,6 @@ from batchinfer.sources.selection import FILE_KINDS
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
-
-class _NonEmptyPathParamType(click.Path):
-    """A path that is not empty: `pathlib` would take that for the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read a path."""
-        if not str(value).strip():
-            self.fail("an empty name names no file.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-PATH_PARAM_TYPE = _NonEmptyPathParamType(path_type=Path)
 
 run_argument = click.argument("run", metavar="RUN", type=PATH_PARAM_TYPE)
 
@@ -63,6 +55,15 @@ def format_examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
+def format_default(seconds: float) -> str:
+    """A duration as one would type it: "15m", "1h"."""
+    return f"{seconds / 3600:g}h" if seconds % 3600 == 0 else f"{seconds / 60:g}m"
+
+
+def _format_megabytes(byte_count: int) -> str:
+    return f"{byte_count / 1_000_000:g}MB"
+
+
 config_option = combine_options(
     click.option(
         "-c",
@@ -83,6 +84,12 @@ config_option = combine_options(
 
 item_options = combine_options(
     click.option(
+        "--protocol",
+        metavar="NAME",
+        help="How the service is spoken to, if it is none of AI4OS: the name of an installed "
+        "protocol.",
+    ),
+    click.option(
         "--param",
         "params",
         multiple=True,
@@ -90,7 +97,9 @@ item_options = combine_options(
         help="A parameter of the model (repeatable). VALUE is read as JSON, else as text.",
     ),
     click.option(
-        "--file-param", metavar="NAME", help="The parameter that takes the file. Default: files."
+        "--file-param",
+        metavar="NAME",
+        help=f"The parameter that takes the file. Default: {defaults.FILE_PARAM}.",
     ),
     click.option(
         "--include",
@@ -144,17 +153,21 @@ execution_options = combine_options(
     click.option(
         "--memory",
         metavar="SIZE",
-        help="For files and replies that are in memory at a time, as 1GB. Default: 256MB.",
+        help="For files and replies that are in memory at a time, as 1GB. Default: "
+        f"{_format_megabytes(DEFAULT_MEMORY_BYTES)}.",
     ),
     click.option(
         "--max-reply",
         metavar="SIZE",
-        help="Of one reply, as 200MB; an item whose reply is larger fails. Default: 64MB.",
+        help="Of one reply, as 200MB; an item whose reply is larger fails. Default: "
+        f"{_format_megabytes(DEFAULT_MAX_REPLY_BYTES)}.",
     ),
     click.option(
         "--timeout",
         metavar="DURATION",
-        help="Of one attempt, as 90s or 10m. Default: 10m (sync), 1h (async).",
+        help="Of one attempt, as 90s or 10m. Default: "
+        f"{format_default(defaults.ATTEMPT_TIMEOUT[Mode.SYNC])} (sync), "
+        f"{format_default(defaults.ATTEMPT_TIMEOUT[Mode.ASYNC])} (async).",
     ),
     click.option(
         "--deadline", metavar="DURATION", help="Of one item with all its attempts. Default: none."
@@ -162,12 +175,14 @@ execution_options = combine_options(
     click.option(
         "--cold-start",
         metavar="DURATION",
-        help="How long to wait for a service that has not answered yet. Default: 15m.",
+        help="How long to wait for a service that has not answered yet. Default: "
+        f"{format_default(defaults.COLD_START_TIMEOUT)}.",
     ),
     click.option(
         "--give-up-after",
         metavar="DURATION",
-        help="How long to wait for a service that has answered before. Default: 4h.",
+        help="How long to wait for a service that has answered before. Default: "
+        f"{format_default(defaults.GIVE_UP_AFTER)}.",
     ),
     click.option(
         "--hedge/--no-hedge",
@@ -175,7 +190,9 @@ execution_options = combine_options(
         help="A second call for the last ones, when they take unusually long. Default: yes.",
     ),
     click.option(
-        "--max-attempts", metavar="N", help="Tries of an item whose failure may pass. Default: 5."
+        "--max-attempts",
+        metavar="N",
+        help=f"Tries of an item whose failure may pass. Default: {defaults.MAX_ATTEMPTS}.",
     ),
     click.option(
         "--max-failures", metavar="N|P%", help="Give up when more items have failed, as 100 or 5%."
@@ -249,14 +266,16 @@ csv_bom_option = click.option(
     " double click. Most other programs want none.",
 )
 
-_INPUT_SETTINGS = frozenset({"include", "exclude", "only", "glob", "file_param"})
+_SECTION_BY_OPTION = {
+    **dict.fromkeys(("include", "exclude", "only", "glob", "file_param"), "input"),
+    "protocol": "service",
+}
 
 
 def to_config_flags(options: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
     """What was given on the command line as `config.load_config` names it. Raises ConfigError."""
     config_flags = {
-        f"{'input' if name in _INPUT_SETTINGS else 'run'}.{name}": each
-        for name, each in options.items()
+        f"{_SECTION_BY_OPTION.get(name, 'run')}.{name}": each for name, each in options.items()
     }
     config_flags[ENV_FILE_FLAG] = config_flags.pop("run.env_file", None)
     return config_flags | {

@@ -6,19 +6,13 @@ from pathlib import Path
 
 import click
 
-from batchinfer import api
+from batchinfer import api, defaults
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
-from batchinfer.cli.execution import (
-    execute,
-    exit_with,
-    require_run_directory,
-    suggest_result_steps,
-    suggest_submit,
-)
+from batchinfer.cli.execution import execute, exit_with, suggest_result_steps, suggest_submit
 from batchinfer.cli.output import to_command_line
-from batchinfer.cli.submit_command import set_async_mode
+from batchinfer.domain import Mode
 
 
 @click.command(
@@ -29,7 +23,12 @@ from batchinfer.cli.submit_command import set_async_mode
 )
 @cli_options.run_argument
 @cli_options.config_option
-@click.option("--timeout", metavar="DURATION", help="From submission to output. Default: 1h.")
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    help="From submission to output. Default: "
+    f"{cli_options.format_default(defaults.ATTEMPT_TIMEOUT[Mode.ASYNC])}.",
+)
 @click.option("--max-attempts", metavar="N", help="Tries of an item whose failure may pass.")
 @click.option("--max-failures", metavar="N|P%", help="Give up when more items have failed.")
 @cli_options.clean_option
@@ -50,7 +49,7 @@ def collect(
 
     Items that have to be tried again wait for the next submit.
     """
-    require_run_directory(run)
+    api.require_run(run)
     if detach and (code := detach_run(quiet=quiet)) is not None:
         exit_with(code)
     job = api.Job(
@@ -65,7 +64,7 @@ def collect(
     )
     exit_with(
         execute(
-            set_async_mode(job),
+            job,
             Verbosity(as_json, quiet, verbose),
             continue_command,
             _suggest_collect_steps,

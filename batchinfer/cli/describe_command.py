@@ -14,19 +14,18 @@ from textwrap import wrap
 import click
 
 from batchinfer import api
-from batchinfer.api.job_setup import load_job_config, load_run_info
 from batchinfer.api.model_help import describe as ask
 from batchinfer.api.model_help import load_stored_help
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
-from batchinfer.cli.execution import prepare_job, require_run_directory
+from batchinfer.cli.execution import resolve_run
 from batchinfer.cli.output import echo_data, echo_message
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, Config, load_config
-from batchinfer.domain import Failure, Mode
-from batchinfer.oscar.model_schema import ModelSchema, Parameter
-from batchinfer.oscar.payload import encode_params
+from batchinfer.domain import Mode
 from batchinfer.progress import LogDisplay, QuietDisplay, escape_unprintable
+from batchinfer.protocols.model_schema import Parameter
 
 _MIN_COLUMNS, _FALLBACK_COLUMNS = 40, 100
 """Signs that a line has at least, and without a terminal."""
@@ -42,7 +41,7 @@ _ACCEPT_HELP = "Media type of the answer (DEEPaaS's own)."
         "batchinfer describe --json | jq -r '.parameters[].name'",
     )
 )
-@click.argument("run", metavar="[RUN]", required=False, type=cli_options.PATH_PARAM_TYPE)
+@click.argument("run", metavar="[RUN]", required=False, type=PATH_PARAM_TYPE)
 @cli_options.config_option
 @click.option(
     "--mode",
@@ -69,13 +68,13 @@ def describe(
     the answer is kept there: parameters are checked against it before anything is sent.
     """
     if run is not None:
-        require_run_directory(run)
+        api.require_run(run)
     stored = None if run is None or again else load_stored_help(run)
     description = stored or _fetch_description(run, config, env_file, mode, quiet=quiet)
     if as_json:
         echo_data(json.dumps(description.as_json()))
     else:
-        echo_data(*_format_schema(description.schema))
+        echo_data(*_format_schema(description))
 
 
 def _fetch_description(
@@ -100,11 +99,12 @@ def _load_config(
         default = Path(DEFAULT_CONFIG_FILE)
         return load_config(config or (default if default.exists() else None), os.environ, flags)
     job = api.Job(run=run, config=config, flags=flags)
-    return load_job_config(prepare_job(job, Verbosity(quiet=quiet))[0], load_run_info(run))
+    return resolve_run(job, Verbosity(quiet=quiet)).config
 
 
-def _format_schema(schema: ModelSchema) -> Iterator[str]:
-    rows = [_format_parameter(each) for each in schema.parameters]
+def _format_schema(description: api.ModelDescription) -> Iterator[str]:
+    schema, unsendable = description.schema, description.unsendable
+    rows = [_format_parameter(each, unsendable.get(each.name)) for each in schema.parameters]
     head = ("name", "type", "default", "what it is")
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(3)]
     width = (
@@ -127,7 +127,7 @@ def _format_schema(schema: ModelSchema) -> Iterator[str]:
     yield "Given in [params], with --param NAME=VALUE, or in a manifest; files: --file-param NAME."
 
 
-def _format_parameter(parameter: Parameter) -> tuple[str, str, str, str]:
+def _format_parameter(parameter: Parameter, unsendable: str | None) -> tuple[str, str, str, str]:
     default = "required" if parameter.required else escape_unprintable(parameter.default or "")
     default = (
         default if len(default) <= _MAX_DEFAULT_CHARS else f"{default[: _MAX_DEFAULT_CHARS - 3]}..."
@@ -138,7 +138,7 @@ def _format_parameter(parameter: Parameter) -> tuple[str, str, str, str]:
         texts.append(
             f"One of: {', '.join(escape_unprintable(str(each)) for each in parameter.choices)}."
         )
-    if isinstance(refusal := encode_params({parameter.name: 0}, (), Mode.ASYNC), Failure):
-        texts.append(f"Cannot be sent: {escape_unprintable(refusal.message.partition(': ')[2])}.")
+    if unsendable is not None:
+        texts.append(f"Cannot be sent: {escape_unprintable(unsendable)}.")
     kind = "file" if parameter.is_file else parameter.type or "?"
     return escape_unprintable(parameter.name), kind, default, "\n".join(texts)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import click
 
 from batchinfer import api
-from batchinfer.api.job_setup import load_job_config, load_run_info
+from batchinfer.api.job import ResolvedJob, load_stored_run, resolve_job
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import open_parent_pipe
@@ -24,18 +24,14 @@ from batchinfer.cli.output import (
     echo_message,
     escape_lines,
     format_count,
+    format_error,
     next_free_name,
     to_command_line,
 )
 from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_signals
-from batchinfer.config import (
-    DEFAULT_CONFIG_FILE,
-    RunSettings,
-    get_stored_path,
-    resolve_run_settings,
-)
+from batchinfer.config import DEFAULT_CONFIG_FILE, get_stored_path
 from batchinfer.domain import Json, Mode
-from batchinfer.errors import BatchInferError, ConfigError, RunAborted, StoreError
+from batchinfer.errors import BatchInferError, ConfigError, IncompleteConfig, RunAborted
 from batchinfer.progress import Display, choose_display, format_duration, format_range
 from batchinfer.progress.progress_format import format_codes
 from batchinfer.shell import quote_for_shell
@@ -52,10 +48,10 @@ def execute(
     *,
     with_estimate: bool = False,
 ) -> int:
-    """Do a job while a person or a program watches; the exit code.
+    """Do a job and show its progress; the exit code.
 
-    `again` is the command line that goes on with it; `estimating`: say how long that would take.
-    Raises what `api.do` raises, after telling it to a program that reads JSON.
+    `continue_command`: the command line that continues it. `with_estimate`: say how long the rest
+    would take. Raises what `api.run_job` raises, after writing it as an event in JSON mode.
     """
     started_monotonic, started_at, parent_pipe = time.monotonic(), time.time(), open_parent_pipe()
     display = choose_display(
@@ -70,10 +66,10 @@ def execute(
         display, partial(parent_pipe.report_started, job.run) if parent_pipe else None
     )
     try:
-        job, resolved = prepare_job(job, verbosity)
-        if resolved.mode is Mode.SYNC:
-            handler.attempt_timeout = resolved.timeout
-        summary = run_blocking(lambda: run_with_signals(job, handler))
+        resolved = resolve_run(job, verbosity)
+        if resolved.settings.mode is Mode.SYNC:
+            handler.attempt_timeout = resolved.settings.timeout
+        summary = run_blocking(lambda: run_with_signals(resolved, handler))
     except BatchInferError as error:
         if verbosity.as_json:
             _emit_error(error)
@@ -109,33 +105,34 @@ def execute(
     return code
 
 
-def prepare_job(job: api.Job, verbosity: Verbosity) -> tuple[api.Job, RunSettings]:
-    """The job with its configuration read and checked. Raises ConfigError.
+def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) -> ResolvedJob:
+    """Read the run directory and the configuration, once. Raises ConfigError, StoreError.
 
-    Without -c a new run takes ./batchinfer.toml. A run that goes on and lacks a secret (those that
-    stand in a config itself are never kept) takes the config it was started with, else
-    ./batchinfer.toml.
+    Without -c a new run takes ./batchinfer.toml. A run that is resumed and lacks a secret (secrets
+    written in a config file itself are not stored) takes the config it was started with, else
+    ./batchinfer.toml. `keep_mode`: whatever the config says, the mode is that of the run.
     """
-    info = load_run_info(job.run)
-    if job.config is None and info is None and Path(DEFAULT_CONFIG_FILE).exists():
+    stored = load_stored_run(job.run)
+    if keep_mode and stored is not None:
+        job = replace(job, flags={**job.flags, "run.mode": stored.info.mode.value})
+    if job.config is None and stored is None and Path(DEFAULT_CONFIG_FILE).exists():
         job = replace(job, config=Path(DEFAULT_CONFIG_FILE))
-    elif job.config is None and info is not None and not _is_config_sufficient(job):
-        for file in filter(None, (get_stored_path(info.config), Path(DEFAULT_CONFIG_FILE))):
-            if file.is_file() and _is_config_sufficient(replace(job, config=file)):
-                job = replace(job, config=file)
-                if not verbosity.quiet:
-                    echo_message(f"Secrets are taken from {escape_lines(str(file))}.")
-                break
-    config = load_job_config(job, info)
     try:
-        return replace(job, config=config), resolve_run_settings(config, job.env)
-    except ConfigError as error:
-        if job.config is None and info is not None:
-            raise ConfigError(
-                f"{error}\nA secret that stands in a config file itself is not kept with the run: "
-                "name the file with -c."
-            ) from None
-        raise
+        return resolve_job(job, stored)
+    except IncompleteConfig as error:
+        if job.config is not None or stored is None:
+            raise
+        for file in filter(None, (get_stored_path(stored.info.config), Path(DEFAULT_CONFIG_FILE))):
+            with suppress(ConfigError):
+                if file.is_file():
+                    resolved = resolve_job(replace(job, config=file), stored)
+                    if not verbosity.quiet:
+                        echo_message(f"Secrets are taken from {escape_lines(str(file))}.")
+                    return resolved
+        raise IncompleteConfig(
+            f"{error.message}\nA secret that stands in a config file itself is not kept with the "
+            "run: name the file with -c."
+        ) from None
 
 
 def suggest_next_steps(summary: api.Summary) -> list[str]:
@@ -189,20 +186,6 @@ def suggest_submit(summary: api.Summary) -> str:
     return f"{items} still to be submitted: {to_command_line('submit', '-o', summary.run)}"
 
 
-def require_run_directory(run: Path) -> None:
-    """Raises StoreError when there is no run in the directory."""
-    if load_run_info(run) is None:
-        raise StoreError(f"{run} holds no run: start one with `batchinfer run`.")
-
-
-def _is_config_sufficient(job: api.Job) -> bool:
-    try:
-        resolve_run_settings(load_job_config(job, load_run_info(job.run)), job.env)
-    except ConfigError:
-        return False
-    return True
-
-
 def _close_display(display: Display, run: Path, started_monotonic: float, exit_code: int) -> bool:
     """Close the display of a go that did not come to its end; whether there is a run."""
     with suppress(BatchInferError):
@@ -212,9 +195,10 @@ def _close_display(display: Display, run: Path, started_monotonic: float, exit_c
 
 
 def _emit_error(error: BatchInferError) -> None:
-    name = type(error).__name__
+    # What has a class of its own today was a ConfigError to programs that exist.
+    name = (ConfigError if isinstance(error, ConfigError) else type(error)).__name__
     code = error.code if isinstance(error, RunAborted) else re.sub(r"\B([A-Z])", r"_\1", name)
-    _emit_json_line(event="error", code=code.lower(), message=str(error))
+    _emit_json_line(event="error", code=code.lower(), message=format_error(error))
 
 
 def _emit_json_line(**fields: Json) -> None:
@@ -271,5 +255,5 @@ def _with_continue_hint(
     if not isinstance(error, RunAborted) or not handler.has_started:
         return error
     return RunAborted(
-        error.code, f"{error}\nEverything recorded is kept. Go on with: {continue_command}"
+        error.code, f"{error.message}\nEverything recorded is kept. Go on with: {continue_command}"
     )

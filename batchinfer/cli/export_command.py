@@ -88,7 +88,7 @@ def export(
     """Write the items of RUN to PATH, in input order: a table, or labels for another program.
 
     The file (also .gz) or folder appears whole or not at all. Works at any time, also while the run
-    is going on. Formats and fields: docs/scripting.md.
+    is going on. Formats and fields: docs/reference/exports.md.
     """
     chosen = _choose_format(format, output)
     write = partial(

@@ -13,6 +13,7 @@ import click
 
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_message, escape_lines, to_command_line
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config import (
     CONFIG_TEMPLATE,
     DEFAULT_CONFIG_FILE,
@@ -31,9 +32,7 @@ from batchinfer.errors import ConfigError
         "xclip -o | batchinfer init --from -",
     )
 )
-@click.argument(
-    "file", metavar="[FILE]", type=cli_options.PATH_PARAM_TYPE, default=DEFAULT_CONFIG_FILE
-)
+@click.argument("file", metavar="[FILE]", type=PATH_PARAM_TYPE, default=DEFAULT_CONFIG_FILE)
 @click.option(
     "--from",
     "source",
@@ -77,7 +76,7 @@ def _init_from(file: Path, source: str, *, env_only: bool) -> None:
     try:
         dashboard = parse_dashboard(_read_dashboard_text(source))
     except ConfigError as error:
-        raise ConfigError(f"--from {source}: {error}") from None
+        raise ConfigError(f"--from {source}: {error.message}") from None
     env = get_env_file_path(file)
     texts = {file: dashboard.to_toml()} | ({} if env_only else {env: dashboard.to_env()})
     _create_private_files(texts, ["--from", source, *(["--env-only"] if env_only else [])])

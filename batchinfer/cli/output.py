@@ -1,4 +1,4 @@
-"""How commands speak: talk on stderr, which is never a reason to fail, and data on stdout."""
+"""What commands write: messages on stderr, which never fail, and data on stdout."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import click
 
-from batchinfer.errors import ConfigError
+from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.progress import escape_unprintable
 from batchinfer.shell import format_command
 
 
 def echo_message(*lines: str) -> None:
-    """Say something to the person."""
-    with suppress(OSError, ValueError):  # nobody listens (any more)
+    """Write lines to stderr, if it can be written."""
+    with suppress(OSError, ValueError):
         for line in lines:
             click.echo(line, err=True)
 
@@ -31,7 +31,7 @@ def echo_data(*lines: str) -> None:
 
 @contextmanager
 def translate_stdout_errors() -> Iterator[None]:
-    """What goes wrong with stdout, in words; BrokenPipeError is left to `main`."""
+    """Errors of stdout as ConfigError; BrokenPipeError is left to `main`."""
     try:
         yield
     except BrokenPipeError:
@@ -40,8 +40,26 @@ def translate_stdout_errors() -> Iterator[None]:
         raise ConfigError(f"Standard output cannot be written: {error.strerror}.") from error
 
 
+def format_error(error: BatchInferError) -> str:
+    """The message of an error, its options spelled as flags."""
+    return error.format(_format_flag)
+
+
+def _format_flag(name: str, value: str) -> str:
+    if name == "params":
+        return f"--param {value or 'NAME=VALUE'}"
+    if value == "False":
+        return f"--no-{name.replace('_', '-')}"
+    flag = _FLAGS.get(name) or f"--{name.replace('_', '-')}"
+    return flag if value in {"", "True"} else f"{flag} {value}"
+
+
+_FLAGS = {"run": "-o"}
+"""Flags that are not called as the argument is."""
+
+
 def escape_lines(text: str) -> str:
-    """`printable` line by line."""
+    """`escape_unprintable` line by line."""
     return "\n".join(map(escape_unprintable, text.splitlines()))
 
 

@@ -1,15 +1,15 @@
-"""Every text of the command line, where it comes in: Python cannot encode bytes that are no UTF-8.
+"""Types of arguments and options.
 
-Paths are left as they are, byte for byte. In all other texts such bytes are spelled as in keys.
+Bytes that are not UTF-8 reach Python as text that it cannot encode. Paths are left as they are,
+byte for byte. In all other texts such bytes are escaped as in keys.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
-
-from batchinfer.sources.input_files import escape_undecodable
 
 PATH_PARAMETERS: Final = frozenset(
     {"source", "files_from", "output", "config", "run", "run_", "model", "command"}
@@ -23,7 +23,9 @@ class _TextParamType(click.ParamType):  # type: ignore[type-arg]
     name = "text"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text, spelled as keys are. A model's parameter is refused: it would be falsified."""
+        """The text, escaped as keys are. A model's parameter is refused: it would be falsified."""
+        from batchinfer.sources.input_files import escape_undecodable  # noqa: PLC0415 - --help does without
+
         text = escape_undecodable(value)
         if text != value and param is not None and param.name == "params":
             self.fail(f"{text} is not UTF-8 text: it cannot be sent", param, ctx)
@@ -31,3 +33,16 @@ class _TextParamType(click.ParamType):  # type: ignore[type-arg]
 
 
 TEXT_PARAM_TYPE: Final = _TextParamType()
+
+
+class _NonEmptyPathParamType(click.Path):
+    """A path that is not empty: `pathlib` would take that for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a path."""
+        if not str(value).strip():
+            self.fail("an empty name names no file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH_PARAM_TYPE = _NonEmptyPathParamType(path_type=Path)

@@ -66,7 +66,7 @@ def query(
     """Ask RUN one thing in SQL (SQLite's). Nothing can be changed.
 
     Without SQL: what there is to ask for. Works at any time, also while the run is going on. Views
-    and columns: docs/run-format.md.
+    and columns: docs/reference/run-format.md.
     """
     if sql is None:
         echo_data(*_format_views(api.list_views(run)))

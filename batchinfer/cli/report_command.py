@@ -10,6 +10,7 @@ import click
 from batchinfer.api.run_report import report as make
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_data, echo_message, escape_lines, format_count, format_size
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 
 _BYTES_PER_MB = 1_000_000
 
@@ -25,7 +26,7 @@ _BYTES_PER_MB = 1_000_000
 @click.option(
     "-o",
     "--output",
-    type=cli_options.PATH_PARAM_TYPE,
+    type=PATH_PARAM_TYPE,
     metavar="FILE",
     help="Where to. Default: report.html in RUN.",
 )

@@ -10,7 +10,7 @@ from batchinfer import api
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
-from batchinfer.cli.execution import execute, exit_with, require_run_directory, suggest_next_steps
+from batchinfer.cli.execution import execute, exit_with, suggest_next_steps
 from batchinfer.cli.output import to_command_line
 
 
@@ -52,7 +52,7 @@ def resume(
     All it needs is kept there, but for secrets: they come from the environment, or from CONFIG.
     Options hold for this go only.
     """
-    require_run_directory(run)
+    api.require_run(run)
     if detach and (code := detach_run(quiet=quiet)) is not None:
         exit_with(code)
     job = api.Job(

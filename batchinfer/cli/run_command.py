@@ -13,7 +13,7 @@ from batchinfer.api.dry_run import Preview, preview
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
-from batchinfer.cli.execution import execute, exit_with, prepare_job, suggest_next_steps
+from batchinfer.cli.execution import execute, exit_with, resolve_run, suggest_next_steps
 from batchinfer.cli.output import (
     echo_data,
     echo_message,
@@ -22,6 +22,7 @@ from batchinfer.cli.output import (
     format_size,
     to_command_line,
 )
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.sources.skip_counts import describe_skipped
 
 
@@ -39,9 +40,7 @@ from batchinfer.sources.skip_counts import describe_skipped
 @click.argument("source", metavar="SOURCE...", nargs=-1)
 @cli_options.source_options
 @cli_options.config_option
-@click.option(
-    "-o", "--run", "run_", metavar="RUN", type=cli_options.PATH_PARAM_TYPE, help="Run directory."
-)
+@click.option("-o", "--run", "run_", metavar="RUN", type=PATH_PARAM_TYPE, help="Run directory.")
 @click.option(
     "--mode", metavar="sync|async", help="How items reach the model. Default: as configured."
 )
@@ -118,7 +117,7 @@ def run(
         add_sources=add,
     )
     if dry_run:
-        dry_run_preview = preview(prepare_job(job, verbosity)[0])
+        dry_run_preview = preview(resolve_run(job, verbosity))
         if curl and not as_json:
             echo_data(dry_run_preview.curl or "# No item could be sent.")
         else:

@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from batchinfer import api
+from batchinfer.api.job import ResolvedJob
 from batchinfer.engine import Engine
 from batchinfer.ports import Committed, Event, Notice, Observer, Progress
 from batchinfer.progress import format_duration
@@ -101,8 +102,8 @@ class _ActivityObserver:
         self._observer.notify(event)
 
 
-async def run_with_signals(job: api.Job, handler: SignalHandler) -> api.Summary | None:
-    """`api.do`, with an eye on signals; None when one came before the engine ran."""
+async def run_with_signals(job: ResolvedJob, handler: SignalHandler) -> api.Summary | None:
+    """`api.run_job`, stopped by signals; None when one came before the engine ran."""
     summary: api.Summary | None = None
     cause: Exception | None = None
     async with anyio.create_task_group() as group:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from batchinfer import api
-from batchinfer.api.job_setup import load_run_info
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
-from batchinfer.cli.execution import (
-    execute,
-    exit_with,
-    prepare_job,
-    require_run_directory,
-    suggest_submit,
-)
+from batchinfer.cli.execution import execute, exit_with, suggest_submit
 from batchinfer.cli.output import echo_message, escape_lines, format_count, to_command_line
-from batchinfer.config import Concurrency, Config
-from batchinfer.domain import Mode
-
-DEFAULT_MAX_SUBMITTED = 1_000
-"""Submitted and unfinished at a time, unless configured: each is a Kubernetes job."""
+from batchinfer.cli.param_types import PATH_PARAM_TYPE
 
 
 @click.command(
@@ -37,9 +25,7 @@ DEFAULT_MAX_SUBMITTED = 1_000
 @click.argument("source", metavar="[SOURCE]...", nargs=-1)
 @cli_options.source_options
 @cli_options.config_option
-@click.option(
-    "-o", "--run", "run_", metavar="RUN", type=cli_options.PATH_PARAM_TYPE, help="Run directory."
-)
+@click.option("-o", "--run", "run_", metavar="RUN", type=PATH_PARAM_TYPE, help="Run directory.")
 @cli_options.execution_options
 @cli_options.item_options
 @cli_options.existing_run_options
@@ -75,7 +61,7 @@ def submit(
     if not source:
         if run_ is None:
             raise click.UsageError("Name a SOURCE, or with -o the run to go on with.")
-        require_run_directory(run_)
+        api.require_run(run_)
     if detach and (code := detach_run(source, quiet=quiet)) is not None:
         exit_with(code)
     run = run_ or cli_options.default_run_directory(source[0])
@@ -98,31 +84,12 @@ def submit(
     continue_command = to_command_line("submit", "-o", run, *carried_options)
     exit_with(
         execute(
-            _limit_submitted(set_async_mode(job), verbosity),
+            job,
             verbosity,
             continue_command,
             _suggest_submit_steps,
         )
     )
-
-
-def set_async_mode(job: api.Job) -> api.Job:
-    """The job in async mode, unless its run is in sync mode already."""
-    info = load_run_info(job.run)
-    if info is not None and info.mode is Mode.SYNC:
-        return job
-    return replace(job, flags={**job.flags, "run.mode": Mode.ASYNC.value})
-
-
-def _limit_submitted(job: api.Job, verbosity: Verbosity) -> api.Job:
-    if job.flags.get("run.concurrency") is None and _is_concurrency_unset(job, verbosity):
-        return replace(job, flags={**job.flags, "run.concurrency": DEFAULT_MAX_SUBMITTED})
-    return job
-
-
-def _is_concurrency_unset(job: api.Job, verbosity: Verbosity) -> bool:
-    config = prepare_job(job, replace(verbosity, quiet=True))[0].config
-    return isinstance(config, Config) and config.run.concurrency == Concurrency()
 
 
 def _suggest_submit_steps(summary: api.Summary) -> list[str]:

@@ -1,18 +1,21 @@
-"""The configuration: TOML, environment and flags in; one frozen `Config` out; then `RunSettings`.
-
-Rules of the room:
+"""The configuration: TOML, environment and flags are read into one frozen `Config`, which is
+resolved into `RunSettings`.
 
 * flag > `BATCHINFER_<SECTION>_<KEY>` > the same in `.batchinfer.env` > file > what the run
-  directory keeps > default.
-* What is not known is an error that names the nearest that is, and where it stood.
-* `${NAME}` stays unexpanded until `resolve`; `$$` is a dollar sign. A secret is exactly `${NAME}`,
-  or the secret itself. No secret is stored, shown by a `repr`, or part of a message.
-* Nothing here reads `os.environ`: the environment comes in as an argument.
+  directory stores > default.
+* An unknown name is an error that suggests the nearest known one, and says where it was found.
+* `${NAME}` stays unexpanded until the configuration is resolved; `$$` is a dollar sign. A secret is
+  exactly `${NAME}`, or the secret itself. No secret is stored, shown by a `repr`, or part of a
+  message.
+* Nothing here reads `os.environ`: the environment is an argument.
 
 ::
 
-    load ──▶ Config ──unexpanded──▶ run directory ──from_stored──▶ Config ──resolve──▶ Resolved
-"""
+    load_config ──▶ Config ──to_stored_tables──▶ run directory
+                      │                               │
+                      │      Config ◀──load_stored_config
+                      └──────────┴──resolve_run_settings──▶ RunSettings
+"""  # noqa: D205 - one thought
 
 from batchinfer.config.diff import find_differences
 from batchinfer.config.env_files import get_env_file_path, merge_env, read_env_file
@@ -22,17 +25,18 @@ from batchinfer.config.run_settings import (
     PayloadSettings,
     RunSettings,
     ServiceSettings,
-    collect_named_secrets,
-    resolve_payload_settings,
-    resolve_run_settings,
 )
 from batchinfer.config.sections import (
-    DEFAULT_FILE_PARAM,
     BucketSection,
     Config,
     InputSection,
     RunSection,
     ServiceSection,
+)
+from batchinfer.config.settings_resolver import (
+    collect_named_secrets,
+    resolve_payload_settings,
+    resolve_run_settings,
 )
 from batchinfer.config.template import CONFIG_TEMPLATE, DEFAULT_CONFIG_FILE, ENV_FILE_TEMPLATE
 from batchinfer.config.value_parsers import (
@@ -47,7 +51,6 @@ from batchinfer.config.value_parsers import (
 __all__ = [
     "CONFIG_TEMPLATE",
     "DEFAULT_CONFIG_FILE",
-    "DEFAULT_FILE_PARAM",
     "ENV_FILE_FLAG",
     "ENV_FILE_TEMPLATE",
     "BucketSection",

@@ -1,9 +1,9 @@
 """What the Dashboard shows of a service, read: its JSON, or lines pasted from its page. Pure.
 
-Both are in the contract, section 6. Pasted lines are a label and a value, on one line (with blanks,
-tabs, a colon or an equals sign between them) or the value on the next; what is no label of the page
-is skipped. Whatever the text holds, only plain URLs, names and credentials come out, or a
-ConfigError, whose message never quotes a value: it might be a secret.
+Both are in docs/platform.md, "What the Dashboard shows". Pasted lines are a label and a value, on
+one line (with blanks, tabs, a colon or an equals sign between them) or the value on the next; what
+is no label of the page is skipped. Whatever the text holds, only plain URLs, names and credentials
+come out, or a ConfigError, whose message never quotes a value: it might be a secret.
 
 A `Dashboard` becomes two texts: a configuration, in which a secret is `${NAME}`, and the lines that
 export those names to a shell.
@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from batchinfer.config.run_settings import resolve_run_settings
+from batchinfer import defaults
 from batchinfer.config.sections import BucketSection, Config, RunSection, ServiceSection
+from batchinfer.config.settings_resolver import resolve_run_settings
 from batchinfer.config.value_parsers import Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
@@ -55,7 +56,6 @@ _LABEL_LINE: Final = re.compile(
     re.IGNORECASE,
 )
 _MASKED_VALUE: Final = re.compile(r"[*•●·.…]+")
-_DEFAULT_REGION: Final = "us-east-1"
 _TOML_TAIL: Final = """
 [input]
 file_param = "files"    # the model's parameter that takes the file
@@ -227,7 +227,7 @@ def _parse_json(text: str) -> Dashboard:
     }
     values = {setting: value.strip() for setting, value in found.items() if _is_text(value)}
     region = _get_nested(minio, "region")
-    if values and _is_text(region) and region.strip() != _DEFAULT_REGION:
+    if values and _is_text(region) and region.strip() != defaults.BUCKET_REGION:
         values["bucket", "region"] = region.strip()
     title = _get_nested(service, "environment", "variables", "PAPI_TITLE")
     return Dashboard(

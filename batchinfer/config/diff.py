@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from batchinfer.config.sections import DEFAULT_FILE_PARAM, PARAMS_SECTION
+from batchinfer import defaults
+from batchinfer.config.sections import PARAMS_SECTION
 from batchinfer.domain import Json, Mode
+from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 
 _NOT_SET = object()
 
@@ -17,7 +19,7 @@ def find_differences(stored: Mapping[str, Json], current: Mapping[str, Json]) ->
     Both as `Config.to_tables` gives them. How fast and how patiently a run goes about it may
     change freely, and so may the half that its mode does not use.
     """
-    settings = [("run", "mode")]
+    settings = [("run", "mode"), ("service", "protocol")]
     if _get_setting(stored, "run", "mode") == Mode.ASYNC:
         settings += [("bucket", "endpoint"), ("bucket", "name")]
     else:
@@ -49,7 +51,9 @@ def _get_setting(config: Mapping[str, Json], section: str, key: str) -> object:
     table = _get_section(config, section)
     match section, key:
         case "input", "file_param":
-            return table.get(key, DEFAULT_FILE_PARAM)
+            return table.get(key, defaults.FILE_PARAM)
+        case "service", "protocol":
+            return table.get(key, DEFAULT_PROTOCOL)
         case _, "endpoint" if isinstance(url := table.get(key), str):
             return url.rstrip("/")
         case _:

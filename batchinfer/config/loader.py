@@ -29,7 +29,7 @@ from batchinfer.config.sections import (
 )
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ConfigError, option
 
 ENV_PREFIX = "BATCHINFER_"
 LOCAL_ENV_PREFIX = "BATCHINFER_LOCAL_"
@@ -209,7 +209,8 @@ def _iter_env_settings(env: Mapping[str, str]) -> Iterator[_Setting]:
         if name.startswith(f"{ENV_PREFIX}PARAMS_"):
             raise ConfigError(
                 f"environment: {name}: parameters are not taken from the environment (names of "
-                "parameters are case-sensitive); use --param NAME=VALUE or [params]"
+                "parameters are case-sensitive); use "
+                f"{option(PARAMS_SECTION)} or [params]"
             )
         if name not in known:
             raise ConfigError(
@@ -226,13 +227,13 @@ def _iter_flag_settings(flags: Mapping[str, object]) -> Iterator[_Setting]:
             continue
         section, _, key = name.partition(".")
         if section == PARAMS_SECTION and key:
-            yield _Setting(section, key, value, f"--param {key}", Path())
+            yield _Setting(section, key, value, option(PARAMS_SECTION, key), Path())
             continue
         if section not in SECTIONS:
             raise ConfigError(f"flags: {_unknown_section_message(section, {})}")
         _check_key(section, key, "flags")
         if value is not None and value != ():  # a flag that may be repeated, and was not given
-            yield _Setting(section, key, value, f"--{key.replace('_', '-')}", Path())
+            yield _Setting(section, key, value, option(key), Path())
 
 
 def _check_key(section: str, key: str, place: str) -> None:

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeAlias
 
+from batchinfer import defaults
 from batchinfer.config import value_parsers
 from batchinfer.config.env_files import EnvFile, merge_env
 from batchinfer.config.interpolation import parse_reference
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
-
-DEFAULT_FILE_PARAM = "files"
-"""The model parameter that receives an item's file, unless the config names another."""
+from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +28,8 @@ class ServiceSection:
 
     endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
     token: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    protocol: str = field(default=DEFAULT_PROTOCOL, metadata={"read": value_parsers.parse_text})
+    """What is sent and how answers are read, in both modes: the name of an installed protocol."""
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}
     )
@@ -44,7 +45,7 @@ class BucketSection:
     name: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
     access_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
     secret_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
-    region: str = field(default="us-east-1", metadata={"read": value_parsers.parse_text})
+    region: str = field(default=defaults.BUCKET_REGION, metadata={"read": value_parsers.parse_text})
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}
     )
@@ -55,7 +56,9 @@ class BucketSection:
 class InputSection:
     """What of the source is sent, and as what."""
 
-    file_param: str = field(default=DEFAULT_FILE_PARAM, metadata={"read": value_parsers.parse_text})
+    file_param: str = field(
+        default=defaults.FILE_PARAM, metadata={"read": value_parsers.parse_text}
+    )
     include: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
     """Patterns: which files of a folder; none: all that are not hidden, nor left by a system."""
     exclude: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
@@ -88,23 +91,33 @@ class RunSection:
     """Bytes of one reply, decompressed; an item whose reply is larger fails (reply_too_large)."""
     timeout: float | None = field(default=None, metadata={"read": value_parsers.parse_duration})
     """Of one attempt; in async mode from submission to output. None: 10 minutes, 1 hour."""
-    connect_timeout: float = field(default=30.0, metadata={"read": value_parsers.parse_duration})
+    connect_timeout: float = field(
+        default=defaults.CONNECT_TIMEOUT, metadata={"read": value_parsers.parse_duration}
+    )
     """Of one call: until the connection is there (sync mode)."""
-    send_timeout: float = field(default=60.0, metadata={"read": value_parsers.parse_duration})
+    send_timeout: float = field(
+        default=defaults.SEND_TIMEOUT, metadata={"read": value_parsers.parse_duration}
+    )
     """Of one call or upload: while it is sent, without any of it being accepted."""
     first_byte_timeout: float | None = field(
         default=None, metadata={"read": value_parsers.parse_duration}
     )
     """Of one call: from the end of its sending to the first of its answer (sync mode). None: as
     long as `timeout` allows."""
-    max_attempts: int = field(default=5, metadata={"read": value_parsers.parse_count})
+    max_attempts: int = field(
+        default=defaults.MAX_ATTEMPTS, metadata={"read": value_parsers.parse_count}
+    )
     max_failures: MaxFailures | None = field(
         default=None, metadata={"read": value_parsers.parse_max_failures}
     )
     """The run is given up when more items have failed; None: never."""
-    cold_start: float = field(default=900.0, metadata={"read": value_parsers.parse_duration})
+    cold_start: float = field(
+        default=defaults.COLD_START_TIMEOUT, metadata={"read": value_parsers.parse_duration}
+    )
     """How long a service that never answered is waited for."""
-    give_up_after: float = field(default=14_400.0, metadata={"read": value_parsers.parse_duration})
+    give_up_after: float = field(
+        default=defaults.GIVE_UP_AFTER, metadata={"read": value_parsers.parse_duration}
+    )
     """How long a service that answered before is waited for."""
     deadline: float | None = field(default=None, metadata={"read": value_parsers.parse_duration})
     """Of one item with all its attempts; None: none."""

@@ -19,6 +19,7 @@ endpoint = "https://inference.cloud.ai4eosc.eu/run/ai4papi-..."     # "Endpoint"
 token = "${OSCAR_TOKEN}"                                            # "Token"
 # ca_file = "cluster.pem"       # a self-signed cluster's certificate
 # verify = true                 # false: trust any certificate (unsafe)
+# protocol = "ai4os"            # another kind of service: the name of an installed protocol
 
 [bucket]                        # for mode = "async"; "Asynchronous calls"
 endpoint = "https://minio-..."                                      # "MINIO URL"

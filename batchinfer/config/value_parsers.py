@@ -16,7 +16,7 @@ from typing import TypeAlias
 from batchinfer.config.interpolation import check_references, parse_reference
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
-from batchinfer.oscar.payload import MAX_PARAM_DEPTH
+from batchinfer.protocols.inference_protocol import MAX_PARAM_DEPTH
 from batchinfer.sources.selection import FILE_KINDS
 
 

@@ -8,45 +8,47 @@ Rules (hedging):
    took. The first answer wins; the other call is cut off and never recorded.
 3. At most `MAX_HEDGE_SHARE` of all attempts begun, and at least one.
 4. An attempt that takes `ABANDON_AFTER_FACTOR` times that long, the second call too, is given up
-   as a timeout before its time and tried again: once per item, for the next may really need the
-   time.
+   early as a timeout and tried again: once per item, for the next may really need the time.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import anyio
 
-from batchinfer.domain import Failure, FailureKind, Item, Outcome, Submitted
+from batchinfer.domain import Item, Outcome, ServiceSignal, Submitted, get_signal
 from batchinfer.engine.recorder import ChangeNotifier
-from batchinfer.engine.run_policy import EngineContext
-from batchinfer.flow import Gate, ServiceSignal, classify_outcome
-from batchinfer.flow.latencies import Latencies
+from batchinfer.failures import make_abandoned_failure
+from batchinfer.flow import Gate
 from batchinfer.ports import Backend
 
 SpawnTask: TypeAlias = Callable[..., object]
-"""Starts a task: `start(function, *args)`."""
+"""Starts a task: `spawn(function, *args)`."""
 
 HEDGE_QUANTILE: Final = 0.95
 HEDGE_AFTER_FACTOR: Final = 1.5
 ABANDON_AFTER_FACTOR: Final = 10.0
 MIN_ABANDON_SECONDS: Final = 30.0
-"""Seconds before which nothing is hopeless."""
+"""Seconds before which no attempt is given up early."""
 MAX_HEDGE_SHARE: Final = 0.02
+MIN_LATENCY_SAMPLES: Final = 20
+"""Durations before which nothing is known of what is usual."""
+MAX_LATENCY_SAMPLES: Final = 500
 
 
 @dataclass(slots=True, eq=False)
 class WorkItem:
-    """Where one item stands in this process."""
+    """An item in work, and where it stands in this process."""
 
     item: Item
     attempt_number: int
     """Of its next attempt."""
     added_at: float = field(default_factory=anyio.current_time)
-    """When it was taken, on the loop's clock."""
+    """When it was taken, on the event loop's clock."""
     unavailable_count: int = 0
     """How often that attempt found the service away."""
     unavailable_since: float | None = None
@@ -56,11 +58,11 @@ class WorkItem:
     in_flight_at_start: int = 0
     """How many were in flight when its latest attempt began, itself included."""
     is_paid: bool = False
-    """The budget paid for the attempt in flight."""
+    """Whether the budget paid for the attempt in flight."""
     was_abandoned: bool = False
     """An attempt was given up before its time."""
     was_source_checked: bool = False
-    """Its file could not be read, and its source was looked at for that reason."""
+    """Its file could not be read, and its source was checked for that reason."""
 
     def unavailable_for(self, now: float) -> float:
         """Seconds that it has found the service away."""
@@ -80,28 +82,45 @@ class InFlightAttempt:
     """What ended it from outside: the second call's answer, or that it was given up."""
 
     def finish(self, outcome: Outcome | Submitted) -> None:
-        """End it with this."""
+        """End it with this outcome."""
         if self.outcome is None:
             self.outcome = outcome
             self.first_scope.cancel()
 
 
+class Latencies:
+    """The last durations of answered attempts, in seconds."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=MAX_LATENCY_SAMPLES)
+
+    def add(self, seconds: float) -> None:
+        """An attempt was answered."""
+        self._recent.append(seconds)
+
+    def quantile(self, share: float) -> float | None:
+        """Seconds within which that share of them was answered; None while too few were."""
+        if len(self._recent) < MIN_LATENCY_SAMPLES:
+            return None
+        return sorted(self._recent)[int(share * (len(self._recent) - 1))]
+
+
 class AttemptRunner:
-    """Makes the attempts of the lives."""
+    """Makes the attempts."""
 
     def __init__(
-        self, backend: Backend, gate: Gate, wakeup: ChangeNotifier, context: EngineContext
+        self, backend: Backend, gate: Gate, wakeup: ChangeNotifier, *, hedge: bool
     ) -> None:
         self.latencies = Latencies()
         self.is_source_exhausted = False
         """Whether those in flight are the last."""
         self._backend, self._gate, self._wakeup = backend, gate, wakeup
-        self._is_hedging = context.policy.hedge
+        self._is_hedging = hedge
         self._in_flight: dict[int, InFlightAttempt] = {}
         self._attempt_count = self._hedge_count = 0
 
     async def run_attempt(self, work: WorkItem, now: float) -> Outcome | Submitted:
-        """One attempt at an item, whoever brings its outcome."""
+        """Make one attempt; its outcome may come from the second call."""
         in_flight = InFlightAttempt(work, now)
         self._in_flight[work.item.position] = in_flight
         self._attempt_count += 1
@@ -114,7 +133,7 @@ class AttemptRunner:
             if in_flight.hedge_scope is not None:
                 in_flight.hedge_scope.cancel()
         if in_flight.outcome is None:
-            raise AssertionError("only `InFlightAttempt.end` cancels the first call's scope")
+            raise AssertionError("only `InFlightAttempt.finish` cancels the first call's scope")
         return in_flight.outcome
 
     async def hedge_stragglers(self, spawn_worker: SpawnTask) -> None:
@@ -131,7 +150,7 @@ class AttemptRunner:
                 await self._wakeup.wait_changed(change_count)
 
     def _hedge_overdue(self, spawn_worker: SpawnTask, usual_seconds: float) -> float | None:
-        """Help who is late; seconds until the next may be, None if nobody is left to help."""
+        """Send the second calls that are due; seconds until the next may be, None: never."""
         now = anyio.current_time()
         abandon_after = max(ABANDON_AFTER_FACTOR * usual_seconds, MIN_ABANDON_SECONDS)
         waits: list[float] = []
@@ -148,7 +167,7 @@ class AttemptRunner:
                 waits.append(abandon_after - age)
             elif not in_flight.work.was_abandoned:
                 in_flight.work.was_abandoned = True
-                in_flight.finish(_abandoned_failure(age))
+                in_flight.finish(make_abandoned_failure(age, ABANDON_AFTER_FACTOR))
         return max(0.05, min(waits)) if waits else None
 
     def _can_hedge(self) -> bool:
@@ -164,18 +183,8 @@ class AttemptRunner:
                 outcome = await self._backend.attempt(
                     in_flight.work.item, in_flight.work.attempt_number
                 )
-                if classify_outcome(outcome) is ServiceSignal.ANSWERED:
+                if get_signal(outcome) is ServiceSignal.ANSWERED:
                     in_flight.finish(outcome)
         finally:
             self._gate.release()
             self._wakeup.notify()
-
-
-def _abandoned_failure(seconds: float) -> Failure:
-    return Failure(
-        "timeout",
-        f"no answer within {seconds:.0f} s, {ABANDON_AFTER_FACTOR:g} times what nearly all others "
-        "took: given "
-        "up for the end's sake and tried again; --no-hedge waits for the whole --timeout",
-        FailureKind.TRANSIENT,
-    )

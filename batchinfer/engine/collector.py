@@ -1,16 +1,16 @@
-"""The collecting half of async mode: one loop looks into the bucket, for everybody.
+"""Async mode, the collecting phase: one loop polls the bucket, for all items at once.
 
-What is overdue is decided without a clock per item and without trusting the server's clock. A
+What is overdue is decided without a timer per item and without trusting the server's clock. A
 submitted item counts as lost when it is older than `overdue_after` seconds as seen from the
 *horizon*, the later of
 
-* the submission time of the newest item whose output has arrived: who was submitted so much later
-  and is done has overtaken it;
-* now, once nothing at all has arrived for `overdue_after` seconds of whole looks (time in which the
-  bucket did not answer, or this machine slept, is no evidence).
+* the submission time of the newest item whose output has arrived: an item that was submitted so
+  much later and is done has overtaken it;
+* now, once nothing at all has arrived for `overdue_after` seconds of complete polls (time in which
+  the bucket did not answer, or this machine slept, is no evidence).
 
-So a long queue is never mistaken for loss, and a lost event (contract section 2: at most once, and
-OSCAR never retries a job) is found both in the middle of a run and at its end.
+So a long queue is never mistaken for loss, and a lost event (docs/platform.md, "Order and loss": at
+most once, and OSCAR never retries a job) is found both in the middle of a run and at its end.
 """
 
 from __future__ import annotations
@@ -21,32 +21,35 @@ from dataclasses import dataclass
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, FailureKind, OpenItem, Outcome, State
-from batchinfer.engine.recorder import make_record
-from batchinfer.engine.run_policy import EngineContext
+from batchinfer.domain import Attempt, Failure, OpenItem, Outcome, State, get_signal
+from batchinfer.engine.recorder import Recorder, make_record
+from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.errors import RunAborted
-from batchinfer.flow import AttemptSample, classify_outcome
+from batchinfer.failures import BUCKET_UNREACHABLE, make_no_output_failure
+from batchinfer.flow import AttemptSample
+from batchinfer.flow.retries import Downtime, ModelKillCounter, Retry, WaitForService, decide
 from batchinfer.ports import (
+    Clock,
+    Observer,
     OutageEnded,
     OutageOngoing,
     OutputArrival,
     OutputWatcher,
-    Store,
+    Submissions,
     SubmittedObject,
 )
-from batchinfer.retry_policy import Downtime, ModelKillCounter, Retry, WaitForService, decide
 
 OVERDUE_PAGE_ITEMS = 500
 LARGE_OUTPUT_BYTES = 1 << 20
 """Bytes of an arrival from which on it is durable before the next one is taken: what waits to be
 written counts against no budget."""
 CLEANUP_TIMEOUT = 10.0
-"""Seconds that a stop waits at most for the tidying."""
+"""Seconds that a stop waits at most for the cleanup."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollInterval:
-    """Seconds between looks: short after an arrival, longer and longer while nothing arrives."""
+    """Seconds between polls: short after an arrival, longer and longer while nothing arrives."""
 
     min_seconds: float = 0.5
     max_seconds: float = 10.0
@@ -54,24 +57,24 @@ class PollInterval:
 
 
 class Collector:
-    """Turns what the watcher sees into records."""
+    """Turns what the watcher finds into records."""
 
     def __init__(
         self,
         watcher: OutputWatcher,
-        store: Store,
-        context: EngineContext,
-        poll_interval: PollInterval | None,
+        submissions: Submissions,
+        recorder: Recorder,
+        *,
+        policy: RunPolicy,
+        observer: Observer,
+        clock: Clock,
+        jitter: Callable[[], float],
+        poll_interval: PollInterval,
         on_sample: Callable[[AttemptSample], None],
     ) -> None:
-        self._watcher, self._store = watcher, store
-        self._recorder, self._observer, self._policy = (
-            context.recorder,
-            context.observer,
-            context.policy,
-        )
-        self._clock, self._jitter = context.clock, context.jitter
-        self._poll_interval, self._on_sample = poll_interval or PollInterval(), on_sample
+        self._watcher, self._submissions, self._recorder = watcher, submissions, recorder
+        self._policy, self._observer, self._clock, self._jitter = policy, observer, clock, jitter
+        self._poll_interval, self._on_sample = poll_interval, on_sample
         self._downtime, self._has_answered = Downtime(), False
         self._kill_counter = ModelKillCounter()
         self._quiet_seconds = 0.0
@@ -81,22 +84,22 @@ class Collector:
     async def recover_submissions(self) -> None:
         """Find in the bucket what an earlier process submitted but was killed before recording."""
 
-        async def mark_submitted(placed: Sequence[SubmittedObject]) -> None:
-            await self._store.mark_submitted(placed, self._clock())
+        async def mark_submitted(objects: Sequence[SubmittedObject]) -> None:
+            await self._submissions.mark_submitted(objects, self._clock())
 
         while not await self._call_bucket(  # noqa: ASYNC110
-            self._watcher.find_unrecorded(self._store, mark_submitted)
+            self._watcher.find_unrecorded(self._submissions, mark_submitted)
         ):
             await anyio.sleep(self._poll_interval.max_seconds)
         await self._recorder.reload_counts()
 
     async def run(self) -> None:
-        """Look, record, look again; for ever: whoever started it knows when nothing is left."""
+        """Poll, record, poll again, until cancelled: the caller knows when nothing is left."""
         pause, last = self._poll_interval.min_seconds, anyio.current_time()
         while True:
             change_count, arrivals_before = self._recorder.changes.count, self._arrival_count
             is_poll_complete = await self._call_bucket(
-                self._watcher.poll(self._store, self._on_output)
+                self._watcher.poll(self._submissions, self._on_output)
             )
             await self._flush_and_cleanup()
             now = anyio.current_time()
@@ -114,11 +117,11 @@ class Collector:
             await anyio.sleep(pause)
 
     async def _flush_and_cleanup(self) -> None:
-        """Wait until what arrived is on record, then tidy up: even if that record was the last."""
+        """Wait until what arrived is on record, then clean up: even if that record was the last."""
         with anyio.move_on_after(CLEANUP_TIMEOUT, shield=True):
             await self._recorder.flush()
-            with suppress(OSError):  # the next look tries again
-                await self._watcher.cleanup(self._store)
+            with suppress(OSError):  # the next poll tries again
+                await self._watcher.cleanup(self._submissions)
 
     async def _call_bucket(self, call: Awaitable[None]) -> bool:
         """Whether the bucket answered to the end; RunAborted when it has been away too long."""
@@ -126,18 +129,18 @@ class Collector:
         try:
             await call
         except OSError as error:
-            self._downtime.mark_down(began)  # a store that is deaf has been away since then
+            self._downtime.mark_down(began)  # a bucket that is silent has been away since then
             down_seconds = self._downtime.mark_down(anyio.current_time())
             if down_seconds > (timeout := self._policy.outage_timeout(answered=self._has_answered)):
-                raise RunAborted("bucket_unreachable", str(error)) from error
+                raise RunAborted(BUCKET_UNREACHABLE, str(error)) from error
             self._observer.notify(
-                OutageOngoing("bucket_unreachable", str(error), down_seconds, timeout)
+                OutageOngoing(BUCKET_UNREACHABLE, str(error), down_seconds, timeout)
             )
             return False
         self._has_answered = True
         if self._downtime.is_down:
             down_seconds_total = self._downtime.mark_up(anyio.current_time())
-            self._observer.notify(OutageEnded("bucket_unreachable", down_seconds_total))
+            self._observer.notify(OutageEnded(BUCKET_UNREACHABLE, down_seconds_total))
         return True
 
     async def _on_output(self, arrival: OutputArrival) -> None:
@@ -154,21 +157,22 @@ class Collector:
             await self._recorder.flush()
 
     def _emit_sample(self, outcome: Outcome, seconds: float) -> None:
-        if (signal := classify_outcome(outcome)) is not None:
-            submitted = self._recorder.counts.submitted
-            now, seconds = anyio.current_time(), max(seconds, 0.0)
-            self._on_sample(AttemptSample(signal, now, seconds, submitted, submitted))
+        submitted = self._recorder.counts.submitted
+        now, seconds = anyio.current_time(), max(seconds, 0.0)
+        self._on_sample(AttemptSample(get_signal(outcome), now, seconds, submitted, submitted))
 
     async def _fail_overdue(self) -> None:
         after, now = self._policy.overdue_after, self._clock()
         if self._quiet_seconds >= after:
-            await self._store.clamp_future_times(now)  # the clock may have been set meanwhile
+            await self._submissions.clamp_future_times(now)  # the clock may have been set meanwhile
         horizon = min(
             max(self._newest_submitted_at, now if self._quiet_seconds >= after else 0.0), now
         )
-        while overdue_items := await self._store.fetch_overdue(horizon - after, OVERDUE_PAGE_ITEMS):
+        while overdue_items := await self._submissions.fetch_overdue(
+            horizon - after, OVERDUE_PAGE_ITEMS
+        ):
             for item in overdue_items:
-                await self._put_record(item, item.attempt, _no_output_failure(after))
+                await self._put_record(item, item.attempt, make_no_output_failure(after))
             await self._recorder.flush()
             self._quiet_seconds = 0.0
 
@@ -184,13 +188,3 @@ class Collector:
         if isinstance(decision, WaitForService):
             decision = Retry(decision.delay)
         await self._recorder.put(make_record(item, attempt, decision, now))
-
-
-def _no_output_failure(seconds: float) -> Failure:
-    return Failure(
-        "no_output",
-        f"No output appeared in the bucket, and for {seconds:.0f} s no sign that it still will: "
-        "the event was lost, or the job never ran. If it happens often, ask the platform's support "
-        "whether jobs of this service start.",
-        FailureKind.TRANSIENT,
-    )

@@ -1,19 +1,20 @@
-"""What follows an attempt, with the patience, the deadline and the health of the service in view.
+"""What follows an attempt, given the time-outs, the deadline and the health of the service.
 
-What the rules of retries say alone stands in `batchinfer/retry_policy.py`.
+The rules of retries alone stand in `flow/retries.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, FailureKind, State, Submitted
+from batchinfer.domain import Attempt, Failure, FailureKind, ServiceSignal, State, Submitted
 from batchinfer.engine.attempt_runner import WorkItem
-from batchinfer.engine.run_policy import EngineContext
-from batchinfer.flow import ServiceHealth, ServiceSignal
-from batchinfer.retry_policy import (
+from batchinfer.engine.run_policy import RunPolicy
+from batchinfer.flow import ServiceHealth
+from batchinfer.flow.retries import (
     Decision,
     Finish,
     ModelKillCounter,
@@ -26,11 +27,13 @@ from batchinfer.retry_policy import (
 class DecisionMaker:
     """Decides after each attempt: finish, try again, or wait for the service."""
 
-    def __init__(self, health: ServiceHealth, context: EngineContext) -> None:
-        self._health, self._policy, self._jitter = health, context.policy, context.jitter
+    def __init__(
+        self, health: ServiceHealth, policy: RunPolicy, jitter: Callable[[], float]
+    ) -> None:
+        self._health, self._policy, self._jitter = health, policy, jitter
         self._kill_counter = ModelKillCounter()
 
-    def decide(self, work: WorkItem, attempt: Attempt, signal: ServiceSignal | None) -> Decision:
+    def decide(self, work: WorkItem, attempt: Attempt, signal: ServiceSignal) -> Decision:
         """What to do next about the item of this attempt."""
         outcome, retry_policy = attempt.outcome, self._policy.retry
         if isinstance(outcome, Submitted):
@@ -51,10 +54,11 @@ class DecisionMaker:
         decision = decide(retry_policy, outcome, attempts, self._jitter(), kills)
         return self._apply_deadline(work, decision)
 
-    def _is_service_fault(self, outcome: Failure, signal: ServiceSignal | None) -> bool:
-        """Whether it says nothing about the item: an outage is no attempt, nor is a refusal, which
-        our own searching for the limit may have caused.
-        """  # noqa: D205 - one thought
+    def _is_service_fault(self, outcome: Failure, signal: ServiceSignal) -> bool:
+        """Whether it says nothing about the item.
+
+        An outage is no attempt, nor is an overload, which our own search for the limit may cause.
+        """
         if outcome.kind is FailureKind.UNAVAILABLE or signal in {
             ServiceSignal.OVERLOADED,
             ServiceSignal.UNREACHABLE,
@@ -72,7 +76,7 @@ class DecisionMaker:
         return work.unavailable_for(now) <= self._policy.cold_start_timeout
 
     def _cap_wait(self, work: WorkItem, decision: Decision) -> Decision:
-        """The decision, but nobody waits beyond his patience or his deadline (`Retry-After`)."""
+        """The decision, but no item waits (`Retry-After`) beyond its time-out or its deadline."""
         if not isinstance(decision, WaitForService) or self._health.is_down:
             return decision
         now = anyio.current_time()

@@ -1,52 +1,99 @@
-"""The left side: what the source has goes into the store, and what is pending there comes alive.
+"""Reads the source into the queue, and hands what is pending there to the scheduler.
 
-Nothing is held per item of the run, only per item in the window; backpressure runs from right to
-left, for a place in the window is free again only when a record is durable.
+Nothing is held per item of the run, only per item in the window. A place in the window is free
+again only when a record is durable: this is how a slow writer applies backpressure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Self, TypeAlias
 
 import anyio
 
 from batchinfer.domain import Item
-from batchinfer.engine.run_policy import EngineContext
+from batchinfer.engine.recorder import Recorder
+from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.engine.scheduler import Scheduler
-from batchinfer.engine.seen_positions import SeenPositions
+from batchinfer.failures import make_files_changed_notice, make_params_changed_notice
 from batchinfer.flow import ConcurrencyLimit, Gate
-from batchinfer.ports import Committed, Notice, Progress, Store
+from batchinfer.ports import Clock, Committed, Observer, Progress, WorkQueue
 
 ReadPage: TypeAlias = Callable[[int], Awaitable[Sequence[Item]]]
-"""Reads at most so many further items of the source; none: it has been read to its end."""
+"""Reads at most so many more items of the source; none: it has been read to its end."""
 
 FEED_PAGE_ITEMS = 500
 FIRST_SOURCE_PAGE_ITEMS = 32
 """Small, so that the first call is under way while a million files are still being listed."""
 WINDOW_SPARE_ITEMS = 256
-"""Items alive beside those in flight: a pile being written and the next one, so that the gate never
-waits for a commit."""
+"""Items in the window beside those in flight: a batch being written and the next one, so that the
+gate never waits for a commit."""
 MAX_RETRY_SLEEP_SECONDS = 60.0
 """Seconds that are waited at a time: the clock may be set meanwhile."""
 MAX_BACKING_OFF_ITEMS = 1_000
-"""Items that may back off at a time: enough that a storm of refusals does not starve the gate, few
-enough that memory stays flat."""
+"""Items that may back off at a time: enough that many refusals do not starve the gate, few enough
+that memory stays flat."""
+
+
+class SeenPositions:
+    """Positions that the source has passed: only these may be sent while the source is open.
+
+    An item that was never tried takes over what its source says now, once. So it waits until the
+    source has passed it; from then on it may be in flight, and stays as it is. Items that the
+    source does not have any more count as passed when it has been read to its end. Takes a byte for
+    each item that was in the run before.
+    """
+
+    def __init__(self, known_count: int, seen_flags: bytes | bytearray = b"") -> None:
+        """`known_count`: items that were in the run when the source was opened."""
+        self._known_count = known_count
+        self._seen_flags = bytearray(seen_flags or known_count + 1)
+        self._snapshot: Self | None = None
+
+    def __contains__(self, position: object) -> bool:
+        """Whether it has passed this one: known and seen again, or new."""
+        if not isinstance(position, int) or position < 0:
+            return False
+        return position > self._known_count or self._seen_flags[position] == 1
+
+    def add(self, positions: Iterable[int]) -> None:
+        """The source has passed these."""
+        for position in positions:
+            if position <= self._known_count and not self._seen_flags[position]:
+                self._seen_flags[position], self._snapshot = 1, None
+
+    def mark_complete(self) -> None:
+        """The source has been read to its end: it has passed all."""
+        self._known_count, self._seen_flags, self._snapshot = 0, bytearray(1), None
+
+    def snapshot(self) -> Self:
+        """A copy as it is now."""
+        if self._snapshot is None:
+            self._snapshot = type(self)(self._known_count, self._seen_flags)
+        return self._snapshot
+
+    def next_candidate(self, after: int) -> int:
+        """The lowest position beyond `after` that may be a passed one."""
+        found = self._seen_flags.find(1, after + 1)
+        return max(after, self._known_count) + 1 if found == -1 else found
 
 
 class Feeder:
-    """Adds, and feeds the lives; knows when nothing is left to do.
+    """Adds to the queue, and feeds from it; knows when nothing is left to do.
 
-    `lives` None: nothing is fed (collect only). `submitted`: the limit of async mode.
+    `scheduler` None: nothing is fed (collect only). `submitted_limit`: that of async mode.
     """
 
     def __init__(
         self,
-        store: Store,
+        queue: WorkQueue,
         gate: Gate,
         scheduler: Scheduler | None,
-        context: EngineContext,
+        recorder: Recorder,
         *,
+        policy: RunPolicy,
+        observer: Observer,
+        clock: Clock,
         read_page: ReadPage | None,
         submitted_limit: ConcurrencyLimit | None,
         collects: bool,
@@ -55,23 +102,14 @@ class Feeder:
         self.is_source_open = read_page is not None
         """Whether there may be more than what was added."""
         self.submitted_limit = submitted_limit
-        self._store, self._gate, self._scheduler, self._read_page = (
-            store,
-            gate,
-            scheduler,
-            read_page,
-        )
-        self._recorder, self._observer, self._policy = (
-            context.recorder,
-            context.observer,
-            context.policy,
-        )
-        self._changes, self._clock = context.recorder.changes, context.clock
+        self._queue, self._gate, self._scheduler = queue, gate, scheduler
+        self._recorder, self._changes, self._policy = recorder, recorder.changes, policy
+        self._observer, self._clock, self._read_page = observer, clock, read_page
         self._collects, self._get_progress, self._fed_count = collects, get_progress, 0
         self._seen_positions = SeenPositions(0)
 
     def set_submitted_limit(self, submitted_limit: ConcurrencyLimit) -> None:
-        """Another limit of what is submitted: what is alive beyond it goes back."""
+        """Set the limit of what is submitted; ready items beyond it go back to the queue."""
         self.submitted_limit = submitted_limit
         excess = (
             len(self._recorder.window) + self._recorder.counts.submitted - submitted_limit.value
@@ -81,7 +119,7 @@ class Feeder:
             self._fed_count -= 1
 
     def start(self) -> None:
-        """Begin, now that it is known what is in the run before the source is read."""
+        """Begin, now that the items are counted that were in the run before the source is read."""
         if self.is_source_open:
             self._seen_positions = SeenPositions(self._recorder.counts.total)
 
@@ -91,7 +129,7 @@ class Feeder:
             return
         size, changed, params_changed = FIRST_SOURCE_PAGE_ITEMS, 0, 0
         while page := await self._read_page(size):
-            added = await self._store.add(page, self._seen_positions)
+            added = await self._queue.add(page, self._seen_positions)
             self._seen_positions.add(added.known_positions)
             self._recorder.count_added(added.new_count)
             self._observer.notify(Committed((), self._get_progress()))
@@ -100,19 +138,21 @@ class Feeder:
                 params_changed + len(added.changed_param_keys),
             )
             if added.changed_file_keys:
-                self._observer.notify(_files_changed_notice(changed, added.changed_file_keys[-1]))
+                self._observer.notify(
+                    make_files_changed_notice(changed, added.changed_file_keys[-1])
+                )
             if added.changed_param_keys:
                 self._observer.notify(
-                    _params_changed_notice(params_changed, added.changed_param_keys[-1])
+                    make_params_changed_notice(params_changed, added.changed_param_keys[-1])
                 )
             size = FEED_PAGE_ITEMS
-        await self._store.mark_source_complete()
+        await self._queue.mark_source_complete()
         self._seen_positions.mark_complete()
         self.is_source_open = False
         self._changes.notify()
 
     async def feed(self) -> None:
-        """Bring pending items alive until nothing is left to do."""
+        """Feed pending items until nothing is left to do."""
         if self._scheduler is None:
             while not self._is_done():
                 await self._changes.wait_changed(self._changes.count)
@@ -120,8 +160,8 @@ class Feeder:
         after = 0
         while True:
             change_count = self._changes.count
-            # Taken before the page is read: whoever is alive now may be on it, still pending; and
-            # whom the source passes from now on, as it was before.
+            # Taken before the page is read: an item in the window now may be on it, still pending;
+            # and one that the source passes from now on, as it was before.
             window, seen_positions = (
                 frozenset(self._recorder.window),
                 self._seen_positions.snapshot(),
@@ -132,7 +172,7 @@ class Feeder:
                 else min(FEED_PAGE_ITEMS, self.submitted_limit.value)
             )
             after = seen_positions.next_candidate(after) - 1
-            page = await self._store.fetch_pending(after, size, self._clock())
+            page = await self._queue.fetch_pending(after, size, self._clock())
             fresh = [
                 one for one in page if one.position in seen_positions and one.position not in window
             ]
@@ -156,10 +196,10 @@ class Feeder:
 
     async def _wait_for_change(self, change_count: int) -> None:
         now = self._clock()
-        retry_at = await self._store.fetch_next_retry_at(now)
+        retry_at = await self._queue.fetch_next_retry_at(now)
         if retry_at is not None and retry_at - now > MAX_RETRY_SLEEP_SECONDS:
-            await self._store.clamp_future_times(now)
-            retry_at = await self._store.fetch_next_retry_at(now)
+            await self._queue.clamp_future_times(now)
+            retry_at = await self._queue.fetch_next_retry_at(now)
         with anyio.move_on_after(
             None if retry_at is None else min(retry_at - now, MAX_RETRY_SLEEP_SECONDS)
         ):
@@ -207,20 +247,3 @@ class Feeder:
         if submitted_limit is not None and not self._collects:
             return counts.pending == 0 or counts.submitted >= submitted_limit.value
         return counts.pending == 0 and counts.submitted == 0
-
-
-def _files_changed_notice(count: int, example: str) -> Notice:
-    return Notice(
-        "file_changed",
-        f"{count} file(s) changed since they were sent (for example {example}). What is recorded "
-        "was made from the earlier content and is kept; for the new content, start a new run.",
-    )
-
-
-def _params_changed_notice(count: int, example: str) -> Notice:
-    return Notice(
-        "params_changed",
-        f"{count} item(s) have other parameters now than they were sent with (for example "
-        f"{example}). What is recorded was made with the earlier ones and is kept; for the new "
-        "ones, start a new run.",
-    )

@@ -1,4 +1,4 @@
-"""What a run is held to, and what every part of the engine works with."""
+"""The numbers that a run is held to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from batchinfer.domain import Item
-from batchinfer.engine.recorder import Recorder
-from batchinfer.flow import LimitAdjustment
-from batchinfer.ports import Clock, Observer
-from batchinfer.retry_policy import RetryPolicy
+from batchinfer import defaults
+from batchinfer.domain import Item, Mode
+from batchinfer.flow import RetryPolicy
 
 CheckSource: TypeAlias = Callable[[Item], Awaitable[str | None]]
-"""Looks at the source of an item whose file cannot be read: why it is away, None when it is there.
-"""
+"""Checks the source of an item whose file cannot be read: why it is away, None if it is there."""
 
 MIN_FINISHED_FOR_SHARE = 20
 """Finished items from which on a share of failures means anything."""
@@ -25,9 +22,9 @@ class RunPolicy:
     """The numbers of a run, all durations in seconds."""
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    cold_start_timeout: float = 900.0
+    cold_start_timeout: float = defaults.COLD_START_TIMEOUT
     """How long a service that never answered (cold start) is waited for before the run ends."""
-    give_up_after: float = 14_400.0
+    give_up_after: float = defaults.GIVE_UP_AFTER
     """The same for a service that has answered before (an outage)."""
     first_answer_timeout: float | None = None
     """How long a service that accepts calls may be silent before it ever answered; None: for ever.
@@ -42,11 +39,11 @@ class RunPolicy:
     """The same as a share (0 to 1) of what was finished in this process."""
     max_items: int | None = None
     """Items sent in this process at most; the others stay pending."""
-    overdue_after: float = 3600.0
+    overdue_after: float = defaults.ATTEMPT_TIMEOUT[Mode.ASYNC]
     """Async mode: how long without sign of life before a submitted item counts as lost."""
 
     def outage_timeout(self, *, answered: bool) -> float:
-        """How long an absence may last."""
+        """How long an outage may last."""
         return self.give_up_after if answered else self.cold_start_timeout
 
     def has_too_many_failures(self, failed: int, finished: int) -> bool:
@@ -56,19 +53,3 @@ class RunPolicy:
         if self.max_failure_share is None or finished < MIN_FINISHED_FOR_SHARE:
             return False
         return failed > self.max_failure_share * finished
-
-
-@dataclass(frozen=True, slots=True)
-class EngineContext:
-    """What the lives and the collector share."""
-
-    recorder: Recorder
-    observer: Observer
-    policy: RunPolicy
-    clock: Clock
-    jitter: Callable[[], float]
-    """Uniform in [0, 1): the only randomness."""
-    on_limit_change: Callable[[LimitAdjustment | None], None]
-    """Told of each limit that moved."""
-    check_source: CheckSource | None = None
-    """None: a source that is always there."""

@@ -1,78 +1,88 @@
-"""An item's life: a slot, an attempt, a decision, a record; perhaps, after a rest, again.
+"""The items in work: each has a slot, an attempt, a decision, a record; perhaps, later, again.
 
 Rules:
 
-1. A worker for each attempt in flight; each lives item after item, for a task per item would cost
-   more than all else here. A worker is on the side of the house that `stop` does not touch: what it
-   is at, it finishes.
-2. An item that rests (backs off) holds no slot and no worker; it rests on the side that `stop`
-   closes.
-3. Whether an attempt may begin is the gate's to say, whether a retry is affordable the budget's.
-   Where only time stands in the way, `_wake_when_gate_opens` wakes up when it has passed.
-4. While the service is away nobody rests: what comes back waits with all others for the probe.
+1. There is one worker for each attempt in flight; it takes item after item, for a task per item
+   would cost more than all else here. `stop` does not touch workers: they finish their attempt.
+2. An item that backs off holds no slot and no worker; `stop` ends its back-off.
+3. The gate says whether an attempt may begin, the retry budget whether a retry is affordable. Where
+   only time stands in the way, `_wake_when_gate_opens` wakes up when it has passed.
+4. While the service is away nothing backs off: all items wait together for the probe.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, Item, Outcome, Record, State, Submitted
+from batchinfer.domain import (
+    Attempt,
+    Failure,
+    Item,
+    Outcome,
+    Record,
+    ServiceSignal,
+    State,
+    Submitted,
+    get_signal,
+)
 from batchinfer.engine.attempt_runner import AttemptRunner, SpawnTask, WorkItem
 from batchinfer.engine.decisions import DecisionMaker
 from batchinfer.engine.fault_attribution import FaultAttribution
-from batchinfer.engine.recorder import ChangeNotifier, make_record
-from batchinfer.engine.run_policy import EngineContext
-from batchinfer.engine.service_outage import ServiceOutage
-from batchinfer.engine.watchdog import Watchdog
-from batchinfer.flow import (
-    AttemptSample,
-    Gate,
-    RetryBudget,
-    ServiceSignal,
-    ServiceState,
-    classify_outcome,
-)
-from batchinfer.ports import Backend
-from batchinfer.retry_policy import Finish, WaitForService
+from batchinfer.engine.recorder import ChangeNotifier, Recorder, make_record
+from batchinfer.engine.run_policy import RunPolicy
+from batchinfer.engine.service_outage import ServiceOutage, Watchdog
+from batchinfer.flow import AttemptSample, Gate, LimitAdjustment, RetryBudget, ServiceState
+from batchinfer.flow.retries import Finish, WaitForService
+from batchinfer.ports import Backend, Clock, Observer
 
 
 class Scheduler:
-    """The items alive: in flight, ready, or resting."""
+    """The items in work: in flight, ready, or backing off."""
 
-    def __init__(self, backend: Backend, gate: Gate, context: EngineContext) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        gate: Gate,
+        recorder: Recorder,
+        fault_attribution: FaultAttribution,
+        *,
+        policy: RunPolicy,
+        observer: Observer,
+        clock: Clock,
+        jitter: Callable[[], float],
+        on_limit_change: Callable[[LimitAdjustment | None], None],
+    ) -> None:
+        self._gate, self._recorder, self._clock = gate, recorder, clock
+        self._on_limit_change, self._fault_attribution = on_limit_change, fault_attribution
         self._backing_off = 0
-        self._gate, self._context = gate, context
-        gate.on_limit_change = context.on_limit_change
-        self._recorder, self._clock = context.recorder, context.clock
         self._retry_budget = RetryBudget()
         self._ready: deque[WorkItem] = deque()
         self._retries: deque[WorkItem] = deque()
         """Retries after trouble of the service, which the budget has to pay for."""
         self._was_last_fresh = True
         self._wakeup = ChangeNotifier()
-        self._attempt_runner = AttemptRunner(backend, gate, self._wakeup, context)
-        self._fault_attribution = FaultAttribution(gate, context)
-        self._watchdog = Watchdog(context.policy.first_answer_timeout, lambda: gate.in_flight)
+        self._attempt_runner = AttemptRunner(backend, gate, self._wakeup, hedge=policy.hedge)
+        self._watchdog = Watchdog(policy.first_answer_timeout, lambda: gate.in_flight)
         self._outage = ServiceOutage(
-            gate.health, self._fault_attribution.denials, self._watchdog, context
+            gate.health, fault_attribution.denials, self._watchdog, policy, observer
         )
-        self._decisions = DecisionMaker(gate.health, context)
+        self._decisions = DecisionMaker(gate.health, policy, jitter)
         self._spawn_worker: SpawnTask
         self._spawn_background: SpawnTask
         self._is_stopped = False
 
     def start(self, spawn_worker: SpawnTask, spawn_background: SpawnTask) -> None:
-        """Take up the work. `hire` starts a task that `stop` leaves alone, `rest` one it ends."""
+        """Begin. `spawn_worker` starts a task that `stop` leaves alone, the other one it ends."""
         self._spawn_worker, self._spawn_background = spawn_worker, spawn_background
         spawn_background(self._wake_when_gate_opens)
         spawn_background(self._watchdog.watch)
         spawn_background(self._attempt_runner.hedge_stragglers, spawn_worker)
 
     def add(self, item: Item) -> None:
-        """Let an item live as soon as there is a slot for it."""
+        """Take an item; its attempt begins as soon as there is a slot for it."""
         self._attempt_runner.is_source_exhausted = False
         self._ready.append(WorkItem(item, item.attempts + 1))
         self.spawn_workers()
@@ -83,40 +93,40 @@ class Scheduler:
         return self._backing_off + len(self._retries)
 
     def mark_source_exhausted(self) -> None:
-        """All items that there are were taken: what is in flight now are the last."""
+        """All items were taken: those in flight now are the last."""
         self._attempt_runner.is_source_exhausted = True
         self._wakeup.notify()
 
     @property
     def held_back_count(self) -> int:
-        """Items that were refused, and whose verdict is held back."""
+        """Items that were denied, and whose verdict is held back."""
         return self._fault_attribution.held_back_count
 
     def fail_held_back(self) -> None:
-        """Nothing but what is held back is left to do: it is the fault of those items."""
+        """Fail what is held back: nothing else is left to do, so it is the fault of those items."""
         for work, attempt in self._fault_attribution.release_held_back():
             self._spawn_worker(self._recorder.put, self._make_failed_record(work, attempt))
 
     def release_ready(self, count: int) -> Sequence[int]:
-        """Let go of so many that are ready, the last first, at most; their positions."""
+        """Give back at most so many ready items, the last first; their positions."""
         released = [self._ready.pop() for _ in range(min(count, len(self._ready)))]
         return [work.item.position for work in released]
 
     def stop(self) -> None:
-        """Begin no attempt any more."""
+        """Begin no further attempt."""
         self._is_stopped = self._fault_attribution.is_stopping = True
         self._ready.clear()
         self._retries.clear()
 
     def spawn_workers(self) -> None:
-        """Hire as many workers as are needed and allowed."""
+        """Start as many workers as are needed and allowed."""
         while self._has_waiting() and self._gate.try_acquire():
             self._spawn_worker(self._run_worker, self._next_work())
         if self._has_waiting() and not self._gate.is_full:
             self._wakeup.notify()
 
     def _has_waiting(self, held_slots: int = 0) -> bool:
-        """Whether a life waits for its attempt; `held`: slots that whoever asks holds."""
+        """Whether an item waits for its attempt; `held_slots`: slots that the caller holds."""
         return bool(self._ready) or self._can_retry(held_slots)
 
     def _can_retry(self, held_slots: int) -> bool:
@@ -130,7 +140,7 @@ class Scheduler:
         return self._retry_budget.tokens >= 1 or self._gate.in_flight <= held_slots
 
     def _next_work(self, held_slots: int = 1) -> WorkItem:
-        """The life that comes next."""
+        """The item that comes next."""
         self._was_last_fresh = not self._can_retry(held_slots)
         if self._was_last_fresh:
             return self._note_in_flight(self._ready.popleft())
@@ -143,7 +153,7 @@ class Scheduler:
         return work
 
     async def _wake_when_gate_opens(self) -> None:
-        """Staff when nothing but time has passed: a rest between probes, the turn of a pace."""
+        """Start workers when only time had to pass: between probes, or by the rate limit."""
         while True:
             change_count = self._wakeup.count
             self.spawn_workers()
@@ -153,7 +163,7 @@ class Scheduler:
                 await self._wakeup.wait_changed(max(change_count, self._wakeup.count))
 
     async def _run_worker(self, work: WorkItem) -> None:
-        """One worker: life after life, as long as there are any and the gate lets it go on."""
+        """Make attempts, item after item, as long as items wait and the gate allows it."""
         try:
             while not self._is_stopped:
                 await self._run_attempt(work)
@@ -178,14 +188,15 @@ class Scheduler:
             self._fault_attribution.hold_back(work, attempt)
             self._recorder.changes.notify()
             return
-        if _is_file_unreadable(outcome) and not await self._fault_attribution.is_item_at_fault(
-            work
+        if (
+            signal is ServiceSignal.INPUT_UNREADABLE
+            and not await self._fault_attribution.is_item_at_fault(work)
         ):
             self._ready.append(work)
             return
         if signal is ServiceSignal.ANSWERED and self._fault_attribution.denials.on_answer(began):
-            for other, refusal in self._fault_attribution.release_held_back():
-                await self._recorder.put(self._make_failed_record(other, refusal))
+            for other, denied in self._fault_attribution.release_held_back():
+                await self._recorder.put(self._make_failed_record(other, denied))
         decision = self._decisions.decide(work, attempt, signal)
         if isinstance(decision, WaitForService):
             work.unavailable_count += 1
@@ -224,16 +235,16 @@ class Scheduler:
             self._ready.appendleft(work)
         self.spawn_workers()
 
-    # What an attempt says -------------------------------------------------------------------------
+    # What an attempt shows ------------------------------------------------------------------------
 
     def _update_flow_control(
         self, work: WorkItem, outcome: Outcome | Submitted, began: float, now: float
-    ) -> ServiceSignal | None:
-        """Tell flow control how the attempt ended. Raises FatalError: away for too long."""
-        signal, health = classify_outcome(outcome), self._gate.health
-        if signal is None or signal is ServiceSignal.LOCAL_SHORTAGE:
+    ) -> ServiceSignal:
+        """Update flow control by how the attempt ended. Raises FatalError: away for too long."""
+        signal, health = get_signal(outcome), self._gate.health
+        if isinstance(outcome, Failure) and not outcome.sent:
             health.on_unsent(began, now)
-            if signal is ServiceSignal.LOCAL_SHORTAGE and isinstance(outcome, Failure):
+            if signal is ServiceSignal.LOCAL_SHORTAGE:
                 self._fault_attribution.on_shortage(outcome, began, now)
             return signal
         self._watchdog.on_call_end()
@@ -251,8 +262,8 @@ class Scheduler:
             self._attempt_runner.latencies.add(now - began)
         self._outage.update(outcome, now)
         if recovered:
-            self._context.on_limit_change(self._gate.limit.restart(now))
-        self._context.on_limit_change(
+            self._on_limit_change(self._gate.limit.restart(now))
+        self._on_limit_change(
             self._gate.limit.update(self._make_sample(signal, work, outcome, began, now))
         )
         self.spawn_workers()
@@ -277,7 +288,7 @@ class Scheduler:
         )
 
     def _are_all_denied(self, work: WorkItem, began: float, now: float) -> bool:
-        """Whether a refusal is no item's fault; then nobody fails for it, and it is waited out."""
+        """Whether a denial is no item's fault; then no item fails for it, and it is waited out."""
         denials, health = self._fault_attribution.denials, self._gate.health
         if not denials.on_denial(work.item.position, began) and not health.is_down:
             return False
@@ -287,8 +298,3 @@ class Scheduler:
 
     def _make_failed_record(self, work: WorkItem, attempt: Attempt) -> Record:
         return make_record(work.item, attempt, Finish(State.FAILED), self._clock())
-
-
-def _is_file_unreadable(outcome: Outcome | Submitted) -> bool:
-    """Whether a file could not be read, which may be its source's fault."""
-    return isinstance(outcome, Failure) and outcome.may_be_systemic and not outcome.sent

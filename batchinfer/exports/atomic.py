@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from batchinfer.artifacts import ArtifactKind, tag_file
 from batchinfer.errors import ConfigError
@@ -19,8 +19,7 @@ from batchinfer.exports.partial_files import (
     remove_abandoned,
 )
 from batchinfer.exports.safe_text import escape_undecodable
-
-_DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+from batchinfer.machine_limits import DISK_FULL_ERRNOS
 
 
 @contextmanager
@@ -117,7 +116,7 @@ def _explain_errors(target: Path) -> Iterator[None]:
 def _describe_error(error: OSError, target: Path) -> str:
     parent, reason = target.absolute().parent, error.strerror or str(error)
     message = f"{escape_undecodable(str(target))} cannot be written: {reason}"
-    if error.errno in _DISK_FULL_ERRNOS:
+    if error.errno in DISK_FULL_ERRNOS:
         message += (
             f" in {escape_undecodable(str(parent))}. Free some space there, or write to "
             "another disk with -o"

@@ -16,7 +16,7 @@ FILE_NAME_STYLES: Final[tuple[FileNameStyle, ...]] = ("path", "absolute", "key")
 """What `file_name` is in COCO: the path below a common folder, the absolute path, or the key."""
 
 _OUTPUTS_FOLDER: Final = "outputs"
-"""Folder of a run directory that holds predictions that are bytes (docs/run-format.md)."""
+"""Folder of a run directory that holds returned files (docs/reference/run-format.md)."""
 
 
 BoxOrientation: TypeAlias = Literal["upright", "stored"]

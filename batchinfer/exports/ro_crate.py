@@ -40,7 +40,7 @@ from batchinfer.exports.ro_crate_context import (
 )
 from batchinfer.exports.ro_crate_files import CrateEntity, CrateFiles, make_references
 from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
-from batchinfer.oscar.model_schema import parse_help
+from batchinfer.protocols.registry import find_run_protocol
 
 RO_CRATE_METADATA_FILE: Final = "ro-crate-metadata.json"
 RESULTS_JSONL_FILE: Final = "results.jsonl"
@@ -158,7 +158,8 @@ def _write_model_files(source: ExportSource, crate_files: CrateFiles, folder: Pa
     crate_files.add_local_file(
         MODEL_HELP_FILE, "model", "The model's help, as its service answered", "text/plain"
     )
-    if schema := parse_help(source.model_help):
+    protocol = find_run_protocol(source.info)
+    if protocol is not None and (schema := protocol.parse_help(source.model_help)):
         parameters_json = [parameter.as_json() for parameter in schema.parameters]
         (folder / MODEL_PARAMETERS_FILE).write_bytes(encode_strict_json(parameters_json) + b"\n")
         name = "The model's parameters, read from its help"

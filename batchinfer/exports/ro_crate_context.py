@@ -15,13 +15,12 @@ from batchinfer.exports.export_source import ExportSource
 from batchinfer.exports.ro_crate_files import CrateEntity, make_references
 from batchinfer.exports.safe_endpoint import safe_host_and_name
 from batchinfer.exports.safe_text import encode_strict_json
-from batchinfer.oscar.deepaas_versions import find_deepaas_version
+from batchinfer.protocols.registry import find_run_protocol
 
 PROCESS_RUN_PROFILE_URL: Final = "https://w3id.org/ro/wfrun/process/0.5"
 """How crates say that software ran over inputs; what reads such crates looks for it."""
 SERVICE_ID: Final = "#service"
 BATCHINFER_ID: Final = "#batchinfer"
-_DEEPAAS_ID: Final = "#deepaas"
 
 
 def iter_software(source: ExportSource, schema_file_ids: Sequence[str]) -> Iterator[CrateEntity]:
@@ -37,9 +36,12 @@ def iter_software(source: ExportSource, schema_file_ids: Sequence[str]) -> Itera
     service = _make_service(source.info)
     if schema_file_ids:
         service["softwareHelp"] = make_references(schema_file_ids)
-    if (deepaas := find_deepaas_version(source.model_help or "")) is not None:
-        service["softwareRequirements"] = {"@id": _DEEPAAS_ID}
-        yield _make_application(_DEEPAAS_ID, "DEEPaaS", deepaas)
+    protocol = find_run_protocol(source.info)
+    software = protocol.find_software(source.model_help or "") if protocol else None
+    if software is not None:
+        software_id = f"#{software.name.lower()}"
+        service["softwareRequirements"] = {"@id": software_id}
+        yield _make_application(software_id, software.name, software.version)
     yield service
 
 

@@ -37,7 +37,7 @@ CrateEntity: TypeAlias = Mapping[str, Json]
 CrateFileRole: TypeAlias = Literal["input", "result", "model"]
 
 _OUTPUT_NAME_PATTERN: Final = re.compile(r"outputs/[0-9A-Za-z][0-9A-Za-z.-]*")
-"""How a run names a prediction that is bytes (docs/run-format.md)."""
+"""How a run names a prediction that is bytes (docs/reference/run-format.md)."""
 _MIME_TYPES: Final = MimeTypes()
 """Python's own table; the machine's is not asked."""
 _CRATE_FILES_SCHEMA: Final = (

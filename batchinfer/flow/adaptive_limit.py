@@ -1,32 +1,32 @@
 """The adaptive limit: as many attempts in flight as the service serves, and a few that wait.
 
-The service gives each call a container and lets the others wait (contract section 1); it never says
+The service gives each call a container and lets the others wait (docs/platform.md); it never says
 how many containers there are, and starts more only while calls wait. So neither errors nor a slow
-rise of latency tell the right number. What tells it is *waiting*. A call that joined n others and
+rise of latency show the right number. What shows it is *waiting*. A call that joined n others and
 waited W seconds, while X calls a second were answered, had X * W calls before it in the queue
 (Little's law); the others were being served::
 
-    serving = n - X * W
+    servers = n - X * W
 
-What the service tells by `X-Duration-Seconds` lets this be counted, answer by answer (`serving`).
+Where the service reports `X-Duration-Seconds`, this can be counted, answer by answer
+(`queue_estimators`).
 
 Rules:
 
-1. *Rounds.* Samples are gathered until as many answers came as are served at a time: one change per
-   round, so at most one cut per window in flight. A round ends at once when it is evident that more
-   are served; such a round never cuts.
-2. *Aim*: what is served, and some that wait. While the number served still rises (`RISE`), up to
-   `GROWTH_QUEUE_FACTOR` times as many wait as are served, for a scaling service starts containers
-   for those who wait; once it has not risen for `SETTLED_AFTER_SECONDS` seconds, only `SHARE` of
-   it, enough that
-   no container is ever idle and to see a rise when there is one: the knee test. For a small
-   service more wait
-   (`FEW`), for it may become a large one, and learns of those who wait only.
+1. *Windows.* Samples are gathered until as many answers came as are served at a time: one change
+   per window, so at most one cut per window in flight. A window ends at once when it is evident
+   that more are served; such a window never cuts.
+2. *Target*: what is served, and some that wait. While the number served still rises
+   (`SERVERS_RISE_FACTOR`), up to `GROWTH_QUEUE_FACTOR` times as many wait as are served, for a
+   scaling service starts containers for those that wait. Once it has not risen for
+   `SETTLED_AFTER_SECONDS` seconds, only `SETTLED_QUEUE_SHARE` of it: enough that no container is
+   ever idle and that a rise shows (the knee test). For a small service more wait
+   (`SMALL_SERVICE_QUEUE_CALLS`): it may become a large one, and only waiting calls show that.
 3. Nothing grows unless the limit is what held it back.
-4. *Refusals* (429, 503): see `refusals`.
-5. *Timeouts* tell how patient somebody on the way is (contract section 1: 60 s, 300 s): nobody
-   waits for longer than half of what that leaves beside the prediction.
-6. After an absence of less than `CONTAINER_LINGER_SECONDS` seconds it begins with what was served
+4. *Overload* (429, 503): see `overload_ceiling`.
+5. *Timeouts* show how long a proxy on the way lets calls wait (docs/platform.md: 60 s, 300 s): no
+   call waits for longer than half of what that leaves beside the prediction.
+6. After an outage of less than `CONTAINER_LINGER_SECONDS` seconds it begins with what was served
    before, for the containers are there still; after a longer one, carefully (`restart`).
 """
 
@@ -36,16 +36,19 @@ from math import inf
 from statistics import fmean, median
 from typing import Final
 
-from batchinfer.flow.concurrency_limit import LimitAdjustment
+from batchinfer.domain import ServiceSignal
+from batchinfer.flow.concurrency_limit import AttemptSample, LimitAdjustment
 from batchinfer.flow.overload_ceiling import OVERLOAD_CUT_FACTOR, OverloadCeiling
-from batchinfer.flow.queue_time import QueueTimeEstimator
-from batchinfer.flow.server_count import MIN_EVIDENCE_ANSWERS, ServerCountEstimator
-from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
+from batchinfer.flow.queue_estimators import (
+    MIN_EVIDENCE_ANSWERS,
+    QueueTimeEstimator,
+    ServerCountEstimator,
+)
 
 INITIAL_LIMIT: Final = 8
-"""Attempts in flight at the beginning: ten may wait for one container (contract section 1)."""
+"""Attempts in flight at the beginning: ten may wait for one container (docs/platform.md)."""
 MIN_WINDOW_ANSWERS: Final = 4
-"""Answers that make a round, at least."""
+"""Answers that make a window, at least."""
 MIN_WINDOW_SERVICE_TIMES: Final = 0.8
 """Times the usual time on the server that it lasts at least: answers come in waves."""
 SERVERS_RISE_FACTOR: Final = 1.2
@@ -58,20 +61,20 @@ SETTLED_AFTER_SECONDS: Final = 30.0
 SETTLED_QUEUE_SHARE: Final = 0.3
 SMALL_SERVICE_QUEUE_CALLS: Final = 40
 """So many wait besides, less twice those served: the smaller a service, the more it may grow, and
-those who wait tell of it at once."""
+those that wait show it at once."""
 MAX_QUEUED_PER_SERVER: Final = 6.0
-"""Calls that wait for each that is served, at most: ten may (contract section 1)."""
+"""Calls that wait for each that is served, at most: ten may (docs/platform.md)."""
 MAX_CALL_SECONDS: Final = 55.0
-"""Seconds that no call takes longer for that reason: proxies end them after 60 (section 1)."""
+"""Seconds that no call shall take because of that: proxies end them after 60 (section 1)."""
 UNREPORTED_QUEUE_FACTOR: Final = 1.5
-"""Times as many wait where the service does not tell how long it worked: less is known there."""
+"""Times as many wait where the service does not report how long it worked: less is known."""
 SPARE_CALLS: Final = 4
 CONTAINER_LINGER_SECONDS: Final = 60.0
-"""Seconds that containers stay although nobody calls them (Knative's stable window)."""
+"""Seconds that containers stay although nothing calls them (Knative's stable window)."""
 
 
 class SampleWindow:
-    """What is gathered between two changes."""
+    """The samples between two changes."""
 
     def __init__(self, began: float, servers: float) -> None:
         self.started_at, self.servers, self.min_answers = (
@@ -82,7 +85,7 @@ class SampleWindow:
         self.answers: list[AttemptSample] = []
         self.sample_count = self.saturated_count = self.overload_count = 0
         self.evident_servers = 0.0
-        """How many are served at least, if that ended it before its time."""
+        """How many are served at least, if that ended the window early."""
 
     def add(self, sample: AttemptSample) -> None:
         """Gather a sample."""
@@ -96,8 +99,8 @@ class SampleWindow:
 class AdaptiveLimit:
     """See the rules above.
 
-    `lowest`, `highest`: the bounds it never leaves. `patient`: nobody on the way cuts off who
-    waits, as in async mode. `bound`: why it is not `highest` that was asked for, if so.
+    `lowest`, `highest`: the bounds it never leaves. `unlimited_wait`: nothing on the way cuts off
+    what waits, as in async mode. `highest_reason`: why `highest` is less than was asked for, if so.
     """
 
     def __init__(
@@ -124,7 +127,7 @@ class AdaptiveLimit:
         self._best_servers, self._rose_at = 0.0, 0.0
         self._last_answer_at = -inf
         self._known_servers = 0.0
-        """How many were served when nothing was refused."""
+        """How many were served when nothing was overloaded."""
         self._shortest_timeout: float | None = None
         self._reported_value = self.value
 
@@ -155,10 +158,10 @@ class AdaptiveLimit:
         if not has_containers_left:
             self._rose_at, self._best_servers, self._known_servers = now, 0.0, 0.0
         target = max(self._start, self._known_servers)
-        return self._set_target(target, now, "the service is there again")
+        return self._set_target(target, now, "service is back")
 
     def _is_window_complete(self, window: SampleWindow, answer: AttemptSample) -> bool:
-        """Whether the round is long enough, or it is evident that more are served."""
+        """Whether the window is long enough, or it is evident that more are served."""
         elapsed = answer.ended_at - window.started_at
         if (
             len(window.answers) >= window.min_answers
@@ -178,7 +181,7 @@ class AdaptiveLimit:
         window.evident_servers = evident_servers
         return True
 
-    # One round ------------------------------------------------------------------------------------
+    # One window -----------------------------------------------------------------------------------
 
     def _conclude_window(self, window: SampleWindow, now: float) -> LimitAdjustment | None:
         servers = self._estimate_servers(window, now)
@@ -222,7 +225,7 @@ class AdaptiveLimit:
         return None
 
     def _estimate_servers(self, window: SampleWindow, now: float) -> float:
-        """How many were being served, as the round's answers tell."""
+        """How many were being served, by the window's answers."""
         rate = len(window.answers) / max(now - window.started_at, 1e-9)
         waits = self._queue_time.estimate(window.answers)
         pairs = list(zip(window.answers, waits, strict=True))
@@ -242,7 +245,7 @@ class AdaptiveLimit:
         queued = rate * median(waits)
         steady = [pair for pair in pairs if not self._server_count.is_in_burst(pair[0])]
         if len(steady) > len(pairs) / 2 and queued < servers:
-            # Else all are busy: what they do is known better than who waits.
+            # Else all are busy: what they do is known better than what waits.
             servers = max(servers, median(a.in_flight_at_start - rate * wait for a, wait in steady))
         return min(max(servers, 1.0), most)
 
@@ -275,7 +278,7 @@ class AdaptiveLimit:
         return (
             None
             if target is None
-            else self._set_target(target, answer.ended_at, "nothing is refused any more")
+            else self._set_target(target, answer.ended_at, "no more 429/503: limit raised")
         )
 
     def _on_overload(self, window: SampleWindow, sample: AttemptSample) -> LimitAdjustment | None:
@@ -287,7 +290,7 @@ class AdaptiveLimit:
         return self._set_target(
             min(reduced, OVERLOAD_CUT_FACTOR * self.value),
             sample.ended_at,
-            "refused: too many at once",
+            "service overloaded (429/503): limit lowered",
         )
 
     def _set_target(self, target: float, now: float, reason: str) -> LimitAdjustment | None:

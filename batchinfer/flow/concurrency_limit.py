@@ -1,15 +1,43 @@
-"""How many attempts may be in flight (async mode: objects submitted and unfinished).
+"""How many attempts may be in flight (async mode: objects submitted and unfinished). Pure.
 
-A limit is a pure rule: it has no clock and no waiting of its own, it learns from one sample after
-the other, and says when and why it moved. The gate applies it.
+A limit has no clock and does not wait: it learns from one sample after the other, and says when and
+why it moved. The gate applies it, and beside it what this machine bears, whatever the service would
+serve (`MachineCapacity`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from math import inf
+from typing import Final, Protocol
 
-from batchinfer.flow.service_signals import AttemptSample
+from batchinfer.domain import ServiceSignal
+
+SHORTAGE_CUT_FACTOR: Final = 0.8
+SHORTAGE_RECOVERY_FACTOR: Final = 1.5
+SHORTAGE_RECOVERY_SECONDS: Final = 5.0
+SHORTAGE_PAUSE_SECONDS: Final = 0.1
+MAX_SHORTAGE_PAUSE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSample:
+    """One attempt that has ended."""
+
+    signal: ServiceSignal
+    ended_at: float
+    """When it ended, on the event loop's clock."""
+    seconds: float
+    """How long it took."""
+    in_flight: int
+    """Attempts in flight just before it ended, itself included."""
+    in_flight_at_start: int
+    """How many there were when it began, itself included."""
+    saturated: bool = True
+    """Whether the limit was what held back more: there were items to send."""
+    server_seconds: float | None = None
+    """How much of `seconds` the model worked, where the service reports it; the rest was waiting.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +64,10 @@ class ConcurrencyLimit(Protocol):
         """How many containers seem to serve this run; None while nobody can say."""
 
     def update(self, sample: AttemptSample) -> LimitAdjustment | None:
-        """Take note of an attempt that has ended; the change it led to, if any."""
+        """Learn from an attempt that has ended; the change it led to, if any."""
 
     def restart(self, now: float) -> LimitAdjustment | None:
-        """The service is there again after it was away: begin carefully."""
+        """The service is back after an outage: begin carefully."""
 
 
 class FixedLimit:
@@ -55,3 +83,49 @@ class FixedLimit:
 
     def restart(self, now: float) -> None:
         """See `ConcurrencyLimit`: nothing changes."""
+
+
+class MachineCapacity:
+    """How many attempts at once this machine bears. Times are seconds on the event loop's clock.
+
+    1. It begins at `highest`, which the limit of open files allows; None: nothing bounds it.
+    2. An attempt that ran short of files, threads or memory lowers it to `SHORTAGE_CUT_FACTOR` of
+       what was in flight, unless it began before the last cut; and nothing begins for a moment
+       (`SHORTAGE_PAUSE_SECONDS`, doubled up to `MAX_SHORTAGE_PAUSE_SECONDS` while nothing is
+       answered).
+    3. After each `SHORTAGE_RECOVERY_SECONDS` seconds without a shortage an answer raises it by
+       `SHORTAGE_RECOVERY_FACTOR`, up to `highest`.
+    """
+
+    def __init__(self, highest: int | None = None) -> None:
+        self.value = highest
+        """Attempts in flight, at most; None: any number."""
+        self.next_open_at: float | None = None
+        """Nothing begins before that; None: it may."""
+        self._highest = highest
+        self._pause_seconds = SHORTAGE_PAUSE_SECONDS
+        self._cut_at = self._changed_at = -inf
+
+    def on_shortage(self, in_flight: int, began: float, now: float) -> None:
+        """An attempt that began at `began` ran short, while so many were in flight."""
+        self._changed_at = now
+        if began < self._cut_at:
+            return
+        self._cut_at, self.next_open_at = now, now + self._pause_seconds
+        self._pause_seconds = min(2 * self._pause_seconds, MAX_SHORTAGE_PAUSE_SECONDS)
+        current = in_flight if self.value is None else min(in_flight, self.value)
+        self.value = max(1, int(current * SHORTAGE_CUT_FACTOR))
+
+    def on_answer(self, now: float) -> None:
+        """An attempt was answered."""
+        self._pause_seconds, self.next_open_at = SHORTAGE_PAUSE_SECONDS, None
+        if (
+            self.value is None
+            or self._cut_at == -inf
+            or now - self._changed_at < SHORTAGE_RECOVERY_SECONDS
+        ):
+            return
+        self._changed_at = now
+        self.value = max(self.value + 1, int(self.value * SHORTAGE_RECOVERY_FACTOR))
+        if self._highest is not None:
+            self.value = min(self.value, self._highest)

@@ -1,4 +1,4 @@
-"""The gate: lets attempts begin as the limit, the pace and the service's health allow.
+"""The gate: lets attempts begin as the limit, the rate and the service's health allow.
 
 A slot is held only while an attempt is in flight, never while backing off.
 """
@@ -9,19 +9,17 @@ from collections.abc import Callable
 
 import anyio
 
-from batchinfer.flow.concurrency_limit import ConcurrencyLimit, LimitAdjustment
-from batchinfer.flow.machine_capacity import MachineCapacity
+from batchinfer.flow.concurrency_limit import ConcurrencyLimit, LimitAdjustment, MachineCapacity
 from batchinfer.flow.rate_limiters import RateLimiter
 from batchinfer.flow.service_health import ServiceHealth
 
 
 class Gate:
-    """Lets at most `bound` attempts be in flight, started at most as fast as `pace`.
+    """Lets at most `limit` attempts be in flight, started at most as fast as `rate_limiter` says.
 
-    Whoever is let in (`enter`) may make attempt after attempt (`try_reuse`), until one of the
-    rules is against it: then it leaves. `health` None: a service nobody has heard of yet. `own`:
-    what this
-    machine bears; None: anything.
+    A worker that got a slot (`try_acquire`) may make attempt after attempt (`try_reuse`), until one
+    of the rules is against it: then it releases the slot. `health` None: nothing has been heard of
+    the service yet. `machine_capacity` None: this machine bears any number.
     """
 
     def __init__(
@@ -36,10 +34,10 @@ class Gate:
         self.rate_limiter = rate_limiter
         self.health = health or ServiceHealth()
         self.paused = False
-        """By a person: nothing begins."""
+        """Set by a person: nothing begins."""
         self.in_flight = 0
-        self.on_limit_change: Callable[[LimitAdjustment | None], object] = bool
-        """Told when the limit begins anew."""
+        self.on_limit_change: Callable[[LimitAdjustment | None], object] | None = None
+        """Called when the limit restarts after an outage."""
 
     @property
     def effective_limit(self) -> int:
@@ -58,7 +56,7 @@ class Gate:
 
     @property
     def next_open_at(self) -> float | None:
-        """When time alone will let the next attempt begin, on the loop's clock; None: never."""
+        """When time alone lets the next attempt begin, on the event loop's clock; None: never."""
         if self.paused or self.is_full:
             return None
         times = [
@@ -69,14 +67,14 @@ class Gate:
         return max((time for time in times if time is not None), default=None)
 
     def try_acquire(self) -> bool:
-        """Take a slot for an attempt that begins now; whether that was allowed."""
+        """Take a slot for an attempt that begins now; return whether that was allowed."""
         if self.is_full or not self._try_start():
             return False
         self.in_flight += 1
         return True
 
     def try_reuse(self) -> bool:
-        """Begin another attempt on a slot held already; whether that was allowed."""
+        """Begin another attempt on a slot held already; return whether that was allowed."""
         return self.in_flight <= self.effective_limit and self._try_start()
 
     def release(self) -> None:
@@ -96,7 +94,9 @@ class Gate:
         ):
             return False
         if self.health.on_start(now):
-            self.on_limit_change(self.limit.restart(now))
+            change = self.limit.restart(now)
+            if self.on_limit_change is not None:
+                self.on_limit_change(change)
         if self.rate_limiter is not None:
             self.rate_limiter.record_start(now)
         return True

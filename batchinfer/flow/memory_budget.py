@@ -2,11 +2,11 @@
 
 Rules:
 
-1. Room is given in the order in which it was asked for: nothing small overtakes what is large,
-   which else might wait for ever.
-2. What is larger than the whole budget goes alone.
-3. Who needs no room never waits.
-4. What is leased (a result on its way to the disk) counts, but is waited for by nobody alone: one
+1. Bytes are given in the order in which they were asked for: a small request never overtakes a
+   large one, which else might wait for ever.
+2. What is larger than the whole budget is let in alone.
+3. A request for no bytes never waits.
+4. What is leased (a result on its way to the disk) counts, but never blocks a request alone: one
    body may always be under way, so that nothing can wait for ever.
 """
 
@@ -29,7 +29,7 @@ DEFAULT_MAX_REPLY_BYTES: Final = 64_000_000
 
 
 class MemoryBudget:
-    """Shares out `budget` bytes."""
+    """Shares out `total_bytes`."""
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = total_bytes
@@ -40,7 +40,7 @@ class MemoryBudget:
         self._waiters: deque[_Waiter] = deque()
 
     def new_reservation(self) -> Reservation:
-        """An empty room; `with` gives back at its end what was taken."""
+        """An empty reservation; `with` gives back at its end what was taken."""
         return Reservation(self)
 
     async def acquire(self, size: int) -> None:
@@ -94,7 +94,7 @@ class Reservation:
         self._budget = budget
 
     async def acquire(self, size: int) -> None:
-        """Wait for so many bytes; once, for who holds some and waits for more blocks himself."""
+        """Wait for so many bytes; once only, for holders that wait for more block each other."""
         if size > 0:
             await self._budget.acquire(size)
             self.size = size
@@ -110,7 +110,7 @@ class Reservation:
         self.shrink(0)
 
     def lease(self, call_soon: Callable[[Callable[[], None]], object]) -> Lease | None:
-        """Turn what is taken into a lease; None when nothing is. See `Lease` for `soon`."""
+        """Turn what is taken into a lease; None when nothing is. See `Lease` for `call_soon`."""
         if not self.size:
             return None
         size, self.size = self.size, 0
@@ -131,7 +131,7 @@ class Reservation:
 class Lease:
     """Bytes that are free again when this object is forgotten. Made by `Reservation.lease`.
 
-    Results are forgotten in threads, too: `soon` calls a function on the event loop from anywhere.
+    Results are forgotten in threads, too: `call_soon` calls a function on the event loop from any.
     """
 
     def __init__(
@@ -140,6 +140,9 @@ class Lease:
         self._call_soon = call_soon
         self._end = partial(budget.end_lease, size)
         budget.begin_lease(size)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # what another process holds takes up no memory here
 
     def __del__(self) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -1,14 +1,15 @@
-"""What refusals (429, 503) teach: a ceiling, and a way back up.
+"""What an overload (429, 503) changes: a ceiling, and a way back up.
 
 Rules:
 
-1. The slot of a refused call is gone; by the first of a round the limit is cut besides (`CUT`).
-2. A refusal although no more were in flight than had been served before is not about their number
+1. The slot of an overloaded call is gone; the first of a window cuts the limit besides
+   (`OVERLOAD_CUT_FACTOR`).
+2. An overload although no more were in flight than had been served before is not about their number
    but, say, about calls per second: the limit is halved, once.
-3. Where it happened becomes a *ceiling* that is lifted slowly, for a gateway may count calls
+3. Where it happened becomes a *ceiling* that is raised slowly, for a gateway may count calls
    without letting any wait; and with the number served, for more containers let more wait.
-4. When nothing was refused for `REST` seconds, the limit climbs back to what was served before, in
-   steps of one, two, four: a refusal is heard at once, and goes back to before the step.
+4. When there was none for `CLIMB_DELAY_SECONDS` seconds, the limit climbs back to what was served
+   before, in steps of one, two, four: an overload shows at once, and takes the step back.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from batchinfer.flow.service_signals import AttemptSample
+from batchinfer.flow.concurrency_limit import AttemptSample
 
 OVERLOAD_CUT_FACTOR: Final = 0.8
 CLIMB_DELAY_SECONDS: Final = 4.0
 OVERLOAD_REPLY_SECONDS: Final = 0.25
-"""Seconds within which a refusal is heard."""
+"""Seconds within which an overload shows."""
 COOLDOWN_SERVICE_TIMES: Final = 2.0
-"""Times the usual time on the server after a refusal in which nothing else grows."""
+"""Times the usual time on the server after an overload in which nothing else grows."""
 KNOWN_SERVERS_TOLERANCE: Final = 1.05
-"""Times the number known to be served: no more than that."""
+"""Times the number known to be served: more than that is more."""
 CEILING_RISE_FACTOR: Final = 1.2
 CEILING_RAISE_SECONDS: Final = 30.0
 MAX_CEILING_RAISE_SECONDS: Final = 600.0
-"""Seconds after which a ceiling is lifted by a step; doubled with every refusal at that place."""
+"""Seconds after which a ceiling is raised by a step; doubled with every overload at that place."""
 SAME_CEILING_FACTOR: Final = 1.4
 """Numbers in flight that differ by less are the same place."""
 
@@ -42,16 +43,16 @@ class OverloadCeiling:
         self._ceiling: float = highest
         self._raise_at, self._raise_after, self._hit_in_flight = 0.0, CEILING_RAISE_SECONDS, 0
         self._servers_at_hit = inf
-        """How many were served when the ceiling was met."""
+        """How many were served when the ceiling was hit."""
         self._overloaded_at = self._stepped_at = -inf
         self._step = 0
-        """By how much it climbs next; 0: there were no refusals of late."""
+        """By how much it climbs next; 0: there was no overload lately."""
         self._value_before_step = 0
         """From where the last step was made."""
         self._is_halved = False
 
     def reduce(self, sample: AttemptSample, value: int, known_servers: float) -> float:
-        """What is left of the limit `value`, `known` having been served before."""
+        """What is left of the limit `value`, `known_servers` having been served before."""
         reduced: float = min(value, sample.in_flight - 1)
         if sample.ended_at - self._stepped_at < OVERLOAD_REPLY_SECONDS:
             reduced = min(reduced, self._value_before_step)
@@ -61,7 +62,7 @@ class OverloadCeiling:
         return reduced
 
     def hit(self, sample: AttemptSample, known_servers: float, servers: float) -> None:
-        """The first refusal of a round: here is the ceiling, while so many are `served`."""
+        """The first overload of a window: here is the ceiling, while `servers` are served."""
         in_flight = sample.in_flight
         if (
             not self._hit_in_flight
@@ -86,18 +87,18 @@ class OverloadCeiling:
         return self._ceiling
 
     def is_expired(self, now: float) -> bool:
-        """Whether the last of them says nothing about now."""
+        """Whether the last overload says nothing about now."""
         return now > self._raise_at
 
     def has_cooled_down(self, now: float, usual_service_seconds: float) -> bool:
-        """Whether the limit may grow by itself; `usual`: seconds on the server."""
+        """Whether the limit may grow by itself."""
         return (
             not self._step
             and now - self._overloaded_at > COOLDOWN_SERVICE_TIMES * usual_service_seconds
         )
 
     def reset(self) -> None:
-        """They are over, for calls wait, which were let in; or the service was away since."""
+        """It is over, for calls were let in and wait; or the service was away since."""
         self._step, self._is_halved = 0, False
 
     def next_step(self, answer: AttemptSample, value: int, known_servers: float) -> float | None:

@@ -3,26 +3,26 @@
 ======== ============================================ ===========================================
 state    meaning                                      what may begin
 ======== ============================================ ===========================================
-COLD     nobody has answered yet, or nobody does any  one probe, once the rest is over
-         more: scaled to zero, or an outage
-PROBING  one item is on its way to find out           nothing; after long silence another probe
+COLD     it has not answered yet, or does no longer:  one probe, once the pause is over
+         scaled to zero, or an outage
+PROBING  one item is in flight to find out            nothing; after long silence another probe
 WARM     it answers                                   as many as the limit allows
 ======== ============================================ ===========================================
 
 Rules:
 
-1. A cold service answers 502 at once (contract section 1): one probe is enough to hear it. A probe
-   that hears nothing for `SILENCE` seconds, or for much longer than the probe before it, is being
-   served, and the others need not wait for its answer; unless what ended the warmth was silence.
-2. Between probes lies a rest that grows with the absence (`SHARE` of it, `REST` at most), or what
-   the service asked for by `Retry-After`. Who is there and refuses is asked less often; when the
-   probes meet something else than before, that is news, and the rests grow anew.
-3. A warm service becomes cold by a *row* of failures: `MIN_UNREACHABLE_IN_A_ROW` that find it
-   away, or `IN_A_ROW` of whatever kind and of `MIN_FAILED_ITEMS` items, so that it is not the
-   items.
-   Answers to attempts from before the first say nothing about now; an answer to a later one ends
-   the row. Nor
-   is it one while other attempts are let in, which shows by their lasting longer: `MOST` must fail.
+1. A cold service answers 502 at once (docs/platform.md): one probe is enough to see it. A probe
+   without answer for `PROBE_SILENCE_SECONDS`, or for much longer than the probe before it, is being
+   served, and the others need not wait for its answer; unless the service went cold by silence.
+2. The pause between probes grows with the outage (`PROBE_INTERVAL_SHARE` of it, at most
+   `MAX_PROBE_INTERVAL_SECONDS`), or is what the service asked for by `Retry-After`. A service that
+   is there and fails is probed less often; when probes meet something else than before, the pause
+   grows anew.
+3. A warm service becomes cold by a *streak* of failures: `MIN_UNREACHABLE_IN_A_ROW` that find it
+   unreachable, or `MIN_FAILURES_IN_A_ROW` of any kind and of `MIN_FAILED_ITEMS` items, so that it
+   is not the items. Answers to attempts from before the first say nothing about now; an answer to a
+   later one ends the streak. Nor is it one while other attempts are let in, which shows by their
+   lasting longer: `MIN_FAILED_SHARE` must fail.
 """
 
 from __future__ import annotations
@@ -32,27 +32,28 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from batchinfer.flow.service_signals import ServiceSignal
+from batchinfer.domain import ServiceSignal
 
 PROBE_SILENCE_SECONDS: Final = 2.0
 PROBE_DURATION_FACTOR: Final = 5.0
-"""Times the duration of the last probe that was refused, and `MIN_PROBE_SILENCE_SECONDS` seconds:
-longer.
-"""
+"""A probe lasts much longer than the one before if it takes so many times its duration, and
+`MIN_PROBE_SILENCE_SECONDS` besides."""
 MIN_PROBE_SILENCE_SECONDS: Final = 0.25
 PROBE_INTERVAL_SHARE: Final = 0.1
 MIN_PROBE_INTERVAL_SECONDS: Final = 1.0
 REACHABLE_INTERVAL_FACTOR: Final = 1.5
-"""Times that, where the service is there and refuses: that is work for it."""
+"""Times that, where the service is there and fails: a probe is work for it."""
 MAX_PROBE_INTERVAL_SECONDS: Final = 15.0
 REPEAT_PROBE_AFTER_SECONDS: Final = 20.0
-"""Seconds after which another probe is sent although the last one is still on its way."""
+"""Seconds after which another probe is sent although the last one is still in flight."""
 MIN_UNREACHABLE_IN_A_ROW: Final = 2
 MIN_FAILURES_IN_A_ROW: Final = 5
 MIN_FAILED_ITEMS: Final = 3
 MIN_FAILED_SHARE: Final = 0.8
 BRIEF_OUTAGE_SECONDS: Final = 10.0
-"""Seconds of absence that a service loses nothing by."""
+"""Seconds of outage after which the service is as it was."""
+MIN_DENIALS_IN_A_ROW: Final = 5
+MIN_DENIALS_BEFORE_FIRST_ANSWER: Final = 3
 
 
 class ServiceState(StrEnum):
@@ -77,7 +78,7 @@ class FailureStreak:
     items: set[int] = field(default_factory=set)
 
     def add_failure(self, signal: ServiceSignal, item: int, began: float) -> bool:
-        """Another one; whether it is the end (rule 3)."""
+        """Another one; return whether the service is cold now (rule 3)."""
         self.failure_count += 1
         self.unreachable_count += signal is ServiceSignal.UNREACHABLE
         self.timeout_count += signal is ServiceSignal.TIMEOUT
@@ -108,7 +109,7 @@ class ServiceHealth:
     def __init__(self, state: ServiceState = ServiceState.COLD) -> None:
         self.state = state
         self.has_answered = False
-        """Whether anybody was ever answered."""
+        """Whether any attempt was ever answered."""
         self._streak: FailureStreak | None = None
         self._down_since: float | None = None
         self._closed_at = 0.0
@@ -134,11 +135,11 @@ class ServiceHealth:
 
     @property
     def next_open_at(self) -> float | None:
-        """When time alone will admit the next attempt; None: it is open."""
+        """When time alone lets the next attempt begin; None: it may."""
         return None if self.state is ServiceState.WARM else self._next_probe_at
 
     def on_start(self, now: float) -> bool:
-        """An attempt begins, which was admitted; whether the service has recovered thereby."""
+        """An allowed attempt begins; return whether the service has recovered thereby."""
         if self.state is ServiceState.WARM:
             if self._streak is not None:
                 self._streak.start_times.append(now)
@@ -159,7 +160,7 @@ class ServiceHealth:
         now: float,
         retry_after: float | None = None,
     ) -> bool:
-        """An attempt that began at `began` has ended; whether the service has recovered thereby."""
+        """An attempt that began at `began` has ended; return whether the service has recovered."""
         if signal is ServiceSignal.ANSWERED:
             return self._on_answer(began, now)
         if self.state is ServiceState.WARM:
@@ -169,7 +170,7 @@ class ServiceHealth:
             self._is_silence_good = not self._streak.timeout_count
             self._down_since, self._closed_at, self._streak = self._streak.started_at, now, None
         elif began < self._closed_at:
-            # In flight when the service went: no probe, and its news is old; but its wish counts.
+            # In flight when the service went: no probe, and nothing new; but `Retry-After` counts.
             self._next_probe_at = max(self._next_probe_at, now + (retry_after or 0.0))
             return False
         else:
@@ -192,7 +193,7 @@ class ServiceHealth:
         return False
 
     def on_denied(self, since: float, now: float) -> None:
-        """Everybody has been refused since then: it counts as away (`circuit`)."""
+        """All items have been denied since then: it counts as away (see `DenialStreak`)."""
         if self.is_down:
             return
         self.state, self._down_since, self._closed_at, self._streak = (
@@ -205,7 +206,7 @@ class ServiceHealth:
         self._next_probe_at = now + MIN_PROBE_INTERVAL_SECONDS
 
     def on_unsent(self, began: float, now: float) -> None:
-        """An attempt that began at `began` has ended unsent: it was no probe, nor was it let in."""
+        """An attempt that began at `began` has ended unsent: it was no probe, nor let in."""
         if self._streak is not None:
             self._streak.remove_start(began)
         if self.state is ServiceState.PROBING and began >= self._closed_at:
@@ -220,7 +221,7 @@ class ServiceHealth:
         return began >= self._closed_at and self._mark_warm(now)
 
     def _mark_warm(self, now: float) -> bool:
-        """It is warm; whether it has been away for long."""
+        """It is warm; return whether it has been away for long."""
         was_down_long = self.down_for(now) > BRIEF_OUTAGE_SECONDS
         self.state, self._down_since, self._streak, self._probe_signal = (
             ServiceState.WARM,
@@ -230,3 +231,40 @@ class ServiceHealth:
         )
         self._is_silence_good, self._silence_seconds = True, PROBE_SILENCE_SECONDS
         return was_down_long
+
+
+class DenialStreak:
+    """Tells whether denials have one cause for all. Times are seconds on the event loop's clock.
+
+    A status such as 403 or 405 may be the fault of one item, or of everything between here and the
+    model (a firewall, a proxy, a gateway). One denial does not tell. What does:
+
+    * an answer to an attempt that began later: then they were the fault of their items;
+    * `MIN_DENIALS_IN_A_ROW` denials of different items without such an answer
+      (`MIN_DENIALS_BEFORE_FIRST_ANSWER`, when nobody was ever answered): then no item is at fault,
+      and the service is treated as away.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        """When the first denial of the streak began; None: there is no streak."""
+        self._items: set[int] = set()
+        self._has_answered = False
+
+    def on_denial(self, item: int, began: float) -> bool:
+        """Another denial; whether it shows that no item is at fault."""
+        self.since = began if self.since is None else min(self.since, began)
+        if len(self._items) < MIN_DENIALS_IN_A_ROW:
+            self._items.add(item)
+        return len(self._items) >= (
+            MIN_DENIALS_IN_A_ROW if self._has_answered else MIN_DENIALS_BEFORE_FIRST_ANSWER
+        )
+
+    def on_answer(self, began: float) -> bool:
+        """An answer to an attempt that began then; whether it ended a streak."""
+        self._has_answered = True
+        if self.since is None or began < self.since:
+            return False
+        self.since = None
+        self._items.clear()
+        return True

@@ -1,6 +1,7 @@
-"""Every answer of the platform that is not a finished script (contract section 1), as data.
+"""Every answer of the platform that is not a finished script, as data.
 
-Nothing here decides anything: the gateway does, and `--fail-with` picks by name.
+Their meaning: docs/platform.md, "Status codes". Nothing here decides anything: the gateway does,
+and `--fail-with` picks by name.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Containers of a service: how many calls run, how many wait, when the service is cold.
 
-Rules (contract section 1): one call in each container at a time; ten may wait for each; a service
-scaled to zero answers nothing until a container is up; a container is held until its prediction
-ends, whether or not anybody still waits for the answer.
+Rules (docs/platform.md, "Queues, cold starts and timeouts"): one call in each container at a time;
+ten may wait for each; a service scaled to zero answers nothing until a container is up; a container
+is held until its prediction ends, whether or not anybody still waits for the answer.
 """
 
 from __future__ import annotations

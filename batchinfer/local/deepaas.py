@@ -1,6 +1,6 @@
 """What `deepaas-cli predict` does and writes in a container: arguments, log records, results.
 
-Rules (contract sections 1 to 3; texts compared with `tests/fixtures`):
+Rules (docs/platform.md; texts compared with `tests/fixtures`):
 
 * Everything goes to stdout: in a container stdout and stderr are one file.
 * The words of 2.5.1, 2.5.2 and 2.6.0 differ: `LogStyle` is all there is to it.
@@ -252,7 +252,7 @@ nopredict-endpoint notrain-endpoint nouse-journal nouse-json nouse-syslog nowarm
 nowatch-log-file predict-endpoint syslog-log-facility=SYSLOG_LOG_FACILITY train-endpoint
 use-journal use-json use-syslog version warm watch-log-file workers=WORKERS"""
 """DEEPaaS's own options. They matter: a parameter whose name begins several of them is ambiguous,
-and cannot be sent at all where Python is older than 3.12.8 (contract section 3)."""
+and cannot be sent at all where Python is older than 3.12.8 (docs/platform.md)."""
 
 
 def _formatter(prog: str) -> argparse.RawTextHelpFormatter:

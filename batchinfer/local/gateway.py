@@ -1,4 +1,4 @@
-"""Synchronous calls: what stands between a client and the script (contract section 1).
+"""Synchronous calls: what stands between a client and the script (docs/platform.md).
 
 Rules:
 

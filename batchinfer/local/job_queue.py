@@ -1,7 +1,8 @@
 """Asynchronous predictions: one job for each object that came to `inputs/`.
 
-Rules (contract section 2): an event is delivered at most once; a job is never repeated; `.log` and
-`.json` are uploaded in random order; whatever goes wrong around the model leaves nothing behind.
+Rules (docs/platform.md, "Order and loss"): an event is delivered at most once; a job is never
+repeated; `.log` and `.json` are uploaded in random order; whatever goes wrong around the model
+leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The bucket as clients see it: a reverse proxy in front of a real S3 server.
 
-Rules (contract section 2):
+Rules (docs/platform.md, "Jobs through the bucket"):
 
 * Whatever a signature covers passes unchanged, the Host above all; so the server behind verifies
   it, and a wrong secret is refused by it.

@@ -25,7 +25,7 @@ _MAX_NAME_CHARS = 63
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """Answer this share of the calls with a status of the contract's table (section 1)."""
+    """Answer this share of the calls with a status of docs/platform.md, "Status codes"."""
 
     name: str
     """A key of `replies.FAULT_RESPONSES`, such as `503` or `502/nginx`."""

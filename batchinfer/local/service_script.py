@@ -1,6 +1,6 @@
 """The script that every AI4OS service runs around DEEPaaS: payload in, files and a log out.
 
-Rules (contract sections 2 and 3):
+Rules (docs/platform.md, "Jobs through the bucket", "The payload"):
 
 * A call runs on a file named `event-file-<uuid>`: its log is the answer's body. A job runs on an
   object: its log, and its result under the same name, are uploaded.

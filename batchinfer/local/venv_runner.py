@@ -1,6 +1,6 @@
 """Runs the real `deepaas-cli` of a virtual environment, as the service script runs it.
 
-Rules (contract sections 0 and 3):
+Rules (docs/platform.md, "The path of a request", "The payload"):
 
 * stdout and stderr are one file, so that output and log records merge as they do in a container.
 * Each prediction is a process of its own. Whatever it starts, and its temporary files, go with it.

@@ -185,7 +185,10 @@ class LogDisplay:
 
 
 class JsonDisplay:
-    """One JSON object per line, for programs (`docs/scripting.md`); the last one is the summary."""
+    """One JSON object per line, for programs (`docs/reference/scripting.md`).
+
+    The last one is the summary.
+    """
 
     EVENT_INTERVAL = 1.0
     """Seconds between two lines of progress, or of the same wait, at least."""

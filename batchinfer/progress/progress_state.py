@@ -134,7 +134,7 @@ class Summary:
     exit_code: int
 
     def as_json(self) -> dict[str, Json]:
-        """The fields of `status --json` and two of its own (`docs/scripting.md`)."""
+        """The fields of `status --json` and two of its own (`docs/reference/scripting.md`)."""
         return {
             "run": self.run,
             "mode": self.mode.value,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from batchinfer.domain import Json, Mode, RunInfo, State
 from batchinfer.exports.safe_endpoint import safe_host_and_name
+from batchinfer.protocols.inference_protocol import Software
 from batchinfer.report.aggregates import MAX_WORK_GAP_SECONDS
 from batchinfer.report.formatting import clip, count_noun, format_duration
 from batchinfer.report.run_statistics import FailuresOfCode, RunStatistics
@@ -60,7 +61,7 @@ def rank_failures(statistics: RunStatistics) -> Sequence[FailuresOfCode]:
     )
 
 
-def list_run_facts(info: RunInfo, version: str | None) -> Sequence[tuple[str, Sequence[str]]]:
+def list_run_facts(info: RunInfo, software: Software | None) -> Sequence[tuple[str, Sequence[str]]]:
     """What the run was sent to, and how; nothing that could be a secret."""
     facts: list[tuple[str, Sequence[str]]] = []
     section = "service" if info.mode is Mode.SYNC else "bucket"
@@ -72,8 +73,8 @@ def list_run_facts(info: RunInfo, version: str | None) -> Sequence[tuple[str, Se
         facts.append(("Bucket", [clip(bucket)]))
     how = "synchronous calls" if info.mode is Mode.SYNC else "asynchronous, through the bucket"
     facts.append(("Mode", [how]))
-    if version:
-        facts.append(("DEEPaaS", [clip(version, 40)]))
+    if software is not None:
+        facts.append((clip(software.name, 40), [clip(software.version, 40)]))
     params = info.config.get("params")
     if isinstance(params, Mapping) and params:
         each = [

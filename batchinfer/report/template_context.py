@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from batchinfer._version import __version__
 from batchinfer.domain import Mode, RunInfo, State
-from batchinfer.oscar.deepaas_versions import find_deepaas_version
 from batchinfer.ports import LimitChanged
+from batchinfer.protocols.registry import find_run_protocol
 from batchinfer.report import charts, sentences
 from batchinfer.report.aggregates import Timeline
 from batchinfer.report.formatting import (
@@ -191,8 +191,9 @@ def _summary_tiles(statistics: RunStatistics) -> Sequence[tuple[str, str]]:
 def _fact_rows(
     statistics: RunStatistics, report: ReportInfo
 ) -> Sequence[tuple[str, Sequence[str]]]:
-    version = find_deepaas_version(report.help or "")
-    facts = [*sentences.list_run_facts(report.info, version)]
+    protocol = find_run_protocol(report.info)
+    software = protocol.find_software(report.help or "") if protocol else None
+    facts = [*sentences.list_run_facts(report.info, software)]
     line = statistics.timeline
     if statistics.attempt_count:
         facts.append(("Began", [format_time(line.first)]))

@@ -1,1 +1,1 @@
-"""What remembers the run: SQLite in the run directory, and who may write it."""
+"""Stores of a run: SQLite in the run directory, with its lock, and one in memory."""

@@ -1,4 +1,4 @@
-"""What attempts brought: one pile, one transaction. What it changes is decided by `rules.py`."""
+"""Writes records: one batch, one transaction. `transitions` decides what changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from batchinfer.store.sessions import RunSession, record_activity
 from batchinfer.store.transitions import ItemStatus
 
 _ROW_OVERHEAD_BYTES: Final = 1_000
-"""Bytes that stand in a row beside its large text."""
+"""Bytes of a row beside its large text."""
 
 
 def commit_records(
@@ -37,9 +37,9 @@ def commit_records(
     records: Sequence[Record],
     session: RunSession | None = None,
 ) -> Sequence[State | None]:
-    """Commit a pile, in order; for each record the state before, None if it came too late.
+    """Commit a batch, in order; for each record the state before, None if it came too late.
 
-    Raises TooLarge.
+    Raises RecordsTooLarge.
     """
     try:
         return _commit_in_transaction(db, directory, records, session)
@@ -143,7 +143,7 @@ def _write_records(
     statuses: Mapping[int, ItemStatus],
     session: RunSession | None,
 ) -> None:
-    """Write what attempts brought; bytes become files first."""
+    """Write attempts, predictions, submissions and inputs; bytes become files first."""
     attempts = {}
     submissions = []
     predictions: dict[tuple[int, int], tuple[str, str, int | None]] = {}
@@ -171,7 +171,7 @@ def _write_records(
                 )
             case Failure():
                 pass
-        # A reply may follow the failure of the same attempt within one pile.
+        # A reply may follow the failure of the same attempt within one batch.
         attempts[record.position, number] = record.attempt
     write_outputs(directory, outputs)
     write_rows(db, sql.INSERT_SUBMISSIONS, submissions)

@@ -1,7 +1,7 @@
 """CRC-32 of what must never change again: finds every flipped bit of a row or a file.
 
 Of a row: its numbers as 8 bytes each (integers, doubles; little-endian), then its texts in UTF-8,
-joined by U+001F. Which those are, and in what order, stands in docs/run-format.md too. Nothing here
+joined by U+001F. docs/reference/run-format.md lists them in this order, too. Nothing here
 depends on how a library writes a number. Raises ValueError for what can be no such row.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
@@ -21,15 +20,6 @@ _INPUT_STRUCT: Final = Struct("<qqq")
 _SESSION_STRUCT: Final = Struct("<qd")
 _RUN_STRUCT: Final = Struct("<d")
 _ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """What does not match its checksum."""
-
-    subject: str
-    """As "the item 'a.jpg'" or "outputs/3-1.png"."""
-    reason: str
 
 
 def checksum_item(position: int, key: str, path: str | None, files: str, params: str) -> int:
@@ -61,7 +51,8 @@ def checksum_attempt(
     """Of a row of `attempts`, without its log.
 
     `row`: position, number, started_at, seconds, code, message, kind, retry_after, server_seconds,
-    session, params. `brought`: what stands in `predictions`; None: nothing. `attempts`: the item's.
+    session, params. `prediction_row`: media type, prediction and file checksum, as in
+    `predictions`; None: there is none. `attempts`: the item's.
     """
     position, number, started_at, seconds, code, message, kind, retry, server, session, params = row
     media_type, prediction, file_checksum = prediction_row or ("", "", None)

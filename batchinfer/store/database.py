@@ -1,4 +1,4 @@
-"""`run.db` as a file: made, opened, brought up to date; its errors in words of ours.
+"""`run.db` as a file: created, opened, migrated; and its errors in words for users.
 
 Rules: made whole or not at all (under another name, then renamed); WAL and `synchronous=FULL`, so
 that what is committed survives a loss of power and readers never wait for the writer.
@@ -173,7 +173,7 @@ def check_version(path: Path, version: int, *, min_version: int = 1) -> None:
     if version > FORMAT_VERSION:
         raise RunCorrupt(
             f"{path} was written by a newer version of batchinfer (format {version}, this one "
-            f"knows {FORMAT_VERSION}); upgrade batchinfer to go on with it."
+            f"knows {FORMAT_VERSION}); upgrade batchinfer to continue it."
         )
     if version < min_version:
         raise RunCorrupt(
@@ -248,10 +248,10 @@ _ADVICE_BY_SQLITE_CODE = {
 def _check_wal(path: Path) -> None:
     """Raise RunCorrupt when the log beside `path` is that of another file, as far as can be told.
 
-    The latest session that the log knows must stand in the file itself: it was written there before
-    anything else (`sessions.begin`). A copy of the file that was made while that very session went
-    on cannot be told from the file. Must come before anything is opened to write: that would mix
-    both.
+    The latest session that the log knows must be in the file itself: it was written there before
+    anything else (`sessions.start_session`). A copy of the file that was made during that very
+    session cannot be distinguished from the file. Must be called before anything is opened to
+    write, which would mix both.
     """
     wal_path = path.with_name(f"{path.name}-wal")
     if not wal_path.exists() or not wal_path.stat().st_size:
@@ -288,7 +288,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        isolation_level=None,  # transactions are begun and ended by `transaction` alone
+        isolation_level=None,  # only `transaction` begins and ends transactions
         check_same_thread=False,  # one thread at a time, never the same (`ThreadedConnection`)
         timeout=_BUSY_TIMEOUT_SECONDS,
     )

@@ -16,7 +16,7 @@ from batchinfer.domain import InputFile
 from batchinfer.store.checksums import checksum_item
 from batchinfer.store.database import DATABASE_NAME, open_writable, transaction, translate_errors
 from batchinfer.store.json_codec import decode_files, encode_files, encode_json, escape_non_utf8
-from batchinfer.store.run_metadata import update_run_checksum
+from batchinfer.store.run_metadata import read_run_info, update_run_checksum
 from batchinfer.store.sql_read import SELECT_ITEM_PAGE
 from batchinfer.store.sql_write import UPDATE_ITEM_FILES
 
@@ -55,15 +55,17 @@ def relocate_files(directory: Path, move: FileMove, sources: Sequence[str]) -> i
     return changed
 
 
-def save_sources(directory: Path, sources: Sequence[str]) -> None:
-    """Keep `sources` as those of the run; they are yet to be read to their end."""
+def append_sources(directory: Path, new: Sequence[str]) -> tuple[str, ...]:
+    """Record further sources of the run, yet to be read to their end; all that it has then."""
     connection = open_writable(directory)
     try:
         with translate_errors(directory / DATABASE_NAME), transaction(connection):
+            sources = (*read_run_info(connection)[0].sources, *new)
             connection.execute(
                 "UPDATE run SET sources = ?, source_read = 0", (encode_json(list(sources)),)
             )
             update_run_checksum(connection)
+            return sources
     finally:
         connection.close()
 

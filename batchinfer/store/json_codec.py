@@ -2,14 +2,14 @@ r"""Domain values as JSON text, and back.
 
 Rules:
 
-1. A whole pile is read as one JSON text, and written by one statement or a few (`pages`). The
+1. A whole batch is read as one JSON text, and written by a few statements (`split_into_pages`). The
    `sqlite3` module hands the interpreter's lock to and fro at every step of every statement;
    hundreds of steps beside a busy event loop would cost milliseconds each.
 2. What is stored is strict JSON in valid UTF-8: NaN and infinity are the strings "NaN", "Infinity"
    and "-Infinity"; integers of any size are exact; half characters (lone surrogates) are written
    as backslash escapes (`\udc80`).
 3. Paths come back byte for byte: in `files`, and only there, surrogates are kept, as JSON escapes.
-4. No NUL stands in a plain text, for SQLite's JSON functions end a text there.
+4. A plain text holds no NUL, for SQLite's JSON functions end a text there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One process per run: a lock on the file `run.lock_bytes` of its directory.
 
 Rules: the operating system holds the lock, so that it is free again whatever ends the process; what
-stands in the file is for people only. The file stays: to delete it would open a gap between two
+the file says is for people only. The file stays: to delete it would open a gap between two
 processes that both hold "the" file. Who only looks shares the lock for an instant: lookers are in
 each other's way no more than in that of a process that begins.
 """
@@ -24,7 +24,7 @@ from batchinfer.errors import RunLocked, StoreError
 LOCK_NAME: Final = "run.lock"
 
 _WINDOWS_LOCK_OFFSET: Final = 1 << 30
-"""Windows locks bytes, and nobody can read a locked one: this one lies behind all text."""
+"""Windows locks bytes, and a locked one cannot be read: this one lies behind all text."""
 _RUN_LOCKED_ERRNOS: Final = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
@@ -87,7 +87,7 @@ class RunLock:
                 f"{self._path} cannot be locked: {error}. Put the run directory on a local disk."
             )
         file.seek(0)
-        holder = file.read().strip() or "its name is not known"
+        holder = file.read().strip() or "unknown process"
         return RunLocked(
             f"Another process is working on the run in {self._path.parent} ({holder}). Wait for it "
             "or stop it; meanwhile `batchinfer status` and `batchinfer export` work."

@@ -1,4 +1,4 @@
-"""The tables of `run.db`, as `docs/run-format.md` describes them for people.
+"""The tables of `run.db`, as `docs/reference/run-format.md` describes them for people.
 
 Rules: a script, once released, is never changed; a new version is one more script at the end.
 States, modes and kinds are checked by SQLite too, so that no other program can write a wrong one.

@@ -1,4 +1,4 @@
-"""SQL that people ask a run: it can read, and nothing else.
+"""SQL queries that people send to a run: they can read, and nothing else.
 
 Rules: one statement; the database is opened to read, and an authorizer lets nothing through but
 reading, so that a line copied from somewhere can neither write, nor attach a file, nor load code.
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-from batchinfer.errors import ConfigError
+from batchinfer.errors import QueryError
 from batchinfer.store.database import (
     DATABASE_NAME,
     close_on_error,
@@ -134,7 +134,7 @@ FROM {_FINDINGS_FROM.format("found_classes")}
     }
 )
 _STORED_VIEWS: Final = ("results", "failures", "submitted")
-"""Views that stand in the database itself."""
+"""Views of the database itself."""
 _EMPTY_INPUTS_SELECT: Final = """
 SELECT 0 AS position, '' AS key, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
 """
@@ -142,7 +142,7 @@ SELECT 0 AS position, '' AS key, 0 AS number, '' AS param, 0 AS size, '' AS sha2
 
 
 class QueryConnection:
-    """Asks the run in `directory`. A context manager; one answer at a time.
+    """Queries the run in `directory`. A context manager; one query at a time.
 
     Raises RunCorrupt when there is no run that this version can read, StoreError when the disk
     fails.
@@ -178,20 +178,20 @@ class QueryConnection:
     ) -> tuple[tuple[str, ...], Iterator[QueryRow]]:
         """The names of the answer's columns, each unlike the others, and its rows.
 
-        Raises ConfigError, with SQLite's words, for what is no question; also while rows are read.
+        Raises QueryError, with SQLite's words, for what is no question; also while rows are read.
         """
         self._extractor_error = None
         with self._translate_query_errors():
             try:
                 cursor = self._db.execute(sql, parameters)
             except (ValueError, OverflowError) as error:  # half a character, 70 bits
-                raise ConfigError(f"This cannot be asked: {error}.") from error
+                raise QueryError(f"Invalid query value: {error}.") from error
         if cursor.description is None:
-            raise ConfigError("There is nothing to do: say what to read, as 'select * from items'.")
+            raise QueryError("The query is empty. Example: select * from items")
         return _make_unique([column[0] for column in cursor.description]), self._fetch_rows(cursor)
 
     def list_views(self) -> Mapping[str, Sequence[str]]:
-        """What can be asked for: the columns of each view."""
+        """What can be queried: the columns of each view."""
         return {name: self._list_columns(name) for name in (*_TEMP_VIEWS, *_STORED_VIEWS)}
 
     def _fetch_rows(self, cursor: sqlite3.Cursor) -> Iterator[QueryRow]:
@@ -257,7 +257,7 @@ class QueryConnection:
                     raise KeyboardInterrupt from error
                 if code in _STORAGE_ERROR_CODES:
                     raise
-                raise ConfigError(self._explain_error(message, code)) from error
+                raise QueryError(self._explain_error(message, code)) from error
 
     def _explain_error(self, message: str, code: int) -> str:
         if code == sqlite3.SQLITE_AUTH or "not authorized" in message:

@@ -1,15 +1,14 @@
 """Rows as they are read for people: compared with their checksums, made values.
 
-The cells are those of `read_sql.SELECT_RESULTS_BY_STATE` and `SELECT_DETAILS_BY_STATE`. A row of a
-version that kept no checksums is believed. What does not match is noted and left out; whoever has
-read tells
-(`DamageCollector.tell`).
+The cells are those of `sql_read.SELECT_RESULTS_BY_STATE` and `SELECT_DETAILS_BY_STATE`. A row of a
+version that kept no checksums is believed. What does not match is collected and left out; whoever
+reads reports it at the end (`DamageCollector.raise_if_any`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from batchinfer.domain import (
@@ -26,7 +25,6 @@ from batchinfer.domain import (
 )
 from batchinfer.errors import RunDamaged
 from batchinfer.store import checksums
-from batchinfer.store.checksums import Damage
 from batchinfer.store.json_codec import decode_files, decode_json, encode_json, parse_rows
 
 MISSING_ROW: Final = ("an item or more", "its row is gone, or has another state than was written")
@@ -38,8 +36,17 @@ _MAX_NAMED_DAMAGES: Final = 5
 """How many are named."""
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What does not match its checksum."""
+
+    subject: str
+    """As "the item 'a.jpg'" or "outputs/3-1.png"."""
+    reason: str
+
+
 class DamageCollector:
-    """What was found damaged, each once, however often it was read."""
+    """Collects damages, each once, however often it was read."""
 
     def __init__(self) -> None:
         self._by_subject: dict[str, Damage] = {}
@@ -48,7 +55,7 @@ class DamageCollector:
         return len(self._by_subject)
 
     def add(self, subject: str, reason: str) -> None:
-        """Note one."""
+        """Add one."""
         self._by_subject.setdefault(subject, Damage(subject, reason))
 
     def list_damages(self) -> Sequence[Damage]:
@@ -65,7 +72,7 @@ class DamageCollector:
         more = f"; {len(self) - len(named)} more" if len(self) > len(named) else ""
         raise RunDamaged(
             f"The run directory is damaged ({'; '.join(named)}{more}). "
-            "What is damaged is left out, all else is sound. Check the disk; take the run "
+            "Damaged rows were skipped; all others are intact. Check the disk; take the run "
             "directory from a backup, or run these inputs again in a new run directory."
         )
 
@@ -93,7 +100,7 @@ def _is_item_intact(row: Sequence[Any]) -> bool:
 
 
 def _is_attempt_intact(row: Sequence[Any]) -> bool:
-    """Whether the attempt that is shown, its prediction, and what follows from both are sound."""
+    """Whether the attempt that is shown, its prediction, and what follows from both are intact."""
     position, _, state, prediction, media_type, code, message, attempts, seconds = row[:9]
     finished_at, shown_number, number, started_at, kind, retry_after, server_seconds = row[16:23]
     session, params, checksum, file_checksum = row[23:27]
@@ -117,7 +124,7 @@ def _is_attempt_intact(row: Sequence[Any]) -> bool:
 
 
 def _are_log_and_inputs_intact(row: Sequence[Any]) -> bool:
-    """Whether the log and the inputs of a dossier are sound."""
+    """Whether the log and the inputs of a row of details are intact."""
     if len(row) <= _RESULT_CELL_COUNT:
         return True
     log, log_checksum, inputs = row[_RESULT_CELL_COUNT:]
@@ -135,7 +142,7 @@ _RESULT_CELL_COUNT: Final = 27
 
 
 def check_attempt_row(damages: DamageCollector, key: str, row: Sequence[Any]) -> None:
-    """Check a row of `SELECT_ATTEMPTS`, behind a position; a reply with what it brought."""
+    """Check a row of `SELECT_ATTEMPTS`, behind a position; a reply with its prediction."""
     *leading_cells, log, server_seconds, session, params, checksum, log_checksum = row
     is_failure = leading_cells[4] is not None
     cells = (*leading_cells, server_seconds, session, params)
@@ -193,7 +200,7 @@ def row_to_result_cells(row: Sequence[Any]) -> Sequence[Any]:
 
 
 def row_to_result_details(row: Sequence[Any]) -> ResultDetails:
-    """The dossier in a row of `SELECT_DETAILS_BY_STATE`."""
+    """The details in a row of `SELECT_DETAILS_BY_STATE`."""
     log, _, inputs = row[_RESULT_CELL_COUNT:]
     sent_files = {cells[0]: SentFile(*cells[:3]) for cells in parse_rows(inputs)}
     return ResultDetails(

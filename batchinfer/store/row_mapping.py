@@ -1,7 +1,7 @@
 """Rows of the tables from domain values, and back.
 
-Rules: what is needed is read as one JSON text; a whole pile is written with a few statements a
-table (`codec.py` says why).
+Rows are read as one JSON text, and a whole batch is written with a few statements a table
+(`json_codec` says why).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_rows(db: sqlite3.Connection, statement: str, new_rows: Iterable[Sequen
 
 
 def read_statuses(db: sqlite3.Connection, positions: Iterable[int]) -> dict[int, ItemStatus]:
-    """The lives of the items at `positions`, as far as there are such."""
+    """The statuses of the items at `positions`, as far as there are such."""
     (text,) = db.execute(sql.SELECT_STATUSES, (encode_json(list(set(positions))),)).fetchone()
     return {row[0]: ItemStatus(State(row[1]), *row[2:]) for row in parse_rows(text)}
 
@@ -73,7 +73,7 @@ def _status_to_row(position: int, status: ItemStatus) -> tuple[Any, ...]:
 
 
 def row_to_item(row: Sequence[Any]) -> Item:
-    """A row that `sql_parts.ITEM_JSON` made."""
+    """A row that `sql_read.ITEM_JSON` made."""
     position, key, files, params, attempts, uncounted_attempts, _ = row
     return Item(
         key, decode_files(files), decode_json(params), position, attempts, uncounted_attempts
@@ -88,7 +88,7 @@ def item_to_row(item: Item, position: int) -> tuple[Any, ...]:
 
 
 def row_to_open_item(row: Sequence[Any]) -> OpenItem:
-    """A row that `sql_parts.OPEN_ITEM_JSON` made."""
+    """A row that `sql_read.OPEN_ITEM_JSON` made."""
     position, state, attempt, submitted_at, uncounted_attempts, objects, key = row
     names = {int(number): name for number, name in objects.items()}
     return OpenItem(position, State(state), attempt, submitted_at, uncounted_attempts, names, key)
@@ -109,7 +109,7 @@ def attempt_to_row(
 ) -> tuple[Any, ...]:
     """A row of `attempts`.
 
-    `brought`: what stands in `predictions`; `attempts`: the item's, now that this one counts.
+    `prediction_row`: as in `predictions`; `attempts`: the item's, now that this one counts.
     """
     leading_cells = (position, attempt.number, float(attempt.started_at), float(attempt.seconds))
     outcome_cells: tuple[Any, ...]

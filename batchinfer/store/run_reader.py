@@ -83,7 +83,7 @@ class Detail:
     item: Item
     result: Result
     attempts: Sequence[Attempt]
-    """With their logs, in order. The prediction stands in `result`."""
+    """With their logs, in order. The prediction is in `result`."""
     retry_at: float | None
     submitted_at: float | None
     inputs: Sequence[SentFile]
@@ -205,7 +205,7 @@ class RunReader:
     def iter_result_details(
         self, state: State | Literal["finished"] | None = None
     ) -> Iterator[ResultDetails]:
-        """As `results`, with everything else that is known of each item."""
+        """As `iter_results`, with everything else that is known of each item."""
         for row in self._tables.iter_rows(sql.SELECT_DETAILS_BY_STATE[state], state):
             if (details := self._tables.convert_row(row, row_to_result_details)) is not None:
                 yield details
@@ -229,7 +229,7 @@ class RunReader:
             return work_queue.fetch_submissions(self._tables.connection, positions)
 
     def sample_files(self, min_pending: int, steps: int = 64) -> Sequence[InputFile]:
-        """Files of some items, spread over the run: of pending ones, if there are `few` of them."""
+        """Files of some items, spread over the run: of pending ones, if there are `min_pending`."""
         parameters = {"steps": steps, "parts": encode_json(list(range(steps + 1)))}
         files_json = {
             row[0] for row in self._tables.fetch_all(sql.SAMPLE_PENDING_FILES, parameters)

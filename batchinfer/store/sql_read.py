@@ -1,6 +1,6 @@
-"""The statements that only read.
+"""The statements that only read, and the fragments that those that write share with them.
 
-A `?` or a name that is asked about in `json_each` is a JSON text of a pile.
+A `?` or a name that is used in `json_each` is a JSON array.
 
 `INDEXED BY` names the small index a statement lives on, so that it stays fast at a million items
 and fails loudly without it. `CROSS JOIN` keeps SQLite from walking the big table first.
@@ -14,8 +14,25 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from batchinfer.domain import State
+from batchinfer.store.json_codec import MAX_STATEMENT_CHARS
 from batchinfer.store.migrations import SESSIONS_MIN_VERSION
-from batchinfer.store.sql_fragments import BOUNDED_PAGE_TEMPLATE, ITEM_JSON, OPEN_ITEM_JSON
+
+ITEM_JSON = """json_array(items.position, items.key, items.files, items.params, items.attempts,
+    items.spared, items.state)"""
+STATUS_JSON = """json_array(items.position, items.state, items.attempts, items.spared,
+    items.retry_at, items.in_bucket, items.submitted_at, items.finished_at)"""
+OPEN_ITEM_JSON = """json_array(items.position, items.state, items.in_bucket, items.submitted_at,
+    items.spared, json((
+        SELECT json_group_object(number, object) FROM submissions
+        WHERE submissions.position = items.position
+    )), items.key)"""
+
+_ROW_CHARS = "(length(params) + length(files))"
+BOUNDED_PAGE_TEMPLATE = f"""
+    SELECT * FROM (
+        SELECT *, sum({_ROW_CHARS}) OVER (ORDER BY position) - {_ROW_CHARS} AS before FROM ({{}})
+    ) WHERE before < {MAX_STATEMENT_CHARS}"""
+"""The first rows of a page of items, until they are large together."""
 
 # The run and its sessions -------------------------------------------------------------------------
 
@@ -88,6 +105,10 @@ COUNT_FAILURES_BY_CODE = """
 SELECT code, count(*), key, message, min(position) FROM failures
 GROUP BY code ORDER BY count(*) DESC, code
 """
+COUNT_FAILURE_CODES = """
+SELECT CAST(code AS BLOB), count(*) FROM failures GROUP BY code ORDER BY count(*) DESC, code
+"""
+"""As bytes: a code that was damaged on the disk is no reason to fail at the end of a run."""
 _SHOWN_ATTEMPT_NUMBER = "coalesce(predictions.attempt, items.attempts)"
 _RESULTS_TEMPLATE = f"""
 SELECT items.position, items.key, items.state, predictions.prediction, predictions.media_type,

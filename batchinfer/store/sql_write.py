@@ -1,13 +1,13 @@
-"""The statements that write, and those that ask for what is about to be changed.
+"""The statements that write, and those that read what is about to be changed.
 
-Piles are written in place of `{rows}`, and asked about by `?`. Such a `?` is a JSON text of the
-pile; `filled` puts in the rows. `read_sql.py` says what `INDEXED BY` and `CROSS JOIN` are for.
+A batch is written in place of `{rows}` (see `fill_rows`), and read by a `?` that is a JSON array.
+`sql_read.py` says what `INDEXED BY` and `CROSS JOIN` are for.
 """
 # ruff: noqa: S608 - put together from constants only
 
 from __future__ import annotations
 
-from batchinfer.store.sql_fragments import BOUNDED_PAGE_TEMPLATE, ITEM_JSON, STATUS_JSON
+from batchinfer.store.sql_read import BOUNDED_PAGE_TEMPLATE, ITEM_JSON, STATUS_JSON
 
 
 def fill_rows(statement: str, rows: int, cells: int) -> str:

@@ -1,12 +1,12 @@
-"""`ports.Store` in `run.db`: the one that lasts.
+"""`ports.Store` in `run.db`: the one that outlives the process.
 
 Rules:
 
-1. One verb is one transaction in one worker thread; it is not cut off halfway: a cancelled caller
-   has either not begun or is done.
+1. One operation is one transaction in one worker thread, and is not cut off halfway: for a
+   cancelled caller it has either not begun or is done.
 2. One writing connection and one reading one, each used by one thread at a time.
-3. What changes is decided by `rules.py`; here it is read and written, a whole pile or page at once,
-   one statement a table (`codec.py` says why).
+3. `transitions` decides what changes; here it is read and written, a whole batch or page at once,
+   one statement a table (`json_codec` says why).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from batchinfer.domain import Counts, Item, Json, OpenItem, Record, RunInfo, State
 from batchinfer.errors import StoreError
 from batchinfer.ports import AddResult, LimitChanged, SubmittedObject
-from batchinfer.store import attempt_records, run_metadata, sessions, source_items, work_queue
+from batchinfer.store import attempt_records, run_metadata, sessions, work_queue
 from batchinfer.store.database import (
     DATABASE_NAME,
     close_on_error,
@@ -71,7 +71,7 @@ class SqliteStore:
                 await store.aclose()
 
     async def aclose(self) -> None:
-        """Let running verbs end, then close; what WAL holds moves into `run.db`."""
+        """Let running operations end, then close; what WAL holds moves into `run.db`."""
         await self._reader.close()
         await self._writer.close()
 
@@ -79,7 +79,7 @@ class SqliteStore:
 
     async def add(self, items: Sequence[Item], maybe_in_flight: Container[int] = ()) -> AddResult:
         """Add a page. Raises SourceError when one key stands for two paths."""
-        return await self._writer.run(source_items.add_items, items, maybe_in_flight, self._session)
+        return await self._writer.run(work_queue.add_items, items, maybe_in_flight, self._session)
 
     async def fetch_pending(self, after: int, limit: int, due: float) -> Sequence[Item]:
         """Pending items that are due, a page of them."""
@@ -90,7 +90,7 @@ class SqliteStore:
         return await self._reader.run(work_queue.fetch_next_retry_at, after)
 
     async def commit_records(self, records: Sequence[Record]) -> Sequence[State | None]:
-        """Commit a pile."""
+        """Commit a batch."""
         return await self._writer.run(
             attempt_records.commit_records, self.directory, records, self._session
         )
@@ -128,6 +128,10 @@ class SqliteStore:
         """Items by state."""
         return await self._reader.run(work_queue.fetch_counts)
 
+    async def fetch_failure_counts(self) -> Mapping[str, int]:
+        """How many items of the run have failed, by code, most frequent first."""
+        return await self._reader.run(work_queue.fetch_failure_counts)
+
     async def start_session(self, params: Mapping[str, Json]) -> RunSession:
         """Begin a session: from now on this process sends, these being the config's [params]."""
         self._session = await self._writer.run(sessions.start_session, params)
@@ -148,7 +152,7 @@ class SqliteStore:
 
 @dataclass(frozen=True, slots=True)
 class RunConnections:
-    """What opening a run gives; done in a thread."""
+    """What opening a run gives."""
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
@@ -178,13 +182,13 @@ class ThreadedConnection:
         connection: sqlite3.Connection,
         file_identity: tuple[int, int] | None = None,
     ) -> None:
-        """`identity`: of the file that must still be there at each verb."""
+        """`file_identity`: of the file that must still be there at each operation."""
         self._directory, self._file_identity = directory, file_identity
         self._path = directory / DATABASE_NAME
         self._connection = connection
         self._limiter = CapacityLimiter(1)
-        # The limiter queues callers without a thread. It is not enough: cancelled by asyncio's own
-        # means, a caller leaves it while his thread is still at work.
+        # The limiter queues callers without a thread. It is not enough: a caller that asyncio
+        # itself cancels leaves it while its thread is still at work.
         self._lock = threading.Lock()
 
     async def run(
@@ -193,7 +197,7 @@ class ThreadedConnection:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
-        """Carry out `verb` in a thread, to its end."""
+        """Carry out `operation` in a thread, to its end."""
 
         def run_operation() -> _T:
             with self._lock, translate_errors(self._path):
@@ -207,7 +211,7 @@ class ThreadedConnection:
         return await to_thread.run_sync(run_operation, limiter=self._limiter)
 
     async def close(self) -> None:
-        """Close the connection once its last verb is done."""
+        """Close the connection once its last operation is done."""
         self._file_identity = None
         await self.run(sqlite3.Connection.close)
 

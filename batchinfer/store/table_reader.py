@@ -122,7 +122,7 @@ class TableReader:
             return self._read_tolerating_bad_utf8(read)
 
     def _read_tolerating_bad_utf8(self, read: Callable[[], list[Any]]) -> list[Any]:
-        """The rows, also when a text in them is no UTF-8 any more: a checksum tells."""
+        """The rows, also when a text in them is no UTF-8 any more: a checksum shows it."""
         try:
             return read()
         except sqlite3.OperationalError as error:

@@ -1,4 +1,4 @@
-"""What changes when something happens to an item. Pure: a store decides here, then writes.
+"""What changes when something happens to an item: a store decides here, then writes.
 
 =============  =====================================  ============================================
 what happened  counts when                            what changes
@@ -12,11 +12,11 @@ a submission   pending, and the attempt is newer      submitted, since when, whi
 found in the   pending, and it is the next attempt    as a submission
 bucket
 known again    pending, never tried, and not on its   takes over files and parameters
-               way (`begun`)
+               way (`maybe_in_flight`)
 known again    otherwise, and a file or a parameter   nothing; its key is reported
                differs
-requeue        failed                                 pending, due now; attempts so far are spared;
-                                                      sizes and times of its files as they are
+requeue        failed                                 pending, due now; attempts so far do not
+                                                      count; its files' sizes and times as now
 =============  =====================================  ============================================
 """
 
@@ -44,14 +44,14 @@ class ItemStatus:
     retry_at: float | None = None
     """Only of a pending item."""
     submitted_attempt: int = 0
-    """Number of the newest attempt that was begun in the bucket; 0: none."""
+    """Number of the newest attempt that was submitted; 0: none."""
     submitted_at: float | None = None
     finished_at: float | None = None
     """Only of a final item."""
 
 
 def apply_record(status: ItemStatus, record: Record) -> ItemStatus | None:
-    """The item's life after `record`, or None if it came too late to count."""
+    """The item's status after `record`, or None if it came too late to count."""
     attempt, state = record.attempt, record.state
     is_newer = attempt.number > status.attempts
     match attempt.outcome:
@@ -77,14 +77,14 @@ def apply_record(status: ItemStatus, record: Record) -> ItemStatus | None:
 
 
 def apply_found_object(status: ItemStatus, number: int, submitted_at: float) -> ItemStatus | None:
-    """The life of an item whose attempt `number` was found in the bucket; None: no news."""
+    """The status of an item whose attempt `number` was found in the bucket; None: no change."""
     if status.state is not State.PENDING or number != status.attempts + 1:
         return None
     return apply_submission(status, number, submitted_at)
 
 
 def apply_submission(status: ItemStatus, number: int, submitted_at: float) -> ItemStatus:
-    """The life of an item whose attempt `number` is in the bucket since `at`."""
+    """The status of an item whose attempt `number` was submitted at `submitted_at`."""
     return replace(
         status,
         state=State.SUBMITTED,
@@ -95,7 +95,7 @@ def apply_submission(status: ItemStatus, number: int, submitted_at: float) -> It
 
 
 def reset_for_retry(status: ItemStatus) -> ItemStatus:
-    """The life of a failed item that is put back: due now, with a fresh budget of attempts."""
+    """The status of a failed item that is put back: due now, with all its attempts again."""
     return replace(
         status,
         state=State.PENDING,
@@ -124,7 +124,7 @@ def merge_page(
     known_items: Mapping[str, tuple[Item, State]],
     maybe_in_flight: Container[int] = (),
 ) -> MergedPage:
-    """Sort a page into what is new, renewed and changed, given those of its keys that are known.
+    """Sort a page into what is new, updated and changed, given those of its keys that are known.
 
     Raises SourceError when one key stands for two paths, or cannot be written.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, ResultDetails
 from batchinfer.errors import RunDamaged
-from batchinfer.store.checksums import Damage, checksum_file, checksum_session
+from batchinfer.store.checksums import checksum_file, checksum_session
 from batchinfer.store.database import (
     DATABASE_NAME,
     get_format_version,
@@ -16,12 +16,12 @@ from batchinfer.store.database import (
     translate_errors,
 )
 from batchinfer.store.migrations import SESSIONS_MIN_VERSION
-from batchinfer.store.row_checks import DamageCollector
+from batchinfer.store.row_checks import Damage, DamageCollector
 from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sql_read import SELECT_SESSIONS
 
 _MAX_INTEGRITY_FINDINGS = 100
-"""Findings of SQLite itself that are told."""
+"""Findings of SQLite itself that are reported."""
 
 
 def verify_run(directory: Path) -> Sequence[Damage]:
@@ -33,10 +33,10 @@ def verify_run(directory: Path) -> Sequence[Damage]:
     damages = DamageCollector()
     _check_database(directory, damages)
     with RunReader(directory, damages) as reader:
-        for dossier in reader.iter_result_details():
-            _check_output_file(directory, dossier, damages)
+        for details in reader.iter_result_details():
+            _check_output_file(directory, details, damages)
             with suppress(RunDamaged):  # it is noted
-                reader.read_item_detail(dossier.result.key)
+                reader.read_item_detail(details.result.key)
     return damages.list_damages()
 
 
@@ -59,8 +59,8 @@ def _check_database(directory: Path, damages: DamageCollector) -> None:
         connection.close()
 
 
-def _check_output_file(directory: Path, dossier: ResultDetails, damages: DamageCollector) -> None:
-    result = dossier.result
+def _check_output_file(directory: Path, details: ResultDetails, damages: DamageCollector) -> None:
+    result = details.result
     if result.media_type in {None, JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE} or not isinstance(
         result.prediction, str
     ):
@@ -71,5 +71,5 @@ def _check_output_file(directory: Path, dossier: ResultDetails, damages: DamageC
     except (OSError, ValueError) as error:
         damages.add(name, f"it cannot be read ({error})")
         return
-    if dossier.file_checksum not in {None, checksum}:
+    if details.file_checksum not in {None, checksum}:
         damages.add(name, "its bytes are not those that were recorded")

@@ -1,16 +1,19 @@
-"""What is yet to be done: pending items, items without an outcome; and failed ones put back."""
+"""Items of the queue: added from the source, pending, without an outcome, failed and put back."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from batchinfer.domain import Counts, Item, OpenItem
+from batchinfer.domain import Counts, Item, OpenItem, State
+from batchinfer.errors import SourceError
+from batchinfer.ports import AddResult
 from batchinfer.store import sql_read, sql_write, transitions
 from batchinfer.store.database import transaction
-from batchinfer.store.json_codec import encode_json
+from batchinfer.store.json_codec import encode_json, parse_rows
 from batchinfer.store.row_mapping import (
     fetch_json_rows,
     item_to_row,
@@ -20,8 +23,104 @@ from batchinfer.store.row_mapping import (
     write_rows,
     write_statuses,
 )
+from batchinfer.store.sessions import RunSession, record_activity
 
 _REQUEUE_PAGE_ROWS: Final = 1_000
+_DOUBLED_BACKSLASHES: Final = re.compile(r"\\{2,}(?=x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2})")
+"""Backslashes of a name before what a byte is spelled as; older versions did not double them."""
+
+
+def add_items(
+    db: sqlite3.Connection,
+    items: Sequence[Item],
+    maybe_in_flight: Container[int] = (),
+    session: RunSession | None = None,
+) -> AddResult:
+    """Add a page, in order. Raises SourceError."""
+    try:
+        return _add_in_transaction(db, items, maybe_in_flight, session)
+    except RecursionError:
+        raise SourceError(_nesting_error_message(items)) from None
+    except sqlite3.DataError:  # what is known of them is more than one text can hold
+        if len(items) == 1:
+            raise
+    half = len(items) // 2
+    first = add_items(db, items[:half], maybe_in_flight, session)
+    second = add_items(db, items[half:], maybe_in_flight, session)
+    return AddResult(
+        first.new_count + second.new_count,
+        first.changed_file_keys + second.changed_file_keys,
+        first.changed_param_keys + second.changed_param_keys,
+        first.known_positions + second.known_positions,
+    )
+
+
+def _nesting_error_message(items: Sequence[Item]) -> str:
+    for item in items:
+        try:
+            encode_json(item.params)
+        except RecursionError:
+            return (
+                f"The parameters of {item.key!r} are nested too deeply to be stored; give them as "
+                "a JSON text in one parameter."
+            )
+    return "Parameters are nested too deeply to be stored."
+
+
+def _add_in_transaction(
+    db: sqlite3.Connection,
+    items: Sequence[Item],
+    maybe_in_flight: Container[int],
+    session: RunSession | None,
+) -> AddResult:
+    with transaction(db):
+        items = _keep_legacy_keys(db, items)
+        keys = encode_json([item.key for item in items])
+        known_rows, last_position = db.execute(sql_write.SELECT_ITEMS_BY_KEY, (keys,)).fetchone()
+        known_items = {row[1]: (row_to_item(row), State(row[6])) for row in parse_rows(known_rows)}
+        merged = transitions.merge_page(items, known_items, maybe_in_flight)
+        new = (
+            item_to_row(item, position)
+            for position, item in enumerate(merged.new, last_position + 1)
+        )
+        write_rows(db, sql_write.INSERT_ITEMS, new)
+        write_rows(
+            db,
+            sql_write.UPDATE_ITEM_SOURCES,
+            (item_to_row(item, item.position) for item in merged.updated),
+        )
+        record_activity(db, session)
+    known_positions = tuple(sorted(item.position for item, _ in known_items.values()))
+    return AddResult(
+        len(merged.new), merged.changed_file_keys, merged.changed_param_keys, known_positions
+    )
+
+
+def _keep_legacy_keys(db: sqlite3.Connection, items: Sequence[Item]) -> Sequence[Item]:
+    r"""The items; one that an older version added under a key that spells no backslash keeps it."""
+    legacy_keys = {
+        item.key: _DOUBLED_BACKSLASHES.sub(_halve_backslashes, item.key)
+        for item in items
+        if "\\\\" in item.key
+    }
+    if not legacy_keys:
+        return items
+    (known_rows, _) = db.execute(
+        sql_write.SELECT_ITEMS_BY_KEY, (encode_json(list(legacy_keys.values())),)
+    ).fetchone()
+    known_files = {found.key: found.files[:1] for found in map(row_to_item, parse_rows(known_rows))}
+
+    def with_legacy_key(item: Item) -> Item:
+        key = legacy_keys.get(item.key, item.key)
+        known_file = known_files.get(key)
+        same_path = known_file and item.files and known_file[0].path == item.files[0].path
+        return replace(item, key=key) if same_path else item
+
+    return [with_legacy_key(item) for item in items]
+
+
+def _halve_backslashes(match: re.Match[str]) -> str:
+    return match[0][len(match[0]) // 2 :]
 
 
 def fetch_pending(db: sqlite3.Connection, after: int, limit: int, due_by: float) -> Sequence[Item]:
@@ -74,6 +173,12 @@ def fetch_counts(db: sqlite3.Connection) -> Counts:
     """Items by state: positions have no gaps, so that those that succeeded need no counting."""
     pending, submitted, failed, total = db.execute(sql_read.COUNT_ITEMS_BY_STATE).fetchone()
     return Counts(pending, submitted, total - pending - submitted - failed, failed)
+
+
+def fetch_failure_counts(db: sqlite3.Connection) -> Mapping[str, int]:
+    """How many items have failed, by code, most frequent first."""
+    rows = db.execute(sql_read.COUNT_FAILURE_CODES)
+    return {str(code or b"", "utf-8", "surrogateescape"): count for code, count in rows}
 
 
 def requeue_failed(db: sqlite3.Connection, code: str | None, key: str | None) -> int:

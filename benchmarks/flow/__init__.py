@@ -3,7 +3,7 @@
 `python -m benchmarks.flow` (or `make bench-flow`) prints the tables. Rules of the room:
 
 * The engine is the real one; only the platform is simulated, in virtual time (`service.py`,
-  `cluster.py`), by the rules of the contract.
+  `cluster.py`), by the rules of docs/platform.md.
 * Scenarios are drawn from seeds (`scenarios.py`); `--held-out` draws others, from other ranges.
 * All controllers meet the same service: how long an item is worked on the first time does not
   depend on who sent it when (`draws.py`).

@@ -7,9 +7,7 @@ from math import inf
 
 import anyio
 
-from batchinfer.domain import Item, Outcome
-from batchinfer.flow import classify_outcome
-from batchinfer.flow.service_signals import ServiceSignal
+from batchinfer.domain import Item, Outcome, ServiceSignal, get_signal
 from benchmarks.flow.service import WAITING_EACH, Service, room_of, spare_of
 
 ABANDONED = "abandoned"
@@ -50,7 +48,7 @@ class Calls:
         finally:
             self.in_flight -= 1
             call.is_over = True
-            sign = classify_outcome(outcomes[0]) if outcomes else None
+            sign = get_signal(outcomes[0]) if outcomes else None
             self.fates[sign.value if sign else ABANDONED] += 1
         return outcomes[0]
 

@@ -1,7 +1,8 @@
 """The platform in async mode as a pure simulation: a bucket, and jobs behind it.
 
-Rules (contract section 2): every object put is a job; so many run at a time, the others wait in the
-cluster for as long as it takes; each needs a while to start before the model works.
+Rules (docs/platform.md, "Jobs through the bucket"): every object put is a job; so many run at a
+time, the others wait in the cluster for as long as it takes; each needs a while to start before the
+model works.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 import anyio
 
 from batchinfer.domain import Failure, Item, Reply, Submitted
-from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, Store, SubmittedObject
+from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, RecoverableItems, SubmittedObject
 from benchmarks.flow.calls import number_of
 from benchmarks.flow.plans import JobPlan
 from benchmarks.flow.timeline import Timeline
@@ -71,22 +72,24 @@ class Cluster:
         self.most_waiting = max(self.most_waiting, len(self.queue))
         return Submitted(f"run-{item.position}-{number}")
 
-    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
-        """See `Watcher`."""
+    async def poll(self, items: OpenItems, emit: EmitOutput) -> None:
+        """See `OutputWatcher`."""
         await anyio.sleep(self.plan.latency)
         seen, self.outputs = self.outputs, []
-        open_items = await store.fetch_open({job.position for job in seen})
+        open_items = await items.fetch_open({job.position for job in seen})
         for job in seen:
             if job.position in open_items:
                 await emit(OutputArrival(open_items[job.position], job.attempt, Reply()))
 
     async def find_unrecorded(
-        self, store: Store, mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]]
+        self,
+        items: RecoverableItems,
+        mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]],
     ) -> None:
-        """See `Watcher`: nothing was there before."""
+        """See `OutputWatcher`: nothing was there before."""
 
-    async def cleanup(self, store: OpenItems) -> None:
-        """See `Watcher`: nothing is left over."""
+    async def cleanup(self, items: OpenItems) -> None:
+        """See `OutputWatcher`: nothing is left over."""
 
     def _fill(self) -> None:
         while self.queue and self.up < self.ceiling:

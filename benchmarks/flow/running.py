@@ -15,8 +15,8 @@ from trio._core import _run as scheduling
 from batchinfer.domain import Item, State
 from batchinfer.engine import Engine, PollInterval, ReadPage, RunPolicy
 from batchinfer.flow import ConcurrencyLimit, FixedLimit, Gate, RetryBudget
+from batchinfer.flow.retries import RetryPolicy
 from batchinfer.ports import Event, LimitChanged
-from batchinfer.retry_policy import RetryPolicy
 from batchinfer.testing import MemoryStore
 from benchmarks.flow.calls import Calls, Turnstile
 from benchmarks.flow.cluster import Cluster
@@ -206,7 +206,9 @@ class Stage:
     def _engine(self, gate: Gate, **parts: object) -> Engine:
         chance = Random(self._scenario.seed)
         engine = Engine(
-            store=self._store,
+            queue=self._store,
+            sink=self._store,
+            submissions=self._store,
             gate=gate,
             observer=self._watch,
             read_page=self._reader(),

@@ -1,6 +1,6 @@
 """The platform in sync mode as a pure simulation: containers, their queue, their autoscaler.
 
-Rules (contract section 1, and what Knative does):
+Rules (docs/platform.md, "Synchronous calls", and what Knative does):
 
 1. One call in each container at a time; ten may wait per container that is up, in one queue; who
    comes then is told 503 at once. Two users who wait are served in turns.
@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from random import Random
 from typing import Final
 
-from batchinfer.domain import Failure, FailureKind, Outcome, Reply
+from batchinfer.domain import Failure, FailureKind, Outcome, Reply, ServiceSignal
 from benchmarks.flow.plans import Burst, Guest, Plan
 from benchmarks.flow.timeline import Timeline, ticks
 
@@ -34,9 +34,21 @@ BUSY: Final = 1.0
 
 COLD: Final = Failure("cold_start", "not ready", FailureKind.UNAVAILABLE)
 UNREACHABLE: Final = Failure("unreachable", "no connection", FailureKind.UNAVAILABLE)
-FULL: Final = Failure("http_503", "pending request queue full", FailureKind.TRANSIENT)
-DOWN: Final = Failure("http_503", "no healthy upstream", FailureKind.TRANSIENT)
-TIMEOUT: Final = Failure("timeout", "no answer in time", FailureKind.TRANSIENT)
+FULL: Final = Failure(
+    "http_503",
+    "pending request queue full",
+    FailureKind.TRANSIENT,
+    signal=ServiceSignal.OVERLOADED,
+)
+DOWN: Final = Failure(
+    "http_503", "no healthy upstream", FailureKind.TRANSIENT, signal=ServiceSignal.OVERLOADED
+)
+TOO_MANY: Final = Failure(
+    "http_429", "too many", FailureKind.TRANSIENT, signal=ServiceSignal.OVERLOADED
+)
+TIMEOUT: Final = Failure(
+    "timeout", "no answer in time", FailureKind.TRANSIENT, signal=ServiceSignal.TIMEOUT
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -178,7 +190,7 @@ class Service:
             return True
         if (burst := plan.burst_at(now)) and not through:
             after = round(burst.end - now, 1) if burst.retry_after else None
-            self._refuse(call, Failure("http_429", "too many", FailureKind.TRANSIENT, after))
+            self._refuse(call, replace(TOO_MANY, retry_after=after))
             return True
         return False
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from batchinfer.domain import Reply
-from batchinfer.oscar.reply_parser import parse_body
+from batchinfer.protocols.ai4os.reply_parser import parse_body
 from benchmarks import stub
 from support.paths import ROOT
 

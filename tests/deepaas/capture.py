@@ -22,7 +22,12 @@ from batchinfer.local.journal import Journal
 from batchinfer.local.predictor import PredictionRequest, Predictor
 from batchinfer.local.service_options import LocalServiceOptions
 from batchinfer.local.venv_runner import VenvRunner
-from batchinfer.oscar.payload import FileContent, build_payload, detect_file_format, encode_params
+from batchinfer.protocols.ai4os.payload import (
+    FileContent,
+    build_payload,
+    detect_file_format,
+    encode_params,
+)
 from support.deepaas_cases import CASES, FILES, Case
 from support.paths import FIXTURES
 

@@ -1,4 +1,4 @@
-"""What `docs/run-format.md` says of `batchinfer query` is so: its views, columns and examples."""
+"""`docs/reference/run-format.md` on `batchinfer query`: its views, columns and examples."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from batchinfer.store.sqlite import SqliteStore
 from support.paths import ROOT
 from support.records import INFO, failed, failure, item, reply, submitted
 
-PAGE = (ROOT / "docs" / "run-format.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "run-format.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## Views of `batchinfer query`")[2].partition("\n## ")[0]
 EXAMPLES = re.findall(r'(?m)^\$ batchinfer query my-run "(.*)"\n((?:(?!```).*\n)*)', SECTION)
 KEPT = {"results", "failures", "submitted"}

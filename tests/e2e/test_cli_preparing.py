@@ -10,7 +10,7 @@ import pytest
 
 from batchinfer.local.service_options import LocalServiceOptions
 from batchinfer.local.service_process import start_service
-from batchinfer.oscar.reply_parser import parse_body
+from batchinfer.protocols.ai4os.reply_parser import parse_body
 from support.cli import batchinfer, clean_environment, config, png
 
 PARAMS = [

@@ -329,7 +329,7 @@ WRITING = {
     "select load_extension('evil')": "only reads",
     "select writefile('evil', 'x')": "no such function: writefile",
     "select 1; delete from main.items": "one statement at a time",
-    "": "There is nothing to do",
+    "": "The query is empty",
 }
 
 

@@ -64,7 +64,7 @@ def empty(line: str, folder: Path, code: int = 0) -> subprocess.CompletedProcess
 
 
 def test_the_documented_line_for_cron(desk: Path):
-    text = (ROOT / "docs" / "scripting.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "schedule.md").read_text()
     (line,) = re.findall(r"^\*/30 \* \* \* \*  (.*)$", text, re.MULTILINE)
     assert line.startswith("cd /data && batchinfer run ")
 

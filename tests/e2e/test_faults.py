@@ -1,4 +1,4 @@
-"""A service that does all at once what the contract says: the results are exact all the same."""
+"""A service with all faults of docs/platform.md at once: the results are exact all the same."""
 
 import hashlib
 from pathlib import Path

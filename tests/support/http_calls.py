@@ -8,6 +8,7 @@ from typing import Any
 from batchinfer.backends.http_backend import HttpBackend, open_http_backend
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Item
+from support.protocols import AI4OS
 
 TOKEN = "0123456789abcdef" * 4
 NOW = 1_800_000_000.0
@@ -22,6 +23,7 @@ def backend_at(
     port: int, scheme: str = "http", **changed: Any
 ) -> AbstractAsyncContextManager[HttpBackend]:
     known: dict[str, Any] = {
+        "protocol": AI4OS,
         "endpoint": f"{scheme}://127.0.0.1:{port}/run/ai4papi-1",
         "token": TOKEN,
         "params": {"size": 1},

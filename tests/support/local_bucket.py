@@ -12,7 +12,7 @@ def access(service: ServiceProcess) -> dict[str, object]:
         "name": bucket.name,
         "access_key": bucket.access_key,
         "secret_key": bucket.secret_key,
-        "redact": Redactor(()),
+        "redactor": Redactor(()),
     }
 
 

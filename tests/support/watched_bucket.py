@@ -4,10 +4,12 @@ from batchinfer.backends.bucket_client import MemoryBucket
 from batchinfer.backends.output_watcher import BucketOutputWatcher
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Attempt, Item, Record, State, Submitted
-from batchinfer.oscar.object_names import digest_payload, make_object_name
 from batchinfer.ports import OutputArrival
+from batchinfer.protocols.ai4os.object_names import make_object_name
+from batchinfer.protocols.object_ids import digest_payload
 from batchinfer.testing import MemoryStore
 from support.paths import FIXTURES
+from support.protocols import AI4OS_BUCKET
 
 RUN = "run1"
 TAG = "epoch123" + digest_payload(b"what was sent")
@@ -32,6 +34,7 @@ class Desk:
         self.bucket, self.store = MemoryBucket(page_size=page_size), MemoryStore()
         self.watcher = BucketOutputWatcher(
             self.bucket,
+            protocol=AI4OS_BUCKET,
             run_id=RUN,
             redactor=Redactor(["hidden-secret-0123", "bear"]),
             grace_seconds=GRACE,

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from batchinfer.domain import Failure, FailureKind, Item, Outcome, Reply, Submitted
+from batchinfer.domain import Failure, FailureKind, Item, Outcome, Reply, ServiceSignal, Submitted
 from batchinfer.engine import Engine, PollInterval, RunPolicy
 from batchinfer.flow import FixedLimit, Gate, RateLimiter, ServiceHealth, ServiceState
+from batchinfer.flow.retries import RetryPolicy
 from batchinfer.ports import (
     Committed,
     EmitOutput,
@@ -18,7 +19,6 @@ from batchinfer.ports import (
     OutputArrival,
     SubmittedObject,
 )
-from batchinfer.retry_policy import RetryPolicy
 from batchinfer.testing import MemoryStore
 
 EPOCH = 1_700_000_000.0
@@ -44,8 +44,25 @@ def reader(source: Iterable[Item], delay: float = 0.0) -> Callable[[int], object
     return read
 
 
+SIGNALS = {
+    "http_429": ServiceSignal.OVERLOADED,
+    "http_503": ServiceSignal.OVERLOADED,
+    "model_killed": ServiceSignal.ANSWERED,
+    "no_output": ServiceSignal.ANSWERED,
+    "timeout": ServiceSignal.TIMEOUT,
+}
+"""What backends say of the service with these codes."""
+
+
 def transient(code: str = "no_output", retry_after: float | None = None) -> Failure:
-    return Failure(code, "again", FailureKind.TRANSIENT, retry_after)
+    return Failure(
+        code,
+        "again",
+        FailureKind.TRANSIENT,
+        retry_after,
+        signal=SIGNALS.get(code),
+        model_killed=code == "model_killed",
+    )
 
 
 def permanent(code: str = "model_error") -> Failure:
@@ -112,7 +129,7 @@ class Bucket:
         self.inputs[item.position, number] = anyio.current_time()
         return Submitted(f"run-{item.position}-{number}")
 
-    async def poll(self, store: OpenItems, emit: EmitOutput) -> None:
+    async def poll(self, items: OpenItems, emit: EmitOutput) -> None:
         if self.away():
             raise OSError("the bucket is away")
         await anyio.sleep(0.01)
@@ -121,7 +138,7 @@ class Bucket:
             for (position, attempt), at in self.inputs.items()
             if anyio.current_time() >= at + self.seconds
         ]
-        open_items = await store.fetch_open({position for position, _ in ready})
+        open_items = await items.fetch_open({position for position, _ in ready})
         self.outstanding_most = max(self.outstanding_most, len(self.inputs) - len(self.told))
         for position, attempt in ready:
             outcome = self.script(position, attempt)
@@ -129,12 +146,12 @@ class Bucket:
                 self.told.add((position, attempt))
                 await emit(OutputArrival(open_items[position], attempt, outcome))
 
-    async def find_unrecorded(self, store, mark_submitted) -> None:
+    async def find_unrecorded(self, items, mark_submitted) -> None:
         await mark_submitted(
             [SubmittedObject(*key, f"run-{key[0]}-{key[1]}") for key in self.inputs]
         )
 
-    async def cleanup(self, store: OpenItems) -> None:
+    async def cleanup(self, items: OpenItems) -> None:
         pass
 
 
@@ -183,7 +200,9 @@ class World:
         source_away = terms.pop("source_away", None)
         terms.setdefault("retry", RetryPolicy(max_attempts=3))
         return Engine(
-            store=self.store,
+            queue=self.store,
+            sink=self.store,
+            submissions=self.store,
             gate=Gate(FixedLimit(concurrency), RateLimiter(rate) if rate else None, health),
             observer=self.notebook,
             backend=backend,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from batchinfer.flow import ServiceSignal, classify_outcome
+from batchinfer.domain import ServiceSignal, get_signal
 from batchinfer.machine_limits import detect_shortage
 
 
@@ -36,7 +36,7 @@ class WrappedError(OSError):
 def test_a_shortage_is_no_items_fault_and_is_waited_out(error: Exception, code: str):
     short = detect_shortage(error)
     assert short is not None
-    assert (short.code, short.sent, classify_outcome(short)) == (
+    assert (short.code, short.sent, get_signal(short)) == (
         code,
         False,
         ServiceSignal.LOCAL_SHORTAGE,

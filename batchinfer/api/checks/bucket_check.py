@@ -13,15 +13,13 @@ from typing import Final, TypeVar
 
 import anyio
 
-from batchinfer.api.checks.clock_check import check_clock
-from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
-from batchinfer.api.clients import open_bucket
+from batchinfer.api.checks.findings import Finding, FindingState, OnFinding, check_clock
+from batchinfer.api.clients import get_bucket, open_bucket
 from batchinfer.backends.bucket_client import BucketClient, BucketUnreachable
-from batchinfer.backends.redaction import Redactor
-from batchinfer.config import BucketSettings
+from batchinfer.config import BucketSettings, RunSettings
 from batchinfer.domain import Failure, Mode
 from batchinfer.errors import FatalError
-from batchinfer.oscar.object_names import INPUTS_PREFIX, OUTPUTS_PREFIX, parse_object_name
+from batchinfer.protocols.inference_protocol import BucketProtocol
 
 T = TypeVar("T")
 
@@ -42,33 +40,33 @@ _BLOCKING_CODES: Final = frozenset(
 
 
 async def check_bucket(
-    access: BucketSettings,
-    redactor: Redactor,
+    settings: RunSettings,
+    names: BucketProtocol,
     on_finding: OnFinding,
     known_run_ids: Collection[str],
 ) -> None:
     """Try every verb, count what lies there, and ask what else the store offers."""
+    access = get_bucket(settings)
     try:
         async with open_bucket(
-            access,
-            redactor,
+            settings,
             retry_timeout=STORE_CHECK_TIMEOUT,
             read_timeout=2 * STORE_CHECK_TIMEOUT,
         ) as bucket:
-            if await _check_reachable(bucket, access, on_finding):
+            if await _check_reachable(bucket, names, access, on_finding):
                 await _check_permissions(bucket, on_finding)
-                await _check_leftovers(bucket, on_finding, known_run_ids)
+                await _check_leftovers(bucket, names, on_finding, known_run_ids)
     except FatalError as error:
         on_finding(_make_bad_finding("bucket", str(error)))
-    await _check_store_features(access, on_finding)
+    await _check_store_features(access, names, on_finding)
 
 
 async def _check_reachable(
-    bucket: BucketClient, access: BucketSettings, on_finding: OnFinding
+    bucket: BucketClient, names: BucketProtocol, access: BucketSettings, on_finding: OnFinding
 ) -> bool:
     """Whether it makes sense to go on."""
     try:
-        await bucket.list_page(OUTPUTS_PREFIX)
+        await bucket.list_page(names.outputs_prefix)
     except BucketUnreachable as error:
         on_finding(_make_bad_finding("bucket", str(error)))
         return False
@@ -141,13 +139,16 @@ async def _check_permission(
 
 
 async def _check_leftovers(
-    bucket: BucketClient, on_finding: OnFinding, known_run_ids: Collection[str]
+    bucket: BucketClient,
+    names: BucketProtocol,
+    on_finding: OnFinding,
+    known_run_ids: Collection[str],
 ) -> None:
     """Count objects that are of no run that is known here."""
     counts = {}
     try:
-        for folder in (INPUTS_PREFIX, OUTPUTS_PREFIX):
-            counts[folder] = await _count_other_objects(bucket, folder, known_run_ids)
+        for folder in (names.inputs_prefix, names.outputs_prefix):
+            counts[folder] = await _count_other_objects(bucket, names, folder, known_run_ids)
     except (FatalError, OSError):
         return  # said already, of the listing before
     if not any(count for count, _ in counts.values()):
@@ -162,14 +163,14 @@ async def _check_leftovers(
 
 
 async def _count_other_objects(
-    bucket: BucketClient, folder: str, known_run_ids: Collection[str]
+    bucket: BucketClient, names: BucketProtocol, folder: str, known_run_ids: Collection[str]
 ) -> tuple[int, bool]:
     """How many objects of other runs, or of none; and whether the listing was read to its end."""
     count, token = 0, None
     for _ in range(MAX_LISTING_PAGES):
         page = await bucket.list_page(folder, token=token)
         count += sum(
-            not _is_known_object(entry.key, folder, known_run_ids) for entry in page.objects
+            not _is_known_object(names, entry.key, folder, known_run_ids) for entry in page.objects
         )
         token = page.continuation_token
         if token is None:
@@ -177,16 +178,20 @@ async def _count_other_objects(
     return count, False
 
 
-def _is_known_object(key: str, folder: str, known_run_ids: Collection[str]) -> bool:
+def _is_known_object(
+    names: BucketProtocol, key: str, folder: str, known_run_ids: Collection[str]
+) -> bool:
     """Whether it is the folder's marker, or of a run that is known."""
     base = key.removeprefix(folder).partition(".")[0]
     run_id = base.partition("-")[0]
     return key == folder or (
-        run_id in known_run_ids and parse_object_name(run_id, base) is not None
+        run_id in known_run_ids and names.parse_object_name(run_id, base) is not None
     )
 
 
-async def _check_store_features(access: BucketSettings, on_finding: OnFinding) -> None:
+async def _check_store_features(
+    access: BucketSettings, names: BucketProtocol, on_finding: OnFinding
+) -> None:
     """The store's clock, and live notifications."""
     from batchinfer.backends.s3_probe import LIVE_EVENTS_QUERY, probe_bucket  # noqa: PLC0415 - see `reaching`
 
@@ -197,7 +202,7 @@ async def _check_store_features(access: BucketSettings, on_finding: OnFinding) -
             access_key=access.access_key,
             secret_key=access.secret_key,
             region=access.region,
-            query=LIVE_EVENTS_QUERY,
+            query={**LIVE_EVENTS_QUERY, "prefix": names.outputs_prefix},
             ca_file=access.ca_file,
             verify=access.verify,
             seconds=STORE_CHECK_TIMEOUT,

@@ -1,11 +1,11 @@
-"""What a check has found: a tick, a cross, or something to know."""
+"""What a check has found: a tick, a cross, or a note."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from batchinfer.domain import Json, Mode
 
@@ -25,7 +25,7 @@ class Finding:
     """One line of a check."""
 
     check: str
-    """What was looked at; stable (docs/scripting.md)."""
+    """What was looked at; stable (docs/reference/scripting.md)."""
     state: FindingState
     message: str
     """What was found and, unless it is good, what to do. Never holds a secret."""
@@ -46,4 +46,24 @@ class Finding:
 
 
 OnFinding: TypeAlias = Callable[[Finding], None]
-"""Is told of each finding as soon as it is known."""
+"""Called with each finding as soon as it is known."""
+
+MAX_S3_CLOCK_SKEW_SECONDS: Final = 900.0
+"""Seconds beyond which S3 refuses every request."""
+CLOCK_SKEW_NOTICE_SECONDS: Final = 60.0
+
+
+def check_clock(ahead: float | None, mode: Mode) -> Finding:
+    """A finding on a server's clock that is `ahead` seconds; None: it does not tell."""
+    if ahead is None:
+        return Finding("clock", FindingState.NOTE, "the server does not tell the time", mode)
+    skew = abs(ahead)
+    if skew < CLOCK_SKEW_NOTICE_SECONDS:
+        return Finding("clock", FindingState.GOOD, "as the server's", mode)
+    side = "behind" if ahead > 0 else "ahead of"
+    message = f"this machine's clock is {skew:,.0f} s {side} the server's: set it"
+    if mode is Mode.ASYNC and skew >= MAX_S3_CLOCK_SKEW_SECONDS:
+        return Finding(
+            "clock", FindingState.BAD, f"{message}; the store refuses all requests", mode
+        )
+    return Finding("clock", FindingState.NOTE, message, mode)

@@ -15,9 +15,9 @@ import anyio
 
 from batchinfer.api.bucket_cleanup import delete_run_objects
 from batchinfer.api.checks.findings import Finding, FindingState
-from batchinfer.api.composition import open_engine
-from batchinfer.api.job import Job
-from batchinfer.api.job_setup import load_run_info
+from batchinfer.api.composition import open_job
+from batchinfer.api.deliveries import DELIVERIES
+from batchinfer.api.job import Job, load_stored_run
 from batchinfer.config import Config, RunSettings
 from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Mode, Result
 from batchinfer.errors import BatchInferError
@@ -41,8 +41,8 @@ async def run_probe(
         job = Job(run=run, sources=(source,), config=probe_config, env=env, limit=1)
         start = anyio.current_time()
         try:
-            async with open_engine(job, observer) as engine:
-                await engine.run()
+            async with open_job(job, observer) as opened:
+                await opened.engine.run()
         except BatchInferError as error:
             return Finding("probe", FindingState.BAD, str(error), mode)
         finally:
@@ -55,9 +55,9 @@ async def run_probe(
 
 
 async def _delete_probe_objects(run: Path, settings: RunSettings) -> None:
-    info = load_run_info(run) if settings.mode is Mode.ASYNC else None
-    if info is not None:
-        await delete_run_objects(settings, info)
+    stored = load_stored_run(run) if DELIVERIES[settings.mode].uses_bucket else None
+    if stored is not None:
+        await delete_run_objects(settings, stored.info)
 
 
 def _make_finding(result: Result, run: Path, mode: Mode, seconds: float) -> Finding:

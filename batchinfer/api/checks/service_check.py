@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Final
 
 import anyio
 
-from batchinfer.api.checks.clock_check import check_clock
-from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
-from batchinfer.api.clients import open_service
-from batchinfer.api.model_help import fetch_help_by_call
-from batchinfer.backends.redaction import Redactor
-from batchinfer.config import ServiceSettings
+from batchinfer.api.checks.findings import Finding, FindingState, OnFinding, check_clock
+from batchinfer.api.clients import get_service, open_service
+from batchinfer.api.help_requests import fetch_help_by_call
+from batchinfer.config import RunSettings
 from batchinfer.domain import Failure, FailureKind, Mode
 from batchinfer.errors import FatalError
-from batchinfer.oscar.deepaas_versions import find_deepaas_version, list_quirks
-from batchinfer.oscar.tokens import InvalidToken, OidcToken, ServiceToken, classify_token
 from batchinfer.ports import Event, OutageOngoing
 from batchinfer.progress import format_duration
+from batchinfer.protocols.inference_protocol import TokenFacts
+from batchinfer.protocols.registry import load_protocol
 
-OIDC_EXPIRY_WARNING_SECONDS: Final = 3600.0
-"""Seconds; an OIDC token that is valid for less will hardly last for a run."""
+TOKEN_EXPIRY_WARNING_SECONDS: Final = 3600.0
+"""Seconds; a token that is valid for less will hardly last for a run."""
 
 _REFUSAL_CODES: Final = frozenset({"unauthorized", "token_malformed", "not_in_vo"})
 _UNREACHABLE_CODES: Final = frozenset({"unreachable", "tls", "bad_endpoint", "redirected"})
 _STARTING_CODES: Final = frozenset({"cold_start", "timeout"})
 
 
-def check_token(token: str, on_finding: OnFinding) -> None:
+def check_token(settings: RunSettings, on_finding: OnFinding) -> None:
     """Whether it can be a token at all, and for how long."""
-    on_finding(_make_token_finding(token, time.time()))
+    facts = load_protocol(settings.protocol).inspect_token(get_service(settings).token)
+    if facts is not None:
+        on_finding(_make_token_finding(facts, time.time()))
 
 
-async def check_service(
-    access: ServiceSettings, redactor: Redactor, on_finding: OnFinding, wait_seconds: float
-) -> None:
-    """Ask for the model's help, for at most `wait` seconds, and tell what the answer tells."""
+async def check_service(settings: RunSettings, on_finding: OnFinding, wait_seconds: float) -> None:
+    """Ask for the model's help, for at most `wait_seconds`, and report what the answer shows."""
+    if load_protocol(settings.protocol).help_request is None:
+        on_finding(Finding("service", FindingState.NOTE, _NOT_ASKED_TEXT, Mode.SYNC))
+        return
     startup, ahead = _StartupObserver(), None
     try:
-        async with open_service(access, redactor, timeout=wait_seconds) as service:
+        call_settings = replace(settings, timeout=wait_seconds, first_byte_timeout=None)
+        async with open_service(call_settings) as service:
             answer: str | Failure | FatalError | None = None
             with anyio.move_on_after(wait_seconds):
                 answer = await fetch_help_by_call(service, startup, cold_start_timeout=wait_seconds)
@@ -53,8 +56,8 @@ async def check_service(
             f"it has not answered for {format_duration(wait_seconds)}",
             FailureKind.TRANSIENT,
         )
-    _report_endpoint(answer, access, on_finding, has_answered=has_answered)
-    _report_service(answer, startup, on_finding, wait_seconds)
+    _report_endpoint(answer, settings, on_finding, has_answered=has_answered)
+    _report_service(answer, settings, startup, on_finding, wait_seconds)
     if ahead is not None:
         on_finding(check_clock(ahead, Mode.SYNC))
 
@@ -72,7 +75,7 @@ class _StartupObserver:
 
 def _report_endpoint(
     answer: str | Failure | FatalError | None,
-    access: ServiceSettings,
+    settings: RunSettings,
     on_finding: OnFinding,
     *,
     has_answered: bool,
@@ -85,10 +88,9 @@ def _report_endpoint(
     if code == "timeout" and not has_answered:
         on_finding(Finding("endpoint", FindingState.NOTE, _get_message(answer), Mode.SYNC))
         return
-    secure = "TLS is fine" if access.endpoint.startswith("https") else "not encrypted"
-    unchecked = (
-        " (certificate not checked)" if secure == "TLS is fine" and not access.verify else ""
-    )
+    secure = "TLS is fine" if settings.target.endpoint.startswith("https") else "not encrypted"
+    verify = settings.target.verify
+    unchecked = " (certificate not checked)" if secure == "TLS is fine" and not verify else ""
     on_finding(
         Finding("endpoint", FindingState.GOOD, f"it answers; {secure}{unchecked}", Mode.SYNC)
     )
@@ -100,6 +102,7 @@ def _report_endpoint(
 
 def _report_service(
     answer: str | Failure | FatalError | None,
+    settings: RunSettings,
     startup: _StartupObserver,
     on_finding: OnFinding,
     wait_seconds: float,
@@ -123,43 +126,38 @@ def _report_service(
         on_finding(Finding("service", FindingState.NOTE, message, Mode.SYNC))
     else:
         on_finding(Finding("service", FindingState.BAD, _get_message(answer), Mode.SYNC))
-    if version := find_deepaas_version(log):
-        quirks = list_quirks(log)
-        message = " ".join([f"DEEPaaS {version}.", *quirks])
-        on_finding(Finding("deepaas", FindingState.NOTE if quirks else FindingState.GOOD, message))
+    if software := load_protocol(settings.protocol).find_software(log):
+        message = " ".join([f"{software.name} {software.version}.", *software.quirks])
+        state = FindingState.NOTE if software.quirks else FindingState.GOOD
+        on_finding(Finding(software.name.lower(), state, message))
 
 
 def _get_message(answer: object) -> str:
     return answer.message if isinstance(answer, Failure) else str(answer)
 
 
-def _make_token_finding(token: str, now: float) -> Finding:
-    match classify_token(token):
-        case ServiceToken():
-            return Finding("token", FindingState.GOOD, "64 hexadecimal digits", Mode.SYNC)
-        case InvalidToken(reason):
-            message = f"{reason}. Copy 'Token' from the Dashboard again"
-            return Finding("token", FindingState.BAD, message, Mode.SYNC)
-        case OidcToken(expires_at):
-            return _make_oidc_finding(expires_at, now)
-
-
-def _make_oidc_finding(expires_at: float | None, now: float) -> Finding:
-    if expires_at is None:
-        message = "an OIDC token that does not say when it expires"
+def _make_token_finding(facts: TokenFacts, now: float) -> Finding:
+    if facts.problem is not None:
+        return Finding("token", FindingState.BAD, facts.problem, Mode.SYNC)
+    if not facts.can_expire:
+        return Finding("token", FindingState.GOOD, facts.kind, Mode.SYNC)
+    if facts.expires_at is None:
+        message = f"{facts.kind} that does not say when it expires"
         return Finding("token", FindingState.NOTE, message, Mode.SYNC)
-    if expires_at <= now:
-        past = format_duration(now - expires_at)
-        message = (
-            f"an OIDC token that expired {past} ago: get a new one, or use {_SERVICE_KIND_TEXT}"
-        )
+    use_another = f"use {facts.lasting_kind}" if facts.lasting_kind else ""
+    if facts.expires_at <= now:
+        past = format_duration(now - facts.expires_at)
+        advice = " or ".join(filter(None, ["get a new one,", use_another])).replace(", or", ", or")
+        message = f"{facts.kind} that expired {past} ago: {advice}"
         return Finding("token", FindingState.BAD, message, Mode.SYNC)
-    message = f"an OIDC token, valid for another {format_duration(expires_at - now)}"
-    if expires_at - now < OIDC_EXPIRY_WARNING_SECONDS:
-        return Finding(
-            "token", FindingState.NOTE, f"{message}: better use {_SERVICE_KIND_TEXT}", Mode.SYNC
-        )
+    left = facts.expires_at - now
+    message = f"{facts.kind}, valid for another {format_duration(left)}"
+    if left < TOKEN_EXPIRY_WARNING_SECONDS:
+        message += f": better {use_another}" if use_another else ""
+        return Finding("token", FindingState.NOTE, message, Mode.SYNC)
     return Finding("token", FindingState.GOOD, message, Mode.SYNC)
 
 
-_SERVICE_KIND_TEXT: Final = "the service's own token, which does not expire"
+_NOT_ASKED_TEXT: Final = (
+    "services of this kind cannot be asked without a prediction: use --probe FILE to send one file"
+)

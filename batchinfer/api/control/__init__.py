@@ -5,10 +5,13 @@
 """
 
 from batchinfer.api.control.commands import COMMAND_NAMES, ControlCommand, parse_command
-from batchinfer.api.control.control_client import get_worker_status, send_command
-from batchinfer.api.control.control_server import serve_control
+from batchinfer.api.control.control_socket import (
+    SOCKET_NAME,
+    get_worker_status,
+    send_command,
+    serve_control,
+)
 from batchinfer.api.control.controller import Controller, progress_from_status
-from batchinfer.api.control.socket_path import SOCKET_NAME
 
 __all__ = [
     "COMMAND_NAMES",

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from batchinfer.api.composition import MAX_ADAPTIVE_LIMIT
 from batchinfer.api.control.commands import (
     ControlCommand,
     SetConcurrency,
@@ -17,6 +16,7 @@ from batchinfer.api.control.commands import (
     SimpleCommand,
     decode_command,
 )
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import Concurrency
 from batchinfer.domain import Counts, Json, Mode
 from batchinfer.engine import Engine
@@ -109,7 +109,7 @@ class Controller:
                 return f"resumed; {_describe_limit(engine.limit)}"
 
     def status(self) -> Mapping[str, Json]:
-        """How it goes, for programs (`docs/scripting.md`)."""
+        """How it goes, for programs (`docs/reference/scripting.md`)."""
         engine, progress = self._engine, self._engine.progress
         estimated_servers = progress.estimated_servers
         return {
@@ -133,19 +133,22 @@ class Controller:
     def _build_limit(self, concurrency: Concurrency) -> ConcurrencyLimit:
         if concurrency.lowest == concurrency.highest:
             return FixedLimit(concurrency.lowest)
-        highest = concurrency.highest or MAX_ADAPTIVE_LIMIT[self._mode]
-        start, is_async = self._engine.limit.value, self._mode is Mode.ASYNC
-        return AdaptiveLimit(concurrency.lowest, highest, start, unlimited_wait=is_async)
+        delivery = DELIVERIES[self._mode]
+        highest = concurrency.highest or delivery.max_adaptive_limit
+        start = self._engine.limit.value
+        return AdaptiveLimit(
+            concurrency.lowest, highest, start, unlimited_wait=delivery.uses_bucket
+        )
 
     def _count_limited(self) -> int:
-        """What the limit is of."""
+        """How many of what the limit is for there are."""
         progress = self._engine.progress
-        submitted = progress.counts.submitted if self._mode is Mode.ASYNC else 0
+        submitted = progress.counts.submitted if DELIVERIES[self._mode].uses_bucket else 0
         return submitted + progress.in_flight
 
     def _describe_in_flight(self) -> str:
         count = self._count_limited()
-        noun = "submitted item" if self._mode is Mode.ASYNC else "running call"
+        noun = DELIVERIES[self._mode].limited_noun
         return f"waiting for {count:,} {noun}{'s' * (count > 1)}" if count else ""
 
     def _describe_status(self) -> str:

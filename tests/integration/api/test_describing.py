@@ -3,17 +3,18 @@
 import pytest
 
 from batchinfer import api
-from batchinfer.api.model_help import fetch_help_by_call, fetch_help_by_job
+from batchinfer.api.help_requests import fetch_help_by_call, fetch_help_by_job
 from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind
 from batchinfer.errors import ConfigError, FatalError, RunAborted, SourceError
-from batchinfer.oscar.model_schema import parse_help
-from batchinfer.oscar.payload import HELP_PAYLOAD
+from batchinfer.flow.retries import RetryPolicy
 from batchinfer.ports import Event, Notice, OutageEnded, OutageOngoing
-from batchinfer.retry_policy import RetryPolicy
+from batchinfer.protocols.ai4os.help_parser import parse_help
+from batchinfer.protocols.ai4os.payload import HELP_PAYLOAD
 from batchinfer.store.run_reader import RunReader
 from support.paths import FIXTURES
+from support.protocols import AI4OS
 from support.servers import Answer, stub
 
 BODY = (FIXTURES / "sync_2.6.0_help.body").read_bytes()
@@ -111,7 +112,7 @@ async def through_bucket(log, patience=60.0, secrets=()):
     platform, notebook = Platform(log), Notebook()
     platform.objects["outputs/"] = b""
     answer = await fetch_help_by_job(
-        platform, notebook, Redactor(secrets), timeout=patience, poll_interval=0.0
+        platform, AI4OS, notebook, Redactor(secrets), timeout=patience, poll_interval=0.0
     )
     return answer, platform, notebook
 
@@ -165,7 +166,7 @@ async def test_a_bucket_that_does_not_answer_is_a_failure():
     bucket = MemoryBucket()
     bucket.error = BucketUnreachable("nobody there")
 
-    answer = await fetch_help_by_job(bucket, Notebook(), Redactor(()), timeout=1.0)
+    answer = await fetch_help_by_job(bucket, AI4OS, Notebook(), Redactor(()), timeout=1.0)
 
     assert (answer.code, answer.message) == ("bucket_unreachable", "nobody there")
 
@@ -226,7 +227,7 @@ async def test_all_mistakes_of_config_flags_and_lines_are_told_at_once(tmp_path,
 
     assert told.startswith("3 mistakes in the parameters; nothing was sent:")
     assert "c.toml: [params] imgz: the model has no parameter 'imgz' (did you mean 'imgsz'" in told
-    assert "--param flag: parameter 'flag' takes true or false" in told
+    assert "`params[\"flag\"]`: parameter 'flag' takes true or false" in told
     assert "list.csv:2: parameter 'rng' takes a whole number (int), which 1.5 is not" in told
     assert [request.body for request in caught.value.requests] == [HELP_PAYLOAD]
     assert not (tmp_path / "run").exists()
@@ -281,7 +282,7 @@ async def test_where_there_is_no_help_the_run_goes_on_with_a_notice(tmp_path, ph
 
 
 async def test_what_cannot_be_sent_is_refused_even_without_a_help(tmp_path, photos):
-    with pytest.raises(ConfigError, match="--param conf"):
+    with pytest.raises(ConfigError, match=r"`params\[\"conf\"\]`"):
         await go(tmp_path, photos, Answer(body=OK), params={"conf": 1})
 
 

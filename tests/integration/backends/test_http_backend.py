@@ -20,7 +20,7 @@ from batchinfer.backends.http_backend import HttpBackend
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
 from batchinfer.errors import ConfigError, FatalError
-from batchinfer.oscar.http_status import MAX_ERROR_BODY_BYTES
+from batchinfer.protocols.http_text import MAX_ERROR_BODY_BYTES
 from support.http_calls import ITEM, OK, TOKEN, backend_at
 from support.paths import FIXTURES
 from support.servers import Answer, Request, Stub, stub, talking
@@ -175,7 +175,7 @@ async def test_secrets_are_nowhere_in_what_comes_back(caplog: pytest.LogCaptureF
     assert TOKEN not in failure.log + caplog.text
 
 
-# Statuses: a case for every row of the contract's table (section 1) ------------------------------
+# Statuses: a case for every row of docs/platform.md, "Status codes" ------------------------------
 
 NGINX = b"<html><head><title>Gateway</title></head><body><h1>Gateway</h1>nginx</body></html>"
 

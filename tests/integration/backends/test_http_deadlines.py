@@ -20,6 +20,7 @@ import trustme
 from batchinfer.backends.http_backend import HttpBackend, open_http_backend
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
+from support.protocols import AI4OS
 from support.servers import Answer, Request, stub
 
 TOKEN = "0123456789abcdef" * 4
@@ -39,11 +40,12 @@ def backend_at(
     port: int, scheme: str = "http", **changed: Any
 ) -> AbstractAsyncContextManager[HttpBackend]:
     known: dict[str, Any] = {
+        "protocol": AI4OS,
         "endpoint": f"{scheme}://127.0.0.1:{port}/run/x",
         "token": TOKEN,
         "params": {},
         "timeout": 30.0,
-        "redact": Redactor([TOKEN]),
+        "redactor": Redactor([TOKEN]),
     }
     return open_http_backend(**(known | changed))
 

@@ -13,6 +13,7 @@ import pytest
 from batchinfer.backends.http_backend import HttpBackend, open_http_backend
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, Item, Outcome, Reply
+from support.protocols import AI4OS
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LOG = b"2026-11-23 07:35:30.498 6943 INFO deepaas.cmd.cli [-] return: "
@@ -51,6 +52,7 @@ async def answering(
 @asynccontextmanager
 async def backend_at(port: int, **changed) -> AsyncIterator[HttpBackend]:
     async with open_http_backend(
+        protocol=AI4OS,
         endpoint=f"http://127.0.0.1:{port}/run/x",
         token="0" * 64,
         params={},

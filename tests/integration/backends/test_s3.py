@@ -53,7 +53,7 @@ def bucket_at(
         "name": NAME,
         "access_key": ACCESS_KEY,
         "secret_key": SECRET_KEY,
-        "redact": Redactor([ACCESS_KEY, SECRET_KEY]),
+        "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
         "patience": 20.0,
     }
     return open_s3_bucket(**(known | changed))

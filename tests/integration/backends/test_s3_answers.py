@@ -36,7 +36,7 @@ def bucket_at(port: int, **changed: Any):
         "name": "ai4papi-1",
         "access_key": ACCESS_KEY,
         "secret_key": SECRET_KEY,
-        "redact": Redactor([ACCESS_KEY, SECRET_KEY]),
+        "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
         "patience": 0.0,
     }
     return open_s3_bucket(**(known | changed))

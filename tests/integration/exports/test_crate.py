@@ -31,7 +31,7 @@ from batchinfer.domain import (
     State,
 )
 from batchinfer.exports import write_export
-from batchinfer.oscar.model_schema import parse_help
+from batchinfer.protocols.ai4os.help_parser import parse_help
 from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sqlite import SqliteStore
 from support.books import HOSTILE, book, failed, pending, result

@@ -1,4 +1,4 @@
-"""Calls to the local service, through real sockets: the contract's table of statuses."""
+"""Calls to the local service, through real sockets (docs/platform.md, "Status codes")."""
 
 from __future__ import annotations
 

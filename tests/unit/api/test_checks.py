@@ -3,12 +3,12 @@
 import pytest
 
 from batchinfer.api.checks import bucket_check as checks
-from batchinfer.api.checks.clock_check import check_clock
-from batchinfer.api.checks.findings import FindingState
+from batchinfer.api.checks.findings import FindingState, check_clock
 from batchinfer.backends.bucket_client import MemoryBucket
 from batchinfer.domain import Mode
 from batchinfer.errors import FatalError
-from batchinfer.oscar.object_names import make_object_name
+from batchinfer.protocols.ai4os.object_names import make_object_name
+from support.protocols import AI4OS_BUCKET
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
@@ -85,10 +85,10 @@ async def test_leftovers_are_what_is_of_no_known_run_and_counting_ends():
         bucket.objects[f"inputs/{make_object_name('mine', position, 1)}.json"] = b""
         bucket.objects[f"outputs/{make_object_name('theirs', position, 1)}.log"] = b""
     bucket.objects |= {"inputs/": b"", "outputs/": b"", "outputs/mine-x.log": b""}
-    await checks._check_leftovers(bucket, found.append, {"mine"})
+    await checks._check_leftovers(bucket, AI4OS_BUCKET, found.append, {"mine"})
     assert found[0].message.startswith("0 in inputs/ and 8 in outputs/")
 
     for position in range(100):
         bucket.objects[f"outputs/a{position}.log"] = b""
-    await checks._check_leftovers(bucket, found.append, {"mine"})
+    await checks._check_leftovers(bucket, AI4OS_BUCKET, found.append, {"mine"})
     assert "at least 19 in outputs/" in found[1].message

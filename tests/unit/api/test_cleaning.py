@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from batchinfer.api.bucket_cleanup import CleanupSummary, delete_objects
 from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
 from batchinfer.domain import OpenItem, State
+from support.protocols import AI4OS_BUCKET
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
@@ -90,14 +91,16 @@ def bucket(keys, **options) -> MemoryBucket:
 async def test_only_what_is_ours_and_final_is_deleted(page_size):
     store = bucket(OURS | OPEN | OTHERS | FOREIGN, page_size=page_size)
 
-    assert await delete_objects(store, RUN, recorded) == CleanupSummary(2, 4, 30, 3, 6)
+    assert await delete_objects(store, AI4OS_BUCKET, RUN, recorded) == CleanupSummary(
+        2, 4, 30, 3, 6
+    )
     assert set(store.objects) == OPEN | OTHERS | FOREIGN
 
 
 async def test_a_dry_run_counts_the_same_and_deletes_nothing():
     store = bucket(OURS | OPEN | OTHERS | FOREIGN, page_size=2)
 
-    assert await delete_objects(store, RUN, recorded, dry_run=True) == CleanupSummary(
+    assert await delete_objects(store, AI4OS_BUCKET, RUN, recorded, dry_run=True) == CleanupSummary(
         2, 4, 30, 3, 6
     )
     assert set(store.objects) == OURS | OPEN | OTHERS | FOREIGN
@@ -105,9 +108,9 @@ async def test_a_dry_run_counts_the_same_and_deletes_nothing():
 
 async def test_a_second_time_there_is_nothing_left_to_do():
     store = bucket(OURS | FOREIGN)
-    await delete_objects(store, RUN, recorded)
+    await delete_objects(store, AI4OS_BUCKET, RUN, recorded)
 
-    assert await delete_objects(store, RUN, recorded) == CleanupSummary()
+    assert await delete_objects(store, AI4OS_BUCKET, RUN, recorded) == CleanupSummary()
 
 
 async def test_trouble_of_the_bucket_leaves_alone():
@@ -115,12 +118,12 @@ async def test_trouble_of_the_bucket_leaves_alone():
     store.error = BucketUnreachable("away")
 
     with pytest.raises(BucketUnreachable):
-        await delete_objects(store, RUN, recorded)
+        await delete_objects(store, AI4OS_BUCKET, RUN, recorded)
 
 
 @given(st.sets(st.from_regex(r"(inputs|outputs)/[abc0-9-]{0,16}(\.json|\.log)?\Z"), max_size=30))
 async def test_no_stranger_is_ever_deleted(keys):
     store = bucket(keys | OURS)
-    await delete_objects(store, "abd", None)
+    await delete_objects(store, AI4OS_BUCKET, "abd", None)
 
     assert set(store.objects) == keys | OURS

@@ -29,8 +29,13 @@ from batchinfer.api.control.commands import (
     decode_command,
     encode_command,
 )
-from batchinfer.api.control.control_server import CLIENT_TIMEOUT, MAX_COMMAND_BYTES, _receive_line
-from batchinfer.api.control.socket_path import SOCKET_NAME, short_socket_path
+from batchinfer.api.control.control_socket import (
+    CLIENT_TIMEOUT,
+    MAX_COMMAND_BYTES,
+    SOCKET_NAME,
+    _receive_line,
+    short_socket_path,
+)
 from batchinfer.config import Concurrency
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine
@@ -214,7 +219,7 @@ async def at_it(run: Path, notebook: Notebook) -> AsyncIterator[None]:
     gate, store = Gate(FixedLimit(3)), MemoryStore()
     working = Engine(store=store, gate=gate, observer=notebook, backend=Nobody(), read_page=never)
     async with (
-        serve_control(run, working, Controller(notebook)),
+        serve_control(run, working, Controller(notebook), Mode.SYNC),
         anyio.create_task_group() as group,
     ):
         group.start_soon(working.run)
@@ -340,7 +345,7 @@ async def test_what_ends_the_job_passes_as_it_is(run):
     working = Engine(store=MemoryStore(), gate=Gate(FixedLimit(1)), observer=notebook)
 
     async def goes_wrong() -> None:
-        async with serve_control(run, working, Controller(notebook)):
+        async with serve_control(run, working, Controller(notebook), Mode.SYNC):
             await working.run()
             raise StoreError("the disk is gone")
 

@@ -8,6 +8,7 @@ from batchinfer.backends.bucket_backend import BucketBackend
 from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
 from batchinfer.backends.payload_loader import PayloadBody, PayloadLoader
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, Submitted
+from support.protocols import AI4OS, AI4OS_BUCKET
 
 
 class Weighing(MemoryBucket):
@@ -26,7 +27,9 @@ class Weighing(MemoryBucket):
 
 async def test_an_upload_takes_room_until_it_is_over(tmp_path: Path):
     bucket = Weighing()
-    backend = bucket.backend = BucketBackend(bucket, PayloadLoader({}, Mode.ASYNC), "run", memory=1)
+    backend = bucket.backend = BucketBackend(
+        bucket, AI4OS_BUCKET, PayloadLoader(AI4OS, {}, Mode.ASYNC), "run", memory=1
+    )
     (tmp_path / "a.jpg").write_bytes(bytes(3_000_000))
     item = Item("a", (InputFile("files", str(tmp_path / "a.jpg"), 3_000_000),), position=7)
 

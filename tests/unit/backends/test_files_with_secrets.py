@@ -16,6 +16,7 @@ from batchinfer.backends.payload_loader import (
 )
 from batchinfer.backends.redaction import WEAK_SECRET_MAX_CHARS, Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode
+from support.protocols import AI4OS
 
 TOKEN = "0123456789abcdef" * 4
 KEY = "s3cret/k+y==$"
@@ -43,7 +44,7 @@ async def load(tmp_path: Path, data: bytes, *more: bytes, secrets=(TOKEN, KEY), 
         path = tmp_path / f"{at}.dat"
         path.write_bytes(each)
         files.append(InputFile(f"file{at}", str(path)))
-    loader = PayloadLoader({}, mode, redactor=Redactor(secrets))
+    loader = PayloadLoader(AI4OS, {}, mode, redactor=Redactor(secrets))
     return await loader.load(Item("a", tuple(files)))
 
 
@@ -88,7 +89,7 @@ async def test_without_secrets_nothing_is_looked_for(tmp_path):
     path = tmp_path / "y"
     path.write_bytes(TOKEN.encode())
     item = Item("a", (InputFile("files", str(path)),))
-    assert isinstance(await PayloadLoader({}, Mode.SYNC).load(item), bytes)
+    assert isinstance(await PayloadLoader(AI4OS, {}, Mode.SYNC).load(item), bytes)
 
 
 @given(

@@ -21,7 +21,8 @@ from batchinfer.backends.payload_loader import (
 )
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, SentFile
 from batchinfer.flow.memory_budget import MemoryBudget
-from batchinfer.oscar.payload import FileContent, build_payload, detect_file_format
+from batchinfer.protocols.ai4os.payload import FileContent, build_payload, detect_file_format
+from support.protocols import AI4OS
 
 SHRINKING = Path("/sys/kernel/uevent_seqnum")
 """Says that it has 4,096 bytes, and has a few."""
@@ -41,7 +42,7 @@ def failure_of(file: InputFile, limit: int = 1000) -> Failure:
 
 
 async def load(item: Item, mode: Mode = Mode.SYNC, **params: object) -> bytes | Failure:
-    return await PayloadLoader(params, mode).load(item)
+    return await PayloadLoader(AI4OS, params, mode).load(item)
 
 
 async def test_an_item_becomes_a_payload_with_its_own_parameters_winning(tmp_path: Path):
@@ -68,7 +69,7 @@ async def test_an_item_without_files_is_its_parameters():
 async def test_parameters_are_checked_with_the_files_of_each_item(tmp_path: Path):
     file = tmp_path / "a.jpg"
     file.write_bytes(b"x")
-    loader = PayloadLoader({"files": "x"}, Mode.SYNC)
+    loader = PayloadLoader(AI4OS, {"files": "x"}, Mode.SYNC)
     refused = await loader.load(Item("a", (seen(file),)))
     assert isinstance(refused, Failure)
     assert refused.code == "bad_param"
@@ -218,9 +219,9 @@ async def test_what_is_wrong_with_a_large_file_is_told_as_of_a_small_one(tmp_pat
     gone = await load(Item("a", files))
     small.write_bytes(b"xy")
     changed = await load(Item("a", files))
-    too_large = await PayloadLoader({}, Mode.SYNC, max_bytes=STREAMED_ENCODING_MIN_BYTES).load(
-        Item("a", files[:1])
-    )
+    too_large = await PayloadLoader(
+        AI4OS, {}, Mode.SYNC, max_bytes=STREAMED_ENCODING_MIN_BYTES
+    ).load(Item("a", files[:1]))
     codes = [each.code for each in (gone, changed, too_large) if isinstance(each, Failure)]
     assert codes == ["file_missing", "file_changed", "file_too_large"]
 
@@ -235,7 +236,7 @@ async def test_a_payload_takes_as_much_room_as_it_is_long(
     cargo = MemoryBudget(1)
     with cargo.new_reservation() as room:
         item = Item("a", (file if known else replace(file, size=None),))
-        loaded = await PayloadLoader({}, Mode.SYNC).load_within(room, item)
+        loaded = await PayloadLoader(AI4OS, {}, Mode.SYNC).load_within(room, item)
         assert not isinstance(loaded, Failure)
         assert size * 4 // 3 - 100 < cargo.used_bytes <= len(loaded.body)
     assert cargo.used_bytes == 0
@@ -249,7 +250,7 @@ async def test_a_payload_waits_for_room_before_its_files_are_read(tmp_path: Path
     async def load_one() -> None:
         with cargo.new_reservation() as room:
             item = Item("a", (InputFile("files", str(path), 100),))
-            loaded.append(await PayloadLoader({}, Mode.SYNC).load_within(room, item))
+            loaded.append(await PayloadLoader(AI4OS, {}, Mode.SYNC).load_within(room, item))
 
     with cargo.new_reservation() as taken:
         await taken.acquire(1)
@@ -266,7 +267,7 @@ async def test_without_files_no_room_is_needed():
     cargo = MemoryBudget(1)
     with cargo.new_reservation() as taken, cargo.new_reservation() as room:
         await taken.acquire(1)
-        loaded = await PayloadLoader({}, Mode.SYNC).load_within(
+        loaded = await PayloadLoader(AI4OS, {}, Mode.SYNC).load_within(
             room, Item("a", (), {"text": "hello"})
         )
     assert loaded == LoadedPayload(b'{"text":"hello"}')
@@ -279,7 +280,7 @@ async def test_the_sha256_is_of_the_bytes_that_stand_in_the_body(tmp_path: Path,
         path.write_bytes(os.urandom(size + number))
     item = Item("a", tuple(replace(seen(path), param=param) for param, path in paths.items()))
     with MemoryBudget(1).new_reservation() as room:
-        loaded = await PayloadLoader({}, Mode.SYNC).load_within(room, item)
+        loaded = await PayloadLoader(AI4OS, {}, Mode.SYNC).load_within(room, item)
     assert not isinstance(loaded, Failure)
     sent = json.loads(bytes(loaded.body))["oscar-files"]
     data = {each["key"]: base64.b64decode(each["data"]) for each in sent}
@@ -293,7 +294,7 @@ async def test_the_sha256_is_of_the_bytes_that_stand_in_the_body(tmp_path: Path,
 async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: Path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x")
-    loader, stuck = PayloadLoader({}, Mode.SYNC, read_timeout=0.05), threading.Event()
+    loader, stuck = PayloadLoader(AI4OS, {}, Mode.SYNC, read_timeout=0.05), threading.Event()
     async with anyio.create_task_group() as group:
         for _ in range(MAX_READER_THREADS):  # every thread hangs, as on a dead file server
             group.start_soon(loader._thread_pool.run, stuck.wait)

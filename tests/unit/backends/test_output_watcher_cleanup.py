@@ -8,7 +8,8 @@ from batchinfer.backends.output_watcher import BucketOutputWatcher
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, Reply, State
 from batchinfer.errors import FatalError
-from batchinfer.oscar.object_names import make_object_name
+from batchinfer.protocols.ai4os.object_names import make_object_name
+from support.protocols import AI4OS_BUCKET
 from support.watched_bucket import OK_JSON, OK_LOG, RUN, STRAY, STRAY_LOG, TAG, Desk, fixture
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -19,7 +20,9 @@ FOREIGN = {"inputs/", "outputs/", f"inputs/{RUN}x-000000001-1.json", "outputs/mi
 @pytest.fixture
 async def desk() -> Desk:
     desk = Desk()
-    desk.watcher = BucketOutputWatcher(desk.bucket, run_id=RUN, redactor=Redactor([]), clean=True)
+    desk.watcher = BucketOutputWatcher(
+        desk.bucket, protocol=AI4OS_BUCKET, run_id=RUN, redactor=Redactor([]), clean=True
+    )
     await desk.submit(2)
     for position in (1, 2):
         desk.bucket.objects[f"inputs/{make_object_name(RUN, position, 1, TAG)}.json"] = b"{}"
@@ -94,7 +97,9 @@ async def test_keys_that_may_not_delete_end_the_run_with_one_plain_error(desk: D
 
 
 async def test_without_clean_everything_stays(desk: Desk):
-    desk.watcher = BucketOutputWatcher(desk.bucket, run_id=RUN, redactor=Redactor([]))
+    desk.watcher = BucketOutputWatcher(
+        desk.bucket, protocol=AI4OS_BUCKET, run_id=RUN, redactor=Redactor([])
+    )
     desk.put("log", OK_LOG)
     desk.put("json", OK_JSON)
     (arrival,) = await desk.look()

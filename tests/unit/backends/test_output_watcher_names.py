@@ -14,9 +14,10 @@ from batchinfer.backends.output_watcher import BucketOutputWatcher
 from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, State, Submitted
-from batchinfer.oscar.object_names import make_object_name
 from batchinfer.ports import SubmittedObject
+from batchinfer.protocols.ai4os.object_names import make_object_name
 from batchinfer.testing import MemoryStore
+from support.protocols import AI4OS, AI4OS_BUCKET
 from support.watched_bucket import OK_JSON, OK_LOG, RUN, TAG, VALUE, Desk
 
 OTHER = "another1" + TAG[8:]
@@ -104,9 +105,15 @@ class Submitting:
         return list(await self.store.fetch_pending(0, 100, float("inf")))
 
     def process(self) -> tuple[BucketBackend, BucketOutputWatcher]:
-        backend = BucketBackend(self.bucket, PayloadLoader({}, Mode.ASYNC), RUN)
+        backend = BucketBackend(
+            self.bucket, AI4OS_BUCKET, PayloadLoader(AI4OS, {}, Mode.ASYNC), RUN
+        )
         watcher = BucketOutputWatcher(
-            self.bucket, run_id=RUN, redactor=Redactor([]), verifier=backend
+            self.bucket,
+            protocol=AI4OS_BUCKET,
+            run_id=RUN,
+            redactor=Redactor([]),
+            verifier=backend,
         )
         return backend, watcher
 
@@ -161,7 +168,7 @@ async def test_an_input_of_an_older_format_is_read_to_see_whose_it_is(
     desks: Submitting, *, same: bool
 ):
     (item,) = await desks.add("a")
-    payload = await PayloadLoader({}, Mode.ASYNC).load(item)
+    payload = await PayloadLoader(AI4OS, {}, Mode.ASYNC).load(item)
     assert isinstance(payload, bytes)
     desks.bucket.objects[f"inputs/{OLD}.json"] = payload if same else payload + b" "
     found = await desks.adopted(desks.process()[1])

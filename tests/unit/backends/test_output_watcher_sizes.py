@@ -8,6 +8,7 @@ import pytest
 from batchinfer.backends.output_watcher import OUTPUT_MEMORY_FACTOR, BucketOutputWatcher
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import FailureKind, Reply, State
+from support.protocols import AI4OS_BUCKET
 from support.watched_bucket import GRACE, OK_JSON, OK_LOG, RUN, Desk
 
 pytestmark = pytest.mark.event_loops("virtual")
@@ -18,7 +19,13 @@ LIMIT = 10_000
 async def desk_of(count: int = 1, **more) -> Desk:
     desk = Desk()
     desk.watcher = BucketOutputWatcher(
-        desk.bucket, run_id=RUN, redactor=Redactor([]), max_reply=LIMIT, grace_seconds=GRACE, **more
+        desk.bucket,
+        protocol=AI4OS_BUCKET,
+        run_id=RUN,
+        redactor=Redactor([]),
+        max_reply=LIMIT,
+        grace_seconds=GRACE,
+        **more,
     )
     await desk.submit(count)
     return desk
@@ -53,10 +60,10 @@ async def test_one_that_grew_since_it_was_listed_is_not_read_to_its_end():
     desk.put("json", OK_JSON)
     get = desk.bucket.get
 
-    async def grown(key: str, limit: int | None = None) -> bytes | None:
+    async def grown(key: str, max_bytes: int | None = None) -> bytes | None:
         if key.endswith(".json"):
             desk.bucket.objects[key] = text_of(LIMIT + 5)
-        return await get(key, limit)
+        return await get(key, max_bytes)
 
     desk.bucket.get = grown
     assert (await desk.outcome()).code == "reply_too_large"
@@ -78,14 +85,14 @@ async def test_only_so_much_is_read_at_a_time():
     held = most = 0
     get = desk.bucket.get
 
-    async def slow(key: str, limit: int | None = None) -> bytes | None:
+    async def slow(key: str, max_bytes: int | None = None) -> bytes | None:
         nonlocal held, most
         if key.endswith(".json"):
             held += 1
             most = max(most, held)
             await anyio.sleep(1)
             held -= 1
-        return await get(key, limit)
+        return await get(key, max_bytes)
 
     desk.bucket.get = slow
     for position in range(1, 13):

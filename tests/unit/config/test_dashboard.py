@@ -144,7 +144,7 @@ def test_region_and_verify_are_taken_over_and_the_title_is_a_comment(tmp_path):
         (pasted(": ") + f"\nToken: {'f' * 64}", ["two different values", "'token'"]),
         (pasted(": ", Endpoint="ftp://x"), ["[service] endpoint", "https://"]),
         (pasted(": ", Endpoint="https://me:pw@x.eu/run/x"), ["[service] endpoint", "password"]),
-        (pasted(": ", Token="two words"), ["[service] token", "blank"]),
+        (pasted(": ", Token="two words"), ["[service] token", "space"]),
         (pasted(": ", **{"MINIO bucket": "https://x/y"}), ["[bucket] name", "bucket"]),
         ("{", ["is none"]),
         ("[" * 100_000, ["is none"]),

@@ -386,7 +386,7 @@ def test_a_value_that_cannot_be_read_is_refused_with_what_was_expected(setting, 
     with pytest.raises(ConfigError) as caught:
         load_config(None, {}, {f"run.{setting}": written})
 
-    assert str(caught.value).startswith(f"--{setting.replace('_', '-')}: expected ")
+    assert str(caught.value).startswith(f"`{setting}`: expected ")
     assert message in str(caught.value)
 
 
@@ -474,7 +474,7 @@ def test_a_mistake_in_the_file_is_named_with_its_place(write, text, message):
     [
         ({"BATCHINFER_SERVICE_TOKE": "x"}, 'Did you mean "BATCHINFER_SERVICE_TOKEN"?'),
         ({"BATCHINFER_TOKEN": "x"}, 'Did you mean "BATCHINFER_SERVICE_TOKEN"?'),
-        ({"BATCHINFER_PARAMS_imgsz": "640"}, "use --param NAME=VALUE or [params]"),
+        ({"BATCHINFER_PARAMS_imgsz": "640"}, "use `params` or [params]"),
         ({"BATCHINFER_RUN_RATE": "x"}, "environment: BATCHINFER_RUN_RATE: expected a rate"),
     ],
 )

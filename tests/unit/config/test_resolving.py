@@ -140,7 +140,7 @@ def test_with_nothing_configured_sync_mode_says_what_it_needs():
 def test_a_variable_that_is_missing_is_named_with_how_to_set_it(env, state):
     message = refused(SYNC, env)
 
-    assert "--token needs the environment variable OSCAR_TOKEN" in message
+    assert "`token` needs the environment variable OSCAR_TOKEN" in message
     assert f"which is {state}: export OSCAR_TOKEN=" in message
 
 
@@ -148,7 +148,7 @@ def test_a_variable_that_a_parameter_lacks_is_named():
     message = refused(SYNC | {"params.p": ["a", "${P} ${P}"]})
 
     assert message.count("\n") == 0
-    assert "--param p needs the environment variable P, which is not set" in message
+    assert '`params["p"]` needs the environment variable P, which is not set' in message
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_variable_that_a_parameter_lacks_is_named():
         ("https:///run/x", "is not a URL"),
         ("https://e.eu:port/run/x", "is not a URL"),
         ("https://[e.eu/run/x", "is not a URL"),
-        ("https://me:hunter2@e.eu/run/x", "holds a user name or a password"),
+        ("https://me:hunter2@e.eu/run/x", "contains a user name or a password"),
         ("https://e.eu/run/x?hunter2", "is not the plain URL of a service"),
         ("https://e.eu/run/x#top", "is not the plain URL of a service"),
         ("https://e.eu/run/x y", "is not the plain URL of a service"),
@@ -185,7 +185,7 @@ def test_a_token_with_a_blank_or_a_strange_sign_is_refused_unshown(token):
 
 @pytest.mark.parametrize("name", ["x/inputs", "https://m/x", "a\nb"])
 def test_a_bucket_name_that_is_none_is_refused(name):
-    assert "is not the name of a bucket" in refused(ASYNC | {"bucket.name": name})
+    assert "is not a bucket name" in refused(ASYNC | {"bucket.name": name})
 
 
 def test_a_ca_file_must_be_there(tmp_path):

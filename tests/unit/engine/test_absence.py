@@ -5,7 +5,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from batchinfer.domain import Counts
+from batchinfer.domain import Counts, ServiceSignal
 from batchinfer.ports import OutageEnded
 from support.world import Model, World, cold, items, permanent, succeed
 
@@ -23,7 +23,7 @@ async def test_it_is_told_when_the_service_is_back(world: World):
 async def test_an_item_that_cannot_be_sent_says_nothing_about_the_service(world: World):
     def script(item, number):
         if item.key > "item-0002":
-            return replace(permanent("file_empty"), sent=False)
+            return replace(permanent("file_empty"), signal=ServiceSignal.UNSENT)
         return cold() if anyio.current_time() < 100 else succeed(item, number)
 
     progress = await world.engine(Model(script), source=items(50)).run()

@@ -62,7 +62,7 @@ async def test_an_arrival_from_the_future_makes_no_other_overdue(world: World):
         bucket.inputs[position, 1] = anyio.current_time() + 50 * (position - 1)
         at = now() + YEAR if position == 1 else now()
         await put(world, position, Submitted(f"run-{position}-1"), State.SUBMITTED, at)
-    engine._store.clamp_future_times = nothing
+    world.store.clamp_future_times = nothing
     assert (await engine.run()).counts == Counts(succeeded=2)
     assert set(bucket.inputs) == {(1, 1), (2, 1)}
 

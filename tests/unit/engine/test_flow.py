@@ -8,8 +8,8 @@ import pytest
 from batchinfer.domain import Counts, Reply
 from batchinfer.errors import RunAborted
 from batchinfer.flow import FixedLimit, ServiceState
+from batchinfer.flow.retries import RetryPolicy
 from batchinfer.ports import LimitChanged, OutageEnded
-from batchinfer.retry_policy import RetryPolicy
 from support.world import Bucket, Model, World, cold, items, succeed, transient
 
 pytestmark = pytest.mark.event_loops("virtual")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchinfer.domain import Failure, FailureKind, Item, Reply, State
-from batchinfer.retry_policy import RetryPolicy
+from batchinfer.flow.retries import RetryPolicy
 from support.world import Bucket, Model, World, cold, items, permanent, transient
 
 pytestmark = pytest.mark.event_loops("virtual")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.domain import InputFile, Item, Reply, State
-from batchinfer.engine.seen_positions import SeenPositions
+from batchinfer.engine.feeder import SeenPositions
 from batchinfer.ports import Notice
 from support.world import Bucket, Model, World, permanent, transient
 

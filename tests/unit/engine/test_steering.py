@@ -5,8 +5,8 @@ import json
 import anyio
 import pytest
 
-from batchinfer.api.composition import MAX_ADAPTIVE_LIMIT
 from batchinfer.api.control import Controller, parse_command, progress_from_status
+from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.domain import Mode
 from batchinfer.errors import ConfigError
 from batchinfer.flow import AdaptiveLimit, FixedLimit, ServiceState
@@ -85,7 +85,7 @@ async def test_an_adaptive_limit_begins_where_the_old_one_was_within_its_bounds(
         assert desk.tell("concurrency", "auto") == "concurrency is 30, adaptive"
         assert (desk.engine.limit._lowest, desk.engine.limit._highest) == (
             1,
-            MAX_ADAPTIVE_LIMIT[Mode.SYNC],
+            DELIVERIES[Mode.SYNC].max_adaptive_limit,
         )
         assert desk.tell("concurrency", "2-20").startswith(
             "concurrency is 20, adaptive; waiting for 30"
@@ -163,7 +163,7 @@ async def test_in_async_mode_the_limit_is_of_what_is_submitted(world):
         await anyio.sleep(20)
         assert len(bucket.inputs) == 25
         desk.tell("concurrency", "auto")
-        assert desk.engine.limit._highest == MAX_ADAPTIVE_LIMIT[Mode.ASYNC]
+        assert desk.engine.limit._highest == DELIVERIES[Mode.ASYNC].max_adaptive_limit
 
 
 async def test_in_async_mode_what_was_taken_but_not_yet_submitted_is_given_back(world):

@@ -5,19 +5,24 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from batchinfer.domain import Counts, Failure, FailureKind
+from batchinfer.domain import Counts, Failure, FailureKind, ServiceSignal
 from batchinfer.errors import RunAborted
 from batchinfer.ports import LimitChanged, Notice, OutageEnded, OutageOngoing
 from support.world import Model, World, items, permanent, succeed, transient
 
 pytestmark = pytest.mark.event_loops("virtual")
 
-MISSING = Failure("file_missing", "gone", sent=False, may_be_systemic=True)
-SHORT = Failure("too_many_open_files", "too many", FailureKind.UNAVAILABLE, sent=False)
+MISSING = Failure("file_missing", "gone", signal=ServiceSignal.INPUT_UNREADABLE)
+SHORT = Failure(
+    "too_many_open_files",
+    "too many",
+    FailureKind.UNAVAILABLE,
+    signal=ServiceSignal.LOCAL_SHORTAGE,
+)
 
 
 def refused(code: str = "http_403") -> Failure:
-    return replace(permanent(code), may_be_systemic=True)
+    return replace(permanent(code), signal=ServiceSignal.DENIED)
 
 
 class Disk:

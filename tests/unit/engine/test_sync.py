@@ -6,7 +6,7 @@ import pytest
 from batchinfer.domain import Counts, Failure, FailureKind, Item, Reply, State
 from batchinfer.engine.feeder import WINDOW_SPARE_ITEMS
 from batchinfer.errors import FatalError, RunAborted, StoreError
-from batchinfer.retry_policy import RetryPolicy
+from batchinfer.flow.retries import RetryPolicy
 from support.world import Model, World, cold, items, permanent, reader, succeed, transient
 
 pytestmark = pytest.mark.event_loops("virtual")

@@ -8,8 +8,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchinfer.flow import AttemptSample, ServiceSignal
 from batchinfer.flow.adaptive_limit import AdaptiveLimit
-from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
 
 
 @dataclass

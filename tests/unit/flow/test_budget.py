@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.flow.retry_budget import RETRY_TOKENS, TOKENS_PER_ANSWER, RetryBudget
+from batchinfer.flow.retries import RETRY_TOKENS, TOKENS_PER_ANSWER, RetryBudget
 
 
 def test_retries_that_are_answered_are_free():

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchinfer.flow import ServiceSignal
 from batchinfer.flow.service_health import (
     MAX_PROBE_INTERVAL_SECONDS,
     MIN_FAILURES_IN_A_ROW,
@@ -12,7 +13,6 @@ from batchinfer.flow.service_health import (
     ServiceHealth,
     ServiceState,
 )
-from batchinfer.flow.service_signals import ServiceSignal
 
 BAD = (
     ServiceSignal.OVERLOADED,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchinfer.flow import AttemptSample, ServiceSignal
 from batchinfer.flow.overload_ceiling import CLIMB_DELAY_SECONDS, OverloadCeiling
-from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
 
 
 def sample(

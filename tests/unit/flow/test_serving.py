@@ -6,8 +6,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.flow.server_count import QueuePositions, ServerCountEstimator
-from batchinfer.flow.service_signals import AttemptSample, ServiceSignal
+from batchinfer.flow import AttemptSample, ServiceSignal
+from batchinfer.flow.queue_estimators import QueuePositions, ServerCountEstimator
 
 
 def play(containers: int, seed: int, *, calls: int = 300, in_order: bool = True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Json, Reply
-from batchinfer.oscar.reply_parser import parse_body, parse_output
 from batchinfer.predictions import (
     Box,
     Classification,
@@ -18,6 +17,7 @@ from batchinfer.predictions import (
     PredictionFile,
     interpret,
 )
+from batchinfer.protocols.ai4os.reply_parser import parse_body, parse_output
 from support.paths import FIXTURES
 
 BOX = Box(10, 20, 110, 220)

@@ -269,8 +269,8 @@ async def test_values_are_what_sqlite_has(run):
 
 
 NO_QUESTIONS = {
-    "": "There is nothing to do",
-    " -- a comment": "There is nothing to do",
+    "": "The query is empty",
+    " -- a comment": "The query is empty",
     "selec": 'near "selec": syntax error',
     "select '\0'": "null character",
     "select * from itms": "no such table: itms. Did you mean items",

@@ -1,4 +1,4 @@
-"""`docs/run-format.md` says what is: its tables are the schema's, its examples run."""
+"""`docs/reference/run-format.md` says what is: its tables are the schema's, its examples run."""
 
 import re
 import sqlite3
@@ -14,7 +14,7 @@ from support.records import INFO, failed, item, reply, submitted
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
-PAGE = (ROOT / "docs" / "run-format.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "run-format.md").read_text(encoding="utf-8")
 AT = 1795419330.25
 
 

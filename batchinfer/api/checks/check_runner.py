@@ -1,0 +1,141 @@
+"""`batchinfer check`: everything that can be seen before anything is sent, as ticks and crosses.
+
+Rules of the room: each check stands for itself, one that fails hides no other; nothing starts a
+prediction, but a probe that was asked for; nothing is left behind; no finding holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
+from batchinfer.api.checks.probe_check import run_probe
+from batchinfer.api.deliveries import DELIVERIES
+from batchinfer.backends.redaction import Redactor, is_weak_secret
+from batchinfer.config import (
+    ENV_FILE_FLAG,
+    BucketSection,
+    Config,
+    RunSettings,
+    collect_named_secrets,
+    load_config,
+    resolve_run_settings,
+)
+from batchinfer.domain import Mode
+from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.ports import Observer
+
+EXIT_CHECKS_PASSED, EXIT_CHECK_FAILED, EXIT_CONFIG_ERROR = 0, 1, 2
+
+_UNFILLED_VALUE: Final = "..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRequest:
+    """What is to be checked."""
+
+    config: Path | None
+    env: Mapping[str, str] = field(repr=False)
+    env_file: Path | None = None
+    """With more variables; others are found beside `config`."""
+    wait_seconds: float = 30.0
+    """Seconds that the service is waited for."""
+    probe_file: Path | None = None
+    """A file to send through the service, once in each mode."""
+    known_run_ids: Collection[str] = ()
+    """Ids of runs whose objects in the bucket are no leftovers."""
+
+
+async def run_checks(request: CheckRequest, on_finding: OnFinding, observer: Observer) -> int:
+    """Check all that is configured, telling each finding as soon as it is known; the exit code.
+
+    `observer` hears of waiting during a probe.
+    """
+    checker = _Checker(request, on_finding)
+    try:
+        config = load_config(request.config, request.env, {ENV_FILE_FLAG: request.env_file})
+    except ConfigError as error:
+        checker.report(Finding("config", FindingState.BAD, str(error)))
+        return EXIT_CONFIG_ERROR
+    complete_modes = list(checker.resolve_modes(config))
+    for settings in complete_modes:
+        await checker.check_mode(settings)
+    if request.probe_file is not None:
+        for settings in complete_modes:
+            checker.report(
+                await run_probe(request.probe_file, config, request.env, settings, observer)
+            )
+    return checker.exit_code
+
+
+class _Checker:
+    """Where findings are noted."""
+
+    def __init__(self, request: CheckRequest, on_finding: OnFinding) -> None:
+        self._request, self._on_finding = request, on_finding
+        self._redactor = Redactor(())
+        self.exit_code = EXIT_CHECKS_PASSED
+
+    def report(self, finding: Finding) -> None:
+        """Tell a finding, and remember the worst."""
+        if finding.state is FindingState.BAD:
+            exit_code = EXIT_CONFIG_ERROR if finding.check == "config" else EXIT_CHECK_FAILED
+            self.exit_code = max(self.exit_code, exit_code)
+        self._on_finding(replace(finding, message=self._redactor.redact_text(finding.message)))
+
+    def resolve_modes(self, config: Config) -> Iterator[RunSettings]:
+        """Every mode that is configured and complete."""
+        for mode in Mode:
+            if mode is not config.mode and not _is_partly_configured(config, mode):
+                continue
+            try:
+                settings = resolve_run_settings(
+                    replace(config, run=replace(config.run, mode=mode)), self._request.env
+                )
+            except ConfigError as error:
+                self.report(Finding("config", FindingState.BAD, str(error), mode))
+                continue
+            self._redactor = Redactor(settings.secrets)
+            self.report(Finding("config", FindingState.GOOD, "complete", mode))
+            for notice in settings.notices:
+                self.report(Finding("config", FindingState.NOTE, notice.message, mode))
+            for name, secret in collect_named_secrets(config, self._request.env).items():
+                if secret in settings.secrets and is_weak_secret(secret):
+                    self.report(
+                        Finding(
+                            "secrets", FindingState.NOTE, _WEAK_KEY_TEXT.format(name=name), mode
+                        )
+                    )
+            yield settings
+
+    async def check_mode(self, settings: RunSettings) -> None:
+        """Look at one mode."""
+        try:
+            await DELIVERIES[settings.mode].check(
+                settings,
+                self.report,
+                wait_seconds=self._request.wait_seconds,
+                known_run_ids=self._request.known_run_ids,
+            )
+        except BatchInferError as error:
+            name = "config" if isinstance(error, ConfigError) else "other"
+            self.report(Finding(name, FindingState.BAD, str(error), settings.mode))
+
+
+_WEAK_KEY_TEXT = (
+    "the secret {name} is short or a plain word: in logs and messages *** replaces every text that"
+    " happens to hold it, and in predictions it is not masked. A long random one is better"
+)
+
+
+def _is_partly_configured(config: Config, mode: Mode) -> bool:
+    """Whether somebody has begun to fill in what a mode needs."""
+    if mode is Mode.SYNC:
+        return (
+            config.service.endpoint is not None and _UNFILLED_VALUE not in config.service.endpoint
+        )
+    bucket_address = config.bucket.name or config.bucket.endpoint or ""
+    return config.bucket != BucketSection() and _UNFILLED_VALUE not in bucket_address

@@ -1,0 +1,93 @@
+"""From settings to what bounds an engine: how many calls at once, how fast, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchinfer.api.deliveries import DELIVERIES
+from batchinfer.config import Percent, RunSettings
+from batchinfer.engine import RunPolicy
+from batchinfer.flow import (
+    AdaptiveLimit,
+    ConcurrencyLimit,
+    FixedLimit,
+    Gate,
+    MachineCapacity,
+    RateLimiter,
+)
+from batchinfer.flow.retries import RetryPolicy
+from batchinfer.machine_limits import get_open_file_limit
+from batchinfer.ports import Notice
+
+TYPICAL_CONCURRENCY = 64
+"""Calls at once that a run may well come to need, if nothing else is configured."""
+OPEN_FILES_REASON = "no more files may be open (ulimit -n)"
+MAX_UPLOADS = 16
+"""Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
+
+
+def build_run_policy(settings: RunSettings, max_items: int | None = None) -> RunPolicy:
+    """How long the engine waits and when it gives up. `max_items`: sent by this process at most."""
+    max_failures, uses_bucket = settings.max_failures, DELIVERIES[settings.mode].uses_bucket
+    return RunPolicy(
+        retry=RetryPolicy(max_attempts=settings.max_attempts),
+        cold_start_timeout=settings.cold_start,
+        # Uploads, and calls held back by a bandwidth limit, do not show how long an answer takes.
+        first_answer_timeout=None
+        if settings.bandwidth or uses_bucket
+        else settings.first_answer_timeout,
+        give_up_after=settings.give_up_after,
+        deadline=settings.deadline,
+        hedge=settings.hedge,
+        max_failures=max_failures if isinstance(max_failures, int) else None,
+        max_failure_share=max_failures.value / 100 if isinstance(max_failures, Percent) else None,
+        overdue_after=settings.timeout,
+        max_items=max_items,
+    )
+
+
+def build_gate(settings: RunSettings, machine_limit: int | None) -> Gate:
+    """What lets calls (async mode: uploads) begin. `machine_limit`: calls that this machine allows.
+
+    None: it sets no limit.
+    """
+    if DELIVERIES[settings.mode].uses_bucket:
+        limit: ConcurrencyLimit = FixedLimit(MAX_UPLOADS)
+    else:
+        limit = build_limit(settings, machine_limit)
+    rate_limiter = RateLimiter(settings.rate) if settings.rate else None
+    return Gate(limit, rate_limiter, machine_capacity=MachineCapacity(machine_limit))
+
+
+def build_limit(settings: RunSettings, machine_limit: int | None = None) -> ConcurrencyLimit:
+    """The limit as configured: a fixed number, or one that adapts within its bounds."""
+    lowest, highest = settings.concurrency.lowest, settings.concurrency.highest
+    if lowest == highest:
+        return FixedLimit(lowest)
+    delivery = DELIVERIES[settings.mode]
+    highest = highest or delivery.max_adaptive_limit
+    if machine_limit is None or machine_limit >= highest:
+        return AdaptiveLimit(lowest, highest, unlimited_wait=delivery.uses_bucket)
+    return AdaptiveLimit(
+        min(lowest, machine_limit),
+        machine_limit,
+        unlimited_wait=delivery.uses_bucket,
+        highest_reason=OPEN_FILES_REASON,
+    )
+
+
+def iter_open_file_notices(settings: RunSettings, machine_limit: int | None) -> Iterator[Notice]:
+    """A notice when this machine allows fewer calls at once than are configured."""
+    requested = settings.concurrency
+    wanted = (
+        MAX_UPLOADS
+        if DELIVERIES[settings.mode].uses_bucket
+        else max(requested.lowest, requested.highest or TYPICAL_CONCURRENCY)
+    )
+    if machine_limit is not None and machine_limit < wanted:
+        yield Notice(
+            "too_many_open_files",
+            f"This process may have {get_open_file_limit():,} files open: at most "
+            f"{machine_limit:,} calls are made at once. To allow more, run `ulimit -n 4096` first, "
+            "or ask the administrator.",
+        )

@@ -1,1 +1,0 @@
-"""What is peculiar to the platform (see its contract). Pure: no I/O, no event loop."""
