@@ -15,11 +15,11 @@ import click
 
 from batchinfer import api
 from batchinfer.cli import cli_options
-from batchinfer.cli.output import echo_data, echo_message, format_count, translate_stdout_errors
+from batchinfer.cli.output import echo_data, echo_message, translate_stdout_errors
 from batchinfer.errors import ConfigError
 from batchinfer.exports import query_output
 from batchinfer.exports.atomic import atomic_file
-from batchinfer.progress import escape_unprintable
+from batchinfer.text_format import escape_unprintable, format_count
 
 _FALLBACK_COLUMNS = 100
 """Signs that a line has without a terminal."""

@@ -18,8 +18,8 @@ from batchinfer.exports.partial_files import (
     create_partial_folder,
     remove_abandoned,
 )
-from batchinfer.exports.safe_text import escape_undecodable
 from batchinfer.machine_limits import DISK_FULL_ERRNOS
+from batchinfer.text_format import escape_undecodable
 
 
 @contextmanager

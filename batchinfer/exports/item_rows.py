@@ -25,8 +25,8 @@ from batchinfer.exports.safe_text import (
     escape_formula,
     escape_formula_in_json,
     escape_line_ends,
-    escape_undecodable,
 )
+from batchinfer.text_format import escape_undecodable
 
 ITEM_COLUMNS: Final = tuple(field.name for field in fields(Result))
 _PREDICTION_INDEX: Final = ITEM_COLUMNS.index("prediction")

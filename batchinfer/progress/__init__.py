@@ -18,12 +18,7 @@ from batchinfer.progress.displays import (
     QuietDisplay,
     format_summary,
 )
-from batchinfer.progress.progress_format import (
-    escape_unprintable,
-    format_duration,
-    format_range,
-    format_rate,
-)
+from batchinfer.progress.progress_format import format_range, format_rate
 from batchinfer.progress.progress_state import RateWindow, Summary
 
 __all__ = [
@@ -35,8 +30,6 @@ __all__ = [
     "RateWindow",
     "Summary",
     "choose_display",
-    "escape_unprintable",
-    "format_duration",
     "format_range",
     "format_rate",
     "format_summary",

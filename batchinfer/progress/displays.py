@@ -24,6 +24,7 @@ from batchinfer.ports import (
 )
 from batchinfer.progress import progress_format
 from batchinfer.progress.progress_state import ProgressState, Summary
+from batchinfer.text_format import format_duration
 
 
 class Display(Observer, Protocol):
@@ -123,7 +124,7 @@ class LogDisplay:
                 self._outage = None
                 self._out.write_line(
                     f"{progress_format.format_wait_reason(code)}: over after "
-                    f"{progress_format.format_duration(seconds)}"
+                    f"{format_duration(seconds)}"
                 )
             case Notice():
                 self._out.write_line(f"note: {progress_format.clip_message(event.message)}")
@@ -318,7 +319,4 @@ def format_summary(summary: Summary) -> str:
         parts.append(f"{counts.submitted:,} submitted")
     if counts.pending:
         parts.append(f"{counts.pending:,} still to do")
-    return (
-        f"{', '.join(parts)} of {counts.total:,} in "
-        f"{progress_format.format_duration(summary.seconds)}"
-    )
+    return f"{', '.join(parts)} of {counts.total:,} in {format_duration(summary.seconds)}"

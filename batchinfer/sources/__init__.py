@@ -46,12 +46,7 @@ from batchinfer.errors import SourceError
 from batchinfer.ports import Notice
 from batchinfer.sources import glob_patterns, skip_counts
 from batchinfer.sources.folder_source import FolderSource
-from batchinfer.sources.input_files import (
-    SingleFileSource,
-    escape_undecodable,
-    find_on_disk,
-    normalize_path,
-)
+from batchinfer.sources.input_files import SingleFileSource, find_on_disk, normalize_path
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, explain_likely_list
 from batchinfer.sources.manifest import (
     PATH_LIST_READER,
@@ -66,6 +61,7 @@ from batchinfer.sources.selection import Selection, find_literal_names
 from batchinfer.sources.skip_counts import SkipCounts
 from batchinfer.sources.stdin_manifest import open_stdin_manifest
 from batchinfer.sources.system_files import classify_system_file
+from batchinfer.text_format import escape_undecodable
 
 __all__ = ["CombinedSource", "OwnFiles", "Selection", "open_source"]
 

@@ -11,20 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from batchinfer.domain import InputFile, Item
+from batchinfer.text_format import escape_undecodable
 
-_SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 _ESCAPE_REGEX = r"x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2}"
 """What `printable` writes behind a backslash."""
 _AMBIGUOUS_BACKSLASHES_PATTERN = re.compile(rf"\\+(?={_ESCAPE_REGEX}|[\ud800-\udfff])")
 _ESCAPED_BYTE_PATTERN = re.compile(rf"(\\+)({_ESCAPE_REGEX})")
 _KEY_SEPARATOR = "/./"
-
-
-def escape_undecodable(name: str) -> str:
-    r"""`name` without surrogates: bytes that were not UTF-8 become `\xNN`; all else stays."""
-    if name.isascii():
-        return name
-    return _SURROGATE_PATTERN.sub(_escape_surrogate, name)
 
 
 def name_to_key(name: str) -> str:
@@ -139,8 +132,3 @@ class SingleFileSource:
     def __iter__(self) -> Iterator[Item]:
         """The one item; one that is batchinfer's own has been refused before."""
         yield Item(self.key, (stat_file(self.file_param, self.path),))
-
-
-def _escape_surrogate(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004 - PEP 383

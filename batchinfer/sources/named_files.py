@@ -11,8 +11,9 @@ import stat
 from typing import Final
 
 from batchinfer.domain import InputFile
-from batchinfer.sources.input_files import escape_undecodable, find_on_disk, stat_file
+from batchinfer.sources.input_files import find_on_disk, stat_file
 from batchinfer.sources.own_files import OwnFiles, describe_refusal
+from batchinfer.text_format import escape_undecodable
 
 _URL_SCHEME_PATTERN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _FETCH_COMMANDS: Final = {

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from batchinfer.sources import glob_patterns
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.list_detection import split_prefix
 from batchinfer.sources.manifest import find_manifest_reader
+from batchinfer.text_format import escape_undecodable
 
 MIN_MISSING_FILES: Final = 3
 

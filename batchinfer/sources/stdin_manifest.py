@@ -15,9 +15,9 @@ import orjson
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.manifest import ManifestReader, ManifestSource
 from batchinfer.sources.manifest_lines import iter_lines, open_manifest_stream
+from batchinfer.text_format import escape_undecodable
 
 
 def open_stdin_manifest(

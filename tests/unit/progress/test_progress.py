@@ -17,11 +17,10 @@ from batchinfer.progress import (
     RateWindow,
     Summary,
     choose_display,
-    escape_unprintable,
-    format_duration,
     format_rate,
 )
 from batchinfer.progress.progress_format import format_codes, format_done, format_progress
+from batchinfer.text_format import escape_unprintable, format_duration
 
 ESC = "\x1b"
 
