@@ -9,7 +9,7 @@ DEEPAAS = 2.5.2 2.6.0
 PROBE   = $(wildcard tests/deepaas/pyproject.toml tests/deepaas/bi_probe/*.py)
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: help setup deepaas consumers browser demo test check format bench bench-flow bench-results clean
+.PHONY: help setup deepaas consumers browser demo test check format bench bench-flow bench-results docs clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -73,6 +73,9 @@ bench-flow: setup  ## Compare flow controls on a simulated platform, in virtual 
 
 bench-results: setup  ## Time and memory of reports and exports of long runs
 	$(BIN)/python -m benchmarks.results
+
+docs: setup  ## Write docs/reference from the docstrings
+	$(BIN)/python docs/generate_reference.py
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) .venv-deepaas-* demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

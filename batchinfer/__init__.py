@@ -1,6 +1,13 @@
 """batchinfer: run a model over thousands of inputs, unattended, and trust what comes back.
 
-The Python API is documented in `batchinfer.api`; the words in `batchinfer.domain`.
+::
+
+    import batchinfer as bi
+
+    run = bi.run("photos", "my-run", config="batchinfer.toml", progress=True)
+    run.to_pandas()
+
+Every public name is described in docs/reference/python.md.
 """
 
 from __future__ import annotations
@@ -12,29 +19,61 @@ from batchinfer._version import __version__
 
 if TYPE_CHECKING:
     from batchinfer.api import (
+        CheckResult,
+        CleanupSummary,
+        Config,
         Detail,
+        Finding,
+        FindingState,
+        ModelDescription,
+        PrepareSummary,
+        QueryResult,
         Results,
+        Run,
         Settings,
         Status,
         Summary,
+        acheck,
+        aclean,
+        acollect,
+        actl,
+        adescribe,
+        aexport,
+        aprepare,
+        aquery,
+        areport,
         aresume,
+        aretry,
         arun,
+        ashow,
+        astatus,
+        asubmit,
+        check,
+        clean,
+        collect,
+        ctl,
+        describe,
         export,
+        load_config,
+        prepare,
         query,
         requeue,
         results,
         resume,
+        retry,
         run,
         show,
         status,
         stream,
+        submit,
     )
-    from batchinfer.domain import Attempt, Failure, Item, Mode, Reply, Result, State
+    from batchinfer.domain import Attempt, Counts, Failure, Item, Mode, Reply, Result, State
     from batchinfer.errors import (
         BatchInferError,
         ConfigError,
         RunAborted,
         RunCorrupt,
+        RunDamaged,
         RunLocked,
         RunMismatch,
         SourceError,
@@ -44,16 +83,27 @@ if TYPE_CHECKING:
 __all__ = [
     "Attempt",
     "BatchInferError",
+    "CheckResult",
+    "CleanupSummary",
+    "Config",
     "ConfigError",
+    "Counts",
     "Detail",
     "Failure",
+    "Finding",
+    "FindingState",
     "Item",
     "Mode",
+    "ModelDescription",
+    "PrepareSummary",
+    "QueryResult",
     "Reply",
     "Result",
     "Results",
+    "Run",
     "RunAborted",
     "RunCorrupt",
+    "RunDamaged",
     "RunLocked",
     "RunMismatch",
     "Settings",
@@ -63,17 +113,39 @@ __all__ = [
     "StoreError",
     "Summary",
     "__version__",
+    "acheck",
+    "aclean",
+    "acollect",
+    "actl",
+    "adescribe",
+    "aexport",
+    "aprepare",
+    "aquery",
+    "areport",
     "aresume",
+    "aretry",
     "arun",
+    "ashow",
+    "astatus",
+    "asubmit",
+    "check",
+    "clean",
+    "collect",
+    "ctl",
+    "describe",
     "export",
+    "load_config",
+    "prepare",
     "query",
     "requeue",
     "results",
     "resume",
+    "retry",
     "run",
     "show",
     "status",
     "stream",
+    "submit",
 ]
 
 _PUBLIC_MODULES = ("batchinfer.errors", "batchinfer.domain", "batchinfer.api")

@@ -95,24 +95,42 @@ class InputFile:
     param: str
     """The model parameter that receives the file (the `key` of an `oscar-files` entry)."""
     path: str
-    """Absolute path; bytes that are not UTF-8 are surrogate escapes (`os.fsdecode`)."""
+    """Absolute path; bytes that are not UTF-8 are surrogate escapes (`os.fsdecode`). The URI of a
+    `RemoteFile`."""
     size: int | None = None
     """Bytes, when the source saw it; None when unknown (missing file, or re-read on retry)."""
     mtime_ns: int | None = None
     """Modification time in ns since the epoch; None when unknown. A file that differs from `size`
     or `mtime_ns` when it is read is not the one that was added: the item fails (`file_changed`)."""
 
-    def has_changed(self, size: int | None, mtime_ns: int | None) -> bool:
-        """Whether a file with this size and modification time is another one than this.
+    @property
+    def fingerprint(self) -> str | None:
+        """What tells contents apart beside size and time; None: nothing else is known."""
+        return None
+
+    def has_changed(
+        self, size: int | None, mtime_ns: int | None, fingerprint: str | None = None
+    ) -> bool:
+        """Whether a file with this size, modification time and fingerprint is another than this.
 
         What is not known on both sides says nothing. A time that moved by whole quarters of an
         hour, to 14 hours, is the clock's doing, not the file's: FAT and exFAT keep local time.
         """
         if size is not None and self.size is not None and size != self.size:
             return True
+        if fingerprint is not None and self.fingerprint is not None:
+            return fingerprint != self.fingerprint
         if mtime_ns is None or self.mtime_ns is None or mtime_ns == self.mtime_ns:
             return False
         return not _is_time_zone_shift(mtime_ns, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile(InputFile):
+    """One file of an item that is no file of this machine: `path` is a URI of a source plugin."""
+
+    fingerprint: str | None = None
+    """Another text whenever the content is another; None: unknown."""
 
 
 _NS_PER_SECOND = 1_000_000_000

@@ -47,11 +47,11 @@ class CleanupSummary:
         return self.inputs + self.outputs
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer clean --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer clean --json` prints (docs/reference/scripting.md)."""
         return asdict(self)
 
 
-async def clean(job: Job | ResolvedJob, *, dry_run: bool = False) -> CleanupSummary:
+async def clean_bucket(job: Job | ResolvedJob, *, dry_run: bool = False) -> CleanupSummary:
     """Delete from the bucket what the run of `job` made and has recorded; `dry_run`: only count.
 
     Raises ConfigError for a run in sync mode (it has nothing in a bucket), RunLocked while another

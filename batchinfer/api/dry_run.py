@@ -9,7 +9,6 @@ of the first one.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,12 +19,13 @@ from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job import Job, ResolvedJob, check_job, resolve
 from batchinfer.api.job_sources import open_job_sources, read_items
 from batchinfer.api.param_validation import validate_dry_run
-from batchinfer.backends.payload_loader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
+from batchinfer.backends.input_reader import MAX_ITEM_BYTES, SECRET_SCAN_MAX_BYTES, read_files
 from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, RunSettings
 from batchinfer.domain import Failure, Item, Json, Mode
 from batchinfer.errors import SourceError
+from batchinfer.inputs import is_local, may_be_readable, read_head
 from batchinfer.ports import Notice
 from batchinfer.protocols.inference_protocol import HEAD_BYTES, FileHead
 from batchinfer.protocols.registry import load_protocol
@@ -69,7 +69,7 @@ class Preview:
     """What else a person should know: folders that cannot be read, an unencrypted endpoint."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer run --dry-run --json` prints (docs/scripting.md)."""
+        """The object that `batchinfer run --dry-run --json` prints."""
         return {
             "mode": self.mode.value,
             "destination": self.destination,
@@ -149,6 +149,8 @@ class _PreviewBuilder:
         params = None if self._first is None else self._build_params(self._first)
         if self._first is None or params is None or isinstance(params, Failure):
             return None
+        if remote := [file.path for file in self._first.files if not is_local(file.path)]:
+            return f"# curl cannot read {remote[0]!r}: fetch it first, then name the copy."
         return build_curl_command(config, env, self._resolved, params, _read_heads(self._first))
 
     def _find_failure(self, item: Item) -> Failure | None:
@@ -161,7 +163,7 @@ class _PreviewBuilder:
             bytes_left -= file.size or 0
             # A large one is opened only if it is bad in one of these ways, and then not read.
             size = file.size or 0
-            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not os.access(file.path, os.R_OK):
+            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not may_be_readable(file.path):
                 content = read_files((file,), bytes_left, self._redactor)
                 if isinstance(content, Failure):
                     return content
@@ -181,11 +183,14 @@ class _PreviewBuilder:
 
 def _read_heads(item: Item) -> Sequence[FileHead]:
     return [
-        FileHead(file.param, file.path, _read_head(file.path), file.size or 0)
+        FileHead(file.param, file.path, _try_read_head(file.path), file.size or 0)
         for file in item.files
     ]
 
 
-def _read_head(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - paths of items are plain strings
-        return file.read(HEAD_BYTES)
+def _try_read_head(path: str) -> bytes:
+    """The first bytes of an input; nothing where it cannot be read any more."""
+    try:
+        return read_head(path, HEAD_BYTES)
+    except (OSError, ValueError):
+        return b""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -20,12 +21,13 @@ from batchinfer.config import (
     Config,
     RunSettings,
     find_differences,
+    get_stored_path,
     load_config,
     load_stored_config,
     resolve_run_settings,
 )
 from batchinfer.domain import Json, Mode, RunInfo
-from batchinfer.errors import ConfigError, RunMismatch, StoreError, option
+from batchinfer.errors import ConfigError, IncompleteConfig, RunMismatch, StoreError, option
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.lock import LOCK_NAME
@@ -174,8 +176,21 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
 
 
 def resolve(job: Job | ResolvedJob) -> ResolvedJob:
-    """`resolve_job`, unless that was done before."""
-    return job if isinstance(job, ResolvedJob) else resolve_job(job, load_stored_run(job.run))
+    """`resolve_job`, unless that was done before.
+
+    A run that lacks a secret takes the config that it was started with, if that is still there.
+    """
+    if isinstance(job, ResolvedJob):
+        return job
+    stored = load_stored_run(job.run)
+    try:
+        return resolve_job(job, stored)
+    except IncompleteConfig:
+        file = None if stored is None else get_stored_path(stored.info.config)
+        if job.config is None and file is not None and file.is_file():
+            with suppress(ConfigError):
+                return resolve_job(replace(job, config=file), stored)
+        raise
 
 
 def check_job(resolved: ResolvedJob) -> None:

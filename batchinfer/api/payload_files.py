@@ -78,9 +78,9 @@ class PrepareSummary:
 
 
 async def prepare(
-    request: PrepareRequest, on_refused: Callable[[Item, Failure], None]
+    request: PrepareRequest, on_refused: Callable[[Item, Failure], None] | None = None
 ) -> PrepareSummary:
-    """Write the payload of every item; `refused` is told of each that has none.
+    """Write the payload of every item; `on_refused` is called with each that has none.
 
     Raises ConfigError, SourceError, and ExportError when the directory is not empty or cannot be
     written to.
@@ -110,7 +110,7 @@ async def _write_payloads(
     items: Iterator[Item],
     settings: PayloadSettings,
     directory: Path,
-    on_refused: Callable[[Item, Failure], None],
+    on_refused: Callable[[Item, Failure], None] | None,
 ) -> PrepareSummary:
     redactor = Redactor(settings.secrets)
     protocol = load_protocol(settings.protocol)
@@ -126,7 +126,8 @@ async def _write_payloads(
             if isinstance(payload, Failure):
                 name, code = "", payload.code
                 failures[code] = failures.get(code, 0) + 1
-                on_refused(item, payload)
+                if on_refused is not None:
+                    on_refused(item, payload)
             else:
                 with _open_atomic(directory / name) as payload_file:
                     payload_file.buffer.write(payload)

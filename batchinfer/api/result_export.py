@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -11,6 +12,7 @@ from typing import BinaryIO, Literal, TypeVar
 from batchinfer import exports
 from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
+from batchinfer.api.settings import StrPath
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError
 from batchinfer.exports.export_source import BoxOrientation
@@ -34,8 +36,8 @@ _T = TypeVar("_T")
 
 
 def export(
-    run: str | Path,
-    to: str | Path | BinaryIO,
+    run: StrPath,
+    to: StrPath | BinaryIO,
     *,
     format: str | None = None,
     which: ResultFilter = "all",
@@ -58,7 +60,7 @@ def export(
     missing, StoreError when there is no run; RunDamaged, once all else is written, when some of the
     run is not what was recorded.
     """
-    target = Path(to) if isinstance(to, str) else to
+    target = Path(to) if isinstance(to, (str, os.PathLike)) else to
     export_format = _choose_format(format, target)
     if csv_bom and "csv_bom" not in export_format.options:
         names = [each.name for each in exports.list_formats() if "csv_bom" in each.options]
@@ -88,7 +90,7 @@ def _choose_format(name: str | None, target: Path | BinaryIO) -> exports.ExportF
 
 
 def build_export_source(
-    run: str | Path,
+    run: StrPath,
     which: ResultFilter = "all",
     fields: FieldMap | None = None,
     boxes: BoxOrientation = "upright",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from batchinfer.api.result_export import ResultFilter, build_export_source, parse_interpretation
+from batchinfer.api.settings import StrPath
 from batchinfer.domain import Result
 from batchinfer.errors import ConfigError
 from batchinfer.exports import ExportSource
@@ -50,7 +50,7 @@ class Results:
 
 
 def results(
-    run: str | Path, which: ResultFilter = "all", *, map: str | Sequence[str] | None = None
+    run: StrPath, which: ResultFilter = "all", *, map: str | Sequence[str] | None = None
 ) -> Results:
     """The run's results. Raises StoreError when there is no run.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batchinfer.api.control import get_worker_status
 from batchinfer.api.result_export import BoxSpec, build_export_source, parse_interpretation
+from batchinfer.api.settings import StrPath
 from batchinfer.report import DEFAULT_MAX_REPORT_BYTES, WrittenReport, write_report
 from batchinfer.store.row_checks import DamageCollector
 from batchinfer.store.run_reader import RunReader
@@ -16,8 +17,8 @@ REPORT_FILE = "report.html"
 
 
 def report(
-    run: str | Path,
-    to: str | Path | None = None,
+    run: StrPath,
+    to: StrPath | None = None,
     *,
     title: str | None = None,
     size: int = DEFAULT_MAX_REPORT_BYTES,

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from batchinfer.domain import InputFile, RunInfo
 from batchinfer.errors import RunMismatch, SourceError, option
+from batchinfer.inputs import find_uri_scheme, is_local, stat_input
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
 from batchinfer.sources.manifest import find_manifest_reader
 from batchinfer.sources.source_presence import find_root_folder
+from batchinfer.sources.uri_source import explain_uri_absence
 from batchinfer.store.file_relocation import (
     FileMove,
     append_sources,
@@ -90,6 +92,8 @@ def _is_same_spec(spec: str, run_spec: str) -> bool:
     (prefix, spec), (known_prefix, run_spec) = split_prefix(spec), split_prefix(run_spec)
     if prefix != known_prefix:
         return False
+    if not (is_local(spec) and is_local(run_spec)):
+        return spec == run_spec
     here = spec if spec == "-" or _KEY_SEPARATOR in spec else os.path.abspath(spec)  # noqa: PTH100
     if here == run_spec:
         return True
@@ -119,9 +123,9 @@ def _belongs_to_run(spec: str, sources: Sequence[str]) -> bool:
     if any(_is_same_spec(spec, run_spec) for run_spec in sources):
         return True
     prefix, spec = split_prefix(spec)
-    here = os.path.abspath(spec)  # noqa: PTH100
-    if prefix == FILES_FROM_PREFIX:
+    if prefix == FILES_FROM_PREFIX or not is_local(spec):
         return False
+    here = os.path.abspath(spec)  # noqa: PTH100
     if os.path.isfile(here):  # noqa: PTH113
         # More files of a folder, as a shell expands a pattern. Another list is another source.
         return (prefix == AS_FILE_PREFIX or not find_manifest_reader(here)) and any(
@@ -142,12 +146,14 @@ def _is_list(spec: str) -> bool:
     prefix, path = split_prefix(spec)
     if prefix or path == "-":
         return prefix == FILES_FROM_PREFIX or path == "-"
-    return bool(find_manifest_reader(path)) and find_root_folder(path) is None
+    return is_local(path) and bool(find_manifest_reader(path)) and find_root_folder(path) is None
 
 
 def _folder_of(spec: str) -> str:
-    """The folder that the files of a spec are in."""
+    """The folder that the files of a spec are in; of a URI the URI itself."""
     _, spec = split_prefix(spec)
+    if not is_local(spec):
+        return spec
     if _KEY_SEPARATOR in spec:
         return spec.partition(_KEY_SEPARATOR)[0] or "/"
     return find_root_folder(spec) or os.path.dirname(spec)  # noqa: PTH120
@@ -159,7 +165,7 @@ def _match_moved_specs(
     """Which sources moved, and where to."""
     if len(given) == len(info.sources):
         return info.sources, given
-    gone = [spec for spec in info.sources if spec != "-" and not os.path.exists(_folder_of(spec))]  # noqa: PTH110
+    gone = [spec for spec in info.sources if spec != "-" and not _is_there(_folder_of(spec))]
     if len(gone) == len(given):
         return gone, given
     raise SourceError(
@@ -168,7 +174,16 @@ def _match_moved_specs(
     )
 
 
+def _is_there(folder: str) -> bool:
+    if is_local(folder):
+        return os.path.exists(folder)  # noqa: PTH110
+    scheme = find_uri_scheme(folder)
+    return scheme is not None and explain_uri_absence(scheme, folder) is None
+
+
 def _locate_moved_source(run: Path, run_spec: str, new: str) -> _MovedSource:
+    if find_uri_scheme(new) is not None:
+        return _MovedSource(run_spec, _folder_of(run_spec), new.rstrip("/"), new)
     prefix, spec = split_prefix(run_spec)
     moved_source = _locate_unprefixed(run, spec, split_prefix(new)[1], is_list=_is_list(run_spec))
     return replace(moved_source, old_spec=run_spec, new_spec=prefix + moved_source.new_spec)
@@ -200,6 +215,8 @@ def _locate_unprefixed(run: Path, spec: str, new: str, *, is_list: bool) -> _Mov
 def _find_common_folder(run: Path) -> str:
     folder: str | None = None
     for file in iter_files(run):
+        if not is_local(file.path):
+            continue
         file_folder = os.path.dirname(file.path)  # noqa: PTH120
         folder = file_folder if folder is None else os.path.commonpath([folder, file_folder])
     if folder is None:
@@ -226,7 +243,7 @@ def _verify_moved_files(
             continue
         path = moved.path
         try:
-            size = os.stat(path).st_size  # noqa: PTH116
+            size = stat_input(path).size
         except OSError:
             missing_count += 1
             example = example or path

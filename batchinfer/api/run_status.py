@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchinfer.api.job import require_run
+from batchinfer.api.settings import StrPath
 from batchinfer.domain import Counts, Json, Mode
 from batchinfer.errors import UnknownKey
 from batchinfer.ports import LimitChanged, Progress
@@ -61,7 +62,7 @@ class Status:
         }
 
 
-def status(run: str | Path) -> Status:
+def status(run: StrPath) -> Status:
     """Where the run stands. Raises StoreError when there is none."""
     now = time.time()
     with _open_reader(run) as reader:
@@ -87,7 +88,7 @@ def _measure_active_seconds(reader: RunReader, now: float) -> float:
     return min(active_seconds, RATE_WINDOW_SECONDS) if active_seconds else RATE_WINDOW_SECONDS
 
 
-def estimate_time_left(run: str | Path, since: float) -> RemainingTime | None:
+def estimate_time_left(run: StrPath, since: float) -> RemainingTime | None:
     """How long the rest will take the process that is at work since then (seconds since the epoch).
 
     None while nobody can say. Raises StoreError when there is no run.
@@ -132,7 +133,7 @@ class RunEstimate:
         }
 
 
-def estimate_run(run: str | Path, since: float, progress: Progress) -> RunEstimate:
+def estimate_run(run: StrPath, since: float, progress: Progress) -> RunEstimate:
     """What the go that began then, and ended as `progress` says, tells about the rest.
 
     Raises StoreError when there is no run.
@@ -160,7 +161,7 @@ def _estimate_rest(reader: RunReader, until: float, *since: float) -> RemainingT
     return estimate_remaining_time(counts.pending + counts.submitted, *samples)
 
 
-def show(run: str | Path, key: str | bytes) -> Detail:
+def show(run: StrPath, key: str | bytes) -> Detail:
     """Everything about the item of this key: as it is recorded, or as its file is called.
 
     Raises UnknownKey, naming the nearest keys, if there is none.
@@ -172,13 +173,13 @@ def show(run: str | Path, key: str | bytes) -> Detail:
     return detail
 
 
-def find_key(run: str | Path, key: str | bytes) -> str:
+def find_key(run: StrPath, key: str | bytes) -> str:
     """The key as it is recorded. Raises as `show`."""
     with _open_reader(run) as reader:
         return _resolve_key(reader, run, key)
 
 
-def _resolve_key(reader: RunReader, run: str | Path, key: str | bytes) -> str:
+def _resolve_key(reader: RunReader, run: StrPath, key: str | bytes) -> str:
     """The key that was meant: itself, or the one in another normal form of Unicode."""
     typed = escape_undecodable(os.fsdecode(key))
     for each in (typed, name_to_key(typed)):
@@ -200,6 +201,6 @@ def _resolve_key(reader: RunReader, run: str | Path, key: str | bytes) -> str:
     raise UnknownKey(f"There is no item {typed!r} in {run}.{hint}")
 
 
-def _open_reader(run: str | Path) -> RunReader:
+def _open_reader(run: StrPath) -> RunReader:
     require_run(Path(run))
     return RunReader(Path(run))

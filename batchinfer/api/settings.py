@@ -1,14 +1,30 @@
-"""What overrules the configuration from Python, as the flags do on the command line."""
+"""The arguments that public functions share: paths, sources, and settings of the configuration."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias, TypedDict, Unpack
 
+from batchinfer.api.job import AsyncPhase, Job
+from batchinfer.config import ENV_FILE_FLAG, Config
+from batchinfer.config import load_config as read_config
 from batchinfer.domain import Json
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""A path, as text or as any object that stands for one (`pathlib.Path`, `Run`)."""
+Sources: TypeAlias = StrPath | Sequence[StrPath]
+"""Folders, patterns, files, manifests: one, or several. `files-from:LIST` and `as-file:FILE` mean
+what `--files-from` and `--as-file` do."""
 
 
 class Settings(TypedDict, total=False):
-    """What overrules the configuration, as the flags of `batchinfer run` do."""
+    """What overrides the configuration, for this process only.
+
+    Each is a key of the configuration (docs/reference/config.md) and takes what that takes: a
+    number of seconds or a text such as "10m" for a duration, a number of bytes or "1GB" for a size.
+    """
 
     mode: str
     protocol: str
@@ -32,8 +48,29 @@ class Settings(TypedDict, total=False):
     params: dict[str, Json]
 
 
+def load_config(
+    config: StrPath | None = None,
+    *,
+    env_file: StrPath | None = None,
+    **settings: Unpack[Settings],
+) -> Config:
+    """Read a configuration once, to be used for several runs as their argument `config`.
+
+    Args:
+        config: the configuration file; None: what the environment says.
+        env_file: a file of environment variables with the secrets.
+        settings: override keys of the configuration, see `Settings`. Give them here: arguments of
+            `run` do not override a configuration that has been read before.
+
+    Raises:
+        ConfigError: the configuration cannot be read.
+    """
+    flags = _make_flags(env_file, settings)
+    return read_config(None if config is None else Path(config), os.environ, flags)
+
+
 def settings_to_flags(settings: Settings) -> dict[str, object]:
-    """Settings as `config.load_config` names them: `section.first_key`."""
+    """Settings as `config.load_config` names them: `section.key`."""
     flags: dict[str, object] = {}
     for name, value in settings.items():
         match name, value:
@@ -46,3 +83,53 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
             case _:
                 flags[f"run.{name}"] = value
     return flags
+
+
+def build_job(
+    run: StrPath,
+    config: StrPath | Config | None = None,
+    env_file: StrPath | None = None,
+    settings: Settings | None = None,
+    *,
+    sources: Sources = (),
+    moved_to: Sources = (),
+    limit: int | None = None,
+    force: bool = False,
+    validate: bool = True,
+    clean: bool = False,
+    add: bool = False,
+    moved: bool = False,
+    phase: AsyncPhase = AsyncPhase.BOTH,
+) -> Job:
+    """The job that the arguments of a public function describe."""
+    flags = _make_flags(env_file, settings or {})
+    return Job(
+        run=Path(run),
+        sources=to_texts(sources),
+        config=to_config(config),
+        flags=flags,
+        limit=limit,
+        force=force,
+        validate=validate,
+        clean=clean,
+        add_sources=add,
+        sources_moved=moved,
+        moved_to=to_texts(moved_to),
+        phase=phase,
+    )
+
+
+def to_texts(sources: Sources) -> tuple[str, ...]:
+    """Sources as texts."""
+    specs = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    return tuple(os.fspath(spec) for spec in specs)
+
+
+def to_config(config: StrPath | Config | None) -> Path | Config | None:
+    """A configuration as a job takes it: its file, or what was read already."""
+    return config if isinstance(config, Config) or config is None else Path(config)
+
+
+def _make_flags(env_file: StrPath | None, settings: Settings) -> dict[str, object]:
+    files: dict[str, object] = {} if env_file is None else {ENV_FILE_FLAG: Path(env_file)}
+    return {**settings_to_flags(settings), **files}

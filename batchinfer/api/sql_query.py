@@ -13,6 +13,7 @@ import orjson
 from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
 from batchinfer.api.result_export import parse_interpretation
+from batchinfer.api.settings import StrPath
 from batchinfer.exports.flat_rows import make_class_cells, make_detection_cells
 from batchinfer.predictions import (
     Classification,
@@ -79,7 +80,7 @@ class QueryResult:
 
 
 def query(
-    run: str | Path,
+    run: StrPath,
     sql: str,
     parameters: Sequence[Any] | Mapping[str, Any] = (),
     *,
@@ -102,7 +103,7 @@ def query(
     return QueryResult(connection, columns, rows, interpreter)
 
 
-def list_views(run: str | Path) -> Mapping[str, Sequence[str]]:
+def list_views(run: StrPath) -> Mapping[str, Sequence[str]]:
     """What a query can ask for: the columns of each view. Raises StoreError without a run."""
     connection, _ = _open_connection(run)
     with connection:
@@ -110,7 +111,7 @@ def list_views(run: str | Path) -> Mapping[str, Sequence[str]]:
 
 
 def _open_connection(
-    run: str | Path, fields: FieldMap | None = None
+    run: StrPath, fields: FieldMap | None = None
 ) -> tuple[QueryConnection, _PredictionInterpreter]:
     require_run(Path(run))
     interpreter = _PredictionInterpreter(Path(run), fields)

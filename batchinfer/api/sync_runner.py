@@ -1,4 +1,7 @@
-"""Running async code from a caller that is not async: a script, or a notebook whose loop runs."""
+"""Both forms of a public function from one: async code for callers that wait, and the reverse.
+
+Works from a script, and from a notebook whose event loop runs in the calling thread.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, wraps
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import anyio
+import anyio.to_thread
 from anyio.from_thread import start_blocking_portal
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def run_blocking(main: Callable[[], Awaitable[T]]) -> T:
-    """Run `main` to its end in a loop of its own; uvloop's, where that is installed."""
+    """Run `main` to its end in an event loop of its own; uvloop's, where that is installed."""
     options: dict[str, Any] = {"use_uvloop": find_spec("uvloop") is not None}
     if not _is_loop_running():
         with _collect_garbage_rarely():
@@ -29,6 +35,31 @@ def run_blocking(main: Callable[[], Awaitable[T]]) -> T:
         except BaseException:
             future.cancel()
             raise
+
+
+def blocking(name: str, function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+    """The sync form of an async function: it returns when the work is done."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_blocking(partial(function, *args, **kwargs))
+
+    return _rename(call, name)
+
+
+def in_thread(name: str, function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """The async form of a sync function: it runs in a thread, and finishes also when cancelled."""
+
+    @wraps(function)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs))
+
+    return _rename(call, name)
+
+
+def _rename(function: Callable[P, T], name: str) -> Callable[P, T]:
+    function.__name__ = function.__qualname__ = name
+    return function
 
 
 @contextmanager

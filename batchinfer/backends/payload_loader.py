@@ -20,33 +20,29 @@ file_holds_secret  a small file holds a secret of the configuration: it is never
 
 from __future__ import annotations
 
-import errno
 import mmap
-import os
-import stat
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from itertools import chain
-from pathlib import Path
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
+from batchinfer.backends.input_reader import (
+    MAX_ITEM_BYTES,
+    SECRET_SCAN_MAX_BYTES,
+    add_sizes,
+    read_checked,
+    read_files,
+    read_timeout_failure,
+)
 from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
-from batchinfer.domain import (
-    Failure,
-    FailureKind,
-    InputFile,
-    Item,
-    Json,
-    Mode,
-    SentFile,
-    ServiceSignal,
-)
+from batchinfer.domain import Failure, InputFile, Item, Json, Mode, SentFile, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import Reservation
+from batchinfer.inputs import OpenInput
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.protocols.inference_protocol import (
     HEAD_BYTES,
@@ -55,24 +51,14 @@ from batchinfer.protocols.inference_protocol import (
     InferenceProtocol,
 )
 
-MAX_ITEM_BYTES: Final = 1 << 30
-"""Bytes of all files of one item: the platform holds a payload in memory several times over."""
 MAX_READER_THREADS: Final = 32
 """Items being read at once, at most: so many can hang before the others cannot be read."""
 STREAMED_ENCODING_MIN_BYTES: Final = 1 << 20
 """Bytes of an item's files from which on they are encoded as they are read."""
-SECRET_SCAN_MAX_BYTES: Final = 1 << 16
-"""Bytes of a file up to which it is searched for secrets: what holds them on purpose is small."""
 ENCODE_CHUNK_BYTES: Final = 3 << 16
 """Bytes that are encoded at a time; a multiple of 3, so that the parts fit together."""
 
 PayloadBody: TypeAlias = bytes | memoryview
-_T = TypeVar("_T", bound=Sized)
-
-_TRANSIENT_READ_ERRNOS: Final = frozenset(
-    {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN}
-)
-"""Troubles of a disk or a network file system: may be gone at the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +136,7 @@ class PayloadLoader:
                 self._read_timeout,
             )
         except TimeoutError:
-            return _read_timeout_failure(item.files[0], self._read_timeout)
+            return read_timeout_failure(item.files[0], self._read_timeout)
         except (OSError, MemoryError, RuntimeError) as error:
             if machine_shortage := detect_shortage(error):
                 return machine_shortage
@@ -162,7 +148,7 @@ class PayloadLoader:
     async def _peak_bytes(self, files: Sequence[InputFile]) -> int:
         """Bytes that are in memory while files are made a payload, at the most."""
         if any(file.size is None for file in files):
-            files = await self._thread_pool.run(lambda: _with_sizes(files), self._read_timeout)
+            files = await self._thread_pool.run(lambda: add_sizes(files), self._read_timeout)
         size = sum(file.size or 0 for file in files)
         encoded = self._protocol.get_encoded_size(size)
         # The payload; of a small one also the files themselves, and what they were encoded to.
@@ -181,26 +167,6 @@ class PayloadLoader:
         return self._encoded_params[names]
 
 
-def read_files(
-    files: Sequence[InputFile], max_bytes: int = MAX_ITEM_BYTES, redactor: Redactor | None = None
-) -> Sequence[tuple[InputFile, bytes]] | Failure:
-    """The bytes of each file, or what is wrong with the first bad one. Blocks: for a thread."""
-    contents: list[tuple[InputFile, bytes]] = []
-    for file in files:
-        data = _read_checked(file, max_bytes, _read_fully)
-        if isinstance(data, Failure):
-            return data
-        if (
-            redactor is not None
-            and len(data) <= SECRET_SCAN_MAX_BYTES
-            and redactor.has_secret(data)
-        ):
-            return _file_failure("file_holds_secret", file, _REFUSED_CONTENT, _ADVICE_KEEP_OUT)
-        max_bytes -= len(data)
-        contents.append((file, data))
-    return contents
-
-
 def _encode_without_files(protocol: InferenceProtocol, params: Mapping[str, Json]) -> LoadedPayload:
     encoded = protocol.encode_item(params, ())
     (body,) = encoded.parts
@@ -214,7 +180,7 @@ def _read_and_encode(
     max_bytes: int,
     redactor: Redactor | None = None,
 ) -> LoadedPayload | Failure:
-    sized = _with_sizes(files)
+    sized = add_sizes(files)
     if sum(file.size or 0 for file in sized) > STREAMED_ENCODING_MIN_BYTES:
         # Small ones beside a large one are read twice: seldom, and cheap.
         small_files = [file for file in sized if (file.size or 0) <= SECRET_SCAN_MAX_BYTES]
@@ -258,9 +224,9 @@ def _encode_streaming(
     inputs: list[SentFile] = []
     encoded = EncodedItem((b"",))
 
-    def encode_file(file: InputFile, handle: int, size: int) -> range:
+    def encode_file(file: InputFile, opened: OpenInput, size: int) -> range:
         nonlocal encoded
-        chunk = _read_fully(handle, min(size, ENCODE_CHUNK_BYTES))
+        chunk = opened.read(min(size, ENCODE_CHUNK_BYTES))
         heads.append(FileHead(file.param, file.path, chunk[:HEAD_BYTES], size))
         encoded = protocol.encode_item(params, heads)
         body.append(encoded.parts[-2])
@@ -269,12 +235,12 @@ def _encode_streaming(
             body.append(protocol.encode_content(chunk))
             digest.update(chunk)
             bytes_read += len(chunk)
-            chunk = _read_fully(handle, min(size - bytes_read, ENCODE_CHUNK_BYTES))
+            chunk = opened.read(min(size - bytes_read, ENCODE_CHUNK_BYTES))
         inputs.append(SentFile(file.param, bytes_read, digest.hexdigest()))
         return range(bytes_read)  # as long as what was read
 
     for file in files:
-        read = _read_checked(file, max_bytes, partial(encode_file, file))
+        read = read_checked(file, max_bytes, partial(encode_file, file))
         if isinstance(read, Failure):
             return read
         max_bytes -= len(read)
@@ -300,128 +266,3 @@ class _GrowingBody:
 
     def get(self) -> memoryview:
         return self._memory[: self._end]
-
-
-def _with_sizes(files: Sequence[InputFile]) -> Sequence[InputFile]:
-    """The files with their sizes, also those that nobody has looked at yet. Blocks."""
-    return [f if f.size is not None else replace(f, size=_stat_size(f.path)) for f in files]
-
-
-def _stat_size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except (OSError, ValueError):  # reading it will tell
-        return 0
-
-
-def _read_checked(
-    file: InputFile, max_bytes: int, read_content: Callable[[int, int], _T]
-) -> _T | Failure:
-    try:
-        # O_NONBLOCK: a pipe that nobody writes to would be waited for, for ever.
-        handle = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            before = os.fstat(handle)
-            if failure := _check_stat(file, before, max_bytes):
-                return failure
-            size = before.st_size
-            data = read_content(handle, size)
-            after = os.fstat(handle)
-        finally:
-            os.close(handle)
-    except ValueError:  # a NUL in the path
-        return _file_failure(
-            "file_missing", file, "no file can have this name", _ADVICE_REPAIR_OR_EXCLUDE
-        )
-    except OSError as error:
-        return _classify_read_error(file, error)
-    if (len(data), after.st_size, after.st_mtime_ns) != (size, size, before.st_mtime_ns):
-        return _file_failure(
-            "file_changed", file, "it changed while it was read", _ADVICE_SEND_AS_IS
-        )
-    return data
-
-
-def _read_fully(handle: int, size: int) -> bytes:
-    data = os.read(handle, size)
-    while len(data) < size and (more := os.read(handle, size - len(data))):
-        data += more
-    return data
-
-
-def _check_stat(file: InputFile, current: os.stat_result, max_bytes: int) -> Failure | None:
-    if not stat.S_ISREG(current.st_mode):
-        return _file_failure(
-            "file_unreadable", file, "it is not a regular file", _ADVICE_REPAIR_OR_EXCLUDE
-        )
-    if file.size is not None and file.size != current.st_size:
-        problem = f"it has {current.st_size:,} bytes now, and had {file.size:,} when it was added"
-        return _file_failure("file_changed", file, problem, _ADVICE_SEND_AS_IS)
-    if file.has_changed(current.st_size, current.st_mtime_ns):
-        return _file_failure(
-            "file_changed", file, "it was written to after it was added", _ADVICE_SEND_AS_IS
-        )
-    if current.st_size == 0:
-        return _file_failure(
-            "file_empty", file, "it is empty, and was not sent", _ADVICE_REPAIR_OR_EXCLUDE
-        )
-    if current.st_size > max_bytes:
-        problem = (
-            f"its {current.st_size:,} bytes are more than can be sent ({max_bytes:,} left "
-            "for this item)"
-        )
-        return _file_failure("file_too_large", file, problem, "Make it smaller")
-    return None
-
-
-_ADVICE_SEND_AS_IS = "Retry it to send it as it is then; results of other files are kept"
-_REFUSED_CONTENT = "it holds a secret of the configuration (not shown), and was not sent"
-_ADVICE_KEEP_OUT = (
-    "Move it out of the source, or leave it out with --exclude; if it was ever shared, have the "
-    "secret renewed"
-)
-_ADVICE_REPAIR_OR_EXCLUDE = "Repair it, then retry it; or leave it out"
-
-
-def _read_timeout_failure(file: InputFile, seconds: float) -> Failure:
-    return _file_failure(
-        "file_unreadable",
-        file,
-        f"reading it took longer than {seconds:g} s",
-        "Check whether its disk or file server answers",
-        FailureKind.TRANSIENT,
-        shared=True,
-    )
-
-
-def _classify_read_error(file: InputFile, error: OSError) -> Failure:
-    if machine_shortage := detect_shortage(error):
-        return machine_shortage
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        advice = "Put it back, then retry it; or leave it out"
-        return _file_failure("file_missing", file, "file not found", advice, shared=True)
-    kind = FailureKind.TRANSIENT if error.errno in _TRANSIENT_READ_ERRNOS else FailureKind.PERMANENT
-    problem = f"it cannot be read ({error.strerror or type(error).__name__})"
-    return _file_failure(
-        "file_unreadable", file, problem, _ADVICE_REPAIR_OR_EXCLUDE, kind, shared=True
-    )
-
-
-def _file_failure(
-    code: str,
-    file: InputFile,
-    problem: str,
-    advice: str,
-    kind: FailureKind = FailureKind.PERMANENT,
-    *,
-    shared: bool = False,
-) -> Failure:
-    message = f"{_printable_path(file.path)}: {problem}. {advice}"
-    signal = ServiceSignal.INPUT_UNREADABLE if shared else ServiceSignal.UNSENT
-    return Failure(code=code, message=message, kind=kind, signal=signal)
-
-
-def _printable_path(path: str) -> str:
-    """The path on one line, whatever bytes it has."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -6,14 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 import click
 
 from batchinfer.api.checks import CheckRequest, Finding, FindingState
 from batchinfer.api.checks import run_checks as check_all
+from batchinfer.api.command_forms import find_run_ids
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.execution import exit_with
@@ -21,10 +20,8 @@ from batchinfer.cli.output import echo_data, echo_message, escape_lines
 from batchinfer.config import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import parse_duration
 from batchinfer.domain import Json
-from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.errors import ConfigError
 from batchinfer.ports import Event, OutageOngoing
-from batchinfer.store.database import DATABASE_NAME
-from batchinfer.store.run_reader import RunReader
 
 FINDING_SYMBOLS = {FindingState.GOOD: "✓", FindingState.BAD: "✗", FindingState.NOTE: "-"}
 ASCII_FINDING_SYMBOLS = {FindingState.GOOD: "+", FindingState.BAD: "X", FindingState.NOTE: "-"}
@@ -71,7 +68,7 @@ def check(
         env_file=env_file,
         wait_seconds=_parse_wait(wait),
         probe_file=probe,
-        known_run_ids=frozenset(_find_run_ids()),
+        known_run_ids=find_run_ids(Path()),
     )
 
     def on_finding(finding: Finding) -> None:
@@ -123,10 +120,3 @@ def _parse_wait(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise ConfigError(f"--wait: expected {error}, got {text!r}") from None
-
-
-def _find_run_ids() -> Iterator[str]:
-    """Ids of the runs in this directory."""
-    for path in islice(Path().glob(f"*/{DATABASE_NAME}"), _MAX_RUN_DIRECTORIES):
-        with suppress(BatchInferError), RunReader(path.parent) as reader:
-            yield reader.info.id

@@ -38,7 +38,7 @@ def clean(
     api.require_run(run)
     job = api.Job(run=run, config=config, flags={ENV_FILE_FLAG: env_file})
     resolved = resolve_run(job, Verbosity(as_json), keep_mode=True)
-    cleaned = run_blocking(lambda: api.clean(resolved, dry_run=dry_run))
+    cleaned = run_blocking(lambda: api.clean_bucket(resolved, dry_run=dry_run))
     if as_json:
         echo_data(json.dumps(cleaned.as_json()))
         return

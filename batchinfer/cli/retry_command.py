@@ -32,7 +32,7 @@ def retry(*, run: Path, code: str | None, key: str | None) -> None:
     code = code and escape_unprintable(
         code
     )  # no code is otherwise; a byte that is no text asks for none
-    count = api.requeue(run, code=code, key=key)
+    count = api.retry(run, code=code, key=key)
     if count:
         verb = "is" if count == 1 else "are"
         echo_message(

@@ -253,7 +253,8 @@ def _unknown_section_message(name: str, table: object) -> str:
         return f'"{name}" stands outside any section; it belongs in {" or ".join(sections)}'
     known = [*SECTIONS, PARAMS_SECTION]
     listed = ", ".join(f"[{section}]" for section in known)
-    return f"there is no section [{name}].{_suggest_nearest(name, known, '[{}]'.format)} There are {listed}."
+    hint = _suggest_nearest(name, known, "[{}]".format)
+    return f"there is no section [{name}].{hint} There are {listed}."
 
 
 def _suggest_nearest(

@@ -27,7 +27,9 @@ class ServiceSection:
     """The service as sync mode calls it."""
 
     endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """Address of the service, as the Dashboard shows it ("Endpoint")."""
     token: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """The service's token ("Token")."""
     protocol: str = field(default=DEFAULT_PROTOCOL, metadata={"read": value_parsers.parse_text})
     """What is sent and how answers are read, in both modes: the name of an installed protocol."""
     ca_file: str | None = field(
@@ -35,6 +37,7 @@ class ServiceSection:
     )
     """Certificates to trust besides the system's (PEM); absolute."""
     verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
+    """False: accept any certificate (unsafe)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +45,21 @@ class BucketSection:
     """The bucket of async mode."""
 
     endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """Address of the object store ("MINIO URL")."""
     name: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """The bucket ("MINIO bucket")."""
     access_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """The "MINIO access key"."""
     secret_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """The "MINIO secret key"."""
     region: str = field(default=defaults.BUCKET_REGION, metadata={"read": value_parsers.parse_text})
+    """Region of the object store."""
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}
     )
+    """Certificates to trust besides the system's (PEM); absolute."""
     verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
+    """False: accept any certificate (unsafe)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,7 @@ class InputSection:
     file_param: str = field(
         default=defaults.FILE_PARAM, metadata={"read": value_parsers.parse_text}
     )
+    """The model's parameter that takes the file."""
     include: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
     """Patterns: which files of a folder; none: all that are not hidden, nor left by a system."""
     exclude: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
@@ -107,6 +118,7 @@ class RunSection:
     max_attempts: int = field(
         default=defaults.MAX_ATTEMPTS, metadata={"read": value_parsers.parse_count}
     )
+    """Attempts at an item whose failure may pass."""
     max_failures: MaxFailures | None = field(
         default=None, metadata={"read": value_parsers.parse_max_failures}
     )

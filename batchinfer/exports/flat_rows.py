@@ -64,7 +64,7 @@ _FIRST_EXTRA_CELL: Final = len(_DETECTION_COLUMNS) - 1
 """Cells of a detection before those at the end."""
 _KIND_INDEX: Final = FLAT_COLUMNS.index("kind")
 _TEXT_INDEX: Final = FLAT_COLUMNS.index("text")
-_PARAMS_INDEX: Final = FLAT_COLUMNS.index("params")
+_FLAT_PARAMS_INDEX: Final = FLAT_COLUMNS.index("params")
 _UNTRUSTED_FLAT_INDEXES: Final = tuple(
     map(FLAT_COLUMNS.index, ("key", "path", "code", "message", "label"))
 )
@@ -210,7 +210,7 @@ def _escape_row(row: FlatRow) -> list[Any]:
             escape_formula_in_json if cells[_KIND_INDEX] in _JSON_TEXT_KINDS else escape_formula
         )
         cells[_TEXT_INDEX] = escape(cells[_TEXT_INDEX])
-    cells[_PARAMS_INDEX] = escape_formula_in_json(cells[_PARAMS_INDEX])
+    cells[_FLAT_PARAMS_INDEX] = escape_formula_in_json(cells[_FLAT_PARAMS_INDEX])
     return cells
 
 

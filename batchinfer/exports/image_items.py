@@ -24,6 +24,7 @@ from batchinfer.images import (
     to_upright_box,
     to_upright_points,
 )
+from batchinfer.inputs import is_local
 from batchinfer.predictions import (
     Box,
     Detection,
@@ -70,7 +71,7 @@ class ImageItem:
 
     details: ResultDetails
     path: str
-    """Absolute, exact."""
+    """Absolute, exact; the URI of what is not on this machine."""
     image_info: ImageInfo
     interpretation: Interpretation
 
@@ -309,5 +310,5 @@ def is_valid_unicode(path: str) -> bool:
 
 
 def make_absolute(path: str) -> str:
-    """The path for another program, which knows no working directory of ours."""
-    return os.path.abspath(path)  # noqa: PTH100 - links are kept as they are
+    """The path for another program, which knows no working directory of ours; a URI as it is."""
+    return os.path.abspath(path) if is_local(path) else path  # noqa: PTH100 - links are kept as they are

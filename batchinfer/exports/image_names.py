@@ -10,6 +10,7 @@ from batchinfer.domain import ResultDetails
 from batchinfer.exports.export_source import FileNameStyle
 from batchinfer.exports.image_items import ImageItem, is_valid_unicode, make_absolute
 from batchinfer.exports.omissions import ExportOmissions
+from batchinfer.inputs import is_local
 from batchinfer.text_format import escape_undecodable
 
 
@@ -59,11 +60,20 @@ def _find_common_folder(dossiers: Iterable[ResultDetails]) -> str | None:
         if common_parent is None:
             common_parent = parent
         elif common_parent != parent:
-            try:
-                common_parent = os.path.commonpath((common_parent, parent))
-            except ValueError:
+            common_parent = _find_common_parent(common_parent, parent)
+            if common_parent is None:
                 return None
     return folder_by_keys or common_parent
+
+
+def _find_common_parent(one: str, other: str) -> str | None:
+    if not (is_local(one) or is_local(other)):
+        prefix = os.path.commonprefix((f"{one}/", f"{other}/"))  # noqa: RUF071 - cut at a slash below
+        return prefix.rpartition("/")[0] or None
+    try:
+        return os.path.commonpath((one, other))
+    except ValueError:  # one of them is a URI, or on another drive of Windows
+        return None
 
 
 def _find_key_root(path: str, key: str) -> str | None:

@@ -32,6 +32,7 @@ from batchinfer.exports.image_items import (
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.exports.score_scale import ScoreScale, find_score_scale
+from batchinfer.inputs import is_local
 from batchinfer.predictions import Classification, ClassScore, Detections, PlainText
 from batchinfer.text_format import escape_undecodable
 
@@ -113,7 +114,9 @@ def _make_task(
 
 
 def _make_local_url(path: str) -> str:
-    """Where Label Studio serves a file of this machine; bytes that are not UTF-8 included."""
+    """Where Label Studio serves a file of this machine, bytes that are not UTF-8 included."""
+    if not is_local(path):
+        return path
     return "/data/local-files/?d=" + quote(os.fsencode(make_absolute(path)).lstrip(b"/"))
 
 

@@ -32,12 +32,15 @@ from batchinfer.exports.filename_allocator import ensure_parent
 from batchinfer.exports.image_items import make_absolute
 from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.exports.scratch import open_scratch_database
+from batchinfer.inputs import is_local
 
 CrateEntity: TypeAlias = Mapping[str, Json]
 CrateFileRole: TypeAlias = Literal["input", "result", "model"]
 
 _OUTPUT_NAME_PATTERN: Final = re.compile(r"outputs/[0-9A-Za-z][0-9A-Za-z.-]*")
 """How a run names a prediction that is bytes (docs/reference/run-format.md)."""
+_URI_CHARACTERS: Final = "%/:?#[]@!$&'()*+,;="
+"""What has a meaning in a URI and stays."""
 _MIME_TYPES: Final = MimeTypes()
 """Python's own table; the machine's is not asked."""
 _CRATE_FILES_SCHEMA: Final = (
@@ -194,7 +197,9 @@ def _make_file_entity(
 
 
 def _make_file_url(path: str) -> str:
-    """The `file://` address of a path, bytes that are not UTF-8 included."""
+    """The `file://` address of a path, bytes that are not UTF-8 included; a URI as it is."""
+    if not is_local(path):
+        return quote(path, safe=_URI_CHARACTERS)
     try:
         path_bytes = os.fsencode(make_absolute(path))
     except UnicodeEncodeError:  # a manifest can name what no disk has

@@ -18,6 +18,7 @@ import csv
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import escape_formula
 from batchinfer.exports.score_scale import find_score_scale
+from batchinfer.inputs import is_local, open_stream
 from batchinfer.predictions import Box
 from batchinfer.text_format import escape_undecodable
 
@@ -73,7 +75,10 @@ class YoloExport(FolderExport):
                     continue
                 stem, extension = _split_extension(image)
                 name = allocator.allocate(stem, ("", extension, ".txt"))
-                _link_or_copy(image.path, ensure_parent(folder / "images", name + extension))
+                target = ensure_parent(folder / "images", name + extension)
+                if not _link_or_copy(image.path, target):
+                    omissions.add("image", "that could not be copied", image.key)
+                    continue
                 note_unsupported(detections, image, omissions, outlines=False)
                 for detection in detections:
                     classes.setdefault(detection.label, len(classes))
@@ -112,12 +117,19 @@ def _split_extension(image: ImageItem) -> tuple[str, str]:
     return image.key, _EXTENSION_BY_IMAGE_FORMAT.get(image_format, f".{image_format.lower()}")
 
 
-def _link_or_copy(path: str, link_path: Path) -> None:
-    """A link to the picture where it lies; a copy where links cannot be made."""
+def _link_or_copy(path: str, link_path: Path) -> bool:
+    """Make a link to a picture, or a copy where that cannot be; False: it cannot be read."""
+    if is_local(path):
+        with suppress(OSError):
+            link_path.symlink_to(make_absolute(path))
+            return True
     try:
-        link_path.symlink_to(make_absolute(path))
+        source = open_stream(path)
     except OSError:
-        shutil.copyfile(path, link_path)
+        return False
+    with source, link_path.open("xb") as file:
+        shutil.copyfileobj(source, file)
+    return True
 
 
 def _write_lines(folder: Path, name: str, lines: Iterator[str]) -> None:

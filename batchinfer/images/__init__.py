@@ -1,8 +1,8 @@
-"""Pictures: what they are, and small ones of them. By Pillow, which the extra `report` brings.
+"""Images: size, orientation and metadata from their headers; thumbnails. By Pillow (`report`).
 
-Rules of the room: every file is hostile. Only a header is read in this process; pixels are decoded
-in worker processes, which may die. What cannot be looked at is `UnreadableImage`, with a word why,
-and never stops the rest. Pillow's settings of this process stay as they are.
+Every file is treated as hostile: this process reads headers only, pixels are decoded in worker
+processes, which may die. What cannot be read is an `UnreadableImage` with the reason, and never
+stops the rest. Pillow's settings in this process are not changed.
 """
 
 from batchinfer.images.image_info import ImageInfo, UnreadableImage, read_image_info

@@ -1,9 +1,7 @@
-"""Files opened as pictures, nothing decoded: regular files, in formats that need no program."""
+"""Opens inputs as images without decoding them, in formats that need no other program."""
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
 import warnings
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 from batchinfer.extras import import_optional
+from batchinfer.inputs import NotRegularFileError, open_stream
 
 _PILLOW_FORMATS: Final = (
     *("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "MPO", "JPEG2000", "AVIF", "HEIF"),
@@ -28,8 +27,8 @@ class UnreadableImageError(Exception):
 
 @contextmanager
 def open_image(path: str) -> Iterator[Any]:
-    """A picture of Pillow, its header read. Raises UnreadableError, and whatever Pillow raises."""
-    with _open_regular_file(path) as file:
+    """An image of Pillow, its header read. Raises UnreadableImageError, and what Pillow raises."""
+    with _open_input(path) as file:
         picture = _open_with_pillow(file, path)
         try:
             yield picture
@@ -45,19 +44,18 @@ def suppress_warnings() -> Iterator[None]:
         yield
 
 
-def _open_regular_file(path: str) -> BinaryIO:
-    """The file, opened without waiting for anybody (as a named pipe would)."""
+def _open_input(path: str) -> BinaryIO:
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        return open_stream(path)
     except FileNotFoundError as error:
         raise UnreadableImageError("the file is not there any more") from error
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        reason = getattr(error, "strerror", None) or "no name of a file"
+    except NotRegularFileError as error:
+        raise UnreadableImageError("it is no regular file") from error
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
         raise UnreadableImageError(f"the file cannot be opened: {reason}") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise UnreadableImageError("it is no regular file")
-    return os.fdopen(handle, "rb")
+    except ValueError as error:  # a name with a NUL
+        raise UnreadableImageError("the file cannot be opened: no name of a file") from error
 
 
 def _open_with_pillow(file: BinaryIO, path: str) -> Any:

@@ -1,8 +1,8 @@
-"""Which way up a picture is, as those see it who read it: OpenCV, hence YOLO, and browsers.
+"""Which way up an image is, as its readers see it: OpenCV, hence YOLO, and browsers.
 
-Orientation can stand in many places, and each library heeds others of them. What counts here is
-what OpenCV heeds (measured, of versions 4.12 and before; a test compares with it): the EXIF of a
-JPEG and of a PNG, the tag of a TIFF. So XMP does not count, and a WebP or AVIF is as it is stored.
+An orientation can be given in many places, and libraries differ in those they apply. This module
+follows OpenCV (measured with versions up to 4.12; a test compares): the EXIF of a JPEG and of a
+PNG, the tag of a TIFF. So XMP does not count, and a WebP or AVIF is as it is stored.
 
 ======  ================================================  ==========================================
 format  what counts                                       what does not
@@ -24,11 +24,11 @@ from typing import Any, BinaryIO, Final
 
 _ORIENTATION_TAG: Final = 0x0112
 _MAX_EXIF_BYTES: Final = 1 << 20
-"""Bytes of EXIF that are looked into."""
+"""Bytes of EXIF that are read at most."""
 _MAX_PNG_CHUNKS: Final = 100_000
 _JPEG_APP1, _JPEG_SCAN, _JPEG_EOI = 0xE1, 0xDA, 0xD9
 _EXIF_PREFIX_BYTES: Final = 6
-"""Bytes of a segment before its EXIF; OpenCV does not look at what they say."""
+"""Bytes of a segment before its EXIF; OpenCV skips them unread."""
 _IFD_ENTRY_BYTES: Final = 12
 _TIFF_MAGIC: Final = 42
 

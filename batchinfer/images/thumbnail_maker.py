@@ -1,4 +1,4 @@
-"""A small picture of a picture. Runs in the worker: what it reads may cost it its life."""
+"""Makes one thumbnail. Runs in a worker process, which a hostile image may kill."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Thumbnail:
     data: bytes
     media_type: str
     width: int
-    """Pixels of the thumbnail; those of the picture itself are in `facts`."""
+    """Pixels of the thumbnail; those of the image itself are in `info`."""
     height: int
     info: ImageInfo
 

@@ -26,10 +26,10 @@ def main() -> None:
     """Answer jobs from stdin on what was stdout."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to act on
     with os.fdopen(os.dup(1), "wb") as replies:
-        os.dup2(2, 1)  # decoders that print must not be heard among the replies
+        os.dup2(2, 1)  # what decoders print must not get among the replies
         _limit_memory()
         image: Any = import_optional("PIL.Image", "A thumbnail", "report")
-        image.MAX_IMAGE_PIXELS = None  # the limit is `shrinking.LARGEST`
+        image.MAX_IMAGE_PIXELS = None  # the limit is `thumbnail_maker.MAX_PIXELS`
         _send(replies, {"ready": True})
         for line in sys.stdin.buffer:
             job = json.loads(line)

@@ -1,8 +1,7 @@
-"""What was measured in the pixels as they are stored, turned into the upright picture.
+"""Coordinates in the pixels as they are stored, turned into those of the upright image.
 
 The numbers of EXIF's orientation say where the first row and the first column of the stored pixels
-are when the picture is looked at: 6, for example, is a camera held upright, whose first row is the
-right side.
+are in the upright image: with 6, for example, the first row is the right side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The worker processes of `thumbnails`: started when needed, given one picture each, replaced."""
+"""Worker processes of `thumbnails`: started on demand, one image at a time, replaced when dead."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Worker:
     buffer: bytearray = field(default_factory=bytearray)
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send a job; a worker that is dead is noticed when it is listened to."""
+        """Send a job; that the worker is dead is noticed when it is read from."""
         stdin = self.process.stdin
         if stdin is not None:
             with suppress(OSError):
@@ -96,7 +96,7 @@ class WorkerPool:
         return busy < self._count
 
     def submit(self, index: int, path: str, edge: int, quality: int) -> None:
-        """Have a thumbnail made; `place` is what `wait` calls it."""
+        """Have a thumbnail made; `wait` returns it under `index`."""
         if self._failed_starts >= _MAX_FAILED_STARTS:
             self._failed_jobs[index] = UnreadableImage(
                 "the processes that decode pictures die as they start"
@@ -121,7 +121,7 @@ class WorkerPool:
         )
 
     def wait(self) -> dict[int, Thumbnail | UnreadableImage]:
-        """What is done, by place; waits until something is. Empty only if nothing was given."""
+        """What is done, by index; waits until something is. Empty only if nothing was submitted."""
         found: dict[int, Thumbnail | UnreadableImage] = {**self._failed_jobs}
         self._failed_jobs.clear()
         while not found and (busy := [one for one in self._workers if one.job_index is not None]):
@@ -167,7 +167,7 @@ class WorkerPool:
         for worker in [one for one in self._workers if one.job_index is None]:
             if worker.process.poll() is None:
                 return worker
-            self._drop(worker)  # killed between two pictures: that is nobody's fault
+            self._drop(worker)  # killed between two images: no image is at fault
         return None
 
     def _start_worker(self) -> _Worker:

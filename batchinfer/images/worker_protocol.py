@@ -1,7 +1,7 @@
-"""What `workers` and `worker` say to each other: a JSON text, and bytes behind it.
+"""The messages between `worker_pool` and `thumbnail_worker`: a JSON text, and bytes behind it.
 
 Each message is the length of the text (four bytes, big-endian), the text, and as many bytes as its
-`bytes` says. The side that listens trusts nothing: a decoder may have gone mad over a picture.
+`bytes` says. The receiving side trusts nothing: a hostile image may control the decoder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def encode_message(head: dict[str, Any], data: bytes = b"") -> bytes:
 
 
 def decode_messages(buffer: bytearray) -> list[tuple[dict[str, Any], bytes]]:
-    """The messages that have arrived in full; they are taken out of `heard`.
+    """The messages that have arrived in full; they are removed from `buffer`.
 
     Raises ValueError for what is no message.
     """

@@ -46,17 +46,23 @@ def choose_display(
     plain: bool = False,
     clock: Clock = time.monotonic,
 ) -> Display:
-    """Choose the display for what the streams are: `talk` is stderr, `data` is stdout.
+    """Choose the display: a bar on a terminal and in a notebook, else lines; JSON if asked for.
 
-    JSON is data and goes to stdout also when quiet; all else is talk. `plain`: lines, although
-    `talk` is a terminal (still).
+    JSON is data and goes to `data_stream` (stdout), also when quiet; all else goes to
+    `message_stream` (stderr). `plain`: lines, although `message_stream` is still a terminal.
     """
     if json:
         return JsonDisplay(data_stream, clock=clock, verbose=verbose)
     if quiet:
         return QuietDisplay()
-    display_type = BarDisplay if _is_terminal(message_stream) and not plain else LogDisplay
+    can_redraw = _is_terminal(message_stream) or _is_notebook(message_stream)
+    display_type = BarDisplay if can_redraw and not plain else LogDisplay
     return display_type(message_stream, clock=clock, verbose=verbose)
+
+
+def _is_notebook(stream: TextIO) -> bool:
+    """Whether this is a notebook's stream: no terminal, but it redraws a line after a CR, too."""
+    return type(stream).__module__.partition(".")[0] == "ipykernel"
 
 
 def _is_terminal(stream: TextIO) -> bool:

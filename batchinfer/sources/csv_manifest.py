@@ -3,12 +3,12 @@ r"""CSV manifests: the first row names the columns, every further row is an item
 Columns: `path` (the default file parameter's file), `files.<param>` (further files), `key`, and
 `params.<name>` or any other name: a parameter. An empty cell is no value. A parameter's cell that
 is the exact spelling of a number (`42`, `-1.5`, `1e-05`) becomes that number, everything else stays
-text as it stands (`007`, `1.50`, `true`), so what arrives at the model is what the cell says.
+text as it stands (`007`, `1.50`, `true`), so that the model gets what the cell says.
 
 Columns are separated by commas, semicolons or tabs: what the first row is divided by, or what a
 line `sep=;` before it says. `"` quotes, quoted cells may span lines; LF, CRLF or CR, BOM, empty
-lines are fine. What spreadsheets leave behind is nothing: rows whose cells are all blank, and
-columns without a name and without content.
+lines are accepted. Rows whose cells are all blank are ignored, and so are columns without a name
+and without content: spreadsheets leave them behind.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SEPARATOR_LINE_PATTERN = re.compile(r'"?sep=([,;|\t])"?[,;\t\s]*', re.IGNORECAS
 def read_entries(
     stream: BinaryIO, file_param: str, report: ReportMistake
 ) -> Iterator[ManifestEntry]:
-    """Every good row; `report` is told of the others."""
+    """Every good row; `report` is called for each of the others."""
     separator, rows = _detect_separator(iter_text_lines(stream, report))
     reader = csv.reader(rows, delimiter=separator, strict=True)
     end = 0
@@ -116,7 +116,7 @@ class _ColumnLayout:
     params: tuple[tuple[str, int], ...]
 
     def parse_row(self, line: int, row: list[str]) -> ManifestEntry:
-        """Read one row. Raises Mistake."""
+        """Read one row. Raises ManifestMistake."""
         if len(row) != self.width:
             row = self._fit_row(row)
         for at in self.unnamed:

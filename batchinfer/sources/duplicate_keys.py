@@ -32,9 +32,9 @@ def find_duplicate_keys(
 ) -> Iterator[tuple[str, ManifestPosition, ManifestPosition]]:
     """Every key that occurs again, with its first place and the later one.
 
-    `read` starts a pass over all keys; each must bring the same. `expected` is how many there may
-    be; it decides how big the table is. When there are more suspects than are followed up at a
-    time, the real ones among the first of them are told, and the search ends there.
+    `iter_keys` starts a pass over all keys; each pass must give the same. `expected_keys` is how
+    many there may be; it decides how big the table is. When there are more than `max_suspects`
+    suspects, the search ends with the real ones among the first of them.
     """
     table = array(
         "I", bytes(4 * min(max(1 << expected_keys.bit_length(), MIN_TABLE_WORDS), MAX_TABLE_WORDS))

@@ -1,13 +1,13 @@
 """The files of a folder, as a stream: the first one at once, memory flat for millions.
 
-Order: a folder is read in chunks of at most `CHUNK` entries. Of a chunk first the files, sorted by
-name, then its sub-folders, sorted by name, each to its end. So a folder of up to `CHUNK` entries is
+Order: a folder is read in chunks of at most `MAX_CHUNK_ENTRIES`. Of a chunk first the files, sorted
+by name, then its sub-folders, sorted by name, each to its end. So a folder of up to one chunk is
 wholly sorted, a bigger one chunk by chunk in the file system's own order, which for a folder that
 has not changed is always the same.
 
 Links are followed, to files and to folders; a link back to a folder that it lies in is not entered
-again. Hidden files and folders, what systems leave behind (`litter`), and what batchinfer itself
-wrote (`own`) are skipped, and counted (`skipped`).
+again. Hidden files and folders, what systems leave behind (`system_files`), and what batchinfer
+itself wrote (`own_files`) are skipped and counted (`skipped`).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class FolderSource:
 
     def _open_folder(self, path: str, prefix: str) -> _OpenFolder:
         try:
-            status = os.stat(path)  # noqa: PTH116 - paths are plain strings in this room
+            status = os.stat(path)  # noqa: PTH116 - paths are plain strings here
             entries = os.scandir(path)
         except OSError as error:
             raise self._make_read_error(error, path, "this folder cannot be read") from error
@@ -197,7 +197,7 @@ class FolderSource:
     def _make_input_file(self, entry: os.DirEntry[str]) -> InputFile | None:
         try:
             status = entry.stat()
-        except OSError:  # a broken link, say: told as a failed item, not lost
+        except OSError:  # a broken link: its item fails later, and is not lost
             return InputFile(self.file_param, entry.path)
         if self.own_files.describe_file(entry.path, status, may_be_linked=entry.is_symlink()):
             self.skipped.add(OWN_FILE_KIND)

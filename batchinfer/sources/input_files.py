@@ -1,4 +1,4 @@
-"""What a file is called, and what is seen of it before it is read."""
+"""What a file is called, how a file that was named is found, and what is seen of it unread."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from batchinfer.domain import InputFile, Item
+from batchinfer.domain import InputFile, Item, RemoteFile
+from batchinfer.inputs import InputStat, find_uri_scheme, stat_input
+from batchinfer.inputs.uri_scheme import get_scheme_name
+from batchinfer.sources.own_files import OwnFiles, describe_refusal
 from batchinfer.text_format import escape_undecodable
 
 _ESCAPE_REGEX = r"x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2}"
-"""What `printable` writes behind a backslash."""
+"""What `escape_undecodable` writes behind a backslash."""
 _AMBIGUOUS_BACKSLASHES_PATTERN = re.compile(rf"\\+(?={_ESCAPE_REGEX}|[\ud800-\udfff])")
 _ESCAPED_BYTE_PATTERN = re.compile(rf"(\\+)({_ESCAPE_REGEX})")
 _KEY_SEPARATOR = "/./"
+_FETCH_COMMANDS: Final = {
+    "s3": "aws s3 sync {} photos` (or `mc mirror`, `rclone copy`)",
+    "gs": "gcloud storage rsync -r {} photos` (or `rclone copy`)",
+    "http": "curl -O {}` (or `wget`)",
+}
 
 
 def name_to_key(name: str) -> str:
-    r"""The key of a file: its name as `printable` spells it.
+    r"""The key of a file: its name as `escape_undecodable` spells it.
 
     Different names have different keys: where a name itself holds what a byte is spelled as
     (`\xff`), its backslashes are doubled.
@@ -40,8 +49,8 @@ def find_on_disk(path: str, base: str = "") -> str:
     r"""`path` as it is spelled on the disk, where it is there under another spelling only.
 
     macOS and what copies from it write `é` as two characters, people and other systems as one; and
-    `\xNN` stands for a byte that is no UTF-8 (`printable`). Part by part the spelling as typed
-    wins. `base` is a folder that is there as it is.
+    `\xNN` stands for a byte that is no UTF-8 (`escape_undecodable`). Part by part the spelling as
+    typed wins. `base` is a folder that is there as it is.
     """
     full = os.path.join(base, path)  # noqa: PTH118 - paths are plain strings in this package
     if (path.isascii() and "\\x" not in path) or os.path.lexists(full):
@@ -79,21 +88,100 @@ _ALTERNATIVE_SPELLINGS: tuple[Callable[[str], str], ...] = (
 
 
 def normalize_path(path: str) -> str:
-    """`path` without `./`, `//` and inner `..`: one spelling, so that keys can be compared."""
+    """`path` without `./`, `//` and inner `..`: one spelling, so that keys can be compared.
+
+    URIs stay as they are.
+    """
     if "//" in path or "./" in path or "/." in path:
-        return posixpath.normpath(path)
+        return path if find_uri_scheme(path) else posixpath.normpath(path)
     return path
 
 
 def stat_file(param: str, path: str) -> InputFile:
     """`path` with size and time, both unknown if there is no regular file to be seen."""
+    now = _try_stat_regular(path)
+    return InputFile(param, path) if now is None else InputFile(param, path, now.size, now.mtime_ns)
+
+
+def stat_named_file(param: str, base_folder: str, path: str) -> InputFile:
+    """The file, with size and time if it is there under any spelling of its name."""
+    if find_uri_scheme(path) is not None:
+        now = _try_stat_regular(path)
+        return RemoteFile(param, path, *(now or ())[:3])
+    input_file = stat_file(param, os.path.join(base_folder, path))  # noqa: PTH118 - once per item: no Path
+    if input_file.size is None:
+        return stat_file(param, find_on_disk(path, base_folder))
+    return input_file
+
+
+def _try_stat_regular(path: str) -> InputStat | None:
     try:
-        status = os.stat(path)  # noqa: PTH116 - once per item: no Path is built for it
+        now = stat_input(path)
     except (OSError, ValueError):
-        return InputFile(param, path)
-    if not stat.S_ISREG(status.st_mode):
-        return InputFile(param, path)
-    return InputFile(param, path, status.st_size, status.st_mtime_ns)
+        return None
+    return now if now.is_regular else None
+
+
+def find_fault(
+    base_folder: str, path: str, own_files: OwnFiles, *, may_be_missing: bool
+) -> str | None:
+    """Why the file that was named cannot be an input; None: it can. Blocks, as disks do.
+
+    `may_be_missing`: its item fails by itself, which is said when it does.
+    """
+    if find_uri_scheme(path) is not None:
+        return None if may_be_missing else _find_uri_fault(path)
+    if advice := explain_url(path):
+        return advice
+    return _find_local_fault(base_folder, path, own_files, may_be_missing=may_be_missing)
+
+
+def _find_local_fault(
+    base_folder: str, path: str, own_files: OwnFiles, *, may_be_missing: bool
+) -> str | None:
+    absolute_path = find_on_disk(path, base_folder)
+    try:
+        status = os.stat(absolute_path)  # noqa: PTH116
+    except (OSError, ValueError) as error:
+        if may_be_missing:
+            return None
+        return f"{escape_undecodable(absolute_path)}: {_describe_stat_error(error)}"
+    if description := own_files.describe_file(absolute_path, status):
+        return describe_refusal(escape_undecodable(absolute_path), description)
+    if stat.S_ISREG(status.st_mode) or may_be_missing:
+        return None
+    kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+    return f"{escape_undecodable(absolute_path)} is {kind}, not a file"
+
+
+def explain_url(path: str) -> str | None:
+    """What to do about a path that is a URL; None: it is none."""
+    scheme = get_scheme_name(path)
+    if scheme is None or os.path.lexists(path):
+        return None
+    displayed = escape_undecodable(path)
+    if scheme == "file":
+        return f"{displayed}: write the path of the file alone, without file://"
+    command = _FETCH_COMMANDS.get(scheme.removesuffix("s") if scheme == "https" else scheme)
+    instruction = f": `{command.format(displayed)}, then name the copy" if command else ""
+    return (
+        f"{displayed}: only files on this machine, or on what is mounted, can be sent. Fetch it"
+        f" first{instruction}"
+    )
+
+
+def _find_uri_fault(uri: str) -> str | None:
+    try:
+        now = stat_input(uri)
+    except OSError as error:
+        return f"{escape_undecodable(uri)}: {_describe_stat_error(error)}"
+    return None if now.is_regular else f"{escape_undecodable(uri)} is not a file"
+
+
+def _describe_stat_error(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return f"it cannot be seen ({error.strerror or error})"
+    return "there is no such file"
 
 
 @dataclass(frozen=True, slots=True)

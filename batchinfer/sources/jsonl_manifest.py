@@ -29,7 +29,7 @@ _BEYOND_64_BIT_PATTERN = re.compile(rb"[0-9]{19}")
 def read_entries(
     stream: BinaryIO, file_param: str, report: ReportMistake
 ) -> Iterator[ManifestEntry]:
-    """Every good line; `report` is told of the others."""
+    """Every good line; `report` is called for each of the others."""
     first = True
     for number, line in enumerate(iter_lines(stream, report), 1):
         try:

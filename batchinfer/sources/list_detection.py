@@ -1,6 +1,6 @@
-"""An only source that looks like a list is asked about: a list that is sent itself is a wasted run.
+"""Refuses a single source that looks like a list: sending the list itself would waste the run.
 
-Pure: it goes by names.
+Only the name decides.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def split_prefix(spec: str) -> tuple[str, str]:
 
 
 def explain_likely_list(spec: str) -> str | None:
-    """What is asked about an only source of this name; None: it is clear what it is."""
+    """The question to ask about a single source of this name; None: it is clear what it is."""
     spec = find_on_disk(spec)
     name = spec.lower()
     extension = os.path.splitext(name)[1]  # noqa: PTH122 - a string

@@ -1,7 +1,7 @@
 """Manifests: a file that lists the items; checked whole before its first item is used.
 
-Paths are relative to the manifest's folder. A file that is missing is a mistake of the manifest as
-any other; in a run that has begun it is none: the item comes with unknown size and fails by itself.
+Paths are relative to the manifest's folder. A missing file is a mistake in the manifest; but in a
+run that has begun its item gets an unknown size and fails by itself.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from batchinfer.domain import Item
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest, path_list
 from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyPositions, find_duplicate_keys
+from batchinfer.sources.input_files import find_fault, stat_named_file
 from batchinfer.sources.manifest_entry import ManifestEntry, MistakeCollector, ReportMistake
 from batchinfer.sources.manifest_lines import open_manifest_stream
-from batchinfer.sources.named_files import find_fault, stat_named_file
 from batchinfer.sources.own_files import OwnFiles
 
 ManifestReader: TypeAlias = Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
@@ -35,9 +35,9 @@ _READER_BY_EXTENSION: Final[dict[str, ManifestReader]] = {
     ".ndjson": jsonl_manifest.read_entries,
 }
 _STAT_THREADS: Final = 16
-"""Files that are looked at at once: a file server answers each only after a while."""
+"""Files whose status is asked for at a time: a file server answers each only after a while."""
 _FILES_PER_TASK: Final = 64
-"""Files that a thread looks at in one go."""
+"""Files in one task of a thread."""
 
 
 def find_manifest_reader(name: str) -> ManifestReader | None:
@@ -58,19 +58,19 @@ class ManifestSource:
     read_stream: ManifestReader
 
     def __iter__(self) -> Iterator[Item]:
-        """Items, each file looked at as it comes. Raises SourceError at the first broken line."""
+        """Items, with sizes and times of files. Raises SourceError at the first broken line."""
         for entry in self.iter_entries(self._raise_changed):
             files = [stat_named_file(param, self.base_folder, path) for param, path in entry.files]
             yield Item(entry.key, tuple(files), entry.params)
 
     def iter_entries(self, report: ReportMistake) -> Iterator[ManifestEntry]:
-        """Lines that are right; `report` is told of the others."""
+        """Lines that are right; `report` is called for each of the others."""
         try:
             with open_manifest_stream(self.path) as stream:
                 yield from self.read_stream(stream, self.file_param, report)
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(f"{self.name}: cannot be read to its end: {error}") from error
-        except UnicodeError as error:  # lines of UTF-8 tell it of themselves
+        except UnicodeError as error:  # broken UTF-8 is reported line by line
             raise SourceError(
                 f"{self.name}: begins as UTF-16 and is none; save it as UTF-8"
             ) from error
@@ -85,7 +85,7 @@ def check_manifests(
     *,
     may_be_missing: bool = False,
 ) -> None:
-    """Read all of them whole and look at every file; one SourceError lists every mistake.
+    """Read all of them whole and check every file; one SourceError lists every mistake.
 
     `may_be_missing`: files that are not there are no mistakes.
     """
@@ -128,7 +128,7 @@ def _iter_checked_entries(
     find_faults: FindFaults,
     report: ReportMistake,
 ) -> Iterator[ManifestEntry]:
-    """The entries; `report` is also told of files that cannot be inputs. Holds some thousand."""
+    """The entries, some thousand at a time; `report` also gets files that cannot be inputs."""
     mistakes: list[tuple[int, str]] = []
 
     def flush_mistakes() -> None:
@@ -142,7 +142,7 @@ def _iter_checked_entries(
             flush_mistakes()
 
     entries = read_entries(add_mistake)
-    with ThreadPoolExecutor(_STAT_THREADS, "batchinfer-look") as pool:
+    with ThreadPoolExecutor(_STAT_THREADS, "batchinfer-stat") as pool:
         while batch := list(islice(entries, _STAT_THREADS * _FILES_PER_TASK)):
             chunks = [
                 batch[at : at + _FILES_PER_TASK] for at in range(0, len(batch), _FILES_PER_TASK)
@@ -172,7 +172,7 @@ def _add_mistake(mistakes: MistakeCollector, name: str, line: int, message: str)
 
 
 def _ignore_mistake(_line: int, _message: str) -> None:
-    """It was told in the first pass."""
+    """It was reported in the first pass."""
 
 
 def _estimate_max_lines(manifest: ManifestSource) -> int:

@@ -1,4 +1,4 @@
-"""One line of a manifest, and how its mistakes are told."""
+"""One line of a manifest, and how its mistakes are reported."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from batchinfer.domain import Json
 from batchinfer.errors import SourceError
 
 MAX_LISTED_MISTAKES = 20
-"""So many mistakes are told in full; of the rest only the number."""
+"""So many mistakes are listed; of the rest only the number."""
 
 ReportMistake: TypeAlias = Callable[[int, str], None]
-"""Told of a mistake: line number from 1, and what is wrong. May raise to end the reading."""
+"""Gets a mistake: line number from 1, and what is wrong. May raise to end the reading."""
 
 
 class ManifestEntry(NamedTuple):
-    """One item as the manifest has it: paths as written, nothing looked up."""
+    """One item as the manifest has it: paths as written, no file touched."""
 
     line: int
     """Where it begins."""
@@ -45,7 +45,7 @@ class MistakeCollector:
             self._listed.append(f"{place}: {message}")
 
     def raise_if_any(self, *, is_complete: bool = True) -> None:
-        """Raises SourceError that lists them; `all_told`: whether nothing was left uncounted."""
+        """Raises SourceError that lists them; `is_complete`: whether all were counted."""
         if not self.count:
             return
         more = self.count - len(self._listed)

@@ -1,7 +1,8 @@
 """What batchinfer itself wrote or reads is never an input.
 
 The configuration in use, its file of secrets and this run's directory are known by device and
-inode, however a path to them is spelled; all else by what it is (`marks`), also through links.
+inode, however a path to them is spelled; all else by its content (`artifacts`), also through
+links.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class OwnFiles:
     ) -> str | None:
         """What of batchinfer's a file is, for people; None: it is not ours.
 
-        `linked`: the path may lead through a link, or was typed, so that the folders it really lies
-        in have to be looked at, too.
+        `may_be_linked`: the path may lead through a link, or was typed, so that the folders it
+        really lies in have to be checked, too.
         """
         if status is not None and (status.st_dev, status.st_ino) in self.identities:
             return "a file of batchinfer's that is in use"
@@ -69,7 +70,7 @@ class OwnFiles:
         return f"a {mark} of batchinfer's" if mark else None
 
     def _describe_typed_folder(self, folder: str) -> str | None:
-        """The same as `_around` for a path that may lead through links; remembered, too."""
+        """The same as `_describe_real_folder` for a path that may lead through links."""
         cache_key = f"{folder}/"  # unlike any real path
         if cache_key not in (cache := self._folder_cache):
             cache[cache_key] = self._describe_real_folder(os.path.realpath(folder))

@@ -22,7 +22,7 @@ _READ_BLOCK_BYTES = 1 << 18
 def read_entries(
     stream: BinaryIO, file_param: str, report: ReportMistake
 ) -> Iterator[ManifestEntry]:
-    """Every path; `report` is told of what can be none."""
+    """Every path; `report` is called for what cannot be one."""
     for number, line in _iter_paths(stream, report):
         path = os.fsdecode(line)
         yield ManifestEntry(number, name_to_key(normalize_path(path)), ((file_param, path),), {})

@@ -43,7 +43,7 @@ class Selection:
     extensions: tuple[str, ...] = ()
     """With their dots; empty: of any kind."""
     literal_names: frozenset[str] = frozenset()
-    """Names that an include spells out: they are taken though they look like litter."""
+    """Names that an include spells out: they are taken though systems leave such files behind."""
     as_typed: tuple[str, ...] = ()
     """Its patterns and kinds as typed, each after the name of its option."""
 
@@ -51,7 +51,7 @@ class Selection:
     def of(
         cls, include: Sequence[str] = (), exclude: Sequence[str] = (), only: Sequence[str] = ()
     ) -> Selection:
-        """From patterns and kinds as typed. Raises SourceError for a pattern without sense."""
+        """From patterns and kinds as typed. Raises SourceError for an invalid pattern."""
         typed = (("--include", include), ("--exclude", exclude), ("--only", only))
         as_typed = tuple([f"{option} {each}" for option, given in typed for each in given])
         include = [f"{each}**" if each.endswith("/") else each for each in include]

@@ -1,4 +1,4 @@
-"""What was taken of a folder and what was not, counted by kind: nothing is left out in silence."""
+"""What was taken of a source and what was skipped, counted by kind."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from batchinfer.text_format import escape_undecodable
 OWN_FILE_KIND = "batchinfer's own"
 """What files and folders are called that batchinfer wrote."""
 _MAX_SKIP_KINDS = 1_000
-"""So many kinds are counted apart; memory stays flat."""
+"""Kinds that are counted separately at most: memory stays bounded."""
 _MAX_LISTED_SKIP_KINDS = 8
-"""So many of them are told."""
+"""Kinds that a message names at most."""
 _OTHER_SKIP_KINDS = "others"
 
 

@@ -1,12 +1,14 @@
 """Whether a source is there, asked when one of its files is not.
 
-A disk that was unplugged, a mount point with nothing mounted, a folder that moved: then no file is
-to be found, and none of their items is at fault. Signs of it, first match wins:
+A disk that was unplugged, a mount point with nothing mounted, a folder that moved, a server that
+does not answer: then no file is to be found, and none of their items is at fault. Signs of it,
+first match wins:
 
+0. the file is a URI: no package reads it, or the plugin says that the source cannot be listed;
 1. the source's folder is gone, no folder, empty, cannot be read, or on another device than before;
 2. a link to a folder on the way to the file leads nowhere;
 3. the source is a list (a manifest, single files), and with the file a whole folder is gone that
-   held others, too (`FEW` of those that are known);
+   held others, too (`MIN_MISSING_FILES` of those that are known);
 4. none of the other files that are known is there.
 """
 
@@ -17,18 +19,23 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from batchinfer.inputs import find_uri_scheme, is_local, stat_input
+from batchinfer.inputs.uri_scheme import get_scheme_name
+from batchinfer.plugins import PluginError
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.list_detection import split_prefix
 from batchinfer.sources.manifest import find_manifest_reader
+from batchinfer.sources.uri_source import explain_uri_absence
 from batchinfer.text_format import escape_undecodable
 
 MIN_MISSING_FILES: Final = 3
 
 
 class SourcePresence:
-    """Of the source that `specs` name, as a run keeps them. Blocks: for a thread."""
+    """Tells whether the source is there that `specs` name, as a run keeps them. Blocks."""
 
     def __init__(self, specs: Sequence[str]) -> None:
+        self._uris = [spec for spec in specs if not is_local(spec)]
         roots = (find_root_folder(spec) for spec in specs)
         self._device_by_root = {root: _get_device(root) for root in roots if root is not None}
 
@@ -37,13 +44,15 @@ class SourcePresence:
 
         `others`: paths of some other files of the run.
         """
+        if not is_local(path) and (reason := self._explain_missing_uri(path)):
+            return reason
         root = self._find_root(path)
         if root is not None:
             if reason := self._explain_missing_root(root):
                 return reason
             others = [other for other in others if other.startswith(_with_slash(root))]
-        missing_folder = _find_missing_folder(path)
-        if missing_folder is not None and os.path.islink(missing_folder):  # noqa: PTH114 - paths are strings in here
+        missing_folder = _find_missing_folder(path) if is_local(path) else None
+        if missing_folder is not None and os.path.islink(missing_folder):  # noqa: PTH114 - paths are strings here
             return f"the link {escape_undecodable(missing_folder)} leads nowhere"
         if missing_folder is not None and root is None:
             others_below = [
@@ -52,7 +61,7 @@ class SourcePresence:
             if len(others_below) >= MIN_MISSING_FILES:
                 return f"the folder {escape_undecodable(missing_folder)} is not there"
         others = [other for other in others if other != path]
-        if len(others) >= MIN_MISSING_FILES and not any(map(os.path.lexists, others)):
+        if len(others) >= MIN_MISSING_FILES and not any(map(_exists, others)):
             where = f" in {escape_undecodable(root)}" if root is not None else ""
             return f"none of {len(others)} files of this run that were looked for{where} is there"
         return None
@@ -67,6 +76,18 @@ class SourcePresence:
         ]
         return max(containing_roots, key=len, default=None)
 
+    def _explain_missing_uri(self, uri: str) -> str | None:
+        try:
+            scheme = find_uri_scheme(uri)
+        except PluginError as error:
+            return str(error).rstrip(".")
+        if scheme is None:
+            return f"no installed package reads {get_scheme_name(uri)}:// (it once did)"
+        reasons = (
+            explain_uri_absence(scheme, spec) for spec in self._uris if _same_scheme(spec, uri)
+        )
+        return next(filter(None, reasons), None)
+
     def _explain_missing_root(self, root: str) -> str | None:
         name = f"the source {escape_undecodable(root)}"
         try:
@@ -77,7 +98,7 @@ class SourcePresence:
             return f"{name} is not there"
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
-                return None  # that is our own trouble, and says nothing
+                return None  # a shortage of this process says nothing about the source
             return f"{name} cannot be read ({error.strerror})"
         if is_empty:
             return f"{name} is empty (is its disk mounted?)"
@@ -91,7 +112,7 @@ class SourcePresence:
 
 def find_root_folder(spec: str) -> str | None:
     """The folder that a spec names, absolute; None for a list, a single file, standard input."""
-    if spec == "-" or "/./" in spec or split_prefix(spec)[0]:
+    if spec == "-" or "/./" in spec or split_prefix(spec)[0] or not is_local(spec):
         return None
     if not os.path.lexists(spec):
         if glob_patterns.has_magic(spec):
@@ -102,6 +123,20 @@ def find_root_folder(spec: str) -> str | None:
 
 def _with_slash(folder: str) -> str:
     return folder.rstrip("/") + "/"
+
+
+def _same_scheme(one: str, other: str) -> bool:
+    return get_scheme_name(one) == get_scheme_name(other)
+
+
+def _exists(path: str) -> bool:
+    if is_local(path):
+        return os.path.lexists(path)
+    try:
+        stat_input(path)
+    except OSError:
+        return False
+    return True
 
 
 def _get_device(root: str) -> int | None:

@@ -28,8 +28,8 @@ def open_stdin_manifest(
 ) -> ManifestSource:
     """Copy `stdin` to `spool`, or without `stdin` read again what was copied then.
 
-    `read`: its format; None: JSONL if its first line is (an object, a list, or a string that names
-    no column of a CSV), else CSV. Raises SourceError.
+    `reader`: reads its format; None: JSONL if its first line is (an object, a list, or a string
+    that names no column of a CSV), else CSV. Raises SourceError.
     """
     if spool is None:
         raise SourceError("A manifest on standard input needs a place where it can be kept.")
@@ -74,7 +74,7 @@ def _detect_reader(spool: Path) -> ManifestReader:
 def _is_json(line: bytes) -> bool:
     try:
         value = orjson.loads(line)
-    except orjson.JSONDecodeError:  # what was meant as an object is told as a broken one
+    except orjson.JSONDecodeError:  # what was meant as an object is reported as a broken one
         return line.startswith((b"{", b"[")) and not csv_manifest.is_header_line(
             line.decode("latin-1")
         )
@@ -82,4 +82,4 @@ def _is_json(line: bytes) -> bool:
 
 
 def _ignore_mistake(_line: int, _message: str) -> None:
-    """Whatever is wrong is told when the manifest is checked."""
+    """Mistakes are reported when the manifest is checked."""

@@ -1,8 +1,7 @@
-"""What operating systems, file managers and storage boxes leave in folders of photographs. Pure.
+"""Names of files that operating systems, file managers and storage devices leave behind. Pure.
 
-Only what is surely nobody's data is listed: names that a system reserves, and streams that it
-spells out beside a file. Names are compared without regard to case, for these systems do not heed
-it.
+Only names that cannot be a user's data are listed: those that a system reserves, and alternate
+streams that it writes as separate files. Case is ignored, as those systems do.
 """
 
 from __future__ import annotations
@@ -65,10 +64,10 @@ HIDDEN_FILE_KIND = "hidden"
 
 
 def classify_system_file(name: str) -> str | None:
-    """What kind of dropping a file of this name is, for people; None: none."""
+    """What left a file of this name behind, for people; None: it is an ordinary file."""
     if system_name := _FILE_BY_FOLDED_NAME.get(name.casefold()):
         return system_name
-    if _ANY_FILE_PATTERN.fullmatch(name):  # one look, for most names have none
+    if _ANY_FILE_PATTERN.fullmatch(name):  # one match instead of many: most names match none
         return next(kind for pattern, kind in _FILE_PATTERNS if pattern.fullmatch(name))
     return HIDDEN_FILE_KIND if name.startswith(".") else None
 

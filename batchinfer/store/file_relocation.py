@@ -5,14 +5,13 @@ Keys and results stay: they do not depend on where a file is.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batchinfer.domain import InputFile
+from batchinfer.domain import InputFile, RemoteFile
+from batchinfer.inputs import InputStat, is_local, stat_input
 from batchinfer.store.checksums import checksum_item
 from batchinfer.store.database import DATABASE_NAME, open_writable, transaction, translate_errors
 from batchinfer.store.json_codec import decode_files, encode_files, encode_json, escape_non_utf8
@@ -71,7 +70,10 @@ def append_sources(directory: Path, new: Sequence[str]) -> tuple[str, ...]:
 
 
 def make_folder_move(old: str, new: str) -> FileMove:
-    """Moves what lies in the folder `old` to `new`, with the time it has there."""
+    """Moves what lies in the folder `old` to `new`, with the time it has there.
+
+    Either may be a URI.
+    """
     old_prefix, new_prefix = old.rstrip("/") + "/", new.rstrip("/") + "/"
 
     def move(file: InputFile) -> InputFile:
@@ -79,14 +81,23 @@ def make_folder_move(old: str, new: str) -> FileMove:
             return file
         path = new_prefix + file.path[len(old_prefix) :]
         try:
-            status = os.stat(path)  # noqa: PTH116 - paths are plain strings in here
+            now = stat_input(path)
         except OSError:
-            return replace(file, path=path)
-        if file.size is not None and file.size != status.st_size:
-            return replace(file, path=path)
-        return replace(file, path=path, mtime_ns=status.st_mtime_ns)
+            return _at_path(file, path)
+        if file.size is not None and file.size != now.size:
+            return _at_path(file, path)
+        return _at_path(file, path, now)
 
     return move
+
+
+def _at_path(file: InputFile, path: str, now: InputStat | None = None) -> InputFile:
+    """The file at another path, with the time and the fingerprint that it has there."""
+    mtime_ns = file.mtime_ns if now is None else now.mtime_ns
+    if is_local(path):
+        return InputFile(file.param, path, file.size, mtime_ns)
+    fingerprint = file.fingerprint if now is None else now.fingerprint
+    return RemoteFile(file.param, path, file.size, mtime_ns, fingerprint)
 
 
 def _make_item_cells(row: Sequence[Any], files: Sequence[InputFile]) -> tuple[Any, ...]:

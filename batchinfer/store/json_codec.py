@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from batchinfer.domain import InputFile, Json
+from batchinfer.domain import InputFile, Json, RemoteFile
 
 MAX_STATEMENT_ROWS = 128
 MAX_STATEMENT_CHARS = 16 * 2**20
@@ -88,7 +88,10 @@ def decode_files(text: str) -> tuple[InputFile, ...]:
         files = orjson.loads(text)
     except ValueError:  # a path that is not UTF-8
         files = json.loads(text)
-    return tuple([InputFile(**file) for file in files])
+    try:
+        return tuple([InputFile(**file) for file in files])
+    except TypeError:  # one has a fingerprint
+        return tuple([(RemoteFile if "fingerprint" in f else InputFile)(**f) for f in files])
 
 
 def split_into_pages(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:

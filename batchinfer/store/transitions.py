@@ -24,10 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from batchinfer.domain import Failure, InputFile, Item, Record, Reply, State, Submitted
 from batchinfer.errors import SourceError
+from batchinfer.inputs import restat_file
 from batchinfer.store.json_codec import equal_as_json, escape_non_utf8, is_valid_utf8
 
 FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED})
@@ -160,7 +160,7 @@ def merge_page(
 
 def restat_files(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
     """The same files with the size and time they have now; unknown where they cannot be seen."""
-    return tuple(_restat_file(file) for file in files)
+    return tuple(restat_file(file) for file in files)
 
 
 def _check_key(item: Item) -> None:
@@ -188,17 +188,12 @@ def _duplicate_key_message(key: str, first_path: str | None, second_path: str | 
 def _files_differ(old: Sequence[InputFile], new: Sequence[InputFile]) -> bool:
     if [(file.param, file.path) for file in old] != [(file.param, file.path) for file in new]:
         return True
-    return any(was.has_changed(now.size, now.mtime_ns) for was, now in zip(old, new, strict=True))
+    return any(
+        was.has_changed(now.size, now.mtime_ns, now.fingerprint)
+        for was, now in zip(old, new, strict=True)
+    )
 
 
 def _params_equal(old: Item, new: Item) -> bool:
     """Whether their parameters are the same; most items have none."""
     return (not old.params and not new.params) or equal_as_json(old.params, new.params)
-
-
-def _restat_file(file: InputFile) -> InputFile:
-    try:
-        status = Path(file.path).stat()
-    except (OSError, ValueError):  # ValueError: a NUL in the path
-        return replace(file, size=None, mtime_ns=None)
-    return replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns)

@@ -3,12 +3,14 @@
 import gzip
 import io
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from batchinfer.domain import InputFile, Item
+from batchinfer.domain import InputFile, Item, RemoteFile
 from batchinfer.sources import open_source
+from support import plugins
 
 NAMES = ["a.jpg", "b b.jpg", "sub/a.jpg", "sub/v1.2.tar.jpg", "sub/Ünï.jpg"]
 CSV = "path\n" + "".join(f"{name}\n" for name in NAMES)
@@ -16,13 +18,17 @@ JSONL = "".join(json.dumps({"path": name}) + "\n" for name in NAMES)
 
 
 @pytest.fixture
-def photos(tmp_path, monkeypatch):
+def photos(tmp_path, tmp_path_factory, monkeypatch):
     for name in NAMES:
         file = tmp_path / "photos" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(name.encode())
     monkeypatch.chdir(tmp_path / "photos")
-    return tmp_path / "photos"
+    monkeypatch.setenv("TOY_SHELF", str(tmp_path))
+    site = tmp_path_factory.mktemp("site")
+    toy = {"group": "batchinfer.sources", "name": "toy", "target": "toy_source:ToySource"}
+    with plugins.installed(site, **toy):
+        yield tmp_path / "photos"
 
 
 def _folder(photos):
@@ -70,6 +76,16 @@ def _several(_photos):
     return open_source(["a.jpg", "b b.jpg", *NAMES[2:]])
 
 
+def _uri(_photos):
+    return open_source(["toy://photos"])
+
+
+def _csv_of_uris(photos):
+    rows = "".join(f"{name},toy://photos/{name}\n" for name in NAMES)
+    (photos.parent / "m.csv").write_text(f"key,path\n{rows}")
+    return open_source(["../m.csv"])
+
+
 MAKERS = [
     _folder,
     _pattern,
@@ -81,16 +97,27 @@ MAKERS = [
     _stdin_csv,
     _stdin_jsonl,
     _several,
+    _uri,
+    _csv_of_uris,
 ]
 
 
 @pytest.fixture(params=MAKERS, ids=lambda make: make.__name__.strip("_"))
-def source(request, photos):
-    return request.param(photos)
+def maker(request):
+    return request.param
 
 
-def _expected(photos: Path, name: str) -> Item:
+@pytest.fixture
+def source(maker, photos):
+    return maker(photos)
+
+
+def _expected(maker, photos: Path, name: str) -> Item:
     seen = (photos / name).stat()
+    if maker in {_uri, _csv_of_uris}:
+        digest = sha256((photos / name).read_bytes()).hexdigest()
+        uri = f"toy://photos/{name}"
+        return Item(name, (RemoteFile("files", uri, seen.st_size, fingerprint=digest),), {})
     return Item(name, (InputFile("files", str(photos / name), seen.st_size, seen.st_mtime_ns),), {})
 
 
@@ -98,8 +125,8 @@ def test_check_passes_and_sends_nothing_back(source):
     assert source.check() is None
 
 
-def test_items_come_in_order_with_key_path_size_and_time(source, photos):
-    assert list(source) == [_expected(photos, name) for name in NAMES]
+def test_items_come_in_order_with_key_path_size_and_time(source, maker, photos):
+    assert list(source) == [_expected(maker, photos, name) for name in NAMES]
 
 
 def test_the_same_items_come_again_in_the_same_order(source):

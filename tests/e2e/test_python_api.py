@@ -110,7 +110,7 @@ def test_a_changed_file_is_reported_and_taken_by_retry(photos: Path, toml: Path,
     changed.write_bytes(b"something else, and longer than it was before")
     summary = bi.resume(run, config=toml)
     assert summary.failures == {"file_changed": 1}
-    assert bi.requeue(run, code="file_changed") == 1
+    assert bi.retry(run, code="file_changed") == 1
     assert bi.resume(run, config=toml).counts.succeeded == COUNT
     key = changed.relative_to(photos).as_posix()
     assert bi.show(run, key).result.prediction["size"] == changed.stat().st_size

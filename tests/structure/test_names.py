@@ -54,8 +54,8 @@ def test_no_two_public_classes_share_a_name():
 def test_no_two_modules_share_a_name():
     found = defaultdict(set)
     for path in MODULES:
-        if path.stem != "__main__":
-            found[path.parent.name if path.stem == "__init__" else path.stem].add(str(path))
+        if path.stem not in {"__init__", "__main__"}:
+            found[path.stem].add(str(path))
 
     assert shared(found) == {}
 

@@ -69,9 +69,9 @@ def batchinfer(*args: object, code: int = 0, **options) -> subprocess.CompletedP
     return done
 
 
-def start(*args: object) -> subprocess.Popen[str]:
+def start(*args: object, **options) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
 
 

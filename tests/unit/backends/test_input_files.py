@@ -11,13 +11,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+from batchinfer.backends.input_reader import read_files
 from batchinfer.backends.payload_loader import (
     ENCODE_CHUNK_BYTES,
     MAX_READER_THREADS,
     STREAMED_ENCODING_MIN_BYTES,
     LoadedPayload,
     PayloadLoader,
-    read_files,
 )
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, SentFile
 from batchinfer.flow.memory_budget import MemoryBudget

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError, SourceUnavailable
-from batchinfer.sources import Selection, glob_patterns, open_source
-from batchinfer.sources import folder_source as room
+from batchinfer.sources import Selection, folder_source, glob_patterns, open_source
 from batchinfer.sources.input_files import normalize_path
 from batchinfer.text_format import escape_undecodable
 
@@ -160,12 +159,12 @@ def test_a_folder_without_permission_is_told(tmp_path):
 
 def test_what_is_no_file_is_skipped_and_told_in_bounded_memory(tmp_path):
     plant(tmp_path, "a.jpg")
-    for n in range(room.MAX_NOTICES + 5):
+    for n in range(folder_source.MAX_NOTICES + 5):
         os.mkfifo(tmp_path / f"pipe{n}")
     source = open_source([str(tmp_path)])
     for _ in range(2):  # told anew by each reading, not piled up
         assert [item.key for item in source] == ["a.jpg"]
-        assert len(source.notices) == room.MAX_NOTICES + 1
+        assert len(source.notices) == folder_source.MAX_NOTICES + 1
         assert {notice.code for notice in source.notices[:-1]} == {"not_a_file"}
         assert source.notices[-1].message.startswith("5 more")
 
@@ -199,12 +198,14 @@ def test_deeper_than_python_recurses(tmp_path):
 
 
 def test_a_folder_bigger_than_a_chunk_is_whole_and_always_in_the_same_order(tmp_path):
-    names = [f"{n}.jpg" for n in range(room.MAX_CHUNK_ENTRIES + 7)]
+    names = [f"{n}.jpg" for n in range(folder_source.MAX_CHUNK_ENTRIES + 7)]
     for name in names:
         (tmp_path / name).touch()
     first = keys(tmp_path)
     assert sorted(first) == sorted(names)
-    assert first[: room.MAX_CHUNK_ENTRIES] == sorted(first[: room.MAX_CHUNK_ENTRIES])
+    assert first[: folder_source.MAX_CHUNK_ENTRIES] == sorted(
+        first[: folder_source.MAX_CHUNK_ENTRIES]
+    )
     assert keys(tmp_path) == first
 
 

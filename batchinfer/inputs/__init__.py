@@ -1,0 +1,40 @@
+"""Opening the inputs of a run, wherever they are: files of this machine, or URIs of a plugin.
+
+No other package opens an input or asks for its size and time. `opener` takes a path as it stands
+in `InputFile.path`; `uri_scheme` is what a plugin implements; `local_files` is the one for plain
+paths.
+"""
+
+from batchinfer.inputs.local_files import NotRegularFileError
+from batchinfer.inputs.opener import (
+    is_local,
+    may_be_readable,
+    open_input,
+    open_stream,
+    read_head,
+    restat_file,
+    stat_input,
+)
+from batchinfer.inputs.uri_scheme import (
+    InputStat,
+    ListedInput,
+    OpenInput,
+    UriScheme,
+    find_uri_scheme,
+)
+
+__all__ = [
+    "InputStat",
+    "ListedInput",
+    "NotRegularFileError",
+    "OpenInput",
+    "UriScheme",
+    "find_uri_scheme",
+    "is_local",
+    "may_be_readable",
+    "open_input",
+    "open_stream",
+    "read_head",
+    "restat_file",
+    "stat_input",
+]

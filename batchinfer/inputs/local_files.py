@@ -1,0 +1,67 @@
+"""Inputs that are files of this machine, or of what is mounted on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import BinaryIO, Final, Self
+
+from batchinfer.inputs.uri_scheme import InputStat
+
+_READ_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody writes to would block for ever
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class NotRegularFileError(OSError):
+    """What a path names is a folder, a device, a pipe or a socket."""
+
+
+class LocalFiles:
+    """Opens plain paths. What is below a folder is listed by `batchinfer.sources`."""
+
+    def stat(self, path: str) -> InputStat:
+        """Look at a file, links followed. Raises OSError, and ValueError for a NUL in the path."""
+        return _to_input_stat(os.stat(path))  # noqa: PTH116 - once per item: no Path is built for it
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading from its beginning. Raises as `stat`; NotRegularFileError."""
+        handle = os.open(path, _READ_FLAGS)
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return os.fdopen(handle, "rb")
+        os.close(handle)
+        raise NotRegularFileError(errno.EINVAL, "it is not a regular file")
+
+
+class OpenLocalFile:
+    """An open file; reads without buffers in between, for each file costs."""
+
+    __slots__ = ("_handle",)
+
+    def __init__(self, path: str) -> None:
+        self._handle = os.open(path, _READ_FLAGS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        os.close(self._handle)
+
+    def stat(self) -> InputStat:
+        """Look at it as it is now."""
+        return _to_input_stat(os.fstat(self._handle))
+
+    def read(self, size: int) -> bytes:
+        """Read on: `size` bytes, fewer only at its end."""
+        data = os.read(self._handle, size)
+        while len(data) < size and (more := os.read(self._handle, size - len(data))):
+            data += more
+        return data
+
+
+def _to_input_stat(status: os.stat_result) -> InputStat:
+    return InputStat(status.st_size, status.st_mtime_ns, None, stat.S_ISREG(status.st_mode))

@@ -1,0 +1,126 @@
+"""What a plugin implements to be a source of inputs, and how it is found by the scheme of a URI.
+
+A plugin is a class without constructor arguments, installed under the entry point group
+`batchinfer.sources`; its name is the scheme. `batchinfer run toy://shelf/photos` sends what the
+plugin of the name `toy` lists for that URI.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import BinaryIO, Final, NamedTuple, ParamSpec, Protocol, Self, TypeVar
+
+from batchinfer.errors import BatchInferError
+from batchinfer.plugins import Registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry("batchinfer.sources", {})
+_RESERVED_SCHEME: Final = "file"
+"""Local files are named by plain paths."""
+_URI_PATTERN: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+
+
+class InputStat(NamedTuple):
+    """What can be seen of an input without reading it."""
+
+    size: int
+    """Bytes."""
+    mtime_ns: int | None = None
+    """Modification time in ns since the epoch; None: unknown."""
+    fingerprint: str | None = None
+    """Another text whenever the content is another (an ETag, a version); None: unknown."""
+    is_regular: bool = True
+    """False for what has no content of its own: a folder, a device, a pipe."""
+
+
+class ListedInput(NamedTuple):
+    """One input that a URI stands for."""
+
+    key: str
+    """The item's name, `/`-separated, below the URI that was listed; unique in the listing."""
+    uri: str
+    """What `stat` and `open` take."""
+    stat: InputStat | None = None
+    """None: not known before it is opened."""
+
+
+class UriScheme(Protocol):
+    """Inputs that are named by the URIs of one scheme.
+
+    An input that is not there is a FileNotFoundError, trouble of a server or a network any other
+    OSError (of which ConnectionError and TimeoutError are tried again); other exceptions count as
+    OSError. All methods block, and several threads call them at once. Messages must not hold a
+    secret; secrets come from the environment, never from a URI, which is stored with the run.
+    """
+
+    def check(self, uri: str) -> None:
+        """Check that `uri` can be listed. Raises OSError when not.
+
+        Also asked when an input cannot be read: an error then says that all of them are away, and
+        no item is failed for it.
+        """
+
+    def list_inputs(self, uri: str) -> Iterator[ListedInput]:
+        """List the inputs below `uri`: unchanged, they come in the same order each time."""
+
+    def stat(self, uri: str) -> InputStat:
+        """Look at one input."""
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open one input for reading from its beginning."""
+
+
+class OpenInput(Protocol):
+    """An input that is open; a context manager that closes it."""
+
+    def stat(self) -> InputStat:
+        """Look at it as it is now."""
+
+    def read(self, size: int) -> bytes:
+        """Read on: `size` bytes, fewer only at its end."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+def get_scheme_name(path: str) -> str | None:
+    """The scheme that a text begins with as URIs do, in small letters; None: it is no URI."""
+    if path.startswith("/") or (match := _URI_PATTERN.match(path)) is None:
+        return None
+    return match["scheme"].lower()
+
+
+def find_uri_scheme(path: str) -> UriScheme | None:
+    """The plugin that the scheme of a URI belongs to; None: it is a plain path, or none is known.
+
+    Raises PluginError when the plugin is installed and cannot be loaded.
+    """
+    name = get_scheme_name(path)
+    if name is None or name == _RESERVED_SCHEME:
+        return None
+    try:
+        return _load_scheme(name)
+    except KeyError:
+        return None
+
+
+def call_plugin(method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What a plugin's method returns; whatever else it raises comes out as OSError."""
+    try:
+        return method(*args, **kwargs)
+    except (OSError, BatchInferError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+
+
+@cache
+def _load_scheme(name: str) -> UriScheme:
+    """One object for each scheme. Raises KeyError, which is not remembered."""
+    return URI_SCHEMES.get(name)()
