@@ -281,6 +281,8 @@ class Record:
     """The item's state once this is committed."""
     retry_at: float | None = None
     """Seconds since the epoch; not before then is a `pending` item tried again."""
+    key: str = field(default="", compare=False)
+    """The item's, for whoever reports the outcome; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,8 @@ class OpenItem:
     objects: Mapping[int, str] = field(default_factory=dict)
     """Object names (without folder and `.json`) of its submissions, by number of the attempt. Those
     of runs of a format before version 5 are missing."""
+    key: str = field(default="", compare=False)
+    """As in `Item`."""
 
     def has_submitted(self, attempt: int, name: str, *, tagged: bool) -> bool:
         """Whether it is on record that `attempt` was submitted under the object name `name`.

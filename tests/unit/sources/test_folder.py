@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.sources import Selection, folder_source, glob_patterns, open_source
-from batchinfer.sources.input_files import escape_undecodable, normalize_path
+from batchinfer.sources.input_files import normalize_path
+from batchinfer.text_format import escape_undecodable
 
 
 def plant(top: Path, *names: str) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import open_source, path_list
-from batchinfer.sources.input_files import escape_undecodable
+from batchinfer.text_format import escape_undecodable
 
 
 @pytest.fixture(autouse=True)
