@@ -45,6 +45,7 @@ def test_any_value_comes_back_from_its_repr(value):
     assert same(read.value, plain(value))
 
 
+@pytest.mark.slow
 @given(values.filter(lambda value: not isinstance(value, str)))
 def test_any_value_comes_back_from_what_str_prints(value):
     read = read_printed(str(value))
@@ -177,6 +178,7 @@ def test_what_is_nested_too_deeply_is_not_read(opener):
     assert read_literal(deep) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -210,6 +212,7 @@ def test_hostile_text_is_given_up(text):
     assert read_literal(text) is None
 
 
+@pytest.mark.slow
 def test_text_beyond_the_limit_is_not_read():
     assert read_literal("[" + " " * MAX_TEXT + "]") is None
 

@@ -254,6 +254,7 @@ def printed(schema: Schema, width: int) -> str:
     return parser.format_help()
 
 
+@pytest.mark.slow
 @given(
     st.lists(parameters(), max_size=6, unique_by=lambda each: each.name),
     st.integers(40, 200),
