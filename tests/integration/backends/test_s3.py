@@ -44,7 +44,7 @@ def bucket_at(
         "access_key": ACCESS_KEY,
         "secret_key": SECRET_KEY,
         "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
-        "patience": 20.0,
+        "retry_timeout": 20.0,
     }
     return open_s3_bucket(**(known | changed))
 
@@ -128,7 +128,7 @@ async def test_no_proxy_stands_before_this_machine(port: int, monkeypatch: pytes
 
 
 async def test_a_store_that_does_not_come_is_given_up(free_tcp_port: int):
-    async with bucket_at(free_tcp_port, patience=0.3) as bucket:
+    async with bucket_at(free_tcp_port, retry_timeout=0.3) as bucket:
         with pytest.raises(BucketUnreachable) as caught:
             await bucket.list_page("outputs/")
     assert f"127.0.0.1:{free_tcp_port} has not answered for 0.3 s" in str(caught.value)
@@ -261,7 +261,7 @@ async def test_an_upload_that_stalls_is_given_up_and_tried_again():
 async def test_patience_ends_with_what_was_said_last():
     async with (
         stub(told("SlowDown", None, 503)) as server,
-        bucket_at(server.port, patience=0.2) as bucket,
+        bucket_at(server.port, retry_timeout=0.2) as bucket,
     ):
         with pytest.raises(BucketUnreachable, match=r"\(SlowDown\)"):
             await bucket.get("outputs/a.json")
