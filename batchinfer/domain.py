@@ -36,6 +36,11 @@ class Mode(StrEnum):
     SYNC = "sync"
     ASYNC = "async"
 
+    @property
+    def section(self) -> str:
+        """The section of a configuration that says where items of this mode are sent."""
+        return {"sync": "service", "async": "bucket"}[self.value]
+
 
 class State(StrEnum):
     """What is durably known of an item; the module's docstring shows the transitions."""

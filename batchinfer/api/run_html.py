@@ -84,7 +84,7 @@ def _describe_speed(current: Status, active_seconds: float | None) -> str:
 
 def _describe_service(config: Mapping[str, object], mode: Mode) -> str:
     """Host and name of the service or the bucket's store; "" where they could hold a secret."""
-    section = config.get("service" if mode is Mode.SYNC else "bucket")
+    section = config.get(mode.section)
     endpoint = section.get("endpoint") if isinstance(section, Mapping) else None
     return " ".join(filter(None, safe_host_and_name(str(endpoint)))) if endpoint else ""
 

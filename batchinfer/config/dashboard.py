@@ -77,8 +77,7 @@ class Dashboard:
     def modes(self) -> tuple[Mode, ...]:
         """The modes that are configured."""
         sections = {section for section, _ in self.values}
-        both = ((Mode.SYNC, "service"), (Mode.ASYNC, "bucket"))
-        return tuple(mode for mode, section in both if section in sections)
+        return tuple(mode for mode in Mode if mode.section in sections)
 
     @property
     def secrets(self) -> Mapping[str, str]:
@@ -149,7 +148,7 @@ _EXPECTED_INPUT: Final = (
 
 def _check_mode(dashboard: Dashboard, mode: Mode) -> None:
     """That what will be written can be used."""
-    section = "service" if mode is Mode.SYNC else "bucket"
+    section = mode.section
     missing_labels = [
         label
         for label, setting in DASHBOARD_LABELS.items()

@@ -65,7 +65,7 @@ def rank_failures(statistics: RunStatistics) -> Sequence[FailuresOfCode]:
 def list_run_facts(info: RunInfo, software: Software | None) -> Sequence[tuple[str, Sequence[str]]]:
     """What the run was sent to, and how; nothing that could be a secret."""
     facts: list[tuple[str, Sequence[str]]] = []
-    section = "service" if info.mode is Mode.SYNC else "bucket"
+    section = info.mode.section
     host, _ = safe_host_and_name(_config_text(info.config, section, "endpoint") or "")
     _, name = safe_host_and_name(_config_text(info.config, "service", "endpoint") or "")
     if host:
