@@ -28,7 +28,7 @@ WORK_TIMEOUT_SECONDS: Final = 300.0
 
 
 class DaemonThreadPool:
-    """At most `most` threads for one event loop; without work for `idle` seconds, they end."""
+    """At most `max_threads` for one event loop; idle for `idle_seconds`, they end."""
 
     def __init__(self, max_threads: int, idle_seconds: float = THREAD_IDLE_SECONDS) -> None:
         self._max_threads = max_threads

@@ -71,7 +71,7 @@ def iter_lines(stream: BinaryIO, report: ReportMistake) -> Iterator[bytes]:
 
 
 def _split_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines, at most LONGEST bytes each. A CR alone ends one, too: so wrote the Macintosh."""
+    """Lines, at most `MAX_MANIFEST_LINE_BYTES` each. A CR alone ends one, too (old Macintosh)."""
     rest = b""
     while block := stream.readline(MAX_MANIFEST_LINE_BYTES):
         if rest and block == b"\n" and rest.endswith(b"\r"):
