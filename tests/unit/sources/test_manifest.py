@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest, manifest_lines, open_source
 from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, find_duplicate_keys
-from batchinfer.sources.manifest_entry import MAX_LISTED_MISTAKES, ManifestEntry
+from batchinfer.sources.manifest_lines import MAX_LISTED_MISTAKES, ManifestEntry
 
 
 def read(entries, data, file_param="files"):
