@@ -18,16 +18,7 @@ from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3 import S3BucketClient, open_s3_bucket
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
-from support.servers import (
-    ACCESS_KEY,
-    SECRET_KEY,
-    Answer,
-    Request,
-    free_port,
-    rclone_s3,
-    stub,
-    talking,
-)
+from support.servers import ACCESS_KEY, SECRET_KEY, Answer, Request, rclone_s3, stub, talking
 
 NAME = "ai4papi-1"
 
@@ -39,10 +30,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def port(root: Path) -> Iterator[int]:
-    port = free_port()
-    with rclone_s3(root, port):
-        yield port
+def port(root: Path, free_tcp_port: int) -> Iterator[int]:
+    with rclone_s3(root, free_tcp_port):
+        yield free_tcp_port
 
 
 def bucket_at(
@@ -409,12 +399,12 @@ def ca_file(ca: trustme.CA, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def secure(root: Path, ca: trustme.CA, tmp_path: Path) -> Iterator[int]:
-    issued, port = ca.issue_cert("127.0.0.1"), free_port()
+def secure(root: Path, ca: trustme.CA, tmp_path: Path, free_tcp_port: int) -> Iterator[int]:
+    issued = ca.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "all.pem"))
     pem = str(tmp_path / "all.pem")
-    with rclone_s3(root, port, "--cert", pem, "--key", pem):
-        yield port
+    with rclone_s3(root, free_tcp_port, "--cert", pem, "--key", pem):
+        yield free_tcp_port
 
 
 async def test_an_unknown_ca_is_fatal_at_once(secure: int):
