@@ -25,7 +25,7 @@ def report(
     map: str | Sequence[str] | None = None,
     boxes: BoxSpec = "upright",
 ) -> WrittenReport:
-    """Write the run's report, one HTML file: whole, or not at all. It may still be running.
+    """Write one HTML file about the run: whole, or not at all. Also while a process works on it.
 
     Args:
         run: the run directory.
