@@ -14,16 +14,10 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, resolve_run, suggest_next_steps
-from batchinfer.cli.output import (
-    echo_data,
-    echo_message,
-    escape_lines,
-    format_count,
-    format_size,
-    to_command_line,
-)
+from batchinfer.cli.output import echo_data, echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.sources.skip_counts import describe_skipped
+from batchinfer.text_format import format_count, format_size
 
 
 @click.command(
@@ -89,7 +83,7 @@ def run(
     written by batchinfer is skipped.
 
     RUN is the run directory (default: the source's name and -run); if it holds this run already, it
-    is continued. Ctrl-C stops it, the same line goes on.
+    is continued. Ctrl-C stops it, the same command line continues it.
     """
     source = cli_options.combine_sources(source, files_from, as_file=as_file)
     cli_options.require_source(source)

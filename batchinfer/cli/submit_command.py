@@ -11,8 +11,9 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, suggest_submit
-from batchinfer.cli.output import echo_message, escape_lines, format_count, to_command_line
+from batchinfer.cli.output import echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
+from batchinfer.text_format import format_count
 
 
 @click.command(
@@ -54,13 +55,13 @@ def submit(
     """Put the items of SOURCE into the bucket and leave; collect them later, or elsewhere.
 
     As many as -n allows (default: 1000 submitted and not yet collected); the rest waits for the
-    next submit. Without SOURCE it goes on with the run that -o names.
+    next submit. Without SOURCE it continues the run that -o names.
     """
     source = cli_options.combine_sources(source, files_from, as_file=as_file)
     verbosity = Verbosity(as_json, quiet, verbose)
     if not source:
         if run_ is None:
-            raise click.UsageError("Name a SOURCE, or with -o the run to go on with.")
+            raise click.UsageError("Name a SOURCE, or with -o the run to continue.")
         api.require_run(run_)
     if detach and (code := detach_run(source, quiet=quiet)) is not None:
         exit_with(code)
