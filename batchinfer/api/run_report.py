@@ -36,8 +36,8 @@ def report(
         boxes: how boxes are to be read, as `--boxes`.
 
     Raises:
-        ConfigError: the file cannot be written, `size` is too small, an argument cannot be read, or
-            a library is not installed.
+        ExportError: the file cannot be written.
+        ConfigError: `size` is too small, an argument cannot be read, or a library is missing.
         RunDamaged: raised after writing, if some of the run is not what was recorded.
         StoreError: there is no run in the directory.
     """
