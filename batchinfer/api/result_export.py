@@ -50,7 +50,7 @@ def export(
     percent_scores: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> int:
-    """Write the run's results to a file or folder (whole, then renamed) or a stream.
+    """Write the run's results to a file or folder (complete or not at all) or a stream.
 
     `format`: one of docs/reference/exports.md; None: by the file's extension. `map`, `formulas`,
     `boxes`, `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's
