@@ -1,9 +1,9 @@
-"""Deleting from the bucket what a run has put there, once its results are on record.
+"""Deletes from the bucket what a run has put there, once its results are recorded.
 
-Rules of the room: an object is deleted only if its name is exactly one that this run directory has
-recorded (another copy of the directory may need the others), and its item has a final outcome; one
-by one, for some stores know no other way (contract, section 2). Whatever else is in the bucket
-(markers, other runs, strangers) is not even listed, but for keys that begin as this run's do.
+An object is deleted only if its name is exactly one that this run directory has recorded (another
+copy of the directory may need the others), and its item has a final outcome. Objects are deleted
+one by one, because some stores support nothing else (docs/platform.md). Nothing else in the bucket
+is listed but keys with the same beginning as this run's.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def clean_bucket(job: Job | ResolvedJob, *, dry_run: bool = False) -> Clea
 
 
 async def delete_run_objects(settings: RunSettings, info: RunInfo) -> CleanupSummary:
-    """Delete whatever the run made, recorded or not: of a probe, which nobody comes back to."""
+    """Delete everything the run made, recorded or not: a probe is never resumed."""
     return await _connect_and_delete(settings, info, None, dry_run=False)
 
 

@@ -14,8 +14,8 @@ from batchinfer.flow import (
     Gate,
     MachineCapacity,
     RateLimiter,
+    RetryPolicy,
 )
-from batchinfer.flow.retries import RetryPolicy
 from batchinfer.machine_limits import get_open_file_limit
 from batchinfer.ports import Notice
 

@@ -1,9 +1,9 @@
-"""Every parameter of a job against the model's own help, before its first prediction.
+"""Checks every parameter of a job against the model's own help, before its first prediction.
 
-What the config, the flags and all lines of the manifests give is checked by the protocol; all
-mistakes are told at once, each with its place, and then nothing is sent. Folders cost one look,
-manifests one more reading; memory is flat. Not knowing is no mistake: where there is no help, a
-notice says so, and only what could never be sent is refused.
+The protocol judges what the config, the flags and all lines of the manifests give; all mistakes are
+reported at once, each with its place, and then nothing is sent. Manifests are read once more for
+that; memory use is constant. Without a help, a notice says so, and only what can never be sent is
+refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from batchinfer.sources import CombinedSource
 from batchinfer.sources.manifest import ManifestSource
 
 MAX_LISTED_MISTAKES = 20
-"""So many mistakes are told in full; of the rest only the number."""
+"""Mistakes that are listed; of the rest only the number is given."""
 ASYNC_HELP_TIMEOUT = 60.0
 """Seconds that async mode, which does without it, waits for a service that is starting."""
 
@@ -195,4 +195,4 @@ class _Mistakes:
 
 
 def _ignore_problem(_line: int, _message: str) -> None:
-    """The source was checked before: what is broken has been told."""
+    """The source was checked before: broken lines were reported then."""

@@ -1,10 +1,9 @@
 """Payload files: what would be sent for each item, for the web UI's Invoke screen, or for curl.
 
-Rules of the room: a file is the very payload that a run would send; its name is our own, of
-`[A-Za-z0-9_-]` and one `.json` (docs/platform.md, "Output names"), in the order of the source; it
-is there whole or not at all. The index says which file belongs to which key; it appears last, when
-all is done. A bad item never stops the others. Nothing is held per item: memory does not know how
-many there are.
+A file is exactly the payload that a run would send. Its name is made of `[A-Za-z0-9_-]` and one
+`.json` (docs/platform.md, "Output names"), in the order of the source; it appears whole or not at
+all. The index says which file belongs to which key; it appears last, when all is done. A bad item
+does not stop the others. Memory use does not depend on the number of items.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run directory tells, also while its run goes on. Nothing here writes to it."""
+"""What is stored in a run directory, also while the run is running. Nothing here writes to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchinfer.text_format import escape_undecodable
 RATE_WINDOW_SECONDS = 60.0
 """Seconds over which a rate is taken."""
 SHOWN_LIMIT_CHANGES = 3
-"""Changes of the limit that are told."""
+"""Changes of the limit that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Status:
     finished_at: float | None
     """When the latest item got its outcome."""
     rate: float
-    """Items finished per second, over the last minute; of it only the time at work counts."""
+    """Items finished per second, over the last minute; only time in which a process ran counts."""
     adjustments: Sequence[LimitChanged] = ()
     """How the limit moved at last, oldest first."""
     waited_for: WaitSummary = field(default_factory=WaitSummary)
@@ -89,9 +89,9 @@ def _measure_active_seconds(reader: RunReader, now: float) -> float:
 
 
 def estimate_time_left(run: StrPath, since: float) -> RemainingTime | None:
-    """How long the rest will take the process that is at work since then (seconds since the epoch).
+    """How long the rest will take the process that started at `since` (seconds since the epoch).
 
-    None while nobody can say. Raises StoreError when there is no run.
+    None while that is unknown. Raises StoreError when there is no run.
     """
     now = time.time()
     with _open_reader(run) as reader:
@@ -105,10 +105,10 @@ def estimate_time_left(run: StrPath, since: float) -> RemainingTime | None:
 
 @dataclass(frozen=True, slots=True)
 class RunEstimate:
-    """What a go at a few items says about all the others."""
+    """What a run over a few items says about all the others."""
 
     sent: int
-    """Items that were finished in this go."""
+    """Items that were finished by this process."""
     failures: Mapping[str, int]
     """Those of them that failed, by code."""
     remaining: int
@@ -117,7 +117,7 @@ class RunEstimate:
     time_left: RemainingTime | None
     """How long the rest will take; None when too little was finished to say."""
     estimated_servers: float | None
-    """How many containers seem to serve; None when it could not be told."""
+    """How many containers are busy; None when that is unknown."""
 
     def as_json(self) -> dict[str, Json]:
         """The fields of the event `estimate` (docs/reference/scripting.md)."""
@@ -134,7 +134,7 @@ class RunEstimate:
 
 
 def estimate_run(run: StrPath, since: float, progress: Progress) -> RunEstimate:
-    """What the go that began then, and ended as `progress` says, tells about the rest.
+    """An estimate of the rest, after a process that started at `since` and ended with `progress`.
 
     Raises StoreError when there is no run.
     """

@@ -1,4 +1,4 @@
-"""Values of `--param`, once the model's help tells their types. Pure.
+"""Values of `--param`, once their types are known from the model's help. Pure.
 
 `--param x=true` is read as a boolean and `--param x=[1,2]` as a list, as most models expect. A
 parameter that is a string by the model's own help gets exactly the characters that were typed.

@@ -1,11 +1,9 @@
 """The command line: one file per command.
 
-Rules of the room:
-
-* stdout is data, stderr is talk.
-* What a user did wrong is told in words (`error: ...`), never as a traceback. What is no error of
-  ours is a bug, and is not hidden: traceback, exit code 70.
-* A command's file is loaded when it is called: `--help` answers at once.
+* Data goes to stdout, messages go to stderr.
+* A mistake of the user is a message (`error: ...`), never a traceback. An exception that is not a
+  BatchInferError is a bug: traceback, exit code 70.
+* A command's module is imported when the command is called, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -30,18 +28,18 @@ from batchinfer.suggestions import suggest
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
 
 _BAD_PATH_ERRNOS = {errno.ENAMETOOLONG, errno.ELOOP}
-"""What no path that a person gives should be, wherever that is noticed."""
+"""Errors of paths that cannot exist, wherever they occur."""
 
 COMMAND_SUMMARIES = {
     "init": "Write a configuration: to be filled in, or from what the Dashboard shows.",
     "check": "See whether all is well before anything is sent.",
     "describe": "Show what the model takes.",
     "run": "Send a source through the service: start, or continue.",
-    "resume": "Go on with a run.",
+    "resume": "Continue a run.",
     "submit": "Async mode, first half: put the items into the bucket.",
     "collect": "Async mode, second half: fetch what has come out.",
     "status": "Where a run stands, and what to do next.",
-    "ctl": "Steer the process at work: pause, resume, concurrency, rate, stop.",
+    "ctl": "Control a running process: pause, resume, concurrency, rate, stop.",
     "retry": "Put failed items back to pending.",
     "report": "Make the page people look at: one HTML file.",
     "export": "Write the results: tables, or labels for other programs.",
@@ -85,14 +83,14 @@ class LazyGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the line; --help and --version are printed here."""
+        """Parse the arguments; --help and --version are printed here."""
         try:
             return super().parse_args(ctx, args)
         except BrokenPipeError:
             return ctx.exit(0)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Do the command. A reader of ours that has had enough is no failure of ours."""
+        """Run the command. A reader that closes the pipe early is no failure."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -123,9 +121,9 @@ def batchinfer(context: click.Context) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit code (`docs/reference/scripting.md`)."""
+    """Run the command line; the exit code (`docs/reference/scripting.md`)."""
     open_standard_streams()
-    # As Ctrl-C, wherever no command heeds it better: what is half done is tidied up.
+    # As Ctrl-C, where no command handles it: what is half done is cleaned up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # nohup ignores it
@@ -170,7 +168,7 @@ def _report_unexpected_error(error: Exception) -> int:
 
 def _report_bug() -> int:
     traceback.print_exc()
-    print(  # noqa: T201 - the last words
+    print(  # noqa: T201 - nothing else may work
         "error: this is a bug in batchinfer, for which we are sorry. What is recorded in a run "
         "directory is safe. Please report it with the lines above.",
         file=sys.stderr,
@@ -179,7 +177,7 @@ def _report_bug() -> int:
 
 
 def _flush_stdout(code: int) -> int:
-    """Bring stdout to its reader now: at the interpreter's end it is too late to be told."""
+    """Flush stdout now: errors at the interpreter's end could not be reported."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:

@@ -84,7 +84,7 @@ def check(
 
 
 class _WaitMessages:
-    """Tells a person that a probe waits."""
+    """Reports that a probe waits."""
 
     def notify(self, event: Event) -> None:
         """See ports.Observer."""

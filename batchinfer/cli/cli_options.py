@@ -1,7 +1,7 @@
 """Options that several commands share, and how they become settings.
 
-Values are handed on as they were typed: `batchinfer.config` reads them all, whatever place they
-come from, and its messages name the flag.
+Values are passed on as they were typed: `batchinfer.config` parses them all, wherever they come
+from, and its messages name the flag.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ execution_options = combine_options(
     ),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Send at most N items now."),
     click.option(
-        "--force", is_flag=True, help="Go on though service, mode or parameters are others now."
+        "--force", is_flag=True, help="Continue although service, mode or parameters differ now."
     ),
 )
 
@@ -217,11 +217,11 @@ existing_run_options = combine_options(
 verbosity_options = combine_options(
     click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
-    click.option("-v", "--verbose", is_flag=True, help="Tell every failed attempt."),
+    click.option("-v", "--verbose", is_flag=True, help="Print every failed attempt."),
 )
 
 detach_option = click.option(
-    "--detach", is_flag=True, help="Go on in the background; prints where, as JSON, and ends."
+    "--detach", is_flag=True, help="Continue in the background; prints where, as JSON, and ends."
 )
 
 validate_option = click.option(
@@ -242,7 +242,7 @@ map_option = click.option(
     multiple=True,
     metavar="NAME=PATH",
     help="Where detections or classes stand in a prediction, as 'boxes=a.b label=c' (repeatable). "
-    "Default: told by its shape.",
+    "Default: recognized by its shape.",
 )
 boxes_option = click.option(
     "--boxes",
@@ -312,7 +312,7 @@ def uses_stdin(sources: Sequence[str]) -> bool:
 def carry_over_options(
     config: Path | None, env_file: object = None, *, clean: bool
 ) -> list[str | Path]:
-    """What the command line that goes on with a run must repeat."""
+    """Options that the command line which continues a run must repeat."""
     files = (("-c", config), ("--env-file", env_file))
     file_options = [str(word) for option, file in files if file for word in (option, file)]
     return [*file_options, *(("--clean",) if clean else ())]

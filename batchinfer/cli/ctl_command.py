@@ -1,4 +1,4 @@
-"""`batchinfer ctl`: steer the process at work on a run."""
+"""`batchinfer ctl`: control the process that runs a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from batchinfer.cli.output import echo_data, escape_lines
 @click.argument("value", required=False)
 @click.option("--json", "as_json", is_flag=True, help="The answer as one JSON object.")
 def ctl(*, run: Path, do: str, value: str | None, as_json: bool) -> None:
-    """Tell the process at work in RUN what to do; what is true then is answered.
+    """Send a command to the process running RUN; it answers with the result.
 
     \b
     pause                   begin nothing new; what is in flight finishes
@@ -38,7 +38,7 @@ def ctl(*, run: Path, do: str, value: str | None, as_json: bool) -> None:
     stop                    as the first Ctrl-C; resumable
     status                  how it goes
 
-    It holds for that process only: whoever goes on with RUN later begins as configured.
+    It holds for that process only: one that resumes RUN later starts as configured.
     """  # noqa: D301 - \b is click's
     answer = api.send_command(run, parse_command(do, value))
     echo_data(json.dumps(answer) if as_json else escape_lines(answer["said"]))

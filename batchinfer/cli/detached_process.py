@@ -124,7 +124,7 @@ class ParentPipe:
 
     def _send(self, message: Mapping[str, object]) -> None:
         with suppress(OSError), os.fdopen(self._descriptor, "w", encoding="utf-8") as pipe:
-            pipe.write(json.dumps(message) + "\n")  # nobody waits any more: the run goes on
+            pipe.write(json.dumps(message) + "\n")  # the parent is gone: the run continues
 
 
 def _redirect_output(target: int) -> None:

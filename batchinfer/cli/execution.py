@@ -1,4 +1,4 @@
-"""What run, resume, submit and collect share: going at a run, and saying what comes next."""
+"""What run, resume, submit and collect share: carrying out a job, and suggesting what is next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from batchinfer.shell import quote_for_shell
 from batchinfer.text_format import format_count, format_duration
 
 SuggestSteps: TypeAlias = Callable[[api.Summary], list[str]]
-"""What to do after a go that came to its end."""
+"""What to do after a job that came to its end."""
 
 
 def execute(
@@ -136,11 +136,11 @@ def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) 
 
 
 def suggest_next_steps(summary: api.Summary) -> list[str]:
-    """What to do when a run has come to its end, or to its --limit."""
+    """What to do when a run has ended, or has reached its --limit."""
     run, counts = summary.run, summary.counts
     lines = []
     if counts.pending or counts.submitted:
-        lines.append(f"Go on with the rest: {to_command_line('resume', run)}")
+        lines.append(f"Continue with the rest: {to_command_line('resume', run)}")
     return [*lines, *suggest_result_steps(summary)]
 
 
@@ -151,7 +151,7 @@ def suggest_result_steps(summary: api.Summary) -> list[str]:
     if counts.failed:
         lines.append(f"Why items failed: {to_command_line('status', run)}")
     if counts.finished:
-        lines.append(f"A page to look at: {to_command_line('report', run)}")
+        lines.append(f"Report: {to_command_line('report', run)}")
         lines.append(
             f"Results: {to_command_line('export', run, '-o', next_free_name('results.csv'))}"
         )
@@ -161,7 +161,7 @@ def suggest_result_steps(summary: api.Summary) -> list[str]:
 def _explain_nothing_sent(
     job: api.Job, summary: api.Summary, handler: SignalHandler
 ) -> Iterator[str]:
-    """What a person should know of a process that sent nothing, if it did not."""
+    """Says so when the process sent nothing."""
     counts = summary.counts
     is_done = job.phase is not api.AsyncPhase.COLLECT and not (counts.pending or counts.submitted)
     if handler.has_recorded or not is_done:
@@ -187,7 +187,7 @@ def suggest_submit(summary: api.Summary) -> str:
 
 
 def _close_display(display: Display, run: Path, started_monotonic: float, exit_code: int) -> bool:
-    """Close the display of a go that did not come to its end; whether there is a run."""
+    """Close the display of a job that did not come to its end; whether there is a run."""
     with suppress(BatchInferError):
         display.close(api.summarize(run, time.monotonic() - started_monotonic, exit_code))
         return True
@@ -209,7 +209,7 @@ def _emit_json_line(**fields: Json) -> None:
 def _report_estimate(
     run: Path, since: float, handler: SignalHandler, display: Display, verbosity: Verbosity
 ) -> list[str]:
-    """What a person wants to know before the rest is sent; a program is told at once."""
+    """Lines about the rest; in JSON mode an event is written at once."""
     if handler.final_progress is None:
         return []
     run_estimate = api.estimate_run(run, since, handler.final_progress)
@@ -229,8 +229,7 @@ def _format_estimate(run_estimate: api.RunEstimate) -> Iterator[str]:
     )
     if run_estimate.estimated_servers is not None:
         yield (
-            f"About {format_count(round(run_estimate.estimated_servers), 'container')} seem to "
-            "serve."
+            f"About {format_count(round(run_estimate.estimated_servers), 'container')} are busy."
         )
     rest = (
         "the other "
@@ -255,5 +254,6 @@ def _with_continue_hint(
     if not isinstance(error, RunAborted) or not handler.has_started:
         return error
     return RunAborted(
-        error.code, f"{error.message}\nEverything recorded is kept. Go on with: {continue_command}"
+        error.code,
+        f"{error.message}\nEverything recorded is kept. Continue with: {continue_command}",
     )

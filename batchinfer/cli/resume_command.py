@@ -1,4 +1,4 @@
-"""`batchinfer resume`: go on with a run."""
+"""`batchinfer resume`: continue a run."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def resume(
     verbose: bool,
     **settings: str | None,
 ) -> None:
-    """Go on with the run in RUN, from wherever it stands.
+    """Continue the run in RUN.
 
-    All it needs is kept there, but for secrets: they come from the environment, or from CONFIG.
-    Options hold for this go only.
+    Everything but the secrets is stored there: they come from the environment, or from CONFIG.
+    Options hold for this process only.
     """
     api.require_run(run)
     if detach and (code := detach_run(quiet=quiet)) is not None:

@@ -83,7 +83,7 @@ def run(
     written by batchinfer is skipped.
 
     RUN is the run directory (default: the source's name and -run); if it holds this run already, it
-    is continued. Ctrl-C stops it, the same line goes on.
+    is continued. Ctrl-C stops it, the same command line continues it.
     """
     source = cli_options.combine_sources(source, files_from, as_file=as_file)
     cli_options.require_source(source)

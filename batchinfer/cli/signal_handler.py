@@ -28,14 +28,14 @@ _SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class SignalHandler:
-    """Knows what a signal means right now."""
+    """What a signal does, depending on how far the job is."""
 
     def __init__(
         self, observer: Observer, on_engine_start: Callable[[], None] | None = None
     ) -> None:
         self.observer = _ActivityObserver(observer)
         self.final_progress: Progress | None = None
-        """Where the engine left the run; None while it has not."""
+        """Where the engine left the run; None until then."""
         self.attempt_timeout: float | None = None
         """Seconds that an attempt in flight may take, for the person who waits for it."""
         self.startup_scope: anyio.CancelScope | None = None
@@ -45,28 +45,28 @@ class SignalHandler:
         self._on_engine_start = on_engine_start
 
     def attach_engine(self, engine: Engine) -> None:
-        """From now on there is something to stop."""
+        """The engine that a signal stops."""
         self._engine = engine
         if self._on_engine_start is not None:
             self._on_engine_start()
 
     def save_progress(self) -> None:
-        """The engine has done what it could."""
+        """Remember where the engine left the run."""
         if self._engine is not None:
             self.final_progress = self._engine.progress
 
     @property
     def has_started(self) -> bool:
-        """Whether the engine was there: before, nothing was shown and nothing sent."""
+        """Whether the engine was started: before, nothing was shown and nothing sent."""
         return self._engine is not None
 
     @property
     def has_recorded(self) -> bool:
-        """Whether anything came of this go: an attempt was made, an output was found."""
+        """Whether this process recorded anything: an attempt, an output."""
         return self.observer.has_recorded
 
     def handle_signal(self, signum: int = signal.SIGINT) -> None:
-        """A signal has come."""
+        """Stop, then cancel."""
         if signum == _SIGHUP and self._signal_count:
             return
         self._signal_count += 1

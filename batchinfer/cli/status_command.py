@@ -42,7 +42,7 @@ _MAX_COPIED_KEY_CHARS = 300
 )
 @cli_options.run_argument
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@click.option("--follow", is_flag=True, help="Watch until the process at work ends.")
+@click.option("--follow", is_flag=True, help="Watch until the running process ends.")
 def status(*, run: Path, as_json: bool, follow: bool) -> None:
     """Say where the run in RUN stands, why items failed, and what to do next.
 
@@ -68,7 +68,7 @@ def status(*, run: Path, as_json: bool, follow: bool) -> None:
 
 
 def _follow(run: Path, *, as_json: bool) -> None:
-    """Show how the run goes until nobody is at work any more."""
+    """Show the progress of the run until no process is running."""
     display = choose_display(sys.stderr, sys.stdout, json=as_json)
     outage: OutageOngoing | None = None
     try:
@@ -87,7 +87,7 @@ def _follow(run: Path, *, as_json: bool) -> None:
 
 
 def _load_progress(run: Path, worker: Mapping[str, Any]) -> Progress:
-    """As the process tells; else as it stands in the run directory."""
+    """From the running process; else from the run directory."""
     if worker:
         return progress_from_status(worker)
     run_status = api.status(run)
@@ -150,14 +150,14 @@ def _format_waits(run_status: api.Status) -> Iterator[str]:
 
 
 def _format_worker(run_status: api.Status, worker: Mapping[str, Any] | None) -> Iterator[str]:
-    """What only the process at work knows; and what it did to the limit."""
+    """What only the running process knows; and how the limit changed."""
     if worker is not None:
         description = (
             ""
             if not worker
             else f"process {worker['pid']}: {format_progress(progress_from_status(worker))}"
         )
-        yield f"at work       {description.rstrip(': ') or 'a process that cannot be asked'}"
+        yield f"running       {description.rstrip(': ') or 'a process that does not answer'}"
     if worker and run_status.complete and not worker["paused"]:
         time_left = api.estimate_time_left(run_status.run, worker["since"])
         if time_left is not None:
@@ -193,7 +193,7 @@ def _next_commands(run_status: api.Status, *, is_running: bool) -> Iterator[str]
             "rate N/s, stop"
         )
     elif run_status.counts.pending or run_status.counts.submitted or not run_status.complete:
-        yield f"{to_command_line('resume', run_status.run)}   # go on"
+        yield f"{to_command_line('resume', run_status.run)}   # continue"
     if run_status.failures:
         group = run_status.failures[0]
         if len(group.key) <= _MAX_COPIED_KEY_CHARS:

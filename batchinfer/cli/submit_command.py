@@ -55,13 +55,13 @@ def submit(
     """Put the items of SOURCE into the bucket and leave; collect them later, or elsewhere.
 
     As many as -n allows (default: 1000 submitted and not yet collected); the rest waits for the
-    next submit. Without SOURCE it goes on with the run that -o names.
+    next submit. Without SOURCE it continues the run that -o names.
     """
     source = cli_options.combine_sources(source, files_from, as_file=as_file)
     verbosity = Verbosity(as_json, quiet, verbose)
     if not source:
         if run_ is None:
-            raise click.UsageError("Name a SOURCE, or with -o the run to go on with.")
+            raise click.UsageError("Name a SOURCE, or with -o the run to continue.")
         api.require_run(run_)
     if detach and (code := detach_run(source, quiet=quiet)) is not None:
         exit_with(code)

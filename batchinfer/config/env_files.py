@@ -41,7 +41,7 @@ class EnvFile:
     notices: tuple[Notice, ...] = ()
     """What is wrong with it: others can read it, lines were skipped."""
     is_named: bool = False
-    """Whether somebody named it, rather than it was found."""
+    """Whether it was named by the user, rather than found."""
 
 
 def get_env_file_path(config: Path) -> Path:
@@ -67,7 +67,7 @@ def find_env_files(configs: Sequence[Path]) -> list[Path]:
 def read_env_files(configs: Sequence[Path], others: Sequence[Path] = ()) -> list[EnvFile]:
     """Read others, where they exist, and the files that lie beside these configs.
 
-    What cannot be read is skipped and told.
+    Files that cannot be read are skipped, with a notice.
     """
     existing = [path.absolute() for path in others if path.is_file()]
     paths = dict.fromkeys([*existing, *find_env_files(configs)])
@@ -75,7 +75,7 @@ def read_env_files(configs: Sequence[Path], others: Sequence[Path] = ()) -> list
 
 
 def read_env_file(path: Path) -> EnvFile:
-    """Read a file that somebody named. Raises ConfigError, which never quotes a value."""
+    """Read a file that the user named. Raises ConfigError, which never quotes a value."""
     return _read_file(path.absolute(), strict=True)
 
 

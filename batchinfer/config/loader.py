@@ -2,8 +2,8 @@
 
 Each place is read as a list of settings; later settings win: default < run directory < file <
 file of variables (`env_files`) < environment < flag. Every setting is checked, also one that
-another overrules. Messages name the place, what was expected and what was found, but never show a
-secret.
+another one overrides. Messages name the place, what was expected and what was found, but never
+show a secret.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ def load_stored_config(
     path: Path | None = None,
     run: Path | None = None,
 ) -> Config:
-    """Read the configuration of a run that goes on: what it keeps (`Config.stored`) comes
-    first, and the others overrule it as in `load`. Files of variables are looked for beside `path`,
-    the config that the run was started with, here, and beside `run`. Raises ConfigError.
-    """  # noqa: D205 - one thought, one sentence
+    """Read the configuration of a run that is resumed: what is stored with it, overridden by the
+    other places as in `load_config`. Files of variables are looked for beside `path`, beside the
+    config that the run was started with, in the current folder, and beside `run`. Raises
+    ConfigError.
+    """  # noqa: D205 - one thought
     tables = {name: table for name, table in stored.items() if name != ORIGIN_SECTION}
     stored_settings = _iter_table_settings(tables, "run directory", Path())
     original_file = get_stored_path(stored)
@@ -90,7 +91,7 @@ def load_stored_config(
 
 
 def get_stored_path(stored: Mapping[str, Json], which: str = "file") -> Path | None:
-    """The config (or `env_file`) that a run was started with, as it keeps it; it may be gone."""
+    """The config (or `env_file`) that a run was started with; it may not exist any more."""
     table = stored.get(ORIGIN_SECTION)
     name = table.get(which) if isinstance(table, Mapping) else None
     return Path(name) if isinstance(name, str) else None

@@ -69,9 +69,9 @@ class RunSettings:
     deadline: float | None
     hedge: bool
     secrets: tuple[str, ...] = field(repr=False)
-    """Every secret value, the longest first, for whoever redacts what the service wrote."""
+    """Every secret value, the longest first, for redaction of what the service writes."""
     notices: tuple[Notice, ...] = ()
-    """What a person should know before anything is sent."""
+    """Warnings to show before anything is sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ those that wait show it at once."""
 MAX_QUEUED_PER_SERVER: Final = 6.0
 """Calls that wait for each that is served, at most: ten may (docs/platform.md)."""
 MAX_CALL_SECONDS: Final = 55.0
-"""Seconds that no call shall take because of that: proxies end them after 60 (section 1)."""
+"""Seconds that no call shall take because of that: proxies end them after 60."""
 UNREPORTED_QUEUE_FACTOR: Final = 1.5
 """Times as many wait where the service does not report how long it worked: less is known."""
 SPARE_CALLS: Final = 4

@@ -1,7 +1,7 @@
-"""`batchinfer check`: everything that can be seen before anything is sent, as ticks and crosses.
+"""`batchinfer check`: everything that can be checked before anything is sent.
 
-Rules of the room: each check stands for itself, one that fails hides no other; nothing starts a
-prediction, but a probe that was asked for; nothing is left behind; no finding holds a secret.
+Checks are independent: one that fails hides no other. None starts a prediction but a probe that was
+asked for; nothing is left behind; no finding contains a secret.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CheckRequest:
 
 
 async def run_checks(request: CheckRequest, on_finding: OnFinding, observer: Observer) -> int:
-    """Check all that is configured, telling each finding as soon as it is known; the exit code.
+    """Check all that is configured, reporting each finding as soon as it is known; the exit code.
 
     `observer` hears of waiting during a probe.
     """
@@ -80,7 +80,7 @@ class _Checker:
         self.exit_code = EXIT_CHECKS_PASSED
 
     def report(self, finding: Finding) -> None:
-        """Tell a finding, and remember the worst."""
+        """Report a finding, and remember the worst."""
         if finding.state is FindingState.BAD:
             exit_code = EXIT_CONFIG_ERROR if finding.check == "config" else EXIT_CHECK_FAILED
             self.exit_code = max(self.exit_code, exit_code)
@@ -132,7 +132,7 @@ _WEAK_KEY_TEXT = (
 
 
 def _is_partly_configured(config: Config, mode: Mode) -> bool:
-    """Whether somebody has begun to fill in what a mode needs."""
+    """Whether some of what a mode needs is filled in."""
     if mode is Mode.SYNC:
         return (
             config.service.endpoint is not None and _UNFILLED_VALUE not in config.service.endpoint

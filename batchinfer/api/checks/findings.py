@@ -54,9 +54,9 @@ CLOCK_SKEW_NOTICE_SECONDS: Final = 60.0
 
 
 def check_clock(ahead: float | None, mode: Mode) -> Finding:
-    """A finding on a server's clock that is `ahead` seconds; None: it does not tell."""
+    """A finding on a server's clock that is `ahead` seconds; None: unknown."""
     if ahead is None:
-        return Finding("clock", FindingState.NOTE, "the server does not tell the time", mode)
+        return Finding("clock", FindingState.NOTE, "the server does not send the time", mode)
     skew = abs(ahead)
     if skew < CLOCK_SKEW_NOTICE_SECONDS:
         return Finding("clock", FindingState.GOOD, "as the server's", mode)

@@ -1,7 +1,7 @@
-"""Looking after a job that is going on: from another process, through a socket in its directory.
+"""Controls a running job from another process, through a socket in its run directory.
 
-`instructions` says what can be told, `steering` does it, `serving` is the socket's one end,
-`asking` the other. What was told holds for that process only: nothing is written to the run.
+`commands` are what can be sent, `controller` carries them out, `control_socket` has both ends of
+the socket. A command holds for the running process only: nothing is written to the run.
 """
 
 from batchinfer.api.control.commands import COMMAND_NAMES, ControlCommand, parse_command

@@ -1,4 +1,4 @@
-"""What a process at work on a run can be told: as values, as words, and as lines. Pure.
+"""Commands to a running process: as values, as words, and as lines. Pure.
 
 A line is one JSON object: `{"do": "pause"}`, `{"do": "concurrency", "value": "4-64"}`.
 """
@@ -16,28 +16,28 @@ from batchinfer.errors import ConfigError
 
 
 class SimpleCommand(StrEnum):
-    """What needs no value."""
+    """Commands without a value."""
 
     PAUSE = "pause"
-    """Begin nothing new; what is in flight finishes and is recorded."""
+    """Start nothing new; calls in flight finish and are recorded."""
     RESUME = "resume"
-    """Begin again."""
+    """Start again."""
     STOP = "stop"
     """As the first Ctrl-C."""
     STATUS = "status"
-    """Say how it goes; change nothing."""
+    """Report the status; change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetConcurrency:
-    """Another limit: a number that stays, or bounds to adapt within."""
+    """Another limit: a fixed number, or bounds to adapt within."""
 
     value: Concurrency
 
 
 @dataclass(frozen=True, slots=True)
 class SetRate:
-    """Another pace: starts per second; None: none."""
+    """Another rate: starts per second; None: no limit."""
 
     value: float | None
 

@@ -1,14 +1,12 @@
-"""The socket of a run that goes on: `.control` in its directory, for the time the engine runs.
+"""The control socket of a running job, `.control` in its run directory: server and client.
 
-Rules:
-
-* Made while the run is locked, so that one that is there already is of a process that was killed:
-  it is replaced. Removed at the end.
+* The server makes it while the run is locked, so an existing one was left by a process that was
+  killed: it is replaced. It is removed at the end.
 * Only its owner may use it (mode 0600), from before the first connection on.
-* A connection brings one line, gets one line, and is closed. Nobody holds it for long: whoever says
-  nothing in time, or too much, is refused like whoever says nonsense.
-* The run needs no socket: where there can be none, a notice says so and the run goes on. Whatever
-  goes wrong with a connection stays with it (no open file to be had, a client that leaves).
+* A connection sends one line, gets one line, and is closed. A client that sends nothing in time, or
+  too much, gets the same refusal as one that sends nonsense.
+* A run works without the socket: where none can be made, a notice says so. Errors of a connection
+  (no free descriptor, a client that disconnects) affect that connection only.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from batchinfer.shell import format_command
 from batchinfer.store.lock import is_run_locked
 
 SOCKET_NAME: Final = ".control"
-"""In the run directory; hidden, so that a folder that holds it has no socket to tell of."""
+"""In the run directory; hidden, so that sources skip it."""
 
 _FD_DIRECTORY: Final = Path("/proc/self/fd")
 MAX_COMMAND_BYTES = 4096
@@ -87,9 +85,9 @@ async def _open_listener(run: Path, observer: Observer) -> SocketListener | None
         observer.notify(
             Notice(
                 "no_control",
-                f"This run cannot be steered by `batchinfer ctl`: {run / SOCKET_NAME} cannot be "
-                "made "
-                f"({error}). All else is as ever; it would take a shorter path, on a local disk.",
+                f"This run cannot be controlled by `batchinfer ctl`: {run / SOCKET_NAME} cannot be "
+                f"made ({error}). The run continues without it (a shorter path on a local disk "
+                "would help).",
             )
         )
         return None
@@ -97,7 +95,7 @@ async def _open_listener(run: Path, observer: Observer) -> SocketListener | None
 
 async def _serve_forever(listener: SocketListener, handle_line: Callable[[bytes], bytes]) -> None:
     async def handle_connection(connection: SocketStream) -> None:
-        # Whoever leaves early misses the answer; that is all.
+        # A client that disconnects early misses the answer.
         with suppress(Exception), anyio.move_on_after(2 * CLIENT_TIMEOUT):
             async with connection:
                 await connection.send(handle_line(await _receive_line(connection)))
@@ -124,31 +122,32 @@ async def _receive_line(connection: SocketStream) -> bytes:
 
 
 def send_command(run: Path, command: ControlCommand) -> Mapping[str, Any]:
-    """Tell the process at work; its answer: `said` and `status` (docs/reference/scripting.md).
+    """Send a command to the running process; its answer.
 
-    Never from the process itself, which would wait for its own answer. Raises StoreError when there
-    is nobody to tell, ConfigError when it refuses.
+    It has `said`, in words, and `status` (docs/reference/scripting.md). Never send one from
+    the process itself, which would wait for its own answer. Raises StoreError when there
+    is no such process, ConfigError when it refuses.
     """
     require_run(run)
     try:
         answer = _exchange(run, encode_command(command))
     except TimeoutError:
         raise StoreError(
-            f"The process at work in {run} has not answered for {ANSWER_TIMEOUT:.0f} s. It may be "
+            f"The process running {run} has not answered for {ANSWER_TIMEOUT:.0f} s. It may be "
             "busy: "
             "try again."
         ) from None
     except (OSError, ValueError) as error:
         raise StoreError(_no_answer_message(run, error)) from None
     if answer.get("ok") is not True:
-        raise ConfigError(f"It is refused: {answer.get('message')}")
+        raise ConfigError(f"The running process refused: {answer.get('message')}")
     return answer
 
 
 def get_worker_status(run: Path) -> Mapping[str, Any] | None:
-    """What the process at work tells of itself (`status`); None when nobody is at work.
+    """The `status` of the running process; None when none is running.
 
-    Empty when there is one that cannot be asked: it begins or ends just now, or has no socket.
+    Empty when it does not answer: it is just starting or ending, or has no socket.
     """
     try:
         status = _exchange(run, encode_command(SimpleCommand.STATUS)).get("status")
@@ -158,7 +157,7 @@ def get_worker_status(run: Path) -> Mapping[str, Any] | None:
 
 
 def _exchange(run: Path, line: bytes) -> Mapping[str, Any]:
-    """One line there, one back. Raises OSError when nobody answers, ValueError for no answer."""
+    """Send a line, receive one. Raises OSError without an answer, ValueError for a bad one."""
     if not hasattr(socket, "AF_UNIX"):
         raise OSError("this system has no Unix sockets")
     with socket.socket(socket.AF_UNIX) as connection:
@@ -180,7 +179,7 @@ def _exchange(run: Path, line: bytes) -> Mapping[str, Any]:
 
 def _no_answer_message(run: Path, error: Exception) -> str:
     if not is_run_locked(run):
-        return f"{run} is not running. Go on with it: {format_command('resume', run)}"
+        return f"{run} is not running. Continue it: {format_command('resume', run)}"
     return (
         f"{run} is running, but its process does not answer ({run / SOCKET_NAME}: {error}). If it "
         "is "

@@ -1,4 +1,4 @@
-"""What an instruction does to a running engine, and what is answered. No socket, no file."""
+"""Carries out commands on a running engine, and answers them. No socket, no file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from batchinfer.text_format import format_duration
 
 
 class Controller:
-    """Looks after one engine. An observer that passes on what it hears, and remembers a wait."""
+    """Controls one engine. An observer that passes events on, and remembers an outage."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -47,7 +47,7 @@ class Controller:
         self._started_at: float
 
     def attach(self, engine: Engine, mode: Mode) -> None:
-        """From now on there is something to look after."""
+        """The engine to control, which was made with this observer."""
         self._engine, self._mode, self._started_at = engine, mode, time.time()
 
     def notify(self, event: Event) -> None:

@@ -1,7 +1,7 @@
 """What the model would refuse, or silently misread, seen before anything is sent. Pure.
 
 A parameter arrives as text on a command line and is converted there (docs/platform.md,
-"Parameters"), so it is that text which is judged, after `payload` has spelled it:
+"Parameters"), so that text is checked, as `payload` spells it:
 
 =========  ========================================================================================
 type       is fine
@@ -51,7 +51,7 @@ _ValueCheck: TypeAlias = Callable[[Json], str | None]
 
 
 class ParamValidator:
-    """The rules for one run, made ready to judge many items (some microseconds each)."""
+    """The rules for one run, prepared to check many items (some microseconds each)."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class ParamValidator:
         mode: Mode,
         common_params: Mapping[str, Json] | None = None,
     ) -> None:
-        """`common`: the parameters of every item that has no value of its own for them."""
+        """`common_params`: the parameters of every item that has no value of its own for them."""
         self._schema, self._mode = schema, mode
         self._common_names = frozenset(common_params or ())
         self.abbreviations: dict[str, str] = {}

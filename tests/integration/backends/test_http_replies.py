@@ -98,7 +98,7 @@ async def test_a_length_that_is_announced_is_believed():
 @pytest.mark.parametrize("spool", [True, False])
 async def test_a_large_reply_is_the_same_by_way_of_a_file(tmp_path: Path, spool: bool):
     folder = tmp_path if spool else None
-    async with answering(framed(LARGE)) as (port, _), backend_at(port, spool=folder) as backend:
+    async with answering(framed(LARGE)) as (port, _), backend_at(port, spool_dir=folder) as backend:
         outcome = await backend.attempt(Item("a"), 1)
     assert isinstance(outcome, Reply)
     assert outcome.prediction == {"a": "x" * 3_000_000}

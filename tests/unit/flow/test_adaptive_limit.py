@@ -1,4 +1,4 @@
-"""The adaptive limit on a small service of our own: it finds its size, whatever happens."""
+"""The adaptive limit on a small simulated service: it finds its size, whatever happens."""
 
 import heapq
 from collections import deque
