@@ -685,6 +685,7 @@ async def compare(directory, script):
     }
 
 
+@pytest.mark.slow
 @given(script=st.lists(VERBS, max_size=15))
 def test_every_store_answers_the_same_to_any_script(tmp_path_factory, script):
     anyio.run(compare, tmp_path_factory.mktemp("run"), script)

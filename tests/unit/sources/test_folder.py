@@ -178,6 +178,7 @@ def test_a_socket_is_no_file(tmp_path, monkeypatch):
         assert [notice.code for notice in source.notices] == ["not_a_file"]
 
 
+@pytest.mark.slow
 def test_deeper_than_python_recurses(tmp_path):
     depth = 1200
     handles = [os.open(tmp_path, os.O_RDONLY)]
@@ -197,6 +198,7 @@ def test_deeper_than_python_recurses(tmp_path):
         here.rmdir()
 
 
+@pytest.mark.slow
 def test_a_folder_bigger_than_a_chunk_is_whole_and_always_in_the_same_order(tmp_path):
     names = [f"{n}.jpg" for n in range(folder_source.MAX_CHUNK_ENTRIES + 7)]
     for name in names:

@@ -42,7 +42,7 @@ PATHS = b"p/a.jpg\np/b b.jpg\n"
         b"\xef\xbb\xbf" + PATHS,
         PATHS.decode().encode("utf-16"),
         b"\n \n" + PATHS + b"\n\n",
-        gzip.compress(PATHS),
+        gzip.compress(PATHS, mtime=0),
         b"./p//a.jpg\np/b b.jpg",
     ],
 )
