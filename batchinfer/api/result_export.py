@@ -50,7 +50,7 @@ def export(
     percent_scores: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> int:
-    """Write the run's results to a file or folder (whole, then renamed) or a stream.
+    """Write the run's results to a file or folder (complete or not at all) or a stream.
 
     Args:
         run: the run directory.
