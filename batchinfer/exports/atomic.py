@@ -1,4 +1,8 @@
-"""A file or a folder is there whole, or not at all: written beside its place, then renamed."""
+"""Writing a target that the user names: beside it, under another name, then renamed.
+
+A file or folder is complete or absent, and an older file stays until the new one is complete.
+Errors say what the user can do.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from typing import BinaryIO
 
 from batchinfer.artifacts import ArtifactKind, tag_file
 from batchinfer.atomic_files import sync_folder
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ExportError
 from batchinfer.exports.partial_files import (
     create_partial_file,
     create_partial_folder,
@@ -25,10 +29,10 @@ from batchinfer.text_format import escape_undecodable
 
 @contextmanager
 def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Iterator[BinaryIO]:
-    """A file beside `target` that takes its place if all goes well, and vanishes if not.
+    """A file beside `target` that replaces it when the block ends, and is removed after an error.
 
-    It bears `mark`, so that it is never taken for an input. Raises ConfigError when it cannot be
-    written.
+    It is tagged with `kind`, so that it is never taken for an input. Raises ExportError when it
+    cannot be written.
     """
     with _explain_errors(target):
         if _exists(target) and not target.is_file():
@@ -53,15 +57,15 @@ def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Itera
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its place if all goes well, and vanishes if not.
+    """A folder beside `target` that becomes it when the block ends, and is removed after an error.
 
-    Raises ConfigError when there is something in `target` already, or it cannot be written.
+    Raises ExportError when `target` is not empty, or cannot be written.
     """
     with _explain_errors(target):
         destination = target.resolve()
         exists = _exists(destination)
         if exists and (not destination.is_dir() or any(destination.iterdir())):
-            raise ConfigError(
+            raise ExportError(
                 f"{escape_undecodable(str(target))} is there already, and nothing was written. "
                 "Name a new"
                 " folder, or delete this one."
@@ -78,17 +82,17 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def find_scratch_folder(target: Path) -> Path | None:
-    """Where there is room for what cannot be written to `target` yet; None: a device or pipe."""
+    """The folder for temporary files of an export to `target`; None: that is a device or pipe."""
     return None if target.exists() and not target.is_file() else target.resolve().parent
 
 
 @contextmanager
 def explain_scratch_errors(folder: Path) -> Iterator[None]:
-    """What goes wrong with temporary files in `folder`, told as that."""
+    """Explain errors of temporary files in `folder`."""
     try:
         yield
     except OSError as error:
-        raise ConfigError(
+        raise ExportError(
             f"Temporary files in {escape_undecodable(str(folder))} cannot be written: "
             f"{error.strerror}. Free"
             " some space there, or let TMPDIR name another folder."
@@ -109,11 +113,11 @@ def _explain_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(_describe_error(error, target)) from error
+        raise ExportError(_describe_error(error, target)) from error
     except sqlite3.Error as error:  # of what is kept aside there (`scratch`)
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
-        raise ConfigError(_describe_error(OSError(number, os.strerror(number)), target)) from error
+        raise ExportError(_describe_error(OSError(number, os.strerror(number)), target)) from error
 
 
 def _describe_error(error: OSError, target: Path) -> str:
