@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchinfer.artifacts import ArtifactKind, tag_file
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ExportError
 from batchinfer.exports.partial_files import (
     create_partial_file,
     create_partial_folder,
@@ -26,7 +26,7 @@ from batchinfer.machine_limits import DISK_FULL_ERRNOS
 def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Iterator[BinaryIO]:
     """A file beside `target` that takes its place if all goes well, and vanishes if not.
 
-    It bears `mark`, so that it is never taken for an input. Raises ConfigError when it cannot be
+    It bears `mark`, so that it is never taken for an input. Raises ExportError when it cannot be
     written.
     """
     with _explain_errors(target):
@@ -53,13 +53,13 @@ def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Itera
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A folder beside `target` that takes its place if all goes well, and vanishes if not.
 
-    Raises ConfigError when there is something in `target` already, or it cannot be written.
+    Raises ExportError when there is something in `target` already, or it cannot be written.
     """
     with _explain_errors(target):
         destination = target.resolve()
         exists = _exists(destination)
         if exists and (not destination.is_dir() or any(destination.iterdir())):
-            raise ConfigError(
+            raise ExportError(
                 f"{escape_undecodable(str(target))} is there already, and nothing was written. "
                 "Name a new"
                 " folder, or delete this one."
@@ -85,7 +85,7 @@ def explain_scratch_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(
+        raise ExportError(
             f"Temporary files in {escape_undecodable(str(folder))} cannot be written: "
             f"{error.strerror}. Free"
             " some space there, or let TMPDIR name another folder."
@@ -106,11 +106,11 @@ def _explain_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(_describe_error(error, target)) from error
+        raise ExportError(_describe_error(error, target)) from error
     except sqlite3.Error as error:  # of what is kept aside there (`scratch`)
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
-        raise ConfigError(_describe_error(OSError(number, os.strerror(number)), target)) from error
+        raise ExportError(_describe_error(OSError(number, os.strerror(number)), target)) from error
 
 
 def _describe_error(error: OSError, target: Path) -> str:

@@ -52,7 +52,7 @@ ALL_ASYNC = ("config", "bucket", "region", "list", "put", "get", "delete", "left
 
 
 async def test_all_is_well_and_nothing_is_left_or_started(desk, service):
-    before, started = await keys(service), service.stats()
+    before, started = await keys(service), service.read_stats()
 
     found = check(desk)
 
@@ -61,7 +61,7 @@ async def test_all_is_well_and_nothing_is_left_or_started(desk, service):
     assert states(found, "async") == dict.fromkeys(ALL_ASYNC, "good") | {"live": "note"}
     assert "2.5.2" in found[None, "deepaas"]["message"]
     assert await keys(service) == before
-    assert service.stats().get("async_started") == started.get("async_started")
+    assert service.read_stats().get("async_started") == started.get("async_started")
     assert service.journal() == [] or all("help" not in line for line in service.journal())
 
 

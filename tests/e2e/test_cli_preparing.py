@@ -88,12 +88,12 @@ def test_the_curl_command_works_and_sends_what_a_run_sends(desk, env, service, n
 
 def test_the_curl_command_of_async_mode_starts_a_prediction(desk, env, service):
     path = photograph(desk, NAMES[1])
-    before = service.stats().get("async_finished", 0)
+    before = service.read_stats().get("async_finished", 0)
 
     shown = batchinfer("run", path, "--dry-run", "--curl", "--mode", "async", cwd=desk, env=env)
     bash(shown.stdout, desk, env)
 
-    while service.stats().get("async_finished", 0) == before:
+    while service.read_stats().get("async_finished", 0) == before:
         time.sleep(0.02)
     assert service.connection.bucket.secret_key not in shown.stdout
     assert service.journal()[-1]["name"].startswith("curl-")

@@ -47,11 +47,11 @@ def objects(service) -> list[Path]:
 
 
 def asked(service, mode: str = "sync") -> int:
-    return service.stats().get(f"{mode}_asked", 0)
+    return service.read_stats().get(f"{mode}_asked", 0)
 
 
 def begun(service) -> int:
-    return sum(service.stats().get(f"{mode}_started", 0) for mode in ("sync", "async"))
+    return sum(service.read_stats().get(f"{mode}_started", 0) for mode in ("sync", "async"))
 
 
 def test_what_the_model_takes_is_shown_as_a_table(toml):
