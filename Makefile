@@ -7,13 +7,19 @@ STAMP   = $(VENV)/.stamp
 # The versions of DEEPaaS that tests run for real, each in an environment of its own.
 DEEPAAS = 2.5.2 2.6.0
 PROBE   = $(wildcard tests/deepaas/pyproject.toml tests/deepaas/bi_probe/*.py)
+# Tests wait about as long as they compute: two processes for each of two cores. A module is run by
+# one of them, since it starts its services once. In the order of the folders: long modules first.
+WORKERS ?= 4
+PYTEST   = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Tests start interpreters by the thousand: they keep what they have compiled.
+unexport PYTHONDONTWRITEBYTECODE
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: help setup deepaas consumers browser demo test check format bench bench-flow bench-results docs clean
+.PHONY: help setup deepaas consumers browser demo test test-quick check format bench bench-flow bench-results docs clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Make .venv with everything needed
 
@@ -52,7 +58,10 @@ demo: setup  ## Run the main job on an embedded service: a real model, real phot
 test: setup consumers  ## All tests; without DEEPaaS or Chromium, those that need it say so and (but in CI) are skipped
 	-@$(MAKE) --no-print-directory deepaas
 	-@$(MAKE) --no-print-directory browser
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-quick: setup  ## The fast tests of every package, for between two commits
+	$(PYTEST) -m 'not slow' --hypothesis-profile quick tests/unit tests/contracts
 
 check: setup  ## Format, lint, strict types, layers, names
 	$(BIN)/ruff format --check .

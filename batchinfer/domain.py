@@ -1,16 +1,16 @@
-"""The words of the house: one word per thing, one thing per word.
+"""The values that all packages share: items, attempts, outcomes, records, results.
 
-Everything here is a frozen value. Nothing here knows a network, a disk, a clock or a library.
-The lowest floor: every other file may import this one, this one imports none of them.
+They are frozen and can be pickled. Nothing here knows a network, a disk, a clock or a library, and
+nothing of batchinfer is imported.
 
-The life of an item::
+The states of an item::
 
     pending ──submit──▶ submitted ──┬──▶ succeeded
        │  ▲                 │       └──▶ failed
        │  └──── retry ◀─────┘
        └──────────────▶ succeeded | failed        (sync mode has no `submitted`)
 
-There is no `running`: that is a fact about a process, and after a crash a lie. An attempt that was
+There is no `running`: that is a fact about a process, and wrong after a crash. An attempt that was
 cut off (by a kill, a cancel, an abort) leaves no trace and is not counted.
 """
 
@@ -31,14 +31,14 @@ TEXT_MEDIA_TYPE = "text/plain"
 
 
 class Mode(StrEnum):
-    """How items reach the model; OSCAR's own words."""
+    """How items reach the model; OSCAR's own terms."""
 
     SYNC = "sync"
     ASYNC = "async"
 
 
 class State(StrEnum):
-    """What is durably known of an item. See the module's picture for the transitions."""
+    """What is durably known of an item; the module's docstring shows the transitions."""
 
     PENDING = "pending"
     """No outcome yet. Interrupted, cut off and backing-off items are pending."""
@@ -51,21 +51,21 @@ class State(StrEnum):
 
 
 class FailureKind(StrEnum):
-    """What a failure says about the future; the retry policy reads nothing else."""
+    """What a failure says about further attempts."""
 
     TRANSIENT = "transient"
     """This attempt failed; another may succeed. Counts as an attempt."""
     PERMANENT = "permanent"
     """This item will never succeed as it is."""
     UNAVAILABLE = "unavailable"
-    """The service is not there (cold start, no connection): says nothing about the item, is waited
-    out, is not an attempt."""
+    """The service is not there (cold start, no connection): this says nothing about the item, is
+    waited out, and is no attempt."""
 
 
 class ServiceSignal(StrEnum):
     """What the end of an attempt says about the service: all that flow control learns from.
 
-    Whoever reads an answer decides it; nothing behind him looks at failure codes.
+    It is decided where an answer is read; from then on no code looks at failure codes.
     """
 
     ANSWERED = "answered"
@@ -193,11 +193,11 @@ class Reply:
     log: str = ""
     """Everything the service wrote, secrets redacted: the 200 body (sync) or the `.log` (async)."""
     server_seconds: float | None = None
-    """Seconds on the server, where it tells (`X-Duration-Seconds`)."""
+    """Seconds on the server, where it reports them (`X-Duration-Seconds`)."""
     inputs: tuple[SentFile, ...] = ()
-    """The files that the attempt sent. Async mode: they stand in its `Submitted`."""
+    """The files that the attempt sent. Async mode: those of its `Submitted`."""
     lease: object = field(default=None, repr=False, compare=False)
-    """Holds the part of the memory budget that it takes, until nobody needs the reply any more."""
+    """Holds its part of the memory budget until the reply is forgotten; None in another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,23 +257,23 @@ def get_signal(outcome: Outcome | Submitted) -> ServiceSignal:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one item, from the moment it held a slot to its outcome."""
+    """One attempt at one item, from the moment it held a slot to its outcome."""
 
     number: int
-    """From 1. Outputs of an earlier attempt may arrive after a later one began."""
+    """From 1. The output of an earlier attempt may arrive after a later one began."""
     started_at: float
     """Seconds since the epoch, by this machine's clock."""
     seconds: float
-    """How long it took. In async mode from submission to the look that found the output."""
+    """How long it took. In async mode from submission to the poll that found the output."""
     outcome: Outcome | Submitted
     params: Mapping[str, Json] | None = None
     """The item's own parameters, as this attempt sent them. None: not known here; those of an
-    attempt in async mode stand with its submission."""
+    attempt in async mode are recorded with its submission."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One attempt and what follows from it: the unit the one writer commits."""
+    """One attempt and what follows from it: the unit that the writer commits."""
 
     position: int
     attempt: Attempt
@@ -281,6 +281,8 @@ class Record:
     """The item's state once this is committed."""
     retry_at: float | None = None
     """Seconds since the epoch; not before then is a `pending` item tried again."""
+    key: str = field(default="", compare=False)
+    """The item's, for whoever reports the outcome; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,7 @@ class OpenItem:
     position: int
     state: State
     attempt: int
-    """Number of the newest attempt that was begun in the bucket (0: none)."""
+    """Number of the newest attempt that was submitted (0: none)."""
     submitted_at: float | None
     """When that attempt was submitted, seconds since the epoch."""
     uncounted_attempts: int = 0
@@ -298,6 +300,8 @@ class OpenItem:
     objects: Mapping[int, str] = field(default_factory=dict)
     """Object names (without folder and `.json`) of its submissions, by number of the attempt. Those
     of runs of a format before version 5 are missing."""
+    key: str = field(default="", compare=False)
+    """As in `Item`."""
 
     def has_submitted(self, attempt: int, name: str, *, tagged: bool) -> bool:
         """Whether it is on record that `attempt` was submitted under the object name `name`.
@@ -332,7 +336,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What a run directory knows of its run as a whole; written once, when it is made."""
+    """What a run directory holds about its run as a whole; written once, when it is created."""
 
     id: str
     """Lower-case letters and digits; the first part of every object name of this run."""
@@ -373,7 +377,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ResultDetails:
-    """A result with everything else that is known of it: what exports and the report read."""
+    """A result and everything else that is known of its item: what exports and the report read."""
 
     position: int
     result: Result

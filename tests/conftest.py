@@ -1,22 +1,19 @@
+from collections.abc import Iterator
+
 import pytest
 import trio.testing
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("support")
+
+from support.servers import reserved_port  # noqa: E402 - once its assertions are rewritten
 
 # No example fails because the machine is busy. Where CI is set, Hypothesis does so by itself.
 settings.register_profile(
     "untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)
 settings.load_profile("untimed")
-pytest.register_assert_rewrite("support")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "event_loops(*names): run the coroutines of a test or a module on each of these:"
-        ' "asyncio" (without this marker, the only one), "trio", or "virtual", which is trio on a'
-        " virtual clock, where hours pass in milliseconds",
-    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -32,3 +29,10 @@ def anyio_backend(request: pytest.FixtureRequest):
     if name == "virtual":
         return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
     return name
+
+
+@pytest.fixture
+def free_tcp_port() -> Iterator[int]:
+    """In place of anyio's, which only was free when it was asked for."""
+    with reserved_port() as port:
+        yield port

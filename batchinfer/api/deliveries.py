@@ -1,7 +1,7 @@
 """The deliveries, by mode: how items reach the service, and how its answers come back.
 
-This is the one place that tells calls (sync mode) from a bucket (async mode). What is sent, and
-what an answer means, is up to the protocol; what a delivery opens is up to `backends/`, whose
+This is the one place that distinguishes calls (sync mode) from a bucket (async mode). What is sent,
+and what an answer means, is up to the protocol. Backends do the sending, and their
 libraries are imported only when something is sent.
 """
 

@@ -69,7 +69,7 @@ class Preview:
     """What else a person should know: folders that cannot be read, an unencrypted endpoint."""
 
     def as_json(self) -> dict[str, Json]:
-        """The object that `batchinfer run --dry-run --json` prints."""
+        """The object that `run --dry-run --json` prints (docs/reference/scripting.md)."""
         return {
             "mode": self.mode.value,
             "destination": self.destination,

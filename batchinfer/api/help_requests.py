@@ -31,7 +31,7 @@ MAX_HELP_CALL_SECONDS: Final = 300.0
 SLOW_HELP_NOTICE_SECONDS: Final = 5.0
 """Seconds that asking may take before the observer is notified."""
 HELP_POLL_SECONDS: Final = 2.0
-"""Seconds between two looks for the help in the bucket."""
+"""Seconds between two polls for the help in the bucket."""
 _HELP_RETRY_POLICY: Final = RetryPolicy(max_attempts=3, max_delay=8.0)
 _MAX_HELP_RETRY_DELAY: Final = 10.0
 """Seconds; a service that asks for a longer wait is not asked again."""

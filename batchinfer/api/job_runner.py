@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from batchinfer.api.bucket_cleanup import clean_bucket
@@ -14,10 +14,8 @@ from batchinfer.api.control import Controller, serve_control
 from batchinfer.api.job import Job, ResolvedJob
 from batchinfer.api.run_status import status
 from batchinfer.engine import Engine
-from batchinfer.errors import BatchInferError
 from batchinfer.ports import Event, Observer
 from batchinfer.progress import QuietDisplay, Summary, choose_display
-from batchinfer.store.run_reader import RunReader
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -65,26 +63,13 @@ def show_progress(run: Path, observer: Observer | None) -> Iterator[Observer]:
     notebook, else a line now and then. Events are passed on to `observer`, too.
     """  # noqa: D205 - one thought
     start = time.monotonic()
-    display = choose_display(sys.stderr, sys.stdout, key_of=make_key_lookup(run))
+    display = choose_display(sys.stderr, sys.stdout)
     try:
         yield display if observer is None else _ObserverPair(display, observer)
     except BaseException:
         display.release_stream()
         raise
     display.close(summarize(run, time.monotonic() - start, EXIT_OK))
-
-
-def make_key_lookup(run: Path) -> Callable[[int], str]:
-    """Keys of items by position, for failures that are shown. The run is opened each time: an open
-    reader would keep the writer from emptying its log when it closes.
-    """  # noqa: D205 - one thought
-
-    def key_of(position: int) -> str:
-        with suppress(BatchInferError, IndexError), RunReader(run) as reader:
-            return reader.read_results_at([position])[0].key
-        return f"item {position}"
-
-    return key_of
 
 
 class _ObserverPair:

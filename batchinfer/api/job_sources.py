@@ -25,13 +25,13 @@ from batchinfer.errors import BatchInferError, RunAborted, SourceError, SourceUn
 from batchinfer.failures import SOURCE_UNAVAILABLE
 from batchinfer.ports import Notice, Observer
 from batchinfer.sources import CombinedSource, OwnFiles, open_source
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.skip_counts import describe_skipped
 from batchinfer.sources.source_presence import MIN_MISSING_FILES, SourcePresence
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.json_codec import MAX_STATEMENT_CHARS, encode_json
 from batchinfer.store.lock import RunLock
 from batchinfer.store.run_reader import RunReader
+from batchinfer.text_format import escape_undecodable
 
 PREFETCH_ITEMS, PREFETCH_SECONDS = 5_000, 1.0
 """So much of a folder is read before the first item is sent, at most."""

@@ -14,18 +14,19 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final
 
 from batchinfer.api.job_sources import find_own_files, read_items
 from batchinfer.artifacts import ArtifactKind, tag_file
+from batchinfer.atomic_files import replace_file
 from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import Config, PayloadSettings, load_config, resolve_payload_settings
 from batchinfer.domain import Failure, Item, Json
 from batchinfer.errors import ExportError, option
+from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.ports import Notice
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, open_source
@@ -33,7 +34,6 @@ from batchinfer.sources import CombinedSource, open_source
 INDEX_FILE: Final = "index.csv"
 INDEX_COLUMNS: Final = ("file", "key", "path", "code")
 
-_PARTIAL_SUFFIX: Final = ".part"
 _MAX_NAMED_KEY_CHARS: Final = 60
 """Signs of a key that go into a file's name."""
 
@@ -116,8 +116,8 @@ async def _write_payloads(
     loader = PayloadLoader(protocol, settings.params, settings.mode, redactor=redactor)
     failures: dict[str, int] = {}
     written = size = 0
-    with _open_atomic(directory / INDEX_FILE) as file:
-        index = csv.writer(file)
+    with _open_payload_file(directory / INDEX_FILE) as file:
+        index = csv.writer(Utf8Writer(file))
         index.writerow(INDEX_COLUMNS)
         for number, item in enumerate(items, 1):
             payload = await loader.load(item)
@@ -128,8 +128,8 @@ async def _write_payloads(
                 if on_refused is not None:
                     on_refused(item, payload)
             else:
-                with _open_atomic(directory / name) as payload_file:
-                    payload_file.buffer.write(payload)
+                with _open_payload_file(directory / name) as payload_file:
+                    payload_file.write(payload)
                 written, size = written + 1, size + len(payload)
             path = item.files[0].path if item.files else ""
             index.writerow((name, item.key, _format_path(path), code))
@@ -161,19 +161,11 @@ def _make_directory(directory: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _open_atomic(path: Path) -> Iterator[TextIOWrapper]:
-    """A file that is there whole, or not at all; its owner's only, for parameters may be secret."""
-    part = path.with_name(f".{path.name}{_PARTIAL_SUFFIX}")
-    try:
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-        tag_file(part, ArtifactKind.PAYLOAD)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+def _open_payload_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there completely or not at all; private, for parameters may be secret."""
+    with replace_file(path, private=True) as file:
+        yield file
+    tag_file(path, ArtifactKind.PAYLOAD)
 
 
 @contextmanager

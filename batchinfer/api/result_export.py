@@ -16,11 +16,11 @@ from batchinfer.api.settings import StrPath
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError, option
 from batchinfer.exports.export_source import BoxOrientation
-from batchinfer.exports.safe_text import escape_undecodable
 from batchinfer.predictions import FieldMap
 from batchinfer.predictions.field_map import MAP_BOX_FORMATS, MAP_UNITS
 from batchinfer.store.row_checks import DamageCollector
 from batchinfer.store.run_reader import RunReader
+from batchinfer.text_format import escape_undecodable
 
 ResultFilter = Literal["succeeded", "failed", "all"]
 """Which items to export: those with a reply, those that failed, or every one (also unfinished)."""

@@ -11,8 +11,9 @@ from batchinfer.api.run_status import Status, status
 from batchinfer.domain import Mode
 from batchinfer.errors import BatchInferError
 from batchinfer.exports.safe_endpoint import safe_host_and_name
-from batchinfer.progress import escape_unprintable, format_duration, format_rate
+from batchinfer.progress import format_rate
 from batchinfer.store.run_reader import RunReader
+from batchinfer.text_format import escape_unprintable, format_duration
 
 _MAX_CODES = 10
 """Codes of failures that the table shows."""

@@ -11,7 +11,6 @@ from batchinfer.domain import InputFile, RunInfo
 from batchinfer.errors import RunMismatch, SourceError, option
 from batchinfer.inputs import find_uri_scheme, is_local, stat_input
 from batchinfer.sources import glob_patterns
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
 from batchinfer.sources.manifest import find_manifest_reader
 from batchinfer.sources.source_presence import find_root_folder
@@ -23,6 +22,7 @@ from batchinfer.store.file_relocation import (
     make_folder_move,
     relocate_files,
 )
+from batchinfer.text_format import escape_undecodable
 
 _KEY_SEPARATOR = "/./"
 

@@ -15,8 +15,9 @@ from batchinfer.errors import UnknownKey
 from batchinfer.ports import LimitChanged, Progress
 from batchinfer.progress.progress_state import LONG_WINDOW_SECONDS, RATE_SLICES
 from batchinfer.progress.remaining_time import RateSamples, RemainingTime, estimate_remaining_time
-from batchinfer.sources.input_files import escape_undecodable, name_to_key, to_nfc
+from batchinfer.sources.input_files import name_to_key, to_nfc
 from batchinfer.store.run_reader import Detail, FailureGroup, RunReader, WaitSummary
+from batchinfer.text_format import escape_undecodable
 
 RATE_WINDOW_SECONDS = 60.0
 """Seconds over which a rate is taken."""

@@ -23,10 +23,10 @@ from batchinfer.predictions import (
     PredictionFormat,
     interpret,
 )
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.store.json_codec import decode_json
 from batchinfer.store.json_codec import escape_non_utf8 as without_nul
 from batchinfer.store.query_connection import QueryConnection
+from batchinfer.text_format import escape_undecodable
 
 
 class QueryResult:

@@ -1,6 +1,6 @@
-"""What async mode asks of a bucket: five verbs, a listing, and a bucket in memory that knows them.
+"""The bucket as async mode uses it: five verbs and a listing; and a bucket in memory for tests.
 
-`s3.py` carries them to a real one. Both pass the suite in `tests/contracts/test_bucket.py`.
+`s3.py` implements them for a real one. Both pass the suite in `tests/contracts/test_bucket.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_EMPTY_PAGES: Final = 1_000
 
 
 class BucketUnreachable(OSError):  # noqa: N818 - reads as a fact
-    """The bucket did not answer for as long as was waited for it; says nothing about any object."""
+    """The bucket did not answer in time; that says nothing about any object."""
 
     shortage: Failure | None = None
     """What this machine lacked, if that was why."""
@@ -51,7 +51,7 @@ class ListedObject:
     """Bytes. 0: perhaps one of the markers `inputs/`, `outputs/`."""
     last_modified: float | None = field(default=None, compare=False)
     """When it was put, in seconds since the epoch by the store's clock, often whole ones; None: the
-    store does not tell."""
+    store does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ListingPage:
 
     objects: Sequence[ListedObject]
     continuation_token: str | None = None
-    """Asks for the next page; None: this was the last. Good within one look only."""
+    """Asks for the next page; None: this was the last. Valid within one listing only."""
 
 
 class BucketClient(Protocol):
@@ -73,9 +73,8 @@ class BucketClient(Protocol):
     async def put(self, key: str, body: PayloadBody) -> Failure | None:
         """Write an object, whole, over one of the same key. None: it is stored.
 
-        Stored once: when a try broke off, the next one begins with a look whether the object is
-        there, for each put that is stored starts a prediction (docs/platform.md, "Input
-        events").
+        Each put that is stored starts a prediction (docs/platform.md, "Input events"), so it is
+        stored once: when a try broke off, the next one first checks whether the object is there.
 
         A failure when the store refuses this very object, for its size.
         """
@@ -86,7 +85,7 @@ class BucketClient(Protocol):
     async def get(self, key: str, max_bytes: int | None = None) -> bytes | None:
         """The object's bytes; None when there is no such object.
 
-        Raises ObjectTooLarge when it has more than `limit` bytes, of which no more are then read.
+        Raises ObjectTooLarge when it has more than `max_bytes` bytes; no more of them are read.
         """
 
     async def delete(self, key: str) -> None:
@@ -95,7 +94,7 @@ class BucketClient(Protocol):
     async def list_page(
         self, prefix: str, *, start_after: str = "", token: str | None = None
     ) -> ListingPage:
-        """List a page of the objects whose keys begin with `prefix` and are greater than `after`.
+        """List a page of objects whose keys begin with `prefix` and come after `start_after`.
 
         How many it holds is up to the store. `token`: the previous page's, with the same `prefix`.
         """
@@ -104,7 +103,7 @@ class BucketClient(Protocol):
 class Listing:
     """All objects whose keys begin with `prefix` and are greater than `start_after`, by pages.
 
-    It advances, or ends: a store that lists in circles is an InvalidAnswer.
+    It advances, or ends: a store that lists in circles raises InvalidS3Response.
     """
 
     def __init__(self, bucket: BucketClient, prefix: str, *, start_after: str = "") -> None:
@@ -181,18 +180,18 @@ class MemoryBucket:
         self._page_size = page_size
 
     async def put(self, key: str, body: PayloadBody) -> Failure | None:
-        """See Bucket."""
+        """See BucketClient."""
         self._raise_error()
         self.objects[key] = bytes(body)
         return None
 
     async def exists(self, key: str) -> bool:
-        """See Bucket."""
+        """See BucketClient."""
         self._raise_error()
         return key in self.objects
 
     async def get(self, key: str, max_bytes: int | None = None) -> bytes | None:
-        """See Bucket."""
+        """See BucketClient."""
         self._raise_error()
         body = self.objects.get(key)
         if body is not None and max_bytes is not None and len(body) > max_bytes:
@@ -200,14 +199,14 @@ class MemoryBucket:
         return body
 
     async def delete(self, key: str) -> None:
-        """See Bucket."""
+        """See BucketClient."""
         self._raise_error()
         self.objects.pop(key, None)
 
     async def list_page(
         self, prefix: str, *, start_after: str = "", token: str | None = None
     ) -> ListingPage:
-        """See Bucket."""
+        """See BucketClient."""
         self._raise_error()
         keys = sorted((k for k in self.objects if k.startswith(prefix)), key=str.encode)
         first = bisect_right(keys, max(start_after, token or "").encode(), key=str.encode)

@@ -7,7 +7,7 @@
                moves so long
     ├───────────────────────── total ──────────────────────┤
 
-Time that we make ourselves wait (`--bandwidth`) counts for none of them.
+Time that this process waits on purpose (`--bandwidth`, memory) counts for none of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CallTimeouts:
 
 
 class CallDeadlines:
-    """Of one call, which is made inside of the context `alarm`."""
+    """Those of one call, which is made inside of the context `timeout`."""
 
     def __init__(self, timeouts: CallTimeouts) -> None:
         self._loop = asyncio.get_running_loop()
@@ -49,7 +49,7 @@ class CallDeadlines:
         self.timeout = asyncio.timeout_at(self._total_deadline)
 
     def extend(self, seconds: float) -> None:
-        """So long it is ourselves who keep the call waiting."""
+        """Add `seconds` for which this process itself delays the call."""
         self._total_deadline += seconds
         self._reschedule()
 

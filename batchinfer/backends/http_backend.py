@@ -76,11 +76,10 @@ async def open_http_backend(
 
     `timeout`: seconds of a whole call; of its stages: see `CallTimeouts`. `memory`: bytes of files
     that are read and sent, and of replies that are read, at a time. `max_reply`: bytes of one
-    reply, at
-    most. `spool`: the folder where large ones are kept while they are read. `bandwidth`: bytes that
-    are sent per second, at most. There are as many connections as calls: whoever calls bounds them.
-    A proxy is taken from the environment, once. Raises FatalError (`bad_endpoint`) and ConfigError
-    (`ca_file`, the proxy).
+    reply, at most. `spool_dir`: the folder where large ones are kept while they are read.
+    `bandwidth`: bytes that are sent per second, at most. There are as many connections as calls;
+    the caller limits them. A proxy is taken from the environment, once. Raises FatalError
+    (`bad_endpoint`) and ConfigError (`ca_file`, the proxy).
     """
     url = _parse_endpoint(endpoint, redactor, protocol.endpoint_hint)
     is_https = url.scheme == "https"
@@ -140,7 +139,7 @@ class HttpBackend:
         self._loop_time = self._loop.time
         self._undecoded: list[tuple[HttpAnswer, asyncio.Future[Outcome]]] = []
         self.clock_skew: float | None = None
-        """Seconds that the server's clock was ahead of ours in its latest answer, if it told."""
+        """Seconds that the server's clock was ahead of ours in its latest answer; None: unknown."""
 
     async def attempt(self, item: Item, number: int) -> Outcome:  # noqa: ARG002 - the port's
         """One call. See `ports.Backend`."""
@@ -261,7 +260,7 @@ class HttpBackend:
                 continue
             try:
                 future.set_result(self._decode(answer))
-            except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
+            except Exception as error:  # noqa: BLE001 - the caller gets it
                 future.set_exception(error)
 
     def _decode(self, answer: HttpAnswer) -> Outcome:
@@ -294,8 +293,8 @@ def _return_or_raise(outcome: Failure | FatalError) -> Failure:
 
 
 def _is_framed(response: aiohttp.ClientResponse) -> bool:
-    """Whether a body that is cut off is an error of the transport: its length, or its last chunk,
-    is told. Otherwise the body ends wherever the connection does.
+    """Whether the transport shows that a body was cut off: its length, or its last chunk, is known.
+    Otherwise the body ends wherever the connection does.
     """  # noqa: D205 - one thought
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     return chunked or "Content-Length" in response.headers

@@ -1,8 +1,7 @@
 """What can go wrong with a call before its answer is here, and what it means.
 
-One table, `HTTP_ERROR_RULES`: exceptions are told apart by their type and the types of their
-causes, never by their text. What an answer says is judged elsewhere (`oscar.action_status`,
-`oscar.reply`).
+One table, `HTTP_ERROR_RULES`: exceptions are classified by their type and the types of their
+causes, never by their text. What an answer means is up to the protocol.
 """
 
 from __future__ import annotations
@@ -157,7 +156,7 @@ def classify_http_error(error: Exception, url: URL, timeouts: CallTimeouts) -> F
 
 
 def _list_causes(error: BaseException) -> Sequence[BaseException]:
-    """The error and what it came from; of what broke off half-way only itself."""
+    """The error and its causes; only the error itself where an answer was cut off."""
     causes = [error]
     while (cause := causes[-1].__cause__) is not None and cause not in causes:
         causes.append(cause)

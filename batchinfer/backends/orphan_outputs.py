@@ -1,16 +1,17 @@
-"""Outputs that DEEPaaS 2.6.0 leaves under names of five random letters, and whose they are.
+"""Orphans: outputs that a service leaves under short random names, and whose they are.
 
-Two predictions may get the same name: then the later one overwrites the earlier, and one of the two
-items would be given the other's output. So an orphan is believed only when
+DEEPaaS 2.6.0 names all its outputs like that. Two predictions may get the same name: then the later
+one overwrites the earlier, and one of the two items would be given the other's output. So an orphan
+is taken only when
 
-1. it was seen unchanged for `ORPHAN_SETTLE_SECONDS` seconds: by then the log of whoever wrote it
-   is there, too;
-2. it is not older than the log that names it by more than `ORPHAN_FAR_SECONDS` seconds (the
-   service uploads both in one go): such a one was left behind by somebody else;
+1. it was seen unchanged for `ORPHAN_SETTLE_SECONDS` seconds: by then the log of the prediction that
+   wrote it is there, too;
+2. it is not older than the log that names it by more than `ORPHAN_FAR_SECONDS` seconds (the service
+   uploads both together): such a one was left behind by another prediction;
 3. no other log names it; or the times prove whose it is: it came within `ORPHAN_NEAR_SECONDS`
    seconds of one log, and more than `ORPHAN_FAR_SECONDS` seconds from every other.
 
-Else it is nobody's: all whose logs name it are tried again. All times are the store's own.
+Else it is nobody's: all items whose logs name it are tried again. All times are the store's own.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _OrphanRecord:
 
 
 class OrphanResolver:
-    """Decides whose an orphan is. Remembers the names that came of late, no more."""
+    """Decides whose an orphan is. Remembers only the names that came recently."""
 
     def __init__(self, bucket: BucketClient) -> None:
         self._bucket = bucket
@@ -61,7 +62,7 @@ class OrphanResolver:
         self._taken_keys: list[str] = []
 
     def claim(self, key: str, pair_name: str, logged_at: float | None) -> None:
-        """Note that the log of the pair `base`, which came at `logged`, names the orphan `key`."""
+        """Note that the log of the pair `pair_name`, put at `logged_at`, names the orphan `key`."""
         record = self._records.setdefault(key, _OrphanRecord({}))
         record.claims[pair_name] = logged_at
         self._records.move_to_end(key)
@@ -71,12 +72,12 @@ class OrphanResolver:
     async def resolve(
         self, key: str, pair_name: str, now: float
     ) -> ListedObject | UnresolvedReason:
-        """The orphan `key` if it is surely that of the pair `base`, which has claimed it.
+        """The orphan `key` if it surely belongs to the pair `pair_name`, which has claimed it.
 
         `now`: seconds by any steady clock. Raises as the bucket does.
         """
         record = self._records.get(key)
-        # Forgotten since (then the next look claims it again), or just seen.
+        # Forgotten since (then the next poll claims it again), or just seen.
         if record is None or (
             record.last_seen is not None and now - record.unchanged_since < ORPHAN_SETTLE_SECONDS
         ):
@@ -111,7 +112,7 @@ class OrphanResolver:
         return key in self._records and len(self._records[key].claims) > 1
 
     def mark_taken(self, key: str, pair_name: str, listed: ListedObject) -> None:
-        """Note that the pair has it now: nobody else gets this object, and `tidy` deletes it."""
+        """Note that the pair has it now; `delete_taken` deletes it, no other pair gets it."""
         record = self._records.setdefault(key, _OrphanRecord({}))
         record.taken, record.taken_by = listed, pair_name
         self._taken_keys.append(key)
@@ -144,7 +145,7 @@ def _is_proven(
 
 
 def _seconds_after_log(orphan: ListedObject, logged_at: float | None, default: float) -> float:
-    """Seconds that the orphan came after a log; `unknown` when the store does not tell."""
+    """Seconds that the orphan came after a log; `default` when the store does not say."""
     return (
         default
         if orphan.last_modified is None or logged_at is None

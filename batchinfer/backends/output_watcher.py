@@ -76,7 +76,7 @@ OUTPUT_MEMORY_FACTOR = 4
 
 @dataclass(frozen=True, slots=True)
 class OrphanCandidate:
-    """A pair whose output may lie under a name of its own; decided when the look has seen all."""
+    """A pair whose output may lie under a name of its own; decided at the end of the poll."""
 
     pair: OutputPair
     item: OpenItem
@@ -86,7 +86,7 @@ class OrphanCandidate:
 
 
 class BucketOutputWatcher:
-    """Watches the outputs of one run. Remembers half pairs and what it has just told, no more."""
+    """Watches the outputs of one run. Remembers only incomplete pairs and recent outcomes."""
 
     def __init__(
         self,
@@ -101,11 +101,11 @@ class BucketOutputWatcher:
         max_reply: int = DEFAULT_MAX_REPLY_BYTES,
         verifier: InputVerifier | None = None,
     ) -> None:
-        """`grace`: seconds a missing half is waited for. `clean`: delete what is on record.
+        """`grace_seconds`: how long a missing half is waited for. `clean`: delete what is recorded.
 
         `memory`: bytes of outputs that are read at a time, or a budget shared with others.
-        `max_reply`: bytes of an output, or a log, at most. `sender`: says whether an input object
-        is an item's; without it nothing that was not recorded is adopted.
+        `max_reply`: bytes of an output, or a log, at most. `verifier`: says whether an input
+        object is an item's; without it no unrecorded object is adopted.
         """
         self._bucket, self._protocol, self._run_id = bucket, protocol, run_id
         self._redactor, self._grace_seconds = redactor, grace_seconds
@@ -113,18 +113,18 @@ class BucketOutputWatcher:
         self._max_reply, self._verifier = max_reply, verifier
         self._incomplete_since: dict[str, float] = {}
         self._poll_started_at, self._last_poll_succeeded = 0.0, True
-        """When the look began; or, as long as the store is away, the first in vain: time in which
+        """When the poll began; while the store is down, the first poll that failed: time in which
         nothing can arrive does not count for a missing half."""
         self._emitted: set[str] = set()
         self._orphan_resolver = OrphanResolver(bucket)
         self._orphan_candidates: list[OrphanCandidate] = []
         self._saved_by_log: dict[str, tuple[ListedObject, SavedOutput]] = {}
-        """What logs said whose orphans are not decided: they are not fetched again every look."""
+        """What logs said whose orphans are not decided: they need not be fetched again."""
         self._clean = clean
         self._deletable: list[OutputPair] = []
 
     async def poll(self, items: OpenItems, emit: EmitOutput) -> None:
-        """See ports.Watcher."""
+        """See ports.OutputWatcher."""
         lowest_position = await items.fetch_lowest_open_position()
         if lowest_position is None:
             return
@@ -163,7 +163,7 @@ class BucketOutputWatcher:
         items: RecoverableItems,
         mark_submitted: Callable[[Sequence[SubmittedObject]], Awaitable[None]],
     ) -> None:
-        """See ports.Watcher."""
+        """See ports.OutputWatcher."""
         if self._verifier is not None:
             await recover_unrecorded_inputs(
                 self._bucket,
@@ -175,7 +175,7 @@ class BucketOutputWatcher:
             )
 
     async def cleanup(self, items: OpenItems) -> None:
-        """See ports.Watcher."""
+        """See ports.OutputWatcher."""
         await self._orphan_resolver.delete_taken()
         while self._deletable:
             batch = self._deletable[-MAX_CONCURRENT_FETCHES:]
@@ -194,7 +194,7 @@ class BucketOutputWatcher:
     async def _emit_decided(
         self, pairs: Sequence[OutputPair], items: OpenItems, emit: EmitOutput
     ) -> set[str]:
-        """Tell what a page of pairs says of open items; which pairs were theirs."""
+        """Emit what a page of pairs says of open items; returns the names of their pairs."""
         open_items = await items.fetch_open({pair.parsed_name.position for pair in pairs})
         candidates = [(pair, open_items.get(pair.parsed_name.position)) for pair in pairs]
         recorded = [(pair, item) for pair, item in candidates if item and is_recorded(pair, item)]
@@ -203,7 +203,7 @@ class BucketOutputWatcher:
         return {pair.base_name for pair, _ in recorded}
 
     async def _for_each(self, items: Sequence[T], process: Callable[[T], Awaitable[None]]) -> None:
-        """Settle things, some at a time; raise the first error, alone."""
+        """Process items, some at a time. Raises the first error, alone."""
         limiter, errors = anyio.CapacityLimiter(MAX_CONCURRENT_FETCHES), list[Exception]()
 
         async def process_one(item: T) -> None:
@@ -222,7 +222,7 @@ class BucketOutputWatcher:
             raise errors[0]
 
     async def _process_pair(self, listed: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
-        """Tell what a pair says, if it can be told yet."""
+        """Emit what a pair says, if it can be decided yet."""
         input_key = self._protocol.make_input_key(listed.base_name)
         pair = await drop_stale_outputs(self._bucket, listed, input_key)
         if pair is None:
@@ -305,7 +305,7 @@ class BucketOutputWatcher:
         await emit(OutputArrival(item, pair.parsed_name.attempt, outcome, size))
 
     async def _read_outcome(self, pair: OutputPair) -> Outcome | SavedOutput | None:
-        """What the pair says; Saved: an orphan has to be found; None: too early to tell."""
+        """What the pair says; SavedOutput: an orphan has to be found; None: too early to decide."""
         if oversized := self._find_oversized(pair):
             return oversized
         log = await self._read_log(pair)

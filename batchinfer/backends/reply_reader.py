@@ -2,10 +2,10 @@
 
 Rules:
 
-1. At most `most` bytes are read, decompressed; a length that is announced is believed at once.
-2. Up to `QUICK` bytes cost nothing. A larger reply takes `IN_MEMORY_REPLY_BYTES` bytes of the
-   budget while it is read; what is beyond goes to a file without a name, so that endless replies
-   cost no memory.
+1. At most `max_bytes` bytes are read, decompressed; a length that is announced is believed at once.
+2. Up to `UNBUDGETED_REPLY_BYTES` take nothing of the budget. A larger reply takes
+   `IN_MEMORY_REPLY_BYTES` bytes of the budget while it is read; what is beyond goes to a file
+   without a name, so that endless replies cost no memory.
 3. Whole, it takes `REPLY_PARSE_MEMORY_FACTOR` its size, for it is decoded, redacted and parsed. It
    holds nothing of the budget while it waits for that, so that no two replies wait for each other.
 4. What was made of it holds that until it is recorded and forgotten (`Lease`).
@@ -36,9 +36,9 @@ REPLY_PARSE_MEMORY_FACTOR: Final = 8
 
 
 class ReplyReader:
-    """Reads replies of at most `most` bytes; large ones by way of a file in `spool`.
+    """Reads replies of at most `max_bytes` bytes; large ones by way of a file in `spool_dir`.
 
-    `spool` None: the system's folder for temporary files.
+    `spool_dir` None: the system's folder for temporary files.
     """
 
     def __init__(self, max_bytes: int, spool_dir: Path | None = None) -> None:
@@ -48,7 +48,7 @@ class ReplyReader:
     async def read(
         self, response: aiohttp.ClientResponse, reservation: Reservation, deadlines: CallDeadlines
     ) -> bytes | None:
-        """The whole body, for which `room` then holds what it takes; None: it is too large.
+        """The whole body, whose memory `reservation` then holds; None: it is too large.
 
         Raises what reading raises, and FatalError (`disk_full`).
         """

@@ -1,10 +1,10 @@
-"""The verbs of `keys.Bucket` carried to a real bucket, by aiobotocore (see `s3_session.py`).
+"""`BucketClient` for a real S3 store, by aiobotocore (see `s3_session.py`).
 
 Creating or deleting any service restarts the store that all share (docs/platform.md, "The object
-store"), so what may pass is tried again, for `patience` seconds; botocore's own retries are off.
-Errors are judged by their type and by S3's error code (`s3_codes.py`), never by their text, which
-may be missing. Nothing is taken from `~/.aws` or `AWS_*`: the bucket is what the caller says it
-is. aiobotocore is untyped; its `Any` stays in here.
+store"), so errors that may pass are retried for `retry_timeout` seconds; botocore's own retries are
+off. Errors are classified by their type and by S3's error code (`s3_errors.py`), never by their
+text, which may be missing. Nothing is taken from `~/.aws` or `AWS_*`: the bucket is what the caller
+says it is. aiobotocore is untyped; its `Any` stays in here.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ async def open_s3_bucket(
 ) -> AsyncIterator[S3BucketClient]:
     """The bucket `name` of an S3 store; its connections live as long as the context.
 
-    `patience`: seconds that a store which does not answer is waited for. `read_timeout`: seconds
-    without a byte of an answer after which a call is tried again. `send_timeout`: seconds
+    `retry_timeout`: seconds for which a store that does not answer is called again. `read_timeout`:
+    seconds without a byte of an answer after which a call is tried again. `send_timeout`: seconds
     without movement after which an upload is tried again. `bandwidth`: bytes that are sent per
     second, at most. `concurrency`: how many connections. Raises FatalError (`bad_endpoint`) and
     ConfigError (`ca_file`, `region`); sends nothing yet.
@@ -148,7 +148,7 @@ async def open_s3_bucket(
 
 
 class S3BucketClient:
-    """See `keys.Bucket`. Made by `open_s3_bucket`."""
+    """See `BucketClient`. Made by `open_s3_bucket`."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class S3BucketClient:
         self._make_body = make_body
 
     async def put(self, key: str, body: PayloadBody) -> Failure | None:
-        """See `keys.Bucket`."""
+        """See BucketClient."""
         was_tried = False
 
         async def call() -> Failure | None:
@@ -189,11 +189,11 @@ class S3BucketClient:
         return await self._retry("put", call)
 
     async def exists(self, key: str) -> bool:
-        """See `keys.Bucket`."""
+        """See BucketClient."""
         return await self._retry("get", lambda: self._object_exists(key))
 
     async def get(self, key: str, max_bytes: int | None = None) -> bytes | None:
-        """See `keys.Bucket`."""
+        """See BucketClient."""
 
         async def call() -> bytes | None:
             try:
@@ -210,7 +210,7 @@ class S3BucketClient:
         return await self._retry("get", call)
 
     async def delete(self, key: str) -> None:
-        """See `keys.Bucket`."""
+        """See BucketClient."""
 
         async def call() -> None:
             try:
@@ -224,7 +224,7 @@ class S3BucketClient:
     async def list_page(
         self, prefix: str, *, start_after: str = "", token: str | None = None
     ) -> ListingPage:
-        """See `keys.Bucket`."""
+        """See BucketClient."""
         start_params = {"ContinuationToken": token} if token else {"StartAfter": start_after}
 
         async def call() -> ListingPage:
@@ -245,7 +245,7 @@ class S3BucketClient:
         return True
 
     async def _call_s3(self, operation: str, seconds: float | None = None, **params: Any) -> Any:
-        """Call once, for `longest` seconds. Raises InvalidAnswer for what cannot be read."""
+        """Call once, for `seconds` at most. Raises InvalidS3Response for what cannot be read."""
         try:
             with anyio.fail_after(seconds):
                 return await getattr(self._client, operation)(Bucket=self._name, **params)
@@ -255,7 +255,7 @@ class S3BucketClient:
             raise InvalidS3Response(UNREADABLE_RESPONSE) from None
 
     async def _retry(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until it is answered, for `patience` seconds; the last try comes after them."""
+        """Call until it is answered, for the retry timeout; the last try comes after it."""
         deadline = anyio.current_time() + self._retry_timeout
         backoff = FIRST_BACKOFF_SECONDS
         while True:

@@ -13,7 +13,7 @@ from batchinfer.errors import FatalError
 
 @dataclass(frozen=True, slots=True)
 class S3ErrorRule:
-    """One row: what it is called here, S3's codes (or statuses) for it, what a person is told."""
+    """One row: what it is called here, S3's codes (or statuses) for it, the message to the user."""
 
     code: str
     s3_codes: frozenset[str]

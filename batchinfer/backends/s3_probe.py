@@ -1,6 +1,6 @@
-"""One signed GET of the bucket itself, and the beginning of what comes back, as it came.
+"""One signed GET of the bucket itself, and the beginning of the answer, unparsed.
 
-For what the verbs of `keys.Bucket` do not tell: the store's clock, and whether it offers live
+For what the verbs of `BucketClient` do not show: the store's clock, and whether it offers live
 notifications (MinIO does; docs/platform.md, "The object store").
 """
 
@@ -44,7 +44,7 @@ class ProbeResponse:
     body_start: bytes
     """The first bytes of the body; empty when none came in time."""
     clock_skew: float | None
-    """Seconds that the server's clock is ahead of this machine's; None when it does not tell."""
+    """Seconds that the server's clock is ahead of this machine's; None when it does not say."""
 
     @property
     def has_live_events(self) -> bool:

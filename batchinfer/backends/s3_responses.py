@@ -66,7 +66,7 @@ def parse_listing_page(answer: dict[str, Any]) -> ListingPage:
 async def read_object_body(
     stream: Any, size: int | None, max_bytes: int | None, seconds: float
 ) -> bytes:
-    """The bytes of an object of `size`, at most `limit` of them, within time.
+    """The bytes of an object of `size`, at most `max_bytes` of them, within time.
 
     Raises ObjectTooLarge, and TimeoutError when they take longer than `seconds` and `SLOWEST`
     allow.

@@ -2,7 +2,7 @@
 
 Somebody else's `AWS_*` variables, profiles, models or plugins must neither change nor break what is
 sent to a bucket that the caller has described in full. botocore has no switch for that, so every
-setting that it would look up stands here at its default, whatever its name. Settings that a later
+setting that it would look up is set here to its default, whatever its name. Settings that a later
 version of botocore adds are covered, too: they stand in the same table.
 
 Proxies are not botocore's business either: see `proxies.py`.
@@ -44,7 +44,7 @@ class IsolatedSession(AioSession):  # type: ignore[misc]  # untyped
         self._components.register_component("data_loader", _builtin_loader())
 
     def _add_configured_endpoint_provider(self, client_name: str, config_store: Any) -> None:
-        """Add none: the endpoint is always told."""
+        """Add none: the endpoint is always given."""
 
     def _register_client_plugins(self, client: Any) -> None:
         """Load none of `BOTOCORE_EXPERIMENTAL__PLUGINS`."""

@@ -1,8 +1,8 @@
-"""How a body goes out, in both modes: piece by piece, no faster than allowed, and only once.
+"""Sending a body, in both modes: in chunks, no faster than allowed, and only once.
 
-A body that stalls is given up, whatever its size: what counts is not how long it takes, but that
-something of it moves. The kernel tells exactly (Linux: bytes not acknowledged yet); elsewhere it is
-a piece that must be accepted.
+A body that stalls is given up, whatever its size: not how long it takes counts, but whether any of
+it is accepted. The kernel knows exactly (Linux: bytes not acknowledged yet); elsewhere a chunk must
+be accepted.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from batchinfer.flow.memory_budget import Reservation
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 
 WRITE_CHUNK_BYTES: Final = 1 << 16
-"""Bytes of a large body that are written at a time, so that others get their turn."""
+"""Bytes of a large body that are written at a time, so that other tasks can run."""
 SINGLE_WRITE_MAX_BYTES: Final = 1 << 20
 """Bytes that are written in one piece: a memory copy of some 100 us."""
 STALL_CHECKS_PER_TIMEOUT: Final = 8
-"""How often it is looked whether a body moves, in the time after which it is given up."""
+"""How often progress is checked within the time after which a body is given up."""
 
 
 class SendStalled(TimeoutError):  # noqa: N818 - reads as a fact
@@ -34,11 +34,11 @@ class SendStalled(TimeoutError):  # noqa: N818 - reads as a fact
 
 
 class StreamedBody(aiohttp.Payload):
-    """A body on its way.
+    """A body that is being sent.
 
-    `patience`: seconds without movement after which it is given up (SendStalled). `room`: what it
-    takes up in memory, given back as soon as all of it is sent. It goes once: aiohttp by itself
-    repeats a PUT whose connection breaks, and each could start a prediction
+    `stall_timeout`: seconds without movement after which it is given up (SendStalled).
+    `reservation`: the memory that it takes, released as soon as all of it is sent. It is sent once:
+    aiohttp by itself repeats a PUT whose connection breaks, and each could start a prediction
     (docs/platform.md, "Input events").
     """
 
@@ -77,7 +77,7 @@ class StreamedBody(aiohttp.Payload):
             self.deadlines.on_body_sent()
 
     def release(self) -> None:
-        """Nobody needs the body any more: give its room back."""
+        """Drop the body and release its memory: it is not needed any more."""
         self._value = b""
         if self._reservation is not None:
             self._reservation.release()
@@ -122,12 +122,12 @@ class StreamedBody(aiohttp.Payload):
         return memoryview(self._value)[start : self._read_offset]
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go on reading elsewhere: `to` is relative to the beginning, or (2) to the end."""
+        """Continue at `offset` from the beginning, or (`whence` 2) from the end."""
         self._read_offset = offset + (self._length if whence else 0)
         return self._read_offset
 
     def tell(self) -> int:
-        """Where the next bytes are read."""
+        """Offset of the next bytes."""
         return self._read_offset
 
 
@@ -136,7 +136,7 @@ class _StallWatch:
 
     def __init__(self, writer: AbstractStreamWriter, seconds: float) -> None:
         self.is_paused = False
-        """Whether it is ourselves who send nothing."""
+        """Whether this process itself sends nothing at the moment."""
         self._writer, self._seconds = writer, seconds
         self._loop = asyncio.get_running_loop()
         self._timeout = asyncio.timeout(None)
@@ -184,7 +184,7 @@ class _StallWatch:
 
 
 def _count_unacknowledged_bytes(transport: asyncio.BaseTransport) -> int:
-    """Bytes that the other side has yet to accept from the kernel; 0 where it does not tell."""
+    """Bytes that the other side has yet to accept from the kernel; 0 where it does not say."""
     if sys.platform == "win32":
         return 0
     import fcntl  # noqa: PLC0415 - not there

@@ -1,9 +1,10 @@
-"""Blocking work for an event loop, done by a few threads of its own: cheap, and never in the way.
+"""Blocking work for an event loop, done by a few threads.
 
-A hop into a thread and back costs as much as a whole HTTP call when each is announced to the loop
-by itself; here results pile up while the loop is busy, and it is woken once per pile. Work that
-hangs (a dead file server) costs its thread: when others have to wait, another thread is started,
-and the threads are daemons, so that the process can end all the same. Idle threads go home.
+A hop into a thread and back costs as much as a whole HTTP call when each result is announced to the
+loop by itself; here results accumulate while the loop is busy, and it is woken once for all of
+them. Work that hangs (a dead file server) occupies its thread: when other work has to wait, another
+thread is started. The threads are daemons, so that the process can end all the same; idle threads
+end.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ WORK_TIMEOUT_SECONDS: Final = 300.0
 
 
 class DaemonThreadPool:
-    """At most `most` threads for one event loop; without work for `idle` seconds, they end."""
+    """At most `max_threads` threads for an event loop; they end after `idle_seconds` idle."""
 
     def __init__(self, max_threads: int, idle_seconds: float = THREAD_IDLE_SECONDS) -> None:
         self._max_threads = max_threads
@@ -45,10 +46,10 @@ class DaemonThreadPool:
         self._timer_active = False
 
     async def run(self, work: Callable[[], T], seconds: float = WORK_TIMEOUT_SECONDS) -> T:
-        """What `work` returns or raises. Cancelled, it is left to itself.
+        """What `work` returns or raises. When it is cancelled, the work goes on unattended.
 
-        So it is after `patience` seconds; then TimeoutError is raised. Raises RuntimeError when no
-        thread can be started.
+        So it does after `seconds`; then TimeoutError is raised. Raises RuntimeError when no thread
+        can be started.
         """
         if not self._thread_count:
             self._start_thread()
@@ -88,7 +89,7 @@ class DaemonThreadPool:
             self._loop.call_later(SPAWN_THREAD_AFTER_SECONDS, self._on_timer)
 
     def _deliver_results(self) -> None:
-        self._delivery_scheduled = False  # first: what is done from now on is told again
+        self._delivery_scheduled = False  # first: results from now on wake the loop again
         while self._finished:
             job = self._finished.popleft()
             if job.future.done():  # cancelled
@@ -147,5 +148,5 @@ class _WorkItem:
     def run(self) -> None:
         try:
             self.result = self.work()
-        except BaseException as error:  # noqa: BLE001 - whoever asked gets it
+        except BaseException as error:  # noqa: BLE001 - the caller gets it
             self.error = error

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import signal
@@ -24,6 +23,7 @@ from batchinfer.cli.param_types import PATH_PARAMETERS, TEXT_PARAM_TYPE
 from batchinfer.cli.std_streams import open_standard_streams
 from batchinfer.errors import BatchInferError
 from batchinfer.machine_limits import raise_open_file_limit
+from batchinfer.suggestions import suggest
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
 
@@ -74,9 +74,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """The command from its file."""
         if cmd_name not in COMMAND_SUMMARIES:
-            matches = difflib.get_close_matches(cmd_name, COMMAND_SUMMARIES, 1)
-            hint = f" Did you mean {matches[0]!r}?" if matches else ""
-            ctx.fail(f"There is no command {cmd_name!r}.{hint}")
+            ctx.fail(f"There is no command {cmd_name!r}.{suggest(cmd_name, COMMAND_SUMMARIES)}")
         module = import_module(f"batchinfer.cli.{cmd_name}_command")
         command: click.Command = getattr(module, cmd_name)
         for param in command.params:

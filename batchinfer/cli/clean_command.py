@@ -12,14 +12,9 @@ from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.execution import resolve_run
-from batchinfer.cli.output import (
-    echo_data,
-    echo_message,
-    format_count,
-    format_size,
-    to_command_line,
-)
+from batchinfer.cli.output import echo_data, echo_message, to_command_line
 from batchinfer.config import ENV_FILE_FLAG
+from batchinfer.text_format import format_count, format_size
 
 
 @click.command(

@@ -19,10 +19,10 @@ from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, split_param_argument
 from batchinfer.domain import Mode
 from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
-from batchinfer.progress.progress_format import escape_unprintable
 from batchinfer.sources.glob_patterns import has_magic
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX
 from batchinfer.sources.selection import FILE_KINDS
+from batchinfer.text_format import escape_unprintable
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 

@@ -24,8 +24,9 @@ from batchinfer.cli.output import echo_data, echo_message
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, Config, load_config
 from batchinfer.domain import Mode
-from batchinfer.progress import LogDisplay, QuietDisplay, escape_unprintable
+from batchinfer.progress import LogDisplay, QuietDisplay
 from batchinfer.protocols.model_schema import Parameter
+from batchinfer.text_format import escape_unprintable
 
 _MIN_COLUMNS, _FALLBACK_COLUMNS = 40, 100
 """Signs that a line has at least, and without a terminal."""

@@ -17,14 +17,12 @@ import click
 
 from batchinfer import api
 from batchinfer.api.job import ResolvedJob, load_stored_run, resolve_job
-from batchinfer.api.job_runner import make_key_lookup
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import open_parent_pipe
 from batchinfer.cli.output import (
     echo_message,
     escape_lines,
-    format_count,
     format_error,
     next_free_name,
     to_command_line,
@@ -33,9 +31,10 @@ from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_sign
 from batchinfer.config import DEFAULT_CONFIG_FILE, get_stored_path
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import BatchInferError, ConfigError, IncompleteConfig, RunAborted
-from batchinfer.progress import Display, choose_display, format_duration, format_range
+from batchinfer.progress import Display, choose_display, format_range
 from batchinfer.progress.progress_format import format_codes
 from batchinfer.shell import quote_for_shell
+from batchinfer.text_format import format_count, format_duration
 
 SuggestSteps: TypeAlias = Callable[[api.Summary], list[str]]
 """What to do after a job that came to its end."""
@@ -62,7 +61,6 @@ def execute(
         quiet=verbosity.quiet,
         verbose=verbosity.verbose,
         plain=parent_pipe is not None,
-        key_of=make_key_lookup(job.run),
     )
     handler = SignalHandler(
         display, partial(parent_pipe.report_started, job.run) if parent_pipe else None

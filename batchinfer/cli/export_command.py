@@ -11,8 +11,8 @@ import click
 
 from batchinfer import api, exports
 from batchinfer.cli import cli_options
-from batchinfer.cli.output import echo_message, format_count, translate_stdout_errors
-from batchinfer.progress import escape_unprintable
+from batchinfer.cli.output import echo_message, translate_stdout_errors
+from batchinfer.text_format import escape_unprintable, format_count
 
 
 class _ExportCommand(click.Command):

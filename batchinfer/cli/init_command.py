@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from batchinfer.atomic_files import create_private_file
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
@@ -121,12 +121,10 @@ def _create_private_files(texts: Mapping[Path, str], options: Sequence[str]) -> 
     with ExitStack() as cleanup:
         for path, text in texts.items():
             try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                cleanup.callback(path.unlink, missing_ok=True)
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    file.write(text)
+                create_private_file(path, text)
             except OSError as error:
                 raise _to_config_error(path, error, next(iter(texts)), options) from None
+            cleanup.callback(path.unlink, missing_ok=True)
         cleanup.pop_all()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from batchinfer.atomic_files import create_private_file
 from batchinfer.cli.cli_options import format_examples
 from batchinfer.cli.detached_process import is_detached_child, open_parent_pipe, spawn_detached
 from batchinfer.cli.output import echo_data, echo_message
@@ -262,7 +263,6 @@ def _replace_private_file(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
+        create_private_file(path, text)
     except OSError as error:
         raise ConfigError(f"--config-out: {path} cannot be written: {error.strerror}.") from error

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from batchinfer.errors import BatchInferError, ConfigError
-from batchinfer.progress import escape_unprintable
 from batchinfer.shell import format_command
+from batchinfer.text_format import escape_unprintable
 
 
 def echo_message(*lines: str) -> None:
@@ -81,18 +81,3 @@ def format_time(timestamp: float) -> str:
     """A moment for people, in their own time zone, which it names: "2026-05-01 12:00:00+02:00"."""
     local = datetime.fromtimestamp(timestamp, UTC).astimezone()
     return local.isoformat(sep=" ", timespec="seconds")
-
-
-def format_count(count: int, singular: str, plural: str | None = None) -> str:
-    """A number and the right form of its noun: "1 item", "2,000 items"."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
-
-
-def format_size(byte_count: int) -> str:
-    """A number of bytes: "812 bytes", "1.2 GB"."""
-    amount, unit = float(byte_count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:  # noqa: PLR2004 - SI
-            break
-        amount, unit = amount / 1000, larger
-    return f"{byte_count:,} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import click
 
+from batchinfer.text_format import escape_undecodable
+
 PATH_PARAMETERS: Final = frozenset(
     {"source", "files_from", "output", "config", "run", "run_", "model", "command"}
 )
@@ -24,8 +26,6 @@ class _TextParamType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text, escaped as keys are. A model's parameter is refused: it would be falsified."""
-        from batchinfer.sources.input_files import escape_undecodable  # noqa: PLC0415 - --help does without
-
         text = escape_undecodable(value)
         if text != value and param is not None and param.name == "params":
             self.fail(f"{text} is not UTF-8 text: it cannot be sent", param, ctx)

@@ -12,10 +12,10 @@ from batchinfer.api.payload_files import prepare as prepare_all
 from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.execution import exit_with
-from batchinfer.cli.output import echo_data, echo_message, escape_lines, format_count, format_size
+from batchinfer.cli.output import echo_data, echo_message, escape_lines
 from batchinfer.config import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Failure, Item
-from batchinfer.progress import escape_unprintable
+from batchinfer.text_format import escape_unprintable, format_count, format_size
 
 EXIT_FAILED = 1
 

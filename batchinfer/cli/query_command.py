@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from textwrap import wrap
-from typing import BinaryIO, cast
 
 import click
 
 from batchinfer import api
 from batchinfer.cli import cli_options
-from batchinfer.cli.output import echo_data, echo_message, format_count, translate_stdout_errors
+from batchinfer.cli.output import echo_data, echo_message, translate_stdout_errors
 from batchinfer.errors import ConfigError
 from batchinfer.exports import query_output
-from batchinfer.exports.atomic import atomic_file
-from batchinfer.progress import escape_unprintable
+from batchinfer.exports.export_writer import open_target
+from batchinfer.text_format import escape_unprintable, format_count
 
 _FALLBACK_COLUMNS = 100
 """Signs that a line has without a terminal."""
@@ -83,8 +80,8 @@ def query(
                 sys.stdout.buffer.flush()
             _echo_interpretation(answer)
             return
-        with atomic_file(Path(output)) as file, _compress_if_gz(file, output) as stream:
-            count = write_rows(answer.columns, answer.tuples(), stream, layout)
+        with open_target(Path(output)) as file:
+            count = write_rows(answer.columns, answer.tuples(), file, layout)
         _echo_interpretation(answer)
     echo_message(f"{format_count(count, 'row')} written to {escape_unprintable(output)}")
 
@@ -106,12 +103,6 @@ def _choose_format(output: str) -> str:
             "--format."
         )
     return _QUERY_FORMAT_BY_EXTENSION.get(extension, "csv")
-
-
-def _compress_if_gz(file: BinaryIO, output: str) -> AbstractContextManager[BinaryIO]:
-    if not output.endswith(".gz"):
-        return nullcontext(file)
-    return cast("BinaryIO", gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
 
 
 def _terminal_columns() -> int:

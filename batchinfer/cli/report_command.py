@@ -9,8 +9,9 @@ import click
 
 from batchinfer.api.run_report import report as make
 from batchinfer.cli import cli_options
-from batchinfer.cli.output import echo_data, echo_message, escape_lines, format_count, format_size
+from batchinfer.cli.output import echo_data, echo_message, escape_lines
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
+from batchinfer.text_format import format_count, format_size
 
 _BYTES_PER_MB = 1_000_000
 

@@ -8,10 +8,10 @@ import click
 
 from batchinfer import api
 from batchinfer.cli import cli_options
-from batchinfer.cli.output import echo_message, format_count, to_command_line
+from batchinfer.cli.output import echo_message, to_command_line
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError
-from batchinfer.progress import escape_unprintable
+from batchinfer.text_format import escape_unprintable, format_count
 
 
 @click.command(

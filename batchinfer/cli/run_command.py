@@ -14,16 +14,10 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, resolve_run, suggest_next_steps
-from batchinfer.cli.output import (
-    echo_data,
-    echo_message,
-    escape_lines,
-    format_count,
-    format_size,
-    to_command_line,
-)
+from batchinfer.cli.output import echo_data, echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.sources.skip_counts import describe_skipped
+from batchinfer.text_format import format_count, format_size
 
 
 @click.command(

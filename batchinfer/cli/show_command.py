@@ -11,10 +11,10 @@ import click
 
 from batchinfer import api
 from batchinfer.cli import cli_options
-from batchinfer.cli.output import echo_data, escape_lines, format_count, format_time
+from batchinfer.cli.output import echo_data, escape_lines, format_time
 from batchinfer.domain import Attempt, Failure, Json, Reply, Submitted
 from batchinfer.exports.item_rows import encode_row, make_row
-from batchinfer.progress import escape_unprintable, format_duration
+from batchinfer.text_format import escape_unprintable, format_count, format_duration
 
 
 @click.command(

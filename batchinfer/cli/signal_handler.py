@@ -22,7 +22,7 @@ from batchinfer import api
 from batchinfer.api.job import ResolvedJob
 from batchinfer.engine import Engine
 from batchinfer.ports import Committed, Event, Notice, Observer, Progress
-from batchinfer.progress import format_duration
+from batchinfer.text_format import format_duration
 
 _SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
 

@@ -22,14 +22,9 @@ from batchinfer.cli.output import (
     to_command_line,
 )
 from batchinfer.ports import Committed, Event, OutageEnded, OutageOngoing, Progress
-from batchinfer.progress import (
-    choose_display,
-    escape_unprintable,
-    format_duration,
-    format_range,
-    format_rate,
-)
+from batchinfer.progress import choose_display, format_range, format_rate
 from batchinfer.progress.progress_format import clip_message, format_limit_change, format_progress
+from batchinfer.text_format import escape_unprintable, format_duration
 
 FOLLOW_INTERVAL = 1.0
 """Seconds between two looks of `--follow`."""

@@ -11,8 +11,9 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, suggest_submit
-from batchinfer.cli.output import echo_message, escape_lines, format_count, to_command_line
+from batchinfer.cli.output import echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
+from batchinfer.text_format import format_count
 
 
 @click.command(

@@ -8,9 +8,8 @@ show a secret.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from batchinfer.config.sections import (
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
 from batchinfer.errors import ConfigError, option
+from batchinfer.suggestions import suggest
 
 ENV_PREFIX = "BATCHINFER_"
 LOCAL_ENV_PREFIX = "BATCHINFER_LOCAL_"
@@ -254,15 +254,14 @@ def _unknown_section_message(name: str, table: object) -> str:
         return f'"{name}" stands outside any section; it belongs in {" or ".join(sections)}'
     known = [*SECTIONS, PARAMS_SECTION]
     listed = ", ".join(f"[{section}]" for section in known)
-    return (
-        f"there is no section [{name}].{_suggest_nearest(name, known, '[{}]')} There are {listed}."
-    )
+    hint = _suggest_nearest(name, known, "[{}]".format)
+    return f"there is no section [{name}].{hint} There are {listed}."
 
 
-def _suggest_nearest(name: str, known: Iterable[str], template: str = '"{}"') -> str:
-    folded = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
-    return f" Did you mean {template.format(folded[close[0]])}?" if close else ""
+def _suggest_nearest(
+    name: str, known: Iterable[str], quote: Callable[[str], str] = '"{}"'.format
+) -> str:
+    return suggest(name, known, quote=quote, cutoff=0.5)
 
 
 def _format_value(value: object, *, hide: bool) -> str:

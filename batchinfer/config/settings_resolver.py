@@ -33,8 +33,8 @@ from batchinfer.config.value_parsers import Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError, IncompleteConfig, SourceError
 from batchinfer.protocols.registry import load_protocol
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.selection import Selection
+from batchinfer.text_format import escape_undecodable
 
 
 def resolve_payload_settings(config: Config, env: Mapping[str, str]) -> PayloadSettings:

@@ -187,4 +187,4 @@ class Collector:
         decision = decide(self._policy.retry, outcome, attempts, self._jitter(), kills)
         if isinstance(decision, WaitForService):
             decision = Retry(decision.delay)
-        await self._recorder.put(make_record(item.position, attempt, decision, now))
+        await self._recorder.put(make_record(item, attempt, decision, now))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from batchinfer.domain import Attempt, Counts, Failure, Record, State
+from batchinfer.domain import Attempt, Counts, Failure, Item, OpenItem, Record, State
 from batchinfer.failures import make_too_large_failure
 from batchinfer.flow.retries import Finish, Retry
 from batchinfer.ports import RecordSink, RecordsTooLarge
@@ -124,11 +124,13 @@ class Recorder:
         return record
 
 
-def make_record(position: int, attempt: Attempt, decision: Finish | Retry, now: float) -> Record:
+def make_record(
+    item: Item | OpenItem, attempt: Attempt, decision: Finish | Retry, now: float
+) -> Record:
     """The record of an attempt and of the decision after it."""
     if isinstance(decision, Finish):
-        return Record(position, attempt, decision.state)
-    return Record(position, attempt, State.PENDING, now + decision.delay)
+        return Record(item.position, attempt, decision.state, key=item.key)
+    return Record(item.position, attempt, State.PENDING, now + decision.delay, item.key)
 
 
 def as_too_large_failure(record: Record) -> Record:

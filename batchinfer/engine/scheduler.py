@@ -201,7 +201,7 @@ class Scheduler:
         if isinstance(decision, WaitForService):
             work.unavailable_count += 1
         else:
-            record = make_record(work.item.position, attempt, decision, self._clock())
+            record = make_record(work.item, attempt, decision, self._clock())
             await self._recorder.put(record)
             if isinstance(decision, Finish):
                 return
@@ -297,4 +297,4 @@ class Scheduler:
         return True
 
     def _make_failed_record(self, work: WorkItem, attempt: Attempt) -> Record:
-        return make_record(work.item.position, attempt, Finish(State.FAILED), self._clock())
+        return make_record(work.item, attempt, Finish(State.FAILED), self._clock())

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchinfer.artifacts import ArtifactKind, tag_file
+from batchinfer.atomic_files import sync_folder
 from batchinfer.errors import ExportError
 from batchinfer.exports.partial_files import (
     create_partial_file,
     create_partial_folder,
     remove_abandoned,
 )
-from batchinfer.exports.safe_text import escape_undecodable
 from batchinfer.machine_limits import DISK_FULL_ERRNOS
+from batchinfer.text_format import escape_undecodable
 
 
 @contextmanager
@@ -46,7 +47,8 @@ def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Itera
             if exists:
                 shutil.copymode(destination, partial)
             partial.replace(destination)
-            _sync_folder(destination.parent)
+            with suppress(OSError):  # not every file system can
+                sync_folder(destination.parent)
 
 
 @contextmanager
@@ -71,7 +73,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if exists:
                 destination.rmdir()
             partial.rename(destination)
-            _sync_folder(destination.parent)
+            with suppress(OSError):  # not every file system can
+                sync_folder(destination.parent)
 
 
 def find_scratch_folder(target: Path) -> Path | None:
@@ -135,12 +138,3 @@ def _describe_error(error: OSError, target: Path) -> str:
 
 def _is_within(path: Path, folder: Path) -> bool:
     return path.is_relative_to(folder) or path.is_relative_to(folder.resolve())
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every file system can
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

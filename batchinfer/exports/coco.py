@@ -27,9 +27,10 @@ from batchinfer.exports.image_items import (
 )
 from batchinfer.exports.image_names import ImageNamer, make_image_namer
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.exports.scratch import ScratchFile, open_scratch_file
 from batchinfer.predictions import Keypoint, Mask, polygon_area
+from batchinfer.text_format import escape_undecodable
 
 _PIXEL_DECIMALS: Final = 4
 """Of a pixel."""

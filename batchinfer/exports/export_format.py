@@ -29,8 +29,8 @@ from typing import BinaryIO, ClassVar, Final, TypeAlias
 
 from batchinfer.errors import ConfigError, option
 from batchinfer.exports.export_source import ExportOptions, ExportSource
-from batchinfer.exports.safe_text import escape_undecodable
 from batchinfer.plugins import PluginError, Registry
+from batchinfer.text_format import escape_undecodable
 
 INTERPRETATION_OPTIONS: Final = frozenset(("map", "boxes"))
 """Options of a format that says what predictions mean, and not only what they are."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
-from zlib import crc32
 
 from batchinfer.domain import Json, Result, ResultDetails, RunInfo
 from batchinfer.predictions import FieldMap, Interpretation, PredictionFormat, interpret
+from batchinfer.store.checksums import checksum_file
 
 FileNameStyle: TypeAlias = Literal["path", "absolute", "key"]
 FILE_NAME_STYLES: Final[tuple[FileNameStyle, ...]] = ("path", "absolute", "key")
@@ -82,7 +82,7 @@ class ExportSource:
         is_inside = path.is_relative_to((self.run_directory / _OUTPUTS_FOLDER).resolve())
         if not is_inside or not path.is_file():
             return None
-        if checksum is not None and _compute_crc32(path) != checksum:
+        if checksum is not None and checksum_file(path) != checksum:
             self.on_damaged(name)
             return None
         return path
@@ -95,11 +95,3 @@ class ExportSource:
     def conventions(self) -> PredictionFormat | None:
         """How all predictions of the run are interpreted."""
         return None if self.load_conventions is None else self.load_conventions()
-
-
-def _compute_crc32(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            checksum = crc32(chunk, checksum)
-    return checksum

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -52,12 +54,20 @@ def _write_file(
 ) -> int:
     if not isinstance(target, Path):
         return format.write(source, target, options)
-    with atomic_file(target) as file:
+    with open_target(target) as file:
         source = replace(source, scratch_folder=find_scratch_folder(target))
+        return format.write(source, file, options)
+
+
+@contextmanager
+def open_target(target: Path) -> Iterator[BinaryIO]:
+    """As `atomic_file`; what is written is compressed if the path ends in `.gz`."""
+    with atomic_file(target) as file:
         if target.suffix != ".gz":
-            return format.write(source, file, options)
+            yield file
+            return
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
-            return format.write(source, cast("BinaryIO", compressed), options)
+            yield cast("BinaryIO", compressed)
 
 
 def _write_folder(

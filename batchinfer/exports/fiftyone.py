@@ -27,10 +27,11 @@ from batchinfer.exports.image_items import (
     note_unsupported,
 )
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.exports.score_scale import ScoreScale, find_score_scale
 from batchinfer.images import ImageInfo
 from batchinfer.predictions import Classification, Detections, PlainText
+from batchinfer.text_format import escape_undecodable
 
 SAMPLES_FILE: Final = "samples.json"
 FIFTYONE_METADATA_FILE: Final = "metadata.json"

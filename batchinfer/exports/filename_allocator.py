@@ -19,8 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from batchinfer.exports.safe_text import escape_formula, escape_undecodable
+from batchinfer.exports.safe_text import escape_formula
 from batchinfer.exports.scratch import open_scratch_database
+from batchinfer.text_format import escape_undecodable
 
 MAX_FILENAME_BYTES: Final = 180
 """Bytes of a name; file systems take 255, and we append."""

@@ -18,12 +18,7 @@ from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FileExport
 from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import (
-    encode_strict_json,
-    escape_formula,
-    escape_formula_in_json,
-    escape_undecodable,
-)
+from batchinfer.exports.safe_text import encode_strict_json, escape_formula, escape_formula_in_json
 from batchinfer.predictions import (
     Classification,
     ClassScore,
@@ -36,6 +31,7 @@ from batchinfer.predictions import (
     PlainText,
     PredictionFile,
 )
+from batchinfer.text_format import escape_undecodable
 
 _ITEM_COLUMN_NAMES: Final = ("key", "path", "state", "code", "message")
 _DETECTION_COLUMNS: Final = (

@@ -17,7 +17,7 @@ from batchinfer.exports.export_format import INTERPRETATION_OPTIONS, FileExport
 from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.image_items import UNLABELLED_CLASS, iter_items
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.images import ImageInfo, UnreadableImage
 from batchinfer.predictions import (
     Classification,
@@ -29,6 +29,7 @@ from batchinfer.predictions import (
     PlainText,
 )
 from batchinfer.predictions.geojson_features import is_beyond_degrees
+from batchinfer.text_format import escape_undecodable
 
 _NESTING_BY_GEOMETRY: Final = {
     "Point": 0,

@@ -17,7 +17,6 @@ from typing import Final
 from batchinfer.domain import ResultDetails, State
 from batchinfer.exports.export_source import ExportSource
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import escape_undecodable
 from batchinfer.images import (
     ImageInfo,
     UnreadableImage,
@@ -36,6 +35,7 @@ from batchinfer.predictions import (
     Outline,
     polygon_area,
 )
+from batchinfer.text_format import escape_undecodable
 
 UNLABELLED_CLASS: Final = "unlabelled"
 """The class of what the model gave no name, where a format must have one."""

@@ -10,8 +10,8 @@ from batchinfer.domain import ResultDetails
 from batchinfer.exports.export_source import FileNameStyle
 from batchinfer.exports.image_items import ImageItem, is_valid_unicode, make_absolute
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import escape_undecodable
 from batchinfer.inputs import is_local
+from batchinfer.text_format import escape_undecodable
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,12 @@ from batchinfer.exports.safe_text import (
     escape_formula,
     escape_formula_in_json,
     escape_line_ends,
-    escape_undecodable,
 )
+from batchinfer.text_format import escape_undecodable
 
 ITEM_COLUMNS: Final = tuple(field.name for field in fields(Result))
 _PREDICTION_INDEX: Final = ITEM_COLUMNS.index("prediction")
-_PARAMS_INDEX: Final = ITEM_COLUMNS.index("params")
+_ITEM_PARAMS_INDEX: Final = ITEM_COLUMNS.index("params")
 _UNTRUSTED_ITEM_INDEXES: Final = tuple(
     map(ITEM_COLUMNS.index, ("key", "media_type", "code", "message", "path"))
 )
@@ -93,7 +93,7 @@ def make_row(result: Result) -> ItemRow:
     row = list(_get_all_fields(result))
     if row[_PREDICTION_INDEX] is not None:
         row[_PREDICTION_INDEX] = encode_strict_json(row[_PREDICTION_INDEX]).decode()
-    row[_PARAMS_INDEX] = encode_strict_json(row[_PARAMS_INDEX]).decode()
+    row[_ITEM_PARAMS_INDEX] = encode_strict_json(row[_ITEM_PARAMS_INDEX]).decode()
     return _make_text_valid(row)
 
 
@@ -102,7 +102,7 @@ def encode_row(row: Sequence[Any]) -> bytes:
     record = dict(zip(ITEM_COLUMNS, row, strict=True))
     prediction = row[_PREDICTION_INDEX]
     record["prediction"] = _JSON_NULL if prediction is None else orjson.Fragment(prediction)
-    record["params"] = orjson.Fragment(row[_PARAMS_INDEX])
+    record["params"] = orjson.Fragment(row[_ITEM_PARAMS_INDEX])
     return escape_line_ends(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
@@ -131,7 +131,7 @@ def _escape_row(row: ItemRow) -> ItemRow:
     for index in _UNTRUSTED_ITEM_INDEXES:
         if row[index]:
             row[index] = escape_formula(row[index])
-    for index in (_PREDICTION_INDEX, _PARAMS_INDEX):
+    for index in (_PREDICTION_INDEX, _ITEM_PARAMS_INDEX):
         if row[index]:
             row[index] = escape_formula_in_json(row[index])
     return row

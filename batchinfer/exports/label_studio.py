@@ -30,10 +30,11 @@ from batchinfer.exports.image_items import (
     note_unsupported,
 )
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.exports.score_scale import ScoreScale, find_score_scale
 from batchinfer.inputs import is_local
 from batchinfer.predictions import Classification, ClassScore, Detections, PlainText
+from batchinfer.text_format import escape_undecodable
 
 TASKS_FILE: Final = "tasks.json"
 LABEL_CONFIG_FILE: Final = "label_config.xml"

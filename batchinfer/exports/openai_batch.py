@@ -15,7 +15,8 @@ from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Json, Result, Re
 from batchinfer.exports.export_format import FileExport
 from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import encode_strict_json, escape_line_ends, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json, escape_line_ends
+from batchinfer.text_format import escape_undecodable
 
 _HTTP_OK: Final = 200
 

@@ -22,7 +22,8 @@ from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.filename_allocator import FilenameAllocator, ensure_parent
 from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import encode_strict_json, escape_formula, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json, escape_formula
+from batchinfer.text_format import escape_undecodable
 
 INDEX_FILE: Final = "index.csv"
 _FILE_KINDS: Final = ("prediction", "log", "error")

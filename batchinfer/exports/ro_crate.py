@@ -39,8 +39,9 @@ from batchinfer.exports.ro_crate_context import (
     iter_software,
 )
 from batchinfer.exports.ro_crate_files import CrateEntity, CrateFiles, make_references
-from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.protocols.registry import find_run_protocol
+from batchinfer.text_format import escape_undecodable
 
 RO_CRATE_METADATA_FILE: Final = "ro-crate-metadata.json"
 RESULTS_JSONL_FILE: Final = "results.jsonl"

@@ -21,8 +21,8 @@ from contextlib import suppress
 import orjson
 
 from batchinfer.domain import Json
+from batchinfer.text_format import escape_undecodable
 
-_SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 _FORMULA_START_CHARS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _INVISIBLE_CHARS = "\\s\x00-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 _FORMULA_PATTERN = re.compile(
@@ -61,11 +61,6 @@ def escape_line_ends(text: bytes) -> bytes:
     return text
 
 
-def escape_undecodable(text: str) -> str:
-    """`text` as UTF-8 can hold it."""
-    return text if text.isascii() else _SURROGATE_PATTERN.sub(_escape_surrogate, text)
-
-
 def escape_formula(text: str) -> str:
     """`text` as cells that no spreadsheet takes for a formula."""
     if _FORMULA_PATTERN.search(text) is None or _PLAIN_NUMBER_PATTERN.fullmatch(text):
@@ -94,8 +89,3 @@ def _to_strict_json(value: Json) -> Json:
             return [_to_strict_json(inner) for inner in value]
         case _:
             return value
-
-
-def _escape_surrogate(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004 - PEP 383

@@ -36,10 +36,11 @@ from batchinfer.exports.image_items import (
 )
 from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
-from batchinfer.exports.safe_text import escape_formula, escape_undecodable
+from batchinfer.exports.safe_text import escape_formula
 from batchinfer.exports.score_scale import find_score_scale
 from batchinfer.inputs import is_local, open_stream
 from batchinfer.predictions import Box
+from batchinfer.text_format import escape_undecodable
 
 INDEX_FILE: Final = "index.csv"
 _IMAGE_EXTENSIONS: Final = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))

@@ -161,7 +161,7 @@ def load_model(spec: str) -> ModelFunction:
     """
     kind, _, rest = spec.partition(":")
     if kind == "command":
-        return typing.cast("ModelFunction", _load_models_module().command(rest))
+        return typing.cast("ModelFunction", _load_models_module().make_command_model(rest))
     if not rest:
         return typing.cast("ModelFunction", getattr(_load_models_module(), kind))
     return typing.cast("ModelFunction", getattr(importlib.import_module(kind), rest))

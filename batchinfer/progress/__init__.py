@@ -18,27 +18,18 @@ from batchinfer.progress.displays import (
     QuietDisplay,
     format_summary,
 )
-from batchinfer.progress.progress_format import (
-    KeyLookup,
-    escape_unprintable,
-    format_duration,
-    format_range,
-    format_rate,
-)
+from batchinfer.progress.progress_format import format_range, format_rate
 from batchinfer.progress.progress_state import RateWindow, Summary
 
 __all__ = [
     "BarDisplay",
     "Display",
     "JsonDisplay",
-    "KeyLookup",
     "LogDisplay",
     "QuietDisplay",
     "RateWindow",
     "Summary",
     "choose_display",
-    "escape_unprintable",
-    "format_duration",
     "format_range",
     "format_rate",
     "format_summary",
@@ -53,7 +44,6 @@ def choose_display(
     quiet: bool = False,
     verbose: bool = False,
     plain: bool = False,
-    key_of: KeyLookup | None = None,
     clock: Clock = time.monotonic,
 ) -> Display:
     """Choose the display: a bar on a terminal and in a notebook, else lines; JSON if asked for.
@@ -62,12 +52,12 @@ def choose_display(
     `message_stream` (stderr). `plain`: lines, although `message_stream` is still a terminal.
     """
     if json:
-        return JsonDisplay(data_stream, clock=clock, verbose=verbose, key_of=key_of)
+        return JsonDisplay(data_stream, clock=clock, verbose=verbose)
     if quiet:
         return QuietDisplay()
     can_redraw = _is_terminal(message_stream) or _is_notebook(message_stream)
     display_type = BarDisplay if can_redraw and not plain else LogDisplay
-    return display_type(message_stream, clock=clock, verbose=verbose, key_of=key_of)
+    return display_type(message_stream, clock=clock, verbose=verbose)
 
 
 def _is_notebook(stream: TextIO) -> bool:

@@ -18,7 +18,6 @@ from batchinfer.ports import (
 )
 from batchinfer.progress import progress_format
 from batchinfer.progress.displays import SafeStream, format_summary
-from batchinfer.progress.progress_format import KeyLookup
 from batchinfer.progress.progress_state import ProgressState, Summary
 
 _GAP_COLUMNS = 2
@@ -39,12 +38,10 @@ class BarDisplay:
         *,
         clock: Clock,
         verbose: bool = False,
-        key_of: KeyLookup | None = None,
     ) -> None:
         self._out = SafeStream(stream)
         self._clock = clock
         self._verbose = verbose
-        self._key_of = key_of
         self._state = ProgressState(clock)
         self._bar: _TqdmBar | None = None
         self._drawn_at = float("-inf")
@@ -57,10 +54,7 @@ class BarDisplay:
                 is_urgent = event.progress.paused != self._state.progress.paused
                 self._state.update(event)
                 if self._verbose:
-                    lines = (
-                        progress_format.format_failure(record, self._key_of)
-                        for record in event.records
-                    )
+                    lines = (progress_format.format_failure(record) for record in event.records)
                     self._print_above(*(line for line in lines if line))
                 self._draw(force=is_urgent)
             case OutageOngoing():

@@ -23,8 +23,8 @@ from batchinfer.ports import (
     OutageOngoing,
 )
 from batchinfer.progress import progress_format
-from batchinfer.progress.progress_format import KeyLookup
 from batchinfer.progress.progress_state import ProgressState, Summary
+from batchinfer.text_format import format_duration
 
 
 class Display(Observer, Protocol):
@@ -104,12 +104,10 @@ class LogDisplay:
         *,
         clock: Clock,
         verbose: bool = False,
-        key_of: KeyLookup | None = None,
     ) -> None:
         self._out = SafeStream(stream)
         self._clock = clock
         self._verbose = verbose
-        self._key_of = key_of
         self._state = ProgressState(clock)
         self._next_line_at = clock() + self.FIRST_LINE_AFTER
         self._outage: OutageOngoing | None = None
@@ -126,7 +124,7 @@ class LogDisplay:
                 self._outage = None
                 self._out.write_line(
                     f"{progress_format.format_wait_reason(code)}: over after "
-                    f"{progress_format.format_duration(seconds)}"
+                    f"{format_duration(seconds)}"
                 )
             case Notice():
                 self._out.write_line(f"note: {progress_format.clip_message(event.message)}")
@@ -164,9 +162,7 @@ class LogDisplay:
             if not isinstance(outcome, Failure):
                 continue
             first = record.state is State.FAILED and outcome.code not in self._reported_codes
-            if (first or self._verbose) and (
-                line := progress_format.format_failure(record, self._key_of)
-            ):
+            if (first or self._verbose) and (line := progress_format.format_failure(record)):
                 self._out.write_line(line)
             if first:
                 self._reported_codes.add(outcome.code)
@@ -204,12 +200,10 @@ class JsonDisplay:
         *,
         clock: Clock,
         verbose: bool = False,
-        key_of: KeyLookup | None = None,
     ) -> None:
         self._out = SafeStream(stream)
         self._clock = clock
         self._verbose = verbose
-        self._key_of = key_of
         self._state = ProgressState(clock)
         self._next_event_at: dict[str, float] = {}
         self._unreported_change: LimitChanged | None = None
@@ -294,7 +288,7 @@ class JsonDisplay:
                     self._write_event(
                         "failure",
                         position=record.position,
-                        key=self._key_of(record.position) if self._key_of else None,
+                        key=record.key or None,
                         attempt=record.attempt.number,
                         final=record.state is State.FAILED,
                         code=code,
@@ -325,7 +319,4 @@ def format_summary(summary: Summary) -> str:
         parts.append(f"{counts.submitted:,} submitted")
     if counts.pending:
         parts.append(f"{counts.pending:,} still to do")
-    return (
-        f"{', '.join(parts)} of {counts.total:,} in "
-        f"{progress_format.format_duration(summary.seconds)}"
-    )
+    return f"{', '.join(parts)} of {counts.total:,} in {format_duration(summary.seconds)}"

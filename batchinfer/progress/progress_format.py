@@ -6,15 +6,12 @@ terminal: a file name may hold an escape sequence, and a model's message certain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from batchinfer.domain import Failure, Record, State
 from batchinfer.ports import LimitChanged, OutageOngoing, Progress
 from batchinfer.progress.remaining_time import RemainingTime
-
-KeyLookup: TypeAlias = Callable[[int], str]
-"""The key of the item at a position."""
+from batchinfer.text_format import escape_unprintable, format_duration
 
 _MAX_LINE_MESSAGE_CHARS = 300
 """Signs of a message that a line shows; `show` has the whole."""
@@ -22,28 +19,6 @@ _WHOLE_MINUTES_FROM_SECONDS = 600.0
 """Seconds from which on an estimate has no use for seconds."""
 _MIN_RANGE_SECONDS = 30.0
 """Seconds that a range must span to be worth its place."""
-
-
-def escape_unprintable(text: str) -> str:
-    """The text with every sign that a terminal would act on, or not show, spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def format_duration(seconds: float) -> str:
-    """Two units at most: "45s", "12m 03s", "1h 05m", "2d 03h"."""
-    whole = max(0, round(seconds))
-    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
-    if days:
-        return f"{days}d {hours:02d}h"
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    if minutes:
-        return f"{minutes}m {whole % 60:02d}s"
-    return f"{whole}s"
 
 
 def format_rate(per_second: float) -> str:
@@ -156,12 +131,12 @@ def format_wait_reason(code: str) -> str:
     return "warming up" if code == "cold_start" else f"waiting ({escape_unprintable(code)})"
 
 
-def format_failure(record: Record, key_of: KeyLookup | None) -> str | None:
+def format_failure(record: Record) -> str | None:
     """One line for a failed attempt; None when it did not fail."""
     outcome = record.attempt.outcome
     if not isinstance(outcome, Failure):
         return None
-    where = key_of(record.position) if key_of else f"item {record.position}"
+    where = record.key or f"item {record.position}"
     what = "failed" if record.state is State.FAILED else "will be tried again"
     return (
         f"{escape_unprintable(where)}: {what}: {escape_unprintable(outcome.code)}: "

@@ -1,6 +1,6 @@
-"""What bytes are, by how they begin. Pure.
+"""Media types of bytes, by how they begin. Pure.
 
-The platform tells no media types: a PNG comes back in an object named `.json`
+The AI4OS platform gives no media types: a PNG comes back in an object named `.json`
 (docs/platform.md, "Output names"), and an input file may have no extension although `file_format`
 must not be empty (docs/platform.md, "The payload").
 

@@ -41,7 +41,7 @@ def get_protocol_name(info: RunInfo) -> str:
 
 
 def find_run_protocol(info: RunInfo) -> InferenceProtocol | None:
-    """The protocol of a run, for whoever reads its results; None: it is not installed here."""
+    """The protocol of a run, to read its results; None: it is not installed here."""
     try:
         return load_protocol(get_protocol_name(info))
     except ConfigError:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from batchinfer.ports import LimitChanged
 from batchinfer.report.aggregates import QuantileSketch, ScoreHistogram, Timeline
-from batchinfer.report.formatting import count_noun, format_seconds, format_tick
+from batchinfer.report.formatting import format_seconds, format_tick
+from batchinfer.text_format import format_count
 
 _HISTOGRAM_BARS = 40
 
@@ -92,7 +93,7 @@ def chart_in_flight(timeline: Timeline, adjustments: Sequence[LimitChanged], tit
         columns=("from", title.lower()),
         rows=_table_rows(timeline, [(f"{value:.1f}",) for value in flying]),
         summary=f"At most {_format_amount(max(flying))} on average."
-        + (f" The limit moved {count_noun(len(moved), 'time')}." if moved else ""),
+        + (f" The limit moved {format_count(len(moved), 'time')}." if moved else ""),
     )
 
 
@@ -114,7 +115,7 @@ def chart_retries(timeline: Timeline) -> Chart | None:
         bars=bars,
         columns=("from", "attempts"),
         rows=_table_rows(timeline, [(f"{count:,}",) for count in timeline.retried]),
-        summary=f"{count_noun(sum(timeline.retried), 'attempt')} failed and were followed by "
+        summary=f"{format_count(sum(timeline.retried), 'attempt')} failed and were followed by "
         "another.",
     )
 
@@ -159,7 +160,7 @@ def chart_scores(histogram: ScoreHistogram) -> Chart | None:
         bars=_histogram_bars(histogram.bins, "ok"),
         columns=("from", "predictions"),
         rows=rows,
-        summary=f"{count_noun(histogram.count, 'score')}{outside}.",
+        summary=f"{format_count(histogram.count, 'score')}{outside}.",
     )
 
 

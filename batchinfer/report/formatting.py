@@ -11,6 +11,8 @@ import re
 import shlex
 from datetime import UTC, datetime
 
+from batchinfer.text_format import format_duration
+
 _UNPRINTABLE_IN_TEXT = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ud800-\udfff"
@@ -35,11 +37,6 @@ def command_line(*words: str) -> str:
     return " ".join(_shell_quote(word) for word in ("batchinfer", *words))
 
 
-def count_noun(count: int, singular: str, plural: str | None = None) -> str:
-    """A number and the right form of its noun: "1 item", "2,000 items"."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
-
-
 def format_seconds(value: float | None) -> str:
     """A short time: "84 ms", "1.24 s", "45.3 s", "12m 03s"."""
     if value is None:
@@ -50,17 +47,6 @@ def format_seconds(value: float | None) -> str:
     return f"{value:.1f} s" if value < 99.95 else format_duration(value)  # noqa: PLR2004 - three digits
 
 
-def format_duration(value: float) -> str:
-    """A long time, two units at most: "45s", "12m 03s", "1h 05m", "2d 03h"."""
-    whole = max(0, round(value))
-    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
-    if days:
-        return f"{days}d {hours:02d}h"
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {whole % 60:02d}s" if minutes else f"{whole}s"
-
-
 def format_rate(per_second: float) -> str:
     """In the unit that gives a number worth reading: "4.2 per second", "12 per minute"."""
     for factor, unit in ((1, "second"), (60, "minute"), (3600, "hour")):
@@ -68,16 +54,6 @@ def format_rate(per_second: float) -> str:
         if amount >= 1:
             return f"{amount:,.0f} per {unit}" if amount >= 10 else f"{amount:.1f} per {unit}"  # noqa: PLR2004
     return "less than 1 per hour"
-
-
-def format_bytes(count: int) -> str:
-    """A number of bytes: "812 bytes", "1.2 MB"."""
-    amount, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:  # noqa: PLR2004 - SI
-            break
-        amount, unit = amount / 1000, larger
-    return f"{count:,} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
 def format_time(timestamp: float) -> str:

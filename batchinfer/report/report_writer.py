@@ -13,19 +13,20 @@ from batchinfer.domain import Attempt, Json, ResultDetails
 from batchinfer.errors import ExportError, option
 from batchinfer.exports.atomic import atomic_file
 from batchinfer.exports.export_source import ExportSource
-from batchinfer.exports.safe_text import encode_strict_json, escape_undecodable
+from batchinfer.exports.safe_text import encode_strict_json
 from batchinfer.extras import import_optional
 from batchinfer.images import ImageInfo, UnreadableImage, read_image_info
 from batchinfer.predictions import Interpretation, PredictionFile
 from batchinfer.report.aggregates import Timeline, WorkTime
 from batchinfer.report.embedded_images import EmbeddedImage, embed_images
-from batchinfer.report.formatting import clip, command_line, format_bytes
+from batchinfer.report.formatting import clip, command_line
 from batchinfer.report.html_page import escape_json_for_html, render_page
 from batchinfer.report.item_cards import render_card
 from batchinfer.report.item_sampler import ItemSampler
 from batchinfer.report.run_statistics import RunStatistics
 from batchinfer.report.template_context import ReportInfo, build_context, rank_classes
 from batchinfer.store.run_reader import RunReader
+from batchinfer.text_format import escape_undecodable, format_size
 
 DEFAULT_MAX_REPORT_BYTES: Final = 20_000_000
 """Bytes of the file, at most, unless the user says otherwise."""
@@ -125,8 +126,8 @@ def write_report(
     if written > max_bytes:
         raise ExportError(
             f"The report of {escape_undecodable(str(book.run_directory))} does not fit into "
-            f"{format_bytes(max_bytes)}: it"
-            f" takes {format_bytes(written)}. Allow more with {option('size')}."
+            f"{format_size(max_bytes)}: it takes {format_size(written)}. Allow more with "
+            f"{option('size')}."
         )
     with atomic_file(target, ArtifactKind.REPORT) as file:
         file.writelines(data)

@@ -8,8 +8,9 @@ from batchinfer.domain import Json, Mode, RunInfo, State
 from batchinfer.exports.safe_endpoint import safe_host_and_name
 from batchinfer.protocols.inference_protocol import Software
 from batchinfer.report.aggregates import MAX_WORK_GAP_SECONDS
-from batchinfer.report.formatting import clip, count_noun, format_duration
+from batchinfer.report.formatting import clip
 from batchinfer.report.run_statistics import FailuresOfCode, RunStatistics
+from batchinfer.text_format import format_count, format_duration
 
 _MAX_PARAMETERS = 12
 """Parameters that are shown."""
@@ -51,7 +52,7 @@ def _describe_failures(statistics: RunStatistics) -> str:
         return f"{bad:,} failed with {first.code}: {cause}"
     if first.count * 2 > bad:
         return f"{bad:,} failed, most with {first.code}: {cause}"
-    return f"{bad:,} failed, for {count_noun(len(groups), 'different reason')}"
+    return f"{bad:,} failed, for {format_count(len(groups), 'different reason')}"
 
 
 def rank_failures(statistics: RunStatistics) -> Sequence[FailuresOfCode]:
@@ -149,7 +150,7 @@ def explain_durations(statistics: RunStatistics) -> str:
 def describe_duration(statistics: RunStatistics) -> Sequence[str]:
     """How long the run took: the time at work, and that from its beginning to its end."""
     line, work = statistics.timeline, statistics.work_time
-    attempts = count_noun(statistics.attempt_count, "attempt")
+    attempts = format_count(statistics.attempt_count, "attempt")
     whole, worked = line.last - line.first, work.seconds
     if format_duration(worked) == format_duration(whole) or worked > whole:
         return [f"{format_duration(worked)}, {attempts}"]

@@ -16,13 +16,13 @@ from batchinfer.report.aggregates import Timeline
 from batchinfer.report.formatting import (
     clip,
     command_line,
-    count_noun,
     format_rate,
     format_seconds,
     format_time,
 )
 from batchinfer.report.item_cards import format_label
 from batchinfer.report.run_statistics import RunStatistics
+from batchinfer.text_format import format_count
 
 MAX_CHARTED_CLASSES: Final = 30
 """Classes that are charted one by one."""
@@ -144,7 +144,7 @@ def rank_classes(statistics: RunStatistics) -> Sequence[ClassRow]:
     )
     if others:
         more = len(statistics.label_counts.findings) - len(top)
-        name = count_noun(more, "other class", "other classes")
+        name = format_count(more, "other class", "other classes")
         name += " and more" * bool(statistics.label_counts.uncounted)
         width = round(min(others / most, 1) * 100, 2)
         listed.append(ClassRow("", name, f"{others:,}", "", width, others=True))

@@ -17,7 +17,6 @@ from batchinfer.sources import glob_patterns, skip_counts
 from batchinfer.sources.folder_source import FolderSource
 from batchinfer.sources.input_files import (
     SingleFileSource,
-    escape_undecodable,
     explain_url,
     find_on_disk,
     normalize_path,
@@ -36,6 +35,7 @@ from batchinfer.sources.skip_counts import SkipCounts
 from batchinfer.sources.stdin_manifest import open_stdin_manifest
 from batchinfer.sources.system_files import classify_system_file
 from batchinfer.sources.uri_source import UriSource
+from batchinfer.text_format import escape_undecodable
 
 _SingleSource: TypeAlias = FolderSource | UriSource | SingleFileSource | ManifestSource
 

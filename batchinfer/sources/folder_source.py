@@ -23,11 +23,12 @@ from itertools import islice
 from batchinfer.domain import InputFile, Item
 from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.ports import Notice
-from batchinfer.sources.input_files import escape_undecodable, name_to_key, to_nfc
+from batchinfer.sources.input_files import name_to_key, to_nfc
 from batchinfer.sources.own_files import OwnFiles, describe_refusal, get_identity
 from batchinfer.sources.selection import Selection
 from batchinfer.sources.skip_counts import OWN_FILE_KIND, SkipCounts, classify_by_extension
 from batchinfer.sources.system_files import classify_system_file, classify_system_folder
+from batchinfer.text_format import escape_undecodable
 
 _FOLDER_ERRNOS = frozenset(
     (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)

@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 
 from batchinfer.errors import SourceError
-from batchinfer.sources.input_files import escape_undecodable, to_nfc
+from batchinfer.sources.input_files import to_nfc
+from batchinfer.text_format import escape_undecodable
 
 _WILDCARD_PATTERN = re.compile(r"[*?\[]")
 _GLOB_TOKEN_PATTERN = re.compile(

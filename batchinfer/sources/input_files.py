@@ -15,8 +15,8 @@ from batchinfer.domain import InputFile, Item, RemoteFile
 from batchinfer.inputs import InputStat, find_uri_scheme, stat_input
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.sources.own_files import OwnFiles, describe_refusal
+from batchinfer.text_format import escape_undecodable
 
-_SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 _ESCAPE_REGEX = r"x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2}"
 """What `escape_undecodable` writes behind a backslash."""
 _AMBIGUOUS_BACKSLASHES_PATTERN = re.compile(rf"\\+(?={_ESCAPE_REGEX}|[\ud800-\udfff])")
@@ -27,13 +27,6 @@ _FETCH_COMMANDS: Final = {
     "gs": "gcloud storage rsync -r {} photos` (or `rclone copy`)",
     "http": "curl -O {}` (or `wget`)",
 }
-
-
-def escape_undecodable(name: str) -> str:
-    r"""`name` without surrogates: bytes that were not UTF-8 become `\xNN`; all else stays."""
-    if name.isascii():
-        return name
-    return _SURROGATE_PATTERN.sub(_escape_surrogate, name)
 
 
 def name_to_key(name: str) -> str:
@@ -227,8 +220,3 @@ class SingleFileSource:
     def __iter__(self) -> Iterator[Item]:
         """The one item; one that is batchinfer's own has been refused before."""
         yield Item(self.key, (stat_file(self.file_param, self.path),))
-
-
-def _escape_surrogate(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004 - PEP 383

@@ -18,13 +18,9 @@ import orjson
 from batchinfer.domain import Json
 from batchinfer.sources.csv_manifest import is_known_column
 from batchinfer.sources.input_files import normalize_path
-from batchinfer.sources.manifest_entry import (
-    ManifestEntry,
-    ManifestMistake,
-    ReportMistake,
-    suggest_name,
-)
+from batchinfer.sources.manifest_entry import ManifestEntry, ManifestMistake, ReportMistake
 from batchinfer.sources.manifest_lines import describe_utf8_error, iter_lines
+from batchinfer.suggestions import suggest_inline
 
 _ENTRY_KEYS = frozenset(("key", "path", "files", "params"))
 _BEYOND_64_BIT_PATTERN = re.compile(rb"[0-9]{19}")
@@ -91,7 +87,7 @@ def _parse_object(value: Any) -> dict[str, Any]:
         raise ManifestMistake('a line must be {"path": ..., ...}, or just "a path"')
     if not value.keys() <= _ENTRY_KEYS:
         unknown = next(name for name in value if name not in _ENTRY_KEYS)
-        hint = suggest_name(unknown, _ENTRY_KEYS) or '; parameters go inside "params"'
+        hint = suggest_inline(unknown, _ENTRY_KEYS) or '; parameters go inside "params"'
         raise ManifestMistake(f"unknown key {unknown!r}{hint}")
     return value
 

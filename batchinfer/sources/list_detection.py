@@ -9,7 +9,8 @@ import os
 from typing import Final
 
 from batchinfer.errors import option
-from batchinfer.sources.input_files import escape_undecodable, find_on_disk
+from batchinfer.sources.input_files import find_on_disk
+from batchinfer.text_format import escape_undecodable
 
 FILES_FROM_PREFIX: Final = "files-from:"
 """Before the name of a list of paths, in a spec."""

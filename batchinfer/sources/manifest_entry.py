@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from batchinfer.domain import Json
@@ -56,9 +55,3 @@ class MistakeCollector:
         raise SourceError(
             "\n  ".join([f"{head} in the manifest; nothing was sent:", *self._listed, *tail])
         )
-
-
-def suggest_name(name: str, choices: Iterable[str]) -> str:
-    """A hint for a misspelt name, or nothing."""
-    matches = difflib.get_close_matches(name, list(choices), 1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from batchinfer.sources.input_files import escape_undecodable
+from batchinfer.text_format import escape_undecodable
 
 OWN_FILE_KIND = "batchinfer's own"
 """What files and folders are called that batchinfer wrote."""

@@ -23,10 +23,10 @@ from batchinfer.inputs import find_uri_scheme, is_local, stat_input
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.plugins import PluginError
 from batchinfer.sources import glob_patterns
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.list_detection import split_prefix
 from batchinfer.sources.manifest import find_manifest_reader
 from batchinfer.sources.uri_source import explain_uri_absence
+from batchinfer.text_format import escape_undecodable
 
 MIN_MISSING_FILES: Final = 3
 

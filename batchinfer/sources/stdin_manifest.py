@@ -13,11 +13,12 @@ from typing import BinaryIO
 
 import orjson
 
+from batchinfer.atomic_files import replace_file
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest
-from batchinfer.sources.input_files import escape_undecodable
 from batchinfer.sources.manifest import ManifestReader, ManifestSource
 from batchinfer.sources.manifest_lines import iter_lines, open_manifest_stream
+from batchinfer.text_format import escape_undecodable
 
 
 def open_stdin_manifest(
@@ -52,15 +53,8 @@ def open_stdin_manifest(
 
 def _save_stdin(stdin: BinaryIO, spool: Path) -> None:
     """All of it or nothing: a half manifest is never taken for a whole one."""
-    part = spool.with_name(f"{spool.name}.part")
-    try:
-        with part.open("wb") as file:
-            shutil.copyfileobj(stdin, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(spool)
-    finally:
-        part.unlink(missing_ok=True)
+    with replace_file(spool, durable=True) as file:
+        shutil.copyfileobj(stdin, file, 1 << 20)
 
 
 def _detect_reader(spool: Path) -> ManifestReader:

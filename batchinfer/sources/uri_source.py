@@ -12,10 +12,11 @@ from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.inputs import ListedInput, UriScheme
 from batchinfer.inputs.uri_scheme import call_plugin
 from batchinfer.ports import Notice
-from batchinfer.sources.input_files import escape_undecodable, to_nfc
+from batchinfer.sources.input_files import to_nfc
 from batchinfer.sources.selection import Selection
 from batchinfer.sources.skip_counts import SkipCounts, classify_by_extension
 from batchinfer.sources.system_files import classify_system_file
+from batchinfer.text_format import escape_undecodable
 
 _PASSWORD_PATTERN: Final = re.compile(r"[^/]+://[^/@]*:[^/@]+@")
 

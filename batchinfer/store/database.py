@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from batchinfer.atomic_files import sync_folder
 from batchinfer.domain import RunInfo
 from batchinfer.errors import RunCorrupt, StoreError
 from batchinfer.store import sql_read, sql_write
@@ -27,7 +28,6 @@ from batchinfer.store.migrations import (
     MIN_READABLE_VERSION,
     SESSIONS_MIN_VERSION,
 )
-from batchinfer.store.output_files import sync_directory
 
 DATABASE_NAME: Final = "run.db"
 
@@ -94,7 +94,7 @@ def create_database(directory: Path, info: RunInfo) -> None:
         with temporary_path.open("rb+") as file:
             os.fsync(file.fileno())
         temporary_path.rename(path)
-        sync_directory(directory)
+        sync_folder(directory)
 
 
 def open_writable(directory: Path) -> sqlite3.Connection:

@@ -278,4 +278,5 @@ class MemoryStore:
             status.submitted_at,
             status.uncounted_attempts,
             objects,
+            self._items[position].key,
         )

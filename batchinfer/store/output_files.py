@@ -7,10 +7,11 @@ when its attempt is tried again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+from batchinfer.atomic_files import replace_file, sync_folder
 
 OUTPUTS_DIR: Final = "outputs"
 
@@ -51,28 +52,16 @@ def make_output_name(position: int, attempt: int, media_type: str) -> str:
 
 def write_outputs(directory: Path, outputs: Iterable[tuple[str, bytes]]) -> None:
     """Write files, given by name and content, durably."""
-    names = [_write_file(directory / name, data) for name, data in outputs]
-    if names:
-        sync_directory(directory / OUTPUTS_DIR)
-        sync_directory(directory)
+    has_outputs = False
+    for name, data in outputs:
+        _write_file(directory / name, data)
+        has_outputs = True
+    if has_outputs:
+        sync_folder(directory / OUTPUTS_DIR)
+        sync_folder(directory)
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames within it durable, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_file(path: Path, data: bytes) -> Path:
+def _write_file(path: Path, data: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
-    partial_path = path.with_name(f".{path.name}.part")
-    with partial_path.open("wb") as file:
+    with replace_file(path, durable=True) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return partial_path.replace(path)

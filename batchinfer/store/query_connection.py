@@ -10,7 +10,6 @@ are asked for; Ctrl-C ends also what is still being computed.
 
 from __future__ import annotations
 
-import difflib
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from batchinfer.store.database import (
     translate_errors,
 )
 from batchinfer.store.migrations import INPUTS_MIN_VERSION
+from batchinfer.suggestions import suggest
 
 FindingsExtractor: TypeAlias = Callable[[str, str], str]
 """From a prediction (JSON) and its media type to a JSON list of lists: what was found in it."""
@@ -268,10 +268,8 @@ class QueryConnection:
         kind, name = unknown.groups()
         views = self.list_views()
         columns = {column for each in views.values() for column in each}
-        suggestions = difflib.get_close_matches(
-            name, sorted(columns) if kind == "column" else views, 3
-        )
-        hint = f" Did you mean {' or '.join(suggestions)}?" if suggestions else ""
+        choices = sorted(columns) if kind == "column" else views
+        hint = suggest(name, choices, quote=str, limit=3)
         columns_by_view = "; ".join(f"{view}: {', '.join(each)}" for view, each in views.items())
         return (
             f"{message}.{hint} There are "

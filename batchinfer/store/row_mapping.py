@@ -89,9 +89,9 @@ def item_to_row(item: Item, position: int) -> tuple[Any, ...]:
 
 def row_to_open_item(row: Sequence[Any]) -> OpenItem:
     """A row that `sql_read.OPEN_ITEM_JSON` made."""
-    position, state, attempt, submitted_at, uncounted_attempts, objects = row
+    position, state, attempt, submitted_at, uncounted_attempts, objects, key = row
     names = {int(number): name for number, name in objects.items()}
-    return OpenItem(position, State(state), attempt, submitted_at, uncounted_attempts, names)
+    return OpenItem(position, State(state), attempt, submitted_at, uncounted_attempts, names, key)
 
 
 def sent_file_to_row(position: int, number: int, sent_file: SentFile) -> tuple[Any, ...]:

@@ -8,7 +8,6 @@ the run is.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +46,7 @@ from batchinfer.store.row_mapping import row_to_item
 from batchinfer.store.run_metadata import read_interpretation, read_limit_changes, read_model_help
 from batchinfer.store.sessions import SessionRecord, diff_params, sum_active_seconds
 from batchinfer.store.table_reader import TableReader
+from batchinfer.suggestions import find_similar
 
 _MAX_CANDIDATE_KEYS: Final = 5_000
 _MAX_SAMPLE_CHARS: Final = 64 * 2**20
@@ -304,7 +304,7 @@ class RunReader:
         candidates = self._tables.fetch_all(
             sql.SELECT_KEYS_BY_LENGTH, (len(key), _MAX_CANDIDATE_KEYS)
         )
-        return difflib.get_close_matches(key, [found for (found,) in candidates])
+        return find_similar(key, [found for (found,) in candidates], limit=3)
 
     def read_activity_span(self, since: float) -> ActivitySpan:
         """When the work was done, and how many items were finished since `since`."""

@@ -25,7 +25,7 @@ OPEN_ITEM_JSON = """json_array(items.position, items.state, items.in_bucket, ite
     items.spared, json((
         SELECT json_group_object(number, object) FROM submissions
         WHERE submissions.position = items.position
-    )))"""
+    )), items.key)"""
 
 _ROW_CHARS = "(length(params) + length(files))"
 BOUNDED_PAGE_TEMPLATE = f"""

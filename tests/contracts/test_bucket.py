@@ -11,7 +11,7 @@ import pytest
 from batchinfer.backends.bucket_client import BucketClient, ListedObject, MemoryBucket
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3 import open_s3_bucket
-from support.servers import ACCESS_KEY, SECRET_KEY, free_port, rclone_s3
+from support.servers import ACCESS_KEY, SECRET_KEY, rclone_s3, reserved_port
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -19,9 +19,8 @@ async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "memory":
         yield MemoryBucket(page_size=100)
         return
-    port = free_port()
     (tmp_path / "ai4papi-1").mkdir()
-    with rclone_s3(tmp_path, port):
+    with reserved_port() as port, rclone_s3(tmp_path, port):
         async with open_s3_bucket(
             endpoint=f"http://127.0.0.1:{port}",
             name="ai4papi-1",
@@ -88,6 +87,7 @@ async def test_a_listing_starts_after_a_key_that_need_not_exist(bucket: BucketCl
     assert await every(bucket, "outputs/", "outputs/zzz") == []
 
 
+@pytest.mark.slow
 async def test_a_long_listing_shows_every_object_once(bucket: BucketClient):
     names = [f"outputs/r-{number:05d}-1.log" for number in range(1_203)]
     async with anyio.create_task_group() as tasks:

@@ -685,6 +685,7 @@ async def compare(directory, script):
     }
 
 
+@pytest.mark.slow
 @given(script=st.lists(VERBS, max_size=15))
 def test_every_store_answers_the_same_to_any_script(tmp_path_factory, script):
     anyio.run(compare, tmp_path_factory.mktemp("run"), script)
@@ -720,3 +721,14 @@ async def test_a_reader_sees_what_is_waited_for_and_what_was_submitted(tmp_path)
             found = reader.read_submissions([1, 2, 9])
             assert found[1] == OpenItem(1, SUBMITTED, 1, 50.0, 0, {1: "abc-1-1"})
             assert set(found) == {1, 2}
+
+
+async def test_an_open_item_says_the_key_of_its_item(store):
+    await store.add([item("a.jpg"), item("b.jpg")])
+    await store.commit_records([submitted(2)])
+
+    assert {n: each.key for n, each in (await store.fetch_open([1, 2])).items()} == {
+        1: "a.jpg",
+        2: "b.jpg",
+    }
+    assert [each.key for each in await store.fetch_overdue(1e12, 5)] == ["b.jpg"]

@@ -8,8 +8,8 @@ import click
 import pytest
 
 from batchinfer import cli
-from batchinfer.progress import escape_unprintable
 from batchinfer.store.sqlite import SqliteStore
+from batchinfer.text_format import escape_unprintable
 from support.cli import CONFIG, TOKEN, command
 from support.records import INFO, item, reply
 

@@ -21,9 +21,13 @@ DOCS = ROOT / "docs"
 GUIDES = sorted((DOCS / "how-to").glob("*.md"))
 NOT_RUN = ("python3 -m venv", ". .venv/", "pip ", "systemctl ", "loginctl ", "journalctl ")
 """What would change this machine, or needs a service manager."""
-LANGUAGES = {"": "shell", "console": "shown", "json": "shown", "cron": "test_env_files.py"} | {
-    language: language for language in ("python", "bash", "ini")
-}
+LANGUAGES = {
+    "": "shell",
+    "console": "shown",
+    "json": "shown",
+    "toml": "shown",
+    "cron": "test_env_files.py",
+} | {language: language for language in ("python", "bash", "ini")}
 PHOTOGRAPHS = ["people", "animals", "sky", "bad"]
 
 

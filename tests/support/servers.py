@@ -150,9 +150,18 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port where nobody listens, and which this machine gives to nobody else meanwhile.
+
+    A server that is told to may listen there: on Linux two sockets with SO_REUSEADDR can be bound
+    to one address as long as only one of them listens. Elsewhere the port is free, but not held.
+    """
+    with socket.socket() as holder:
+        if sys.platform == "linux":
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        if sys.platform != "linux":
+            holder.close()
+        yield port

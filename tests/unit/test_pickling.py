@@ -18,6 +18,7 @@ from batchinfer.domain import (
     Mode,
     OpenItem,
     Record,
+    RemoteFile,
     Reply,
     Result,
     ResultDetails,
@@ -63,6 +64,7 @@ PROGRESS = Progress(Counts(1, 2, 3, 4), 5, True, {"timeout": 4}, 8, 2.5, True)
 
 VALUES = [
     FILE,
+    RemoteFile("files", "toy://a", 3, None, "v1"),
     SENT,
     ITEM,
     REPLY,

@@ -15,9 +15,9 @@ from batchinfer.config import RunSettings
 from batchinfer.domain import Failure, FailureKind, Mode
 from batchinfer.errors import FatalError
 from batchinfer.ports import Event, OutageOngoing
-from batchinfer.progress import format_duration
 from batchinfer.protocols.inference_protocol import TokenFacts
 from batchinfer.protocols.registry import load_protocol
+from batchinfer.text_format import format_duration
 
 TOKEN_EXPIRY_WARNING_SECONDS: Final = 3600.0
 """Seconds; a token that is valid for less will hardly last for a run."""

@@ -31,8 +31,9 @@ from batchinfer.ports import (
     OutageOngoing,
     Progress,
 )
-from batchinfer.progress import format_duration, format_rate
+from batchinfer.progress import format_rate
 from batchinfer.progress.progress_format import format_done, format_progress, format_wait_reason
+from batchinfer.text_format import format_duration
 
 
 class Controller:

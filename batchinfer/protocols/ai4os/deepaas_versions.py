@@ -1,4 +1,4 @@
-"""Which DEEPaaS a service runs, as its answers tell, and what is peculiar to it. Pure.
+"""Which DEEPaaS a service runs, by its answers, and the quirks of that version. Pure.
 
 The service script begins every body with the versions (docs/platform.md, "The body of a 200").
 """

@@ -15,8 +15,8 @@ the lines before                               what its author says of it
 usage that ends in ``...``                     the model takes more than it lists
 =============================================  ===================================================
 
-What cannot be read is left out; nothing is evaluated; the cost is bounded by `LONGEST`. Lines
-around the help (the service script's, colours, warnings of an import) do no harm.
+What cannot be read is left out; nothing is evaluated; the cost is bounded by `MAX_HELP_CHARS`.
+Lines around the help (the service script's, colours, warnings of an import) do no harm.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _MAX_CHOICES: Final = 50
 
 
 def parse_help(text: str) -> ModelSchema | None:
-    """The schema that a help tells; None when the text is no help. Never raises."""
+    """The schema that a help describes; None when the text is no help. Never raises."""
     if len(text) > MAX_HELP_CHARS:
         return None
     text = strip_ansi(text)

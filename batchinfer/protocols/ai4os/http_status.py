@@ -1,10 +1,10 @@
 """What an HTTP status of the platform means (docs/platform.md, "Status codes"). Pure.
 
-One table, `RULES`, read from top to bottom; the first row that fits decides. A row fits by status,
-by what the body says, and by how long the call took: gateways cut calls without saying so. A 200 is
-never judged here: its body must be read (`reply.py`).
+One table, `STATUS_RULES`, read from top to bottom; the first row that fits decides. A row fits by
+status, by what the body says, and by how long the call took: gateways cut calls without saying so.
+A 200 is not classified here: its body must be read (`reply_parser.py`).
 
-The content type is no help (the service echoes ours), so bodies are told apart by their text.
+The content type is no help (the service echoes ours), so bodies are classified by their text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GATEWAY_TIMEOUTS_SECONDS = (60.0, 300.0)
 
 @dataclass(frozen=True, slots=True)
 class StatusRule:
-    """One row: which answers, what follows, what they are called, what a person is told."""
+    """One row: which answers, what follows, their code, and the message to the user."""
 
     statuses: range
     body_pattern: str

@@ -1,7 +1,7 @@
 """What the model would refuse, or silently misread, seen before anything is sent. Pure.
 
 A parameter arrives as text on a command line and is converted there (docs/platform.md,
-"Parameters"), so it is that text which is judged, after `payload` has spelled it:
+"Parameters"), so that text is checked, as `payload` spells it:
 
 =========  ========================================================================================
 type       is fine
@@ -23,7 +23,6 @@ them is a mistake here all the same. Without a schema only `payload`'s own rules
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +32,7 @@ from typing import Final, TypeAlias
 from batchinfer.domain import Failure, Json, Mode
 from batchinfer.protocols.ai4os import payload
 from batchinfer.protocols.model_schema import ModelSchema, Parameter
+from batchinfer.suggestions import suggest_inline
 
 _TRUE_TEXTS: Final = frozenset({"yes", "true", "t", "1"})
 _FALSE_TEXTS: Final = frozenset({"no", "n", "false", "f", "0", "off"})
@@ -51,7 +51,7 @@ _ValueCheck: TypeAlias = Callable[[Json], str | None]
 
 
 class ParamValidator:
-    """The rules for one run, made ready to judge many items (some microseconds each)."""
+    """The rules for one run, prepared to check many items (some microseconds each)."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class ParamValidator:
         mode: Mode,
         common_params: Mapping[str, Json] | None = None,
     ) -> None:
-        """`common`: the parameters of every item that has no value of its own for them."""
+        """`common_params`: the parameters of every item that has no value of its own for them."""
         self._schema, self._mode = schema, mode
         self._common_names = frozenset(common_params or ())
         self.abbreviations: dict[str, str] = {}
@@ -170,9 +170,7 @@ class ParamValidator:
             return None
         if len(options) > 1:
             return f"{name!r} could be short for {' or '.join(map(repr, options))}"
-        close_matches = difflib.get_close_matches(name, schema.names, 1)
-        hint = f" (did you mean {close_matches[0]!r}?)" if close_matches else ""
-        return f"the model has no parameter {name!r}{hint}"
+        return f"the model has no parameter {name!r}{suggest_inline(name, schema.names)}"
 
     def _find_name_problem(self, name: str) -> str | None:
         return _refusal_message(payload.encode_params({name: 0}, (), self._mode))
@@ -275,8 +273,7 @@ def _find_choice_problem(kind: str | None, choices: Sequence[Json], text: str) -
     if any(found == _convert(kind, str(choice)) for choice in choices):
         return None
     listed = ", ".join(map(str, choices))
-    close_matches = difflib.get_close_matches(text, map(str, choices), 1)
-    hint = f" (did you mean {close_matches[0]!r}?)" if close_matches else ""
+    hint = suggest_inline(text, map(str, choices))
     return f"must be one of {listed}; it is {text[:_MAX_QUOTED_VALUE_CHARS]}{hint}"
 
 

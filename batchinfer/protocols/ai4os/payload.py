@@ -77,7 +77,7 @@ request")."""
 _NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
 """What argparse accepts as a value although it starts with a dash."""
 _COMPRESSION_EXTENSIONS: Final = frozenset(["gz", "bgz", "bz2", "xz", "zst", "lz4", "lzma"])
-"""Extensions that tell only how a file is compressed."""
+"""Extensions that say only how a file is compressed."""
 _INNER_EXTENSION: Final = re.compile(r"[a-z]{1,8}|h5|hdf5|nc4|jp2|mp3|mp4|m4a")
 """What stands before them as an extension: `nii`, `tar`, `fastq`; no date, number or version."""
 _DOUBLE_EXTENSIONS: Final = frozenset(
@@ -154,10 +154,10 @@ def build_payload_parts(
 
 
 def detect_file_format(path: str, head: bytes) -> str:
-    """The `detect_file_format` of a file: its extension, else what its first bytes say, else "bin".
+    """The `file_format` of a file: its extension, else what its first bytes say, else "bin".
 
     Never empty; lower-case ASCII letters and digits, and a dot where a format has two extensions
-    (`nii.gz`, `ome.tif`). A number is no extension where the bytes tell more (`scan.001`).
+    (`nii.gz`, `ome.tif`). A number is no extension where the bytes say more (`scan.001`).
     """
     rest, dot, extension_part = os.path.basename(path).lower().rpartition(".")  # noqa: PTH119 - a name, not a path of this machine
     extension_part = extension_part if dot and rest.strip(".") else ""
@@ -176,7 +176,7 @@ def detect_file_format(path: str, head: bytes) -> str:
 
 
 def _is_double_extension(before: str, last: str) -> bool:
-    """Whether two extensions tell the format together: of what is compressed, or a known pair."""
+    """Whether two extensions name the format together: of what is compressed, or a known pair."""
     if last in _COMPRESSION_EXTENSIONS:
         return _INNER_EXTENSION.fullmatch(before) is not None
     return (before, last) in _DOUBLE_EXTENSIONS

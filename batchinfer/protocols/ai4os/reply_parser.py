@@ -1,8 +1,8 @@
-"""What the platform answered, read: the outcome of a sync body, of a log, of an output. Pure.
+"""Reads what the platform answered: the outcome of a sync body, of a log, of an output. Pure.
 
-Nothing is a prediction because it came with HTTP 200, or because an object turned up: these rules
-decide. Where a value stands in a transcript: `transcript`; how it is read: `literal`; why there is
-none: `faults`.
+Neither HTTP 200 nor an object in the bucket makes a prediction: these rules decide. Where a value
+is found in a transcript: `transcript.py`; how it is read: `literals.py`; why there is none:
+`transcript_failures.py`.
 
 =====================================  ============================================================
 sync: the body of a 200                is
@@ -10,15 +10,15 @@ sync: the body of a 200                is
 one base64 text                        a file (or a zip of several): read as an output is
 a returned value, no error behind it   a Reply: data, bytes, or, where it is no literal, text
 it ends in the middle of the value     Failure `answer_cut_off`, transient
-anything else                          a Failure, by the table of `faults`
+anything else                          a Failure, by `transcript_failures`
 =====================================  ============================================================
 
 =====================================  ============================================================
 async: `.log`                          is
 =====================================  ============================================================
-an error (table of `faults`)           a Failure
+an error (`transcript_failures`)       a Failure
 `Output is saved in <path>`            `SavedOutput`: the output is there, or on its way
-neither                                None: give the output a grace period, then `killed`
+neither                                None: wait a grace period, then `killed_log_failure`
 =====================================  ============================================================
 
 =====================================  ============================================================
@@ -32,8 +32,8 @@ nothing                                Failure `no_output`, transient
 =====================================  ============================================================
 
 In data, a string that is itself a JSON object or array is replaced by what it says, once; the text
-as it came stays in the log. An error behind a returned value wins over it: the last word of
-DEEPaaS counts. Each outcome's `log` is what the service wrote, without colours.
+as it came stays in the log. An error behind a returned value wins over it: what DEEPaaS
+wrote last counts. Each outcome's `log` is what the service wrote, without colours.
 
 **Both modes agree**: a returned text is a text in both (`text/plain`), unless it is what `str()`
 prints of a list, dict or the like, or a JSON object or array: then it is data in both. Where sync
@@ -99,8 +99,8 @@ _MIN_BASE64_CHARS: Final = 24
 def parse_body(body: bytes, *, is_framed: bool = True) -> Outcome:
     """The outcome of a sync call that was answered with HTTP 200.
 
-    `framed`: whether the transport would have shown that the body was cut off (Content-Length, or
-    chunks). Otherwise the body itself must show that it is whole.
+    `is_framed`: whether the transport would have shown that the body was cut off (Content-Length,
+    or chunks). Otherwise the body itself must show that it is whole.
     """
     if (file := _decode_base64_body(body)) is not None:
         if is_framed or body.rstrip().endswith(b"=") or is_complete_file(file):
@@ -134,7 +134,7 @@ def _is_complete_body(text: str, *, is_framed: bool) -> bool:
 
 
 def parse_log(log: bytes) -> SavedOutput | Failure | None:
-    """What a `.log` object says; None when neither success nor failure (yet): see `killed`."""
+    """What a `.log` says; None: neither success nor failure yet (see `killed_log_failure`)."""
     text = strip_ansi(decode_output(log))
     output = strip_command_echo(text)
     saved_records = deque(iter_records(_SAVED_RECORD, output), 1)
@@ -161,7 +161,7 @@ def extract_orphan_name(path: str) -> str:
 def parse_output(data: bytes, log: str, *, is_saved: bool = True) -> Outcome:
     """The outcome that an output object holds; `log` is the item's log, as far as it is known.
 
-    `saved`: whether the log says that the output was saved, which it does when all is written.
+    `is_saved`: whether the log says that the output was saved, which it does when all is written.
     Otherwise only an output whose end can be seen is believed: of numbers and texts it cannot.
     """
     if not data.strip():

@@ -2,8 +2,7 @@
 
 Two ways. Most predictions are lists and dicts of numbers and strings: `parse_simple_repr` rewrites
 such a `repr` as JSON, for the C reader of the standard library. `parse_repr_at` reads everything
-else
-word by word (tuples, sets, bytes, numpy, keys that are no strings), with a stack of its own.
+else token by token (tuples, sets, bytes, numpy, keys that are no strings), with a stack of its own.
 
 Both accept only what `repr` can have written: `[1,2]`, `[1.10, 'a']` and `{'a': true}` are none.
 """

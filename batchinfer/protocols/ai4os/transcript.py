@@ -15,9 +15,9 @@ line (a progress bar has no newline). The text behind it ends, whichever is know
 3. else it is a returned string, or an object: at the next timestamped record at the start of a line
    or behind a progress bar, at a line of the script, or at the end.
 
-A mark inside such a text (1, 2) is part of it; of the others the last counts. Before 2.6.0 nobody
-can say where a returned string ends that holds a whole log record, or behind which output follows:
-it is cut at the record, and the output is taken with it. All of it stands in the log.
+A mark inside such a text (1, 2) is part of it; of the others the last counts. Before 2.6.0 it
+cannot be seen where a returned string ends that holds a whole log record, or behind which output
+follows: it is cut at the record, and the output is taken with it. All of it stands in the log.
 
 **DEEPaaS 2.5.0 and 2.5.1** log nothing: Python prints the value as it exits. Taken is, behind the
 last record (all are written before the value): the first list, dict or the like that fills a line
@@ -120,7 +120,7 @@ def decode_output(data: bytes) -> str:
 
 
 def strip_ansi(text: str) -> str:
-    """`text` without colours."""
+    """`text` without escape sequences (colours)."""
     return _ANSI_ESCAPE.sub("", text) if "\x1b" in text else text
 
 
@@ -156,7 +156,7 @@ def strip_command_echo(text: str) -> str:
 def find_returned_value(text: str, *, has_more: bool = False) -> ReturnedValue | None:
     """The value behind the last `return:` of DEEPaaS; None when there is none.
 
-    `goes_on`: whether the platform wrote more behind `text`, so that it is not cut off.
+    `has_more`: whether the platform wrote more behind `text`, so that it is not cut off.
     """
     found: ReturnedValue | None = None
     for mark in deque(_iter_return_marks(text), _MAX_RETURN_MARKS):
@@ -166,7 +166,7 @@ def find_returned_value(text: str, *, has_more: bool = False) -> ReturnedValue |
 
 
 def _iter_return_marks(text: str) -> Iterator[re.Match[str]]:
-    """`_RETURN.finditer(text)`, sooner: looked for where the words of its end are."""
+    """As `_RETURN_RECORD.finditer(text)`, but faster: searches around the end of the mark."""
     search_start = at = 0
     while (at := text.find(_RETURN_RECORD_END, at)) >= 0:
         at += len(_RETURN_RECORD_END)
@@ -190,7 +190,7 @@ def is_unmarked(text: str) -> bool:
 def find_unmarked_value(text: str, *, has_more: bool = False) -> ReturnedValue | None:
     """The value that DEEPaaS 2.5.0 or 2.5.1 printed; None when there is none to be seen.
 
-    `goes_on`: as in `returned`.
+    `has_more`: as in `find_returned_value`.
     """
     calls = deque(iter_records(_PREDICT_CALLED_RECORD, text), 1)
     if not calls:
@@ -223,7 +223,7 @@ def find_unmarked_value(text: str, *, has_more: bool = False) -> ReturnedValue |
 def _parse_value_at(text: str, start: int, *, has_more: bool) -> ReturnedValue:
     """The value whose text begins at `start`, right behind its mark.
 
-    `goes_on`: whether the platform wrote more behind `text`.
+    `has_more`: whether the platform wrote more behind `text`.
     """
     line_end = _find_line_end(text, start)
     reset = _ANSI_RESET_AT_RECORD_END.search(text, start)
@@ -257,7 +257,7 @@ def _assess_completeness(text: str) -> Completeness:
 
 
 def _find_line_start(prefix: str, text: str, end: int) -> int:
-    """Where the first line of `text` before `end` begins that begins with `words`; -1: nowhere."""
+    """Where the first line of `text` before `end` begins that begins with `prefix`; -1: nowhere."""
     at = text.find(prefix, 0, end)
     while at > 0 and text[at - 1] != "\n":
         at = text.find(prefix, at + 1, end)

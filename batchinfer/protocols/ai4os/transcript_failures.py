@@ -5,9 +5,8 @@ Looked for in this order; the first that is there is the reason:
 =================  ==========  ====================================================================
 code               kind        what the service wrote
 =================  ==========  ====================================================================
-`find_model_error`      permanent   a CRITICAL record `Unhandled error: <Type>: <message>`. A model
-fails
-                               on the same item in the same way
+`model_error`      permanent   a CRITICAL record `Unhandled error: <Type>: <message>`. A model
+                               fails on the same item in the same way
                    (and only where the model was never called:)
 `deepaas_too_old`  permanent   `Error: DEEPaaS version must be ...`, or there is no DEEPaaS
 `bad_payload`      permanent   a traceback of the service script (`File "<stdin>"`), or its
@@ -15,12 +14,12 @@ fails
 `bad_param`        permanent   a line `deepaas-cli ...: error: ...` of argparse; or a traceback of
                                the reading of a list or dict
 `help`             permanent   the model's help: `help` was among the parameters
-`find_model_error`      permanent   any other traceback, `[ERROR]:`: the module cannot be loaded
+`model_error`      permanent   any other traceback, `[ERROR]:`: the module cannot be loaded
                    (else:)
-`find_model_error`      permanent   `--- Logging error ---` of a `return:`: it cannot be printed
+`model_error`      permanent   `--- Logging error ---` of a `return:`: it cannot be printed
 `answer_cut_off`   transient   lines of the platform, but not to the end
 `model_killed`     transient   lines of the platform, and nothing else: killed, mostly for memory
-`unreadable`       transient   no line of the platform: somebody else answered
+`unreadable`       transient   no line of the platform: something else answered
 =================  ==========  ====================================================================
 
 The message of a model error begins with the first cause: modules that wrap their errors in an
@@ -109,7 +108,7 @@ def find_model_error(text: str, log: str) -> Failure | None:
 def classify_failure(text: str, log: str, *, is_complete: bool = True) -> Failure:
     """Why there is no result in `text`, which is without colours and the echo of the command.
 
-    `whole`: whether the service's answer is known to be there to its end.
+    `is_complete`: whether the service's answer is known to be complete.
     """
     if (failure := find_model_error(text, log)) is not None:
         return failure

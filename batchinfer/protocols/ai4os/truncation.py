@@ -40,7 +40,7 @@ class SavedJson:
 def parse_saved_json(text: str) -> SavedJson | None:
     """The JSON that `json.dumps` can have written; None when it is none.
 
-    An object or array that is beyond the limits of `literal` is None, too: it stays a text.
+    An object or array that is beyond the limits of `literals.py` is None, too: it stays a text.
     """
     text = text.strip(" \t\r\n")
     first = text[:1]

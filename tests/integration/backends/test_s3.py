@@ -18,16 +18,7 @@ from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3 import S3BucketClient, open_s3_bucket
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
-from support.servers import (
-    ACCESS_KEY,
-    SECRET_KEY,
-    Answer,
-    Request,
-    free_port,
-    rclone_s3,
-    stub,
-    talking,
-)
+from support.servers import ACCESS_KEY, SECRET_KEY, Answer, Request, rclone_s3, stub, talking
 
 NAME = "ai4papi-1"
 
@@ -39,10 +30,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def port(root: Path) -> Iterator[int]:
-    port = free_port()
-    with rclone_s3(root, port):
-        yield port
+def port(root: Path, free_tcp_port: int) -> Iterator[int]:
+    with rclone_s3(root, free_tcp_port):
+        yield free_tcp_port
 
 
 def bucket_at(
@@ -54,7 +44,7 @@ def bucket_at(
         "access_key": ACCESS_KEY,
         "secret_key": SECRET_KEY,
         "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
-        "patience": 20.0,
+        "retry_timeout": 20.0,
     }
     return open_s3_bucket(**(known | changed))
 
@@ -138,7 +128,7 @@ async def test_no_proxy_stands_before_this_machine(port: int, monkeypatch: pytes
 
 
 async def test_a_store_that_does_not_come_is_given_up(free_tcp_port: int):
-    async with bucket_at(free_tcp_port, patience=0.3) as bucket:
+    async with bucket_at(free_tcp_port, retry_timeout=0.3) as bucket:
         with pytest.raises(BucketUnreachable) as caught:
             await bucket.list_page("outputs/")
     assert f"127.0.0.1:{free_tcp_port} has not answered for 0.3 s" in str(caught.value)
@@ -271,7 +261,7 @@ async def test_an_upload_that_stalls_is_given_up_and_tried_again():
 async def test_patience_ends_with_what_was_said_last():
     async with (
         stub(told("SlowDown", None, 503)) as server,
-        bucket_at(server.port, patience=0.2) as bucket,
+        bucket_at(server.port, retry_timeout=0.2) as bucket,
     ):
         with pytest.raises(BucketUnreachable, match=r"\(SlowDown\)"):
             await bucket.get("outputs/a.json")
@@ -409,12 +399,12 @@ def ca_file(ca: trustme.CA, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def secure(root: Path, ca: trustme.CA, tmp_path: Path) -> Iterator[int]:
-    issued, port = ca.issue_cert("127.0.0.1"), free_port()
+def secure(root: Path, ca: trustme.CA, tmp_path: Path, free_tcp_port: int) -> Iterator[int]:
+    issued = ca.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "all.pem"))
     pem = str(tmp_path / "all.pem")
-    with rclone_s3(root, port, "--cert", pem, "--key", pem):
-        yield port
+    with rclone_s3(root, free_tcp_port, "--cert", pem, "--key", pem):
+        yield free_tcp_port
 
 
 async def test_an_unknown_ca_is_fatal_at_once(secure: int):

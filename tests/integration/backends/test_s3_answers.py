@@ -37,7 +37,7 @@ def bucket_at(port: int, **changed: Any):
         "access_key": ACCESS_KEY,
         "secret_key": SECRET_KEY,
         "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
-        "patience": 0.0,
+        "retry_timeout": 0.0,
     }
     return open_s3_bucket(**(known | changed))
 
@@ -212,7 +212,10 @@ async def test_a_store_that_accepts_and_is_deaf_is_given_up(verb: str):
     async def deaf(_: anyio.abc.SocketStream) -> None:
         await anyio.sleep_forever()
 
-    async with talking(deaf) as port, bucket_at(port, patience=0.2, read_timeout=0.2) as bucket:
+    async with (
+        talking(deaf) as port,
+        bucket_at(port, retry_timeout=0.2, read_timeout=0.2) as bucket,
+    ):
         with anyio.fail_after(30), pytest.raises(BucketUnreachable):
             await getattr(bucket, verb)("outputs/a.json", *([b"x"] if verb == "put" else []))
 

@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from batchinfer.exports import ExportOptions, write_export
-from batchinfer.exports.safe_text import escape_undecodable
+from batchinfer.text_format import escape_undecodable
 from support.books import book, result, thing, with_files
 from support.gallery import DETECTED, NASTY, ODD, OUTLINE, PREDICTIONS
 

@@ -121,6 +121,7 @@ async def test_trouble_of_the_bucket_leaves_alone():
         await delete_objects(store, AI4OS_BUCKET, RUN, recorded)
 
 
+@pytest.mark.slow
 @given(st.sets(st.from_regex(r"(inputs|outputs)/[abc0-9-]{0,16}(\.json|\.log)?\Z"), max_size=30))
 async def test_no_stranger_is_ever_deleted(keys):
     store = bucket(keys | OURS)

@@ -217,7 +217,14 @@ async def never(size: int) -> list[Item]:
 async def at_it(run: Path, notebook: Notebook) -> AsyncIterator[None]:
     """An engine that is at work on the run, and can be steered."""
     gate, store = Gate(FixedLimit(3)), MemoryStore()
-    working = Engine(store=store, gate=gate, observer=notebook, backend=Nobody(), read_page=never)
+    working = Engine(
+        queue=store,
+        sink=store,
+        gate=gate,
+        observer=notebook,
+        backend=Nobody(),
+        read_page=never,
+    )
     async with (
         serve_control(run, working, Controller(notebook), Mode.SYNC),
         anyio.create_task_group() as group,
@@ -342,7 +349,8 @@ async def test_where_no_socket_can_be_made_a_notice_says_so_and_the_run_goes_on(
 
 async def test_what_ends_the_job_passes_as_it_is(run):
     notebook = Notebook()
-    working = Engine(store=MemoryStore(), gate=Gate(FixedLimit(1)), observer=notebook)
+    store = MemoryStore()
+    working = Engine(queue=store, sink=store, gate=Gate(FixedLimit(1)), observer=notebook)
 
     async def goes_wrong() -> None:
         async with serve_control(run, working, Controller(notebook), Mode.SYNC):

@@ -597,6 +597,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(min_size=1), VALUES, max_size=3))
 def test_any_parameter_survives_the_run_directory(params):
     config = load_config(None, {}, {f"params.{name}": value for name, value in params.items()})

@@ -87,6 +87,7 @@ def on_virtual_clock(test) -> None:
     trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+@pytest.mark.slow
 @given(scripts, moments, st.integers(1, 6), st.floats(0.1, 5))
 @settings(max_examples=150, deadline=None)
 def test_sync_mode(script, moments, concurrency, seconds):
@@ -117,6 +118,7 @@ def test_sync_mode(script, moments, concurrency, seconds):
     on_virtual_clock(run)
 
 
+@pytest.mark.slow
 @given(scripts, moments, st.integers(1, 30), st.floats(0.1, 5))
 @settings(max_examples=150, deadline=None)
 def test_async_mode(script, moments, limit, seconds):

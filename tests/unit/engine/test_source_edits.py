@@ -119,6 +119,7 @@ async def scenario(sessions, last, outcomes, *, bucket):
     return world, journal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bucket", [False, True], ids=["sync", "async"])
 @given(sessions=SESSIONS, last=MANIFESTS, outcomes=OUTCOMES)
 def test_what_is_recorded_is_what_was_sent(bucket, sessions, last, outcomes):

@@ -117,6 +117,7 @@ def test_a_half_character_and_a_nul_break_no_table(format_):
     assert text == "c\\xff\0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["L", "\n", "=", ";", "\t ", ' "', ";\n=", "\u200e"])
 def test_a_megabyte_of_anything_is_one_cell(sign):
     long = sign * (1_000_000 // len(sign))

@@ -193,6 +193,7 @@ def test_a_worker_that_is_killed_as_it_starts_costs_its_picture_only(tmp_path):
     assert [quarters(shown(each)) for each in made[1:]] == [UPRIGHT] * 3
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_of_a_picture(tmp_path):
     large = tmp_path / "large.png"
     scene(12_000, 12_000).save(large, compress_level=1)
@@ -260,6 +261,7 @@ def test_a_worker_may_use_so_much_memory_and_no_more(tmp_path):
     made.close()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_costs_its_picture_only(tmp_path):
     paths = [photograph(tmp_path / f"{n}.jpg") for n in range(4)]
     before = children()

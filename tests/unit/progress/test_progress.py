@@ -17,11 +17,10 @@ from batchinfer.progress import (
     RateWindow,
     Summary,
     choose_display,
-    escape_unprintable,
-    format_duration,
     format_rate,
 )
 from batchinfer.progress.progress_format import format_codes, format_done, format_progress
+from batchinfer.text_format import escape_unprintable, format_duration
 
 ESC = "\x1b"
 
@@ -43,9 +42,10 @@ def success(position):
     return Record(position, Attempt(1, 0.0, 1.0, Reply(prediction={})), State.SUCCEEDED)
 
 
-def failure(position, code="model_error", message="boom", state=State.FAILED):
+def failure(position, code="model_error", message="boom", state=State.FAILED, key=""):
     kind = FailureKind.PERMANENT if state is State.FAILED else FailureKind.TRANSIENT
-    return Record(position, Attempt(1, 0.0, 1.0, Failure(code, message, kind)), state)
+    outcome = Failure(code, message, kind)
+    return Record(position, Attempt(1, 0.0, 1.0, outcome), state, key=key)
 
 
 def recorded(*records, counts=None, in_flight=0, complete=True, failed=None, **flow):
@@ -253,11 +253,18 @@ def test_there_is_no_eta_while_the_source_is_being_read_or_nothing_is_finished(c
 
 def test_a_code_is_told_once_when_it_first_appears_with_its_example(clock):
     stream = io.StringIO()
-    display = LogDisplay(stream, clock=clock, key_of=lambda position: f"cats/{position}.jpg")
+    display = LogDisplay(stream, clock=clock)
     for position in (1, 2):
-        display.notify(recorded(failure(position), failed={"model_error": position}))
+        display.notify(
+            recorded(
+                failure(position, key=f"cats/{position}.jpg"), failed={"model_error": position}
+            )
+        )
     display.notify(
-        recorded(failure(3, "timeout", "too slow"), failed={"model_error": 2, "timeout": 1})
+        recorded(
+            failure(3, "timeout", "too slow", key="cats/3.jpg"),
+            failed={"model_error": 2, "timeout": 1},
+        )
     )
     display.notify(recorded(failure(4, "http_503", state=State.PENDING), failed={}))
 
@@ -423,8 +430,8 @@ def test_json_tells_waits_once_a_second_notices_always_and_the_summary_last(cloc
 
 def test_verbose_json_tells_every_failed_attempt_on_one_ascii_line(clock):
     stream = io.StringIO()
-    display = JsonDisplay(stream, clock=clock, verbose=True, key_of=lambda _: "größe.jpg")
-    display.notify(recorded(success(1), failure(2, message="two\nlines\udcff")))
+    display = JsonDisplay(stream, clock=clock, verbose=True)
+    display.notify(recorded(success(1), failure(2, message="two\nlines\udcff", key="größe.jpg")))
 
     assert stream.getvalue().isascii()
     assert objects_of(stream)[0] == {
@@ -581,9 +588,7 @@ def test_no_display_raises_when_nobody_reads(display, make, clock):
 def test_signs_that_the_stream_does_not_have_are_spelled_out(clock):
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    LogDisplay(stream, clock=clock, verbose=True, key_of=lambda _: "größe.jpg").notify(
-        recorded(failure(1))
-    )
+    LogDisplay(stream, clock=clock, verbose=True).notify(recorded(failure(1, key="größe.jpg")))
 
     assert raw.getvalue() == rb"gr\xf6\xdfe.jpg: failed: model_error: boom" + b"\n"
 

@@ -50,6 +50,7 @@ def test_any_value_comes_back_from_its_repr(value):
     assert same(read.value, plain(value))
 
 
+@pytest.mark.slow
 @given(values.filter(lambda value: not isinstance(value, str)))
 def test_any_value_comes_back_from_what_str_prints(value):
     read = parse_printed(str(value))
@@ -182,6 +183,7 @@ def test_what_is_nested_too_deeply_is_not_read(opener):
     assert parse_literal(deep) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -215,6 +217,7 @@ def test_hostile_text_is_given_up(text):
     assert parse_literal(text) is None
 
 
+@pytest.mark.slow
 def test_text_beyond_the_limit_is_not_read():
     assert parse_literal("[" + " " * MAX_LITERAL_CHARS + "]") is None
 

@@ -56,6 +56,7 @@ def on_the_command_line(value):
     return str(value) if isinstance(value, (int, float)) else value
 
 
+@pytest.mark.slow
 @given(st.dictionaries(names, scalars, max_size=5), files)
 def test_the_body_is_json_and_gives_everything_back(params, contents):
     params = {
@@ -103,6 +104,7 @@ def test_whatever_scalar_is_sent_arrives_with_its_value(value):
             assert arrived == value
 
 
+@pytest.mark.slow
 @given(st.lists(literals, max_size=4) | st.dictionaries(st.text(), literals, max_size=4))
 def test_lists_and_dicts_arrive_as_python_literals(value):
     spelled = sent(value)

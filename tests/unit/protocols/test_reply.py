@@ -672,6 +672,7 @@ def test_help_is_told_apart(mode):
     assert not is_help_output((FIXTURES / "sync_2.6.0_fail_unknown_param.body").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

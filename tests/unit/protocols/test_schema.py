@@ -260,6 +260,7 @@ def printed(schema: ModelSchema, width: int) -> str:
     return parser.format_help()
 
 
+@pytest.mark.slow
 @given(
     st.lists(parameters(), max_size=6, unique_by=lambda each: each.name),
     st.integers(40, 200),

@@ -49,6 +49,7 @@ async def a_run(tmp_path, count=30):
     return await made(tmp_path / "run", items, records)
 
 
+@pytest.mark.slow
 async def test_its_counts_are_those_of_the_store(tmp_path):
     run = await a_run(tmp_path)
     done = report(run, tmp_path / "r.html")
@@ -92,6 +93,7 @@ async def test_the_policy_allows_this_style_and_this_script_only(tmp_path):
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202e\x1b[31m\n\u2028"
 
 
+@pytest.mark.slow
 async def test_hostile_texts_are_harmless(tmp_path):
     photo = photograph(tmp_path / "photo.jpg")
     items = [item(f"{place}{HOSTILE}", photo) for place in range(1, 5)]
@@ -117,6 +119,7 @@ async def test_hostile_texts_are_harmless(tmp_path):
     assert "</script><script>alert(1)" in cards[3]["prediction"]
 
 
+@pytest.mark.slow
 async def test_boxes_stand_in_the_upright_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: what is stored lies on its side
@@ -143,6 +146,7 @@ async def test_boxes_stand_in_the_upright_picture(tmp_path):
     assert boxes("stored") == [4000, 500, 4000, 1000]
 
 
+@pytest.mark.slow
 async def test_it_never_gets_larger_than_allowed(tmp_path):
     chance = random.Random(1)
     items, records = [], []
@@ -199,6 +203,7 @@ async def test_what_came_back_as_a_picture_is_shown_beside_what_was_sent(tmp_pat
     assert pictures["1i"][1:] == [320, 240]
 
 
+@pytest.mark.slow
 async def test_runs_without_an_end(tmp_path):
     empty = await made(tmp_path / "empty", [], [], complete=True)
     assert "There is nothing in this run yet." in report(empty, tmp_path / "a.html").path.read_text(

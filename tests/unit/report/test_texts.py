@@ -6,16 +6,9 @@ import subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.report.formatting import (
-    clip,
-    clip_lines,
-    command_line,
-    count_noun,
-    format_duration,
-    format_rate,
-    format_seconds,
-)
+from batchinfer.report.formatting import clip, clip_lines, command_line, format_rate, format_seconds
 from batchinfer.report.html_page import escape_json_for_html
+from batchinfer.text_format import format_count, format_duration
 
 LOUD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -67,5 +60,5 @@ def test_numbers_for_people():
         "3.6 per hour",
         "less than 1 per hour",
     ]
-    assert [count_noun(1, "item"), count_noun(2000, "item")] == ["1 item", "2,000 items"]
+    assert [format_count(1, "item"), format_count(2000, "item")] == ["1 item", "2,000 items"]
     assert [format_duration(value) for value in (45, 3900, 183_600)] == ["45s", "1h 05m", "2d 03h"]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.sources import Selection, folder_source, glob_patterns, open_source
-from batchinfer.sources.input_files import escape_undecodable, normalize_path
+from batchinfer.sources.input_files import normalize_path
+from batchinfer.text_format import escape_undecodable
 
 
 def plant(top: Path, *names: str) -> Path:
@@ -177,6 +178,7 @@ def test_a_socket_is_no_file(tmp_path, monkeypatch):
         assert [notice.code for notice in source.notices] == ["not_a_file"]
 
 
+@pytest.mark.slow
 def test_deeper_than_python_recurses(tmp_path):
     depth = 1200
     handles = [os.open(tmp_path, os.O_RDONLY)]
@@ -196,6 +198,7 @@ def test_deeper_than_python_recurses(tmp_path):
         here.rmdir()
 
 
+@pytest.mark.slow
 def test_a_folder_bigger_than_a_chunk_is_whole_and_always_in_the_same_order(tmp_path):
     names = [f"{n}.jpg" for n in range(folder_source.MAX_CHUNK_ENTRIES + 7)]
     for name in names:

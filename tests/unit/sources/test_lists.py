@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import open_source, path_list
-from batchinfer.sources.input_files import escape_undecodable
+from batchinfer.text_format import escape_undecodable
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ PATHS = b"p/a.jpg\np/b b.jpg\n"
         b"\xef\xbb\xbf" + PATHS,
         PATHS.decode().encode("utf-16"),
         b"\n \n" + PATHS + b"\n\n",
-        gzip.compress(PATHS),
+        gzip.compress(PATHS, mtime=0),
         b"./p//a.jpg\np/b b.jpg",
     ],
 )

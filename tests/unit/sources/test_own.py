@@ -79,16 +79,16 @@ def test_the_directory_in_use_is_known_by_device_and_inode(folder, spelled):
     (folder / "own" / "some.jpg").write_bytes(b"x")  # nothing in it tells yet
     (folder / "link").symlink_to("own")
     (folder.parent / "way").symlink_to("p")
-    keys, _ = read(folder, own=OwnFiles.of([spelled]))
+    keys, _ = read(folder, own_files=OwnFiles.of([spelled]))
     assert keys == ["a.jpg"]
     with pytest.raises(SourceError, match="written to now"):
-        read("own", own=OwnFiles.of([spelled]))
+        read("own", own_files=OwnFiles.of([spelled]))
 
 
 def test_the_configuration_in_use_is_known_whatever_it_is_called_and_holds(folder):
     (folder / "half").write_text("nothing that could be recognized")
     (folder / "hard.png").hardlink_to(folder / "half")
-    keys, _ = read(folder, own=OwnFiles.of(["../p/half"]))
+    keys, _ = read(folder, own_files=OwnFiles.of(["../p/half"]))
     assert keys == ["a.jpg"]
 
 

@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import open_source
-from batchinfer.sources.input_files import (
-    escape_undecodable,
-    find_on_disk,
-    key_to_name,
-    name_to_key,
-)
+from batchinfer.sources.input_files import find_on_disk, key_to_name, name_to_key
+from batchinfer.text_format import escape_undecodable
 
 NAME = "Müller_é.png"
 NFC, NFD = unicodedata.normalize("NFC", NAME), unicodedata.normalize("NFD", NAME)

@@ -97,6 +97,7 @@ async def test_a_run_that_is_whole_shows_no_damage(run, tmp_path):
     assert verify_run(run) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.event_loops("asyncio")
 @pytest.mark.parametrize("part", range(2))
 async def test_a_flipped_bit_of_the_database_is_told_or_changes_nothing(run, tmp_path, part):

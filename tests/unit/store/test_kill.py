@@ -37,6 +37,7 @@ anyio.run(main, Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path):
     directory = tmp_path / "run"
     async with SqliteStore.create(directory, INFO) as store:

@@ -53,6 +53,7 @@ def test_anybody_can_see_whether_it_is_held_and_changes_nothing(tmp_path, holder
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.slow
 def test_who_looks_is_in_nobodys_way(tmp_path):
     with RunLock(tmp_path):
         pass

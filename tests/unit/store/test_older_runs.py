@@ -103,6 +103,7 @@ async def test_an_old_submission_is_shown_under_the_name_that_it_has(old):
     assert set(names) == (expected if mode is Mode.ASYNC else set())
 
 
+@pytest.mark.slow
 async def test_a_reading_cannot_be_kept_where_there_is_no_run_or_it_is_locked(old, tmp_path):
     directory, _ = old
     with pytest.raises(RunCorrupt, match="There is no run"):

@@ -408,6 +408,7 @@ async def test_a_signal_ends_whatever_is_being_computed(run, sql):
     assert ask(run, "select count(*) from items") == [(9,)]
 
 
+@pytest.mark.slow
 async def test_memory_does_not_know_how_many_rows_there_are(run):
     def peak(count):
         sql = f"{FOREVER} select printf('%0900d', i) as text from n limit ?"

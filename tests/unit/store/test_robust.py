@@ -74,6 +74,7 @@ async def test_a_reply_that_no_store_can_hold_is_its_items_failure(store):
     assert (group.code, group.key) == ("reply_too_large", "002.jpg")
 
 
+@pytest.mark.slow
 async def test_pages_are_bounded_by_bytes(store):
     items = [Item(f"{n}", (), {"text": "x" * 2**20}) for n in range(40)]
     await store.add(items)
@@ -87,6 +88,7 @@ async def test_pages_are_bounded_by_bytes(store):
     assert await store.requeue() == 40
 
 
+@pytest.mark.slow
 async def test_items_larger_than_a_page_come_one_by_one(store):
     await store.add([Item(f"{n}", (), {"text": "x" * 17 * 2**20}) for n in range(3)])
     assert [one.key for one in await store.fetch_pending(0, 500, 0.0)] == ["0"]

@@ -126,6 +126,7 @@ async def test_results_are_complete_across_pages(store, reader):
     assert [result.prediction for result in reader.iter_results("finished")] == list(range(1, 1400))
 
 
+@pytest.mark.slow
 async def test_large_predictions_make_small_pages(store, reader):
     await store.add(page(5))
     large = "x" * 9_000_000

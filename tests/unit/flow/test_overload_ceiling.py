@@ -1,4 +1,4 @@
-"""Refusals: never back up at once, never above what was known, and soon there again."""
+"""After an overload: never back up at once, never above what was known, and soon there again."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The budget of retries: what helps is free, what only adds load dries up."""
+"""The retry budget: retries that help are free, those that only add load stop."""
 
 from hypothesis import given
 from hypothesis import strategies as st

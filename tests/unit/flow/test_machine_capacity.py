@@ -1,4 +1,4 @@
-"""What this machine bears, beside what the service serves."""
+"""How many attempts this machine bears, beside what the service serves."""
 
 import pytest
 

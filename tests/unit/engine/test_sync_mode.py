@@ -97,6 +97,7 @@ async def test_a_storm_of_refusals_does_not_starve_the_gate(world: World):
     assert max(first_round) - began < 500 / 10 * 0.1 + 1
 
 
+@pytest.mark.slow
 async def test_memory_holds_a_window_not_the_run(world: World):
     model, alive = Model(seconds=0.01), []
     engine = world.engine(model, source=items(3000), concurrency=8)

@@ -1,10 +1,11 @@
-"""The adaptive limit on a small service of our own: it finds its size, whatever happens."""
+"""The adaptive limit on a small simulated service: it finds its size, whatever happens."""
 
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ services = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(services)
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_it_keeps_every_container_busy_and_few_calls_waiting(service: Service):
@@ -106,6 +108,7 @@ def test_it_keeps_every_container_busy_and_few_calls_waiting(service: Service):
     assert service.limit.value <= (4.2 if service.tells else 11) * service.containers + 24
 
 
+@pytest.mark.slow
 @given(
     services,
     st.lists(
@@ -189,6 +192,7 @@ def test_a_small_service_that_becomes_large_is_found_within_two_predictions(seco
     assert service.limit.value >= 64
 
 
+@pytest.mark.slow
 @given(st.integers(1, 60), st.floats(1, 20), st.floats(0.1, 0.6), st.integers(0, 1000))
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_a_service_that_keeps_no_order_does_not_run_it_away(containers, seconds, spread, seed):

@@ -1,4 +1,4 @@
-"""Room for bytes, on a virtual clock."""
+"""The memory budget, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Dock:
     """Bodies of some size, each held for some time; notes when each came in."""
 
     def __init__(self, budget: int) -> None:
-        self.cargo = MemoryBudget(budget)
+        self.budget = MemoryBudget(budget)
         self.came: dict[str, float] = {}
         self.most = 0
 
     async def body(self, name: str, size: int, seconds: float = 1.0) -> None:
-        with self.cargo.new_reservation() as room:
-            await room.acquire(size)
+        with self.budget.new_reservation() as reservation:
+            await reservation.acquire(size)
             self.came[name] = anyio.current_time()
-            self.most = max(self.most, self.cargo.used_bytes)
+            self.most = max(self.most, self.budget.used_bytes)
             await anyio.sleep(seconds)
 
 
@@ -39,7 +39,7 @@ async def run(dock: Dock, *bodies: tuple[str, int]) -> dict[str, float]:
         for body in bodies:
             tasks.start_soon(dock.body, *body)
             await anyio.wait_all_tasks_blocked()
-    assert dock.cargo.used_bytes == 0
+    assert dock.budget.used_bytes == 0
     return {name: round(at - began, 3) for name, at in dock.came.items()}
 
 
@@ -71,15 +71,15 @@ async def test_what_shrinks_makes_room_for_others():
     dock = Dock(100)
 
     async def shrinking() -> None:
-        with dock.cargo.new_reservation() as room:
-            await room.acquire(90)
+        with dock.budget.new_reservation() as reservation:
+            await reservation.acquire(90)
             await anyio.sleep(1)
-            room.shrink(40)
-            room.shrink(60)  # never more again
-            assert room.size == 40
+            reservation.shrink(40)
+            reservation.shrink(60)  # never more again
+            assert reservation.size == 40
             await anyio.sleep(5)
-            room.release()
-            room.release()  # once is enough
+            reservation.release()
+            reservation.release()  # once is enough
             await anyio.sleep(5)
 
     async with anyio.create_task_group() as tasks:
@@ -90,7 +90,7 @@ async def test_what_shrinks_makes_room_for_others():
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(dock.body, "b", 40)
     assert {name: at - began for name, at in dock.came.items()} == {"a": 1, "b": 6}
-    assert dock.cargo.used_bytes == 0
+    assert dock.budget.used_bytes == 0
 
 
 async def test_who_is_cut_off_while_waiting_leaves_no_gap_in_the_queue():
@@ -108,23 +108,23 @@ async def test_who_is_cut_off_while_waiting_leaves_no_gap_in_the_queue():
             impatient.cancel_scope.cancel()
     assert dock.came["b"] == began + 1
     assert "large" not in dock.came
-    assert dock.cargo.used_bytes == 0
+    assert dock.budget.used_bytes == 0
 
 
 @pytest.mark.event_loops("asyncio")
 async def test_who_is_cut_off_in_the_moment_of_being_let_in_takes_nothing_along():
     """As asyncio itself cuts off: also who has been woken up already."""
     dock = Dock(100)
-    first = dock.cargo.new_reservation()
+    first = dock.budget.new_reservation()
     await first.acquire(100)
     task = asyncio.create_task(dock.body("a", 100))
     await anyio.wait_all_tasks_blocked()
     first.release()
-    assert dock.cargo.used_bytes == 100  # its turn has come, but it has not run yet
+    assert dock.budget.used_bytes == 100  # its turn has come, but it has not run yet
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert dock.cargo.used_bytes == 0
+    assert dock.budget.used_bytes == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(1, 5)), max_size=20))
@@ -139,7 +139,7 @@ def test_the_budget_holds_and_everybody_comes_in(bodies):
     _on_virtual_time(main)
     assert len(dock.came) == len(bodies)
     assert dock.most <= max([100, *(size for size, _ in bodies)])
-    assert dock.cargo.used_bytes == 0
+    assert dock.budget.used_bytes == 0
 
 
 def _on_virtual_time(main: Callable[[], anyio.abc.Awaitable[None]]) -> None:

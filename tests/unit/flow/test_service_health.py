@@ -1,4 +1,4 @@
-"""Whether the service is there: the table of states, and what holds for any story."""
+"""Whether the service is there: the table of states, and what holds for any sequence."""
 
 import pytest
 from hypothesis import given

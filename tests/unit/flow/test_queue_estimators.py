@@ -1,4 +1,4 @@
-"""Counting those served: exact where there is an order, never too many where there is none."""
+"""Counting the calls being served: exact where there is an order, else never too many."""
 
 import heapq
 from random import Random
@@ -40,11 +40,11 @@ def play(containers: int, seed: int, *, calls: int = 300, in_order: bool = True)
 @given(st.integers(1, 60), st.integers(0, 1000))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_one_answer_tells_exactly_how_many_were_served(containers, seed):
-    turns, told = QueuePositions(), 0
+    positions, told = QueuePositions(), 0
     for answer, served in play(containers, seed):
-        turns.add(answer)
+        positions.add(answer)
         turn = answer.ended_at - (answer.server_seconds or 0.0)
-        counted = turns.count_servers(answer, turn, 1e-6)
+        counted = positions.count_servers(answer, turn, 1e-6)
         if counted is not None:
             told += 1
             assert counted == served
@@ -54,11 +54,11 @@ def test_one_answer_tells_exactly_how_many_were_served(containers, seed):
 @given(st.integers(1, 60), st.integers(0, 1000), st.booleans())
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_those_answered_together_are_never_more_than_were_served(containers, seed, in_order):
-    turns, most = QueuePositions(), 0
+    positions, most = QueuePositions(), 0
     for answer, served in play(containers, seed, in_order=in_order):
-        turns.add(answer)
+        positions.add(answer)
         turn = answer.ended_at - (answer.server_seconds or 0.0)
-        together = turns.count_concurrent(turn, 1e-6)
+        together = positions.count_concurrent(turn, 1e-6)
         assert together <= served
         most = max(most, together)
     assert most >= 0.6 * containers
@@ -67,22 +67,22 @@ def test_those_answered_together_are_never_more_than_were_served(containers, see
 @given(st.integers(4, 60), st.integers(0, 1000))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_round_is_counted_where_there_is_an_order(containers, seed):
-    census, answers = ServerCountEstimator(), [answer for answer, _ in play(containers, seed)]
+    estimator, answers = ServerCountEstimator(), [answer for answer, _ in play(containers, seed)]
     for answer in answers:
-        census.add(answer)
+        estimator.add(answer)
     last = [(one, one.seconds - (one.server_seconds or 0.0)) for one in answers[-40:]]
-    assert census.estimate(last, 1e-6) == containers
+    assert estimator.estimate(last, 1e-6) == containers
 
 
 def test_calls_sent_at_once_have_no_order():
-    census = ServerCountEstimator()
-    census.on_limit_raised(10.0)
-    assert census.is_in_burst(
+    estimator = ServerCountEstimator()
+    estimator.on_limit_raised(10.0)
+    assert estimator.is_in_burst(
         AttemptSample(ServiceSignal.ANSWERED, 15.0, 4.9, 8, 8, server_seconds=3.0)
     )
-    assert not census.is_in_burst(
+    assert not estimator.is_in_burst(
         AttemptSample(ServiceSignal.ANSWERED, 15.0, 5.1, 8, 8, server_seconds=3.0)
     )
-    assert not census.is_in_burst(
+    assert not estimator.is_in_burst(
         AttemptSample(ServiceSignal.ANSWERED, 15.0, 4.0, 8, 8, server_seconds=3.0)
     )
