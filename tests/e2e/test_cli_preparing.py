@@ -96,7 +96,7 @@ def test_the_curl_command_of_async_mode_starts_a_prediction(desk, env, service):
     while service.read_stats().get("async_finished", 0) == before:
         time.sleep(0.02)
     assert service.connection.bucket.secret_key not in shown.stdout
-    assert service.journal()[-1]["name"].startswith("curl-")
+    assert service.read_journal()[-1]["name"].startswith("curl-")
 
 
 def test_the_curl_command_needs_no_file(desk, env):

@@ -159,7 +159,7 @@ def test_the_service_never_sees_more_than_was_told(service, photos, toml, tmp_pa
     with at_it(photos, toml, run):
         assert "concurrency is 2" in batchinfer("ctl", run, "concurrency", 2).stdout
         eventually(lambda: inside(service) <= 2)
-        mark, done = len(service.journal()), bi.status(run).counts.finished
+        mark, done = len(service.read_journal()), bi.status(run).counts.finished
         eventually(lambda: bi.status(run).counts.finished >= done + AT_ONCE)
         assert max(counts_inside(service)[mark:]) == 2
 
@@ -191,7 +191,7 @@ def test_a_rate_holds_back_and_is_taken_back(service, photos, toml, tmp_path):
         assert "at most 4 calls per second are started" in batchinfer("ctl", run, "status").stdout
 
         assert tell(run, "rate", "none") == "rate limit removed"
-        mark = len(service.journal())
+        mark = len(service.read_journal())
         eventually(lambda: AT_ONCE in counts_inside(service)[mark:])
 
 
