@@ -40,6 +40,8 @@ def option(name: str, value: str = "") -> str:
 def _format_argument(name: str, value: str) -> str:
     if name == "params" and value:
         return f'`params["{value}"]`'
+    if name in {"files_from", "as_file"}:  # of a command only; a source in Python begins with it
+        return f'`"{name.replace("_", "-")}:{value}"`'
     return f"`{name}={value}`" if value else f"`{name}`"
 
 
@@ -121,7 +123,7 @@ class _CodedError(BatchInferError):
         self.code = code
 
     def __reduce__(self) -> tuple[type[_CodedError], tuple[str, str], dict[str, object]]:
-        return type(self), (self.code, str(self)), vars(self)
+        return type(self), (self.code, self.message), vars(self)
 
 
 class RunAborted(_CodedError):  # noqa: N818 - reads as a fact

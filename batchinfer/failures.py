@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from batchinfer.domain import Failure, FailureKind, SentFile, ServiceSignal
-from batchinfer.errors import FatalError, RunAborted
+from batchinfer.errors import FatalError, RunAborted, option
 from batchinfer.ports import Notice, Progress
 
 SOURCE_UNAVAILABLE: Final = "source_unavailable"
@@ -64,9 +64,9 @@ def make_no_answer_error(seconds: float) -> FatalError:
     """The service takes calls, and has never answered one."""
     return FatalError(
         "no_answer",
-        f"The service accepts calls, and has answered none within {seconds:.0f} s (--cold-start). "
-        "Nothing was recorded for it. Look at it on the Dashboard; if its first prediction takes "
-        "longer than that, raise --cold-start",
+        f"The service accepts calls, and has answered none within {seconds:.0f} s "
+        f"({option('cold_start')}). Nothing was recorded for it. Look at it on the Dashboard; if "
+        f"its first prediction takes longer than that, raise {option('cold_start')}",
     )
 
 
@@ -75,7 +75,7 @@ def make_source_error(reason: str) -> FatalError:
     return FatalError(
         SOURCE_UNAVAILABLE,
         f"{reason}. No item was failed for it: bring it back, then continue; if it has moved "
-        "for good, name its new place with --source",
+        f"for good, name its new place with {option('source')}",
     )
 
 
@@ -94,8 +94,8 @@ def make_too_many_failures_error(failed: int, progress: Progress) -> RunAborted:
     items = "1 item has" if failed == 1 else f"{failed} items have"
     return RunAborted(
         "too_many_failures",
-        f"{items} failed, more than --max-failures allows ({codes}). Look at one, remove the "
-        "cause, then continue.",
+        f"{items} failed, more than {option('max_failures')} allows ({codes}). Look at one, remove "
+        "the cause, then continue.",
     )
 
 

@@ -14,7 +14,7 @@ from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
 from batchinfer.api.settings import StrPath
 from batchinfer.domain import State
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ConfigError, option
 from batchinfer.exports.export_source import BoxOrientation
 from batchinfer.predictions import FieldMap
 from batchinfer.predictions.field_map import MAP_BOX_FORMATS, MAP_UNITS
@@ -80,7 +80,8 @@ def export(
     if csv_bom and "csv_bom" not in export_format.options:
         names = [each.name for each in exports.list_formats() if "csv_bom" in each.options]
         raise ConfigError(
-            f"--csv-bom goes with the formats {' and '.join(names)}, not with {export_format.name}."
+            f"{option('csv_bom', 'True')} goes with the formats {' and '.join(names)}, not with "
+            f"{export_format.name}."
         )
     if file_names not in exports.FILE_NAME_STYLES:
         raise ConfigError(
@@ -164,10 +165,12 @@ def parse_interpretation(
             continue
         if word not in (*MAP_BOX_FORMATS, *MAP_UNITS):
             choices = ", ".join((*_ORIENTATIONS, *MAP_BOX_FORMATS, *MAP_UNITS))
-            raise ConfigError(f"--boxes {escape_undecodable(word[:80])}: choose of {choices}.")
+            raise ConfigError(
+                f"{option('boxes', escape_undecodable(word[:80]))}: choose of {choices}."
+            )
         texts.append(f"{'format' if word in MAP_BOX_FORMATS else 'unit'}={word}")
     if len(set(orientations)) > 1:
-        raise ConfigError("--boxes says both upright and stored: say one of them.")
+        raise ConfigError(f"{option('boxes')} says both upright and stored: say one of them.")
     orientation: BoxOrientation = "stored" if "stored" in orientations else "upright"
     return FieldMap.parse(texts) if texts else None, orientation
 

@@ -50,11 +50,13 @@ def _format_flag(name: str, value: str) -> str:
         return f"--param {value or 'NAME=VALUE'}"
     if value == "False":
         return f"--no-{name.replace('_', '-')}"
+    if name == "as_file":
+        return "--as-file"
     flag = _FLAGS.get(name) or f"--{name.replace('_', '-')}"
     return flag if value in {"", "True"} else f"{flag} {value}"
 
 
-_FLAGS = {"run": "-o"}
+_FLAGS = {"run": "-o", "to": "-o"}
 """Flags that are not called as the argument is."""
 
 

@@ -312,7 +312,7 @@ class Engine:
         try:
             await part(*args)
         except FatalError as error:
-            self._abort(RunAborted(error.code, str(error)))
+            self._abort(RunAborted(error.code, error.message))
         except Exception as error:  # noqa: BLE001 - raised again, alone, by run()
             self._abort(error)
 

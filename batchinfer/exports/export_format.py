@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final, TypeAlias
 
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ConfigError, option
 from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.plugins import PluginError, Registry
 from batchinfer.text_format import escape_undecodable
@@ -132,7 +132,8 @@ def find_format_by_path(path: Path | str) -> ExportFormat:
     problem = f"unknown extension {extension}" if extension else "it has no extension"
     raise ConfigError(
         f"{escape_undecodable(f'{path}: {problem}')}: use .csv for Excel, or name a format with"
-        f" --format. Extensions that name one: {', '.join(known_extensions)} (also with .gz)."
+        f" {option('format')}. Extensions that name one: {', '.join(known_extensions)} (also with "
+        ".gz)."
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from batchinfer.artifacts import write_export_marker
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ExportError, option
 from batchinfer.exports.atomic import atomic_file, atomic_folder, find_scratch_folder
 from batchinfer.exports.export_format import (
     INTERPRETATION_OPTIONS,
@@ -74,9 +74,9 @@ def _write_folder(
     source: ExportSource, target: Path | BinaryIO, format: FolderExport, options: ExportOptions
 ) -> int:
     if not isinstance(target, Path):
-        raise ConfigError(f"The format {format.name} is a folder: name one with -o.")
+        raise ExportError(f"The format {format.name} is a folder: name one with {option('to')}.")
     if target.suffix == ".gz":
-        raise ConfigError(f"{target}: the format {format.name} is a folder: name it without .gz.")
+        raise ExportError(f"{target}: the format {format.name} is a folder: name it without .gz.")
     with atomic_folder(target) as folder:
         count = format.write(source, folder, options)
         if not format.has_own_marker:

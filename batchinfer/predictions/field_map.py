@@ -32,13 +32,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, get_args
 
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ConfigError, option
 
 PathStep: TypeAlias = str | int | None
 """A name, the place in a list, or (None) every element of a list."""
 MappedBoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx", "xxyy"]
 
-_MAP_EXAMPLE: Final = "--map boxes=result.objects[].bbox label=result.objects[].cls format=xywh"
+_MAP_EXAMPLE: Final = option(
+    "map", "boxes=result.objects[].bbox label=result.objects[].cls format=xywh"
+)
 _ASSIGNMENT: Final = re.compile(
     r"""\s*(?P<name>[^\s="]+)=(?P<value>(?:"[^"]*"|[^\s"])+)(?=\s|$)\s*"""
 )
@@ -80,7 +82,7 @@ class FieldMap:
         for text in texts:
             for name, value in _split_assignments(text):
                 if name in given:
-                    raise ConfigError(f"--map says {name} twice: once is enough.")
+                    raise ConfigError(f"{option('map')} says {name} twice: once is enough.")
                 given[name] = value
         paths = {name: _parse_path(name, given.pop(name)) for name in _PATH_NAMES if name in given}
         order = _check_choice("format", given.pop("format", None), MAP_BOX_FORMATS)
@@ -89,14 +91,14 @@ class FieldMap:
         if given:
             known = ", ".join((*_PATH_NAMES, "format", "unit", "numbers"))
             raise ConfigError(
-                f"--map knows no {_printable(next(iter(given)))}, but {known}. For example: "
-                f"{_MAP_EXAMPLE}"
+                f"{option('map')} has no name {_printable(next(iter(given)))}: use {known}. For "
+                f"example: {_MAP_EXAMPLE}"
             )
         only = not paths and (order or unit or numbers)
         if not only and not paths.keys() & {"boxes", "outline", "label", "text"}:
             raise ConfigError(
-                f"--map does not say where anything stands: name boxes, outline, label or text."
-                f" For example: {_MAP_EXAMPLE}"
+                f"{option('map')} does not say where anything is: name boxes, outline, label or "
+                f"text. For example: {_MAP_EXAMPLE}"
             )
         relative = None if unit is None else _UNIT_IS_RELATIVE[unit]
         return cls(
@@ -114,7 +116,8 @@ def _split_assignments(text: str) -> list[tuple[str, str]]:
         found = _ASSIGNMENT.match(text, offset)
         if found is None:
             raise ConfigError(
-                f"--map {_printable(text)} is not made of name=path. For example: {_MAP_EXAMPLE}"
+                f"{option('map', _printable(text))} is not made of name=path. For example: "
+                f"{_MAP_EXAMPLE}"
             )
         parts.append((found["name"], found["value"]))
         offset = found.end()
@@ -129,10 +132,9 @@ def _parse_path(name: str, text: str) -> tuple[PathStep, ...]:
         named = found is not None and found["index"] is None
         if found is None or (named and bool(found["dot"]) != bool(steps)):
             raise ConfigError(
-                f"--map {name}={_printable(text)} is no path from sign {offset + 1} on: names "
-                "joined by"
-                ' dots, [] for every element of a list, [0] for one, "quotes" around a name with'
-                f" other signs. For example: {_MAP_EXAMPLE}"
+                f"{_name_assignment(name, text)} is not a path: error at character {offset + 1}. A "
+                "path is names joined by dots, [] for every element of a list, [0] for one, "
+                f'"quotes" around a name with other characters. For example: {_MAP_EXAMPLE}'
             )
         if found["index"] is not None:
             steps.append(int(found["index"]) if found["index"] else None)
@@ -144,8 +146,12 @@ def _parse_path(name: str, text: str) -> tuple[PathStep, ...]:
 
 def _check_choice(name: str, value: str | None, choices: Sequence[str]) -> str | None:
     if value is not None and value not in choices:
-        raise ConfigError(f"--map {name}={_printable(value)}: choose {' or '.join(choices)}.")
+        raise ConfigError(f"{_name_assignment(name, value)}: choose {' or '.join(choices)}.")
     return value
+
+
+def _name_assignment(name: str, value: str) -> str:
+    return option("map", f"{name}={_printable(value)}")
 
 
 def _printable(text: str) -> str:

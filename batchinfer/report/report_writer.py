@@ -10,7 +10,7 @@ from typing import Final
 
 from batchinfer.artifacts import ArtifactKind
 from batchinfer.domain import Attempt, Json, ResultDetails
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ExportError, option
 from batchinfer.exports.atomic import atomic_file
 from batchinfer.exports.export_source import ExportSource
 from batchinfer.exports.safe_text import encode_strict_json
@@ -124,10 +124,10 @@ def write_report(
     data = [piece.encode() for piece in pieces]
     written = sum(map(len, data))
     if written > max_bytes:
-        raise ConfigError(
+        raise ExportError(
             f"The report of {escape_undecodable(str(source.run_directory))} does not fit into "
-            f"{format_size(max_bytes)}: it"
-            f" takes {format_size(written)}. Allow more with --size."
+            f"{format_size(max_bytes)}: it takes {format_size(written)}. Allow more with "
+            f"{option('size')}."
         )
     with atomic_file(target, ArtifactKind.REPORT) as file:
         file.writelines(data)

@@ -21,6 +21,7 @@ from itertools import chain
 from typing import BinaryIO, Final
 
 from batchinfer.domain import Json
+from batchinfer.errors import option
 from batchinfer.sources.input_files import normalize_path
 from batchinfer.sources.manifest_lines import (
     ManifestEntry,
@@ -207,7 +208,7 @@ def _suggest_fix(header: list[str]) -> str:
     if any(name.strip().lower() in {"path", "key"} for name in header):
         return " (write them in small letters)"
     if len(header) == 1:
-        return " (a list of paths without a first row is given with --files-from)"
+        return f" (a list of paths without a first row is given with {option('files_from')})"
     return ""
 
 

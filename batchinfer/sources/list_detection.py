@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from batchinfer.errors import option
 from batchinfer.sources.input_files import find_on_disk
 from batchinfer.text_format import escape_undecodable
 
@@ -19,7 +20,7 @@ AS_FILE_PREFIX: Final = "as-file:"
 _COMPRESSED_EXTENSIONS: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _TABLE_ADVICE: Final = "If it lists what is to be sent, save it as CSV with a column 'path'"
 _ARCHIVE_ADVICE: Final = "If it holds what is to be sent, unpack it and name the folder"
-_PATH_LIST_ADVICE: Final = "If it lists what is to be sent, a path a line: --files-from {}"
+_PATH_LIST_ADVICE: Final = "If it lists what is to be sent, a path a line: {}"
 _JSON_ADVICE: Final = (
     "If it lists what is to be sent, make JSON lines of it, an object a line: `jq -c '.[]' {} >"
     " list.jsonl`"
@@ -65,8 +66,10 @@ def explain_likely_list(spec: str) -> str | None:
     if advice is None:
         return None
     displayed = escape_undecodable(spec)
+    is_path_list = advice == _PATH_LIST_ADVICE
+    named = option("files_from", displayed) if is_path_list else displayed
     return (
         f"{displayed} looks like a list, not like an input, and was not sent. "
-        f"{advice.format(displayed)}."
-        " If the file itself is the model's input, add --as-file."
+        f"{advice.format(named)}."
+        f" If the file itself is the model's input, add {option('as_file', displayed)}."
     )

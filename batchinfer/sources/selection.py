@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from batchinfer.errors import option
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.input_files import to_nfc
 
@@ -45,15 +46,15 @@ class Selection:
     literal_names: frozenset[str] = frozenset()
     """Names that an include spells out: they are taken though systems leave such files behind."""
     as_typed: tuple[str, ...] = ()
-    """Its patterns and kinds as typed, each after the name of its option."""
+    """Its patterns and kinds as typed, each with its option, for the message of an error."""
 
     @classmethod
     def of(
         cls, include: Sequence[str] = (), exclude: Sequence[str] = (), only: Sequence[str] = ()
     ) -> Selection:
         """From patterns and kinds as typed. Raises SourceError for an invalid pattern."""
-        typed = (("--include", include), ("--exclude", exclude), ("--only", only))
-        as_typed = tuple([f"{option} {each}" for option, given in typed for each in given])
+        typed = (("include", include), ("exclude", exclude), ("only", only))
+        as_typed = tuple([option(name, each) for name, given in typed for each in given])
         include = [f"{each}**" if each.endswith("/") else each for each in include]
         return cls(
             tuple([glob_patterns.compile_filter(each) for each in include]),

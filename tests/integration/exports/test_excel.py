@@ -83,6 +83,6 @@ def test_on_the_command_line_it_is_a_switch_of_export_and_query(hung, tmp_path):
 def test_where_it_would_do_harm_it_is_refused(hung, tmp_path, form):
     from batchinfer.api import export as written  # noqa: PLC0415
 
-    with pytest.raises(ConfigError, match=f"--csv-bom goes with .* not with {form}"):
+    with pytest.raises(ConfigError, match=f"`csv_bom=True` goes with .* not with {form}"):
         written(hung.run, tmp_path / "x", format=form, csv_bom=True)
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.event_loops("asyncio", "trio")
         (61.0, Mode.ASYNC, FindingState.NOTE, "behind"),
         (-3600.0, Mode.SYNC, FindingState.NOTE, "3,600 s ahead"),
         (-901.0, Mode.ASYNC, FindingState.BAD, "refuses"),
-        (None, Mode.ASYNC, FindingState.NOTE, "does not tell"),
+        (None, Mode.ASYNC, FindingState.NOTE, "does not send"),
     ],
 )
 def test_a_clock_that_is_far_off_is_told(ahead, mode, state, word):

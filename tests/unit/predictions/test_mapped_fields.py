@@ -38,18 +38,18 @@ def test_a_path_may_begin_with_a_list_and_hold_any_name():
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
-        (["boxes"], "--map boxes is not made of name=path"),
+        (["boxes"], "`map=boxes` is not made of name=path"),
         (["boxes="], "not made of name=path"),
-        (["box=a"], "--map knows no box, but boxes, outline, label"),
-        (["boxes=a..b"], "no path from sign 2 on"),
-        (["boxes=.a"], "no path from sign 1 on"),
-        (["boxes=a[x]"], "no path from sign 2 on"),
+        (["box=a"], "`map` has no name box: use boxes, outline, label"),
+        (["boxes=a..b"], "not a path: error at character 2"),
+        (["boxes=.a"], "not a path: error at character 1"),
+        (["boxes=a[x]"], "not a path: error at character 2"),
         (["boxes=a", "boxes=b"], "says boxes twice"),
         (["boxes=a format=ltrb"], "choose xyxy or xywh or cxcywh or yxyx"),
         (["boxes=a unit=cm"], "choose pixels or relative"),
-        (["score=a"], "does not say where anything stands"),
-        ([], "does not say where anything stands"),
-        (["\x1b[31m"], "--map \\x1b[31m is not made"),
+        (["score=a"], "does not say where anything is"),
+        ([], "does not say where anything is"),
+        (["\x1b[31m"], "`map=\\x1b[31m` is not made"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_is_right(texts, says):

@@ -114,10 +114,10 @@ def test_every_name_that_a_file_can_have_is_read_back(names, end):
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("list.txt", "--files-from list.txt"),
-        ("LIST.TXT", "--files-from LIST.TXT"),
-        ("list.lst", "--files-from"),
-        ("list.txt.gz", "--files-from"),
+        ("list.txt", '`"files-from:list.txt"`'),
+        ("LIST.TXT", '`"files-from:LIST.TXT"`'),
+        ("list.lst", "files-from:"),
+        ("list.txt.gz", "files-from:"),
         ("list.json", "jq"),
         ("list.JSON.gz", "jq"),
         ("list.yaml", "save it as CSV"),
@@ -136,7 +136,7 @@ def test_an_only_source_that_looks_like_a_list_is_asked_about(name, advice):
     with pytest.raises(SourceError, match="looks like a list") as raised:
         open_source([name])
     assert advice in str(raised.value)
-    assert "--as-file" in str(raised.value)
+    assert "as-file:" in str(raised.value)
     (item,) = source = open_source([f"as-file:{name}"])
     assert item.key == name
     assert list(open_source(source.specs, is_existing_run=True)) == [item]

@@ -130,7 +130,7 @@ def test_a_manifest_file_itself_is_sent_by_naming_it_in_a_manifest(tmp_path):
         (b"path,files\na,b\n", 1, "'files' is a file parameter here"),
         (b"path,\na,x\n", 2, "column 2 has no name in the first row, and holds 'x'"),
         (b"Path,Label\na,b\n", 1, "in small letters"),
-        (b"photos/a.jpg\n", 1, "--files-from"),
+        (b"photos/a.jpg\n", 1, "files-from:"),
         (b"path,params.\na,b\n", 1, "column 2 of the header has no name ('params.')"),
         (b"path,a\n,1\n", 2, "needs a key"),
         (b"key,path\nk,\n", 2, "nothing to send"),

@@ -217,7 +217,7 @@ async def test_a_shape_that_nobody_can_guess_is_mapped_by_hand(run):
     assert ask(run, wanted) == []
     mapped = "boxes=r[].b label=r[].c format=xywh unit=pixels"
     assert ask(run, wanted, map=mapped) == [("001.jpg", "fox", 4.0, "pixels")]
-    with pytest.raises(ConfigError, match="--map knows no bxes"):
+    with pytest.raises(ConfigError, match="`map` has no name bxes"):
         query(run, wanted, map="bxes=r[].b")
 
 
