@@ -153,7 +153,7 @@ def test_how_it_goes_leaves_out_what_is_not_known():
 @pytest.mark.parametrize(
     ("counts", "in_flight", "flow", "shown"),
     [
-        (Counts(5), 12, {"limit": 16, "serving": 9.7}, "12/16 in flight, ~10 serving"),
+        (Counts(5), 12, {"limit": 16, "estimated_servers": 9.7}, "12/16 in flight, ~10 serving"),
         (Counts(5), 12, {"limit": 4}, "12/4 in flight"),
         (Counts(5), 3, {"limit": 16, "paused": True}, "paused, 3/16 in flight"),
         (Counts(5), 0, {"limit": 16, "paused": True}, "paused"),
@@ -351,7 +351,7 @@ def test_json_says_where_the_run_stands_once_a_second(clock):
                 in_flight=3,
                 failed={"timeout": 1},
                 limit=16,
-                serving=9.7321,
+                estimated_servers=9.7321,
             )
         )
 
