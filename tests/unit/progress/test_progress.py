@@ -153,7 +153,7 @@ def test_how_it_goes_leaves_out_what_is_not_known():
 @pytest.mark.parametrize(
     ("counts", "in_flight", "flow", "shown"),
     [
-        (Counts(5), 12, {"limit": 16, "serving": 9.7}, "12/16 in flight, ~10 serving"),
+        (Counts(5), 12, {"limit": 16, "estimated_servers": 9.7}, "12/16 in flight, ~10 serving"),
         (Counts(5), 12, {"limit": 4}, "12/4 in flight"),
         (Counts(5), 3, {"limit": 16, "paused": True}, "paused, 3/16 in flight"),
         (Counts(5), 0, {"limit": 16, "paused": True}, "paused"),
