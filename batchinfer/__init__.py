@@ -71,6 +71,9 @@ if TYPE_CHECKING:
     from batchinfer.errors import (
         BatchInferError,
         ConfigError,
+        ExportError,
+        IncompleteConfig,
+        QueryError,
         RunAborted,
         RunCorrupt,
         RunDamaged,
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
         RunMismatch,
         SourceError,
         StoreError,
+        UnknownKey,
     )
 
 __all__ = [
@@ -89,13 +93,16 @@ __all__ = [
     "ConfigError",
     "Counts",
     "Detail",
+    "ExportError",
     "Failure",
     "Finding",
     "FindingState",
+    "IncompleteConfig",
     "Item",
     "Mode",
     "ModelDescription",
     "PrepareSummary",
+    "QueryError",
     "QueryResult",
     "Reply",
     "Result",
@@ -112,6 +119,7 @@ __all__ = [
     "Status",
     "StoreError",
     "Summary",
+    "UnknownKey",
     "__version__",
     "acheck",
     "aclean",

@@ -62,7 +62,9 @@ async def test_all_is_well_and_nothing_is_left_or_started(desk, service):
     assert "2.5.2" in found[None, "deepaas"]["message"]
     assert await keys(service) == before
     assert service.read_stats().get("async_started") == started.get("async_started")
-    assert service.read_journal() == [] or all("help" not in line for line in service.read_journal())
+    assert service.read_journal() == [] or all(
+        "help" not in line for line in service.read_journal()
+    )
 
 
 def test_for_people_it_is_a_list_of_ticks_without_secrets(desk, service):
