@@ -1,7 +1,7 @@
 """What this machine and this process can bear: open files, threads, memory.
 
-Rule: running out of any of them says nothing about an item. `shortage` tells such an error from all
-others; flow control then makes fewer calls at once (`flow.own_limit`), and the item is tried again
+Running out of any of them says nothing about an item. `detect_shortage` recognizes such an error;
+flow control then makes fewer calls at once (`flow.MachineCapacity`), and the item is tried again
 without counting an attempt.
 """
 

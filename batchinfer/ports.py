@@ -202,7 +202,7 @@ class Progress:
     limit: int | None = None
     """Attempts in flight (async mode: objects submitted and unfinished) that are allowed now."""
     estimated_servers: float | None = None
-    """How many containers seem to serve this run; None while nobody can say."""
+    """How many containers seem to serve this run; None while it is unknown."""
     paused: bool = False
     """Whether a person has stopped new attempts for now."""
 

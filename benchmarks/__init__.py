@@ -1,6 +1,6 @@
 """How fast batchinfer is, beside its peers, in one run on one machine.
 
-`python -m benchmarks` (or `make bench`) prints the table. Rules of the room:
+`python -m benchmarks` (or `make bench`) prints the table. Rules:
 
 * Every client is a process of its own that loads only its own libraries, pinned to one core; the
   server is another one, pinned to another core. What is compared is the client.

@@ -18,7 +18,7 @@ SECTIONS = {
     "Sending items": ("run", "resume", "submit", "collect", "stream"),
     "Reading results": ("results", "status", "show", "export", "query"),
     "Changing and steering a run": ("retry", "clean", "ctl"),
-    "Before anything is sent": ("check", "describe", "prepare", "load_config"),
+    "Before anything is sent": ("init", "check", "describe", "prepare", "load_config"),
     "Older names": ("requeue",),
 }
 """The functions, in the order of the page."""
@@ -38,8 +38,8 @@ run.to_pandas(flat=True)
 ```
 
 Every command has its Python form under the same name: a function of `batchinfer` that takes the
-run directory, and a method of [`Run`](#run-objects). (`init` has none; of `local` it is
-`batchinfer.local.service_process.start_service`; `report` is a method only.) All of them work in
+run directory, and a method of [`Run`](#run-objects). (`report` is a method only; of `local`
+it is `batchinfer.local.service_process.start_service`.) All of them work in
 scripts and in notebooks, where an event loop is running already. Each has an async form, whose
 name begins with `a`, for code that runs on asyncio or trio. Paths are texts or `os.PathLike`;
 durations are seconds; moments are seconds since the epoch, in UTC.

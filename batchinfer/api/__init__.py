@@ -21,6 +21,7 @@ from batchinfer.api.command_forms import (
     requeue,
     retry,
 )
+from batchinfer.api.config_files import ainit, init
 from batchinfer.api.control import Controller, get_worker_status, send_command, serve_control
 from batchinfer.api.dry_run import Preview, preview
 from batchinfer.api.job import AsyncPhase, Job, ResolvedJob, require_run
@@ -82,6 +83,7 @@ __all__ = [
     "actl",
     "adescribe",
     "aexport",
+    "ainit",
     "aprepare",
     "aquery",
     "areport",
@@ -103,6 +105,7 @@ __all__ = [
     "export",
     "find_key",
     "get_worker_status",
+    "init",
     "list_views",
     "load_config",
     "prepare",

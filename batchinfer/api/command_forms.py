@@ -180,7 +180,7 @@ async def aretry(run: StrPath, *, code: str | None = None, key: str | bytes | No
         How many items are pending again.
 
     Raises:
-        ConfigError: there is no item with this key; the message names the nearest.
+        UnknownKey: there is no item with this key; the message names the nearest.
         RunLocked: another process works on the run.
         StoreError: there is no run in the directory.
     """

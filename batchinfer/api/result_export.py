@@ -50,15 +50,30 @@ def export(
     percent_scores: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> int:
-    """Write the run's results to a file or folder (whole, then renamed) or a stream.
+    """Write the run's results to a file or folder (complete or not at all) or a stream.
 
-    `format`: one of docs/reference/exports.md; None: by the file's extension. `map`, `formulas`,
-    `boxes`, `found_only`, `file_names`, `csv_bom` and `percent_scores` are the command line's
-    `--map`, `--formulas` and so on; `notice` is told, in sentences, what the format had no place
-    for, and how predictions were read. Returns how many rows (or images, annotations: what the
-    format counts) it wrote. Raises ConfigError for an unknown format or one whose library is
-    missing, StoreError when there is no run; RunDamaged, once all else is written, when some of the
-    run is not what was recorded.
+    Args:
+        run: the run directory.
+        to: a file or folder, or a binary stream. A file ending in `.gz` is compressed.
+        format: one of docs/reference/exports.md; None: by the file's extension.
+        which: "succeeded", "failed" or "all" items; "all" includes unfinished ones.
+        map: where detections or classes stand in a prediction, as `--map`; None: told by its shape.
+        formulas: leave cells of a CSV as they are that a spreadsheet would take for formulas.
+        boxes: how boxes are to be read, as `--boxes`.
+        found_only: flat formats: only rows of detections and classes.
+        file_names: COCO: what `file_name` is, as `--file-names`.
+        csv_bom: begin a CSV with a byte order mark, for Excel.
+        percent_scores: the model's scores are percents.
+        notice: called with sentences on what the format cannot hold, and how predictions were read.
+
+    Returns:
+        How many rows, images or annotations were written: what the format counts.
+
+    Raises:
+        ExportError: the file or folder cannot be written.
+        ConfigError: there is no such format, its library is missing, or an argument cannot be read.
+        RunDamaged: raised after writing, if some of the run is not what was recorded.
+        StoreError: there is no run in the directory.
     """
     target = Path(to) if isinstance(to, (str, os.PathLike)) else to
     export_format = _choose_format(format, target)

@@ -16,13 +16,15 @@ from batchinfer.store.row_checks import DamageCollector
 
 
 class Results:
-    """Results in input order, read anew each time they are gone through; flat in memory.
+    """Results in input order. Each iteration reads them again, and holds one page in memory.
 
-    As a table they are all in memory: one row per item with the fields of `Result`, its prediction
-    and params as JSON text; or, `flat`, one row per detection or class, as in `csv-flat`. Moments
-    are UTC. Either way they are of the moment at which they are read. Raises ConfigError when the
-    library of a table is missing; RunDamaged, at the end, when some of the run is not what was
-    recorded: that is left out.
+    As a table all of them are in memory: one row per item with the fields of `Result`, its
+    prediction and params as JSON text; or, if `flat`, one row per detection or class, as in
+    `csv-flat`. Times are UTC.
+
+    Raises:
+        ConfigError: the library of a table is not installed.
+        RunDamaged: at the end, if some of the run is not what was recorded; that is left out.
     """
 
     def __init__(self, source: ExportSource, damages: DamageCollector) -> None:
@@ -52,9 +54,16 @@ class Results:
 def results(
     run: StrPath, which: ResultFilter = "all", *, map: str | Sequence[str] | None = None
 ) -> Results:
-    """The run's results. Raises StoreError when there is no run.
+    """The run's results, to iterate over or as a table.
 
-    `map`: as the command line's `--map`.
+    Args:
+        run: the run directory.
+        which: "succeeded", "failed" or "all" items; "all" includes unfinished ones.
+        map: where detections or classes stand in a prediction, as `--map`; None: told by its shape.
+
+    Raises:
+        ConfigError: `which` or `map` cannot be read.
+        StoreError: there is no run in the directory.
     """
     damages = DamageCollector()
     fields, _ = parse_interpretation(map)

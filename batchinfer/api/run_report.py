@@ -1,4 +1,4 @@
-"""The page people look at, made from a run. Nothing here writes to the run's database."""
+"""The HTML report of a run. Nothing here writes to the run's database."""
 
 from __future__ import annotations
 
@@ -25,13 +25,21 @@ def report(
     map: str | Sequence[str] | None = None,
     boxes: BoxSpec = "upright",
 ) -> WrittenReport:
-    """Write the run's report, one HTML file of `size` bytes at most: whole, or not at all.
+    """Write one HTML file about the run: whole, or not at all. Also while a process works on it.
 
-    `to`: default `report.html` in the run directory. `title`: default the directory's name. `map`
-    and `boxes` are the command line's `--map` and `--boxes`. Works also while the run goes on.
-    Raises StoreError when there is no run; ConfigError when a library is missing, when the file
-    cannot be written, or when `size` is too little; RunDamaged, once it is written, when some of
-    the run is not what was recorded.
+    Args:
+        run: the run directory.
+        to: the file; None: `report.html` in the run directory.
+        title: the title; None: the directory's name.
+        size: bytes that the file may have at most.
+        map: where detections or classes stand in a prediction, as `--map`.
+        boxes: how boxes are to be read, as `--boxes`.
+
+    Raises:
+        ExportError: the file cannot be written.
+        ConfigError: `size` is too small, an argument cannot be read, or a library is missing.
+        RunDamaged: raised after writing, if some of the run is not what was recorded.
+        StoreError: there is no run in the directory.
     """
     directory = Path(run)
     damages = DamageCollector()

@@ -63,7 +63,11 @@ class Status:
 
 
 def status(run: StrPath) -> Status:
-    """Where the run stands. Raises StoreError when there is none."""
+    """Where the run stands; also while a process works on it.
+
+    Raises:
+        StoreError: there is no run in the directory.
+    """
     now = time.time()
     with _open_reader(run) as reader:
         span = reader.read_activity_span(now - RATE_WINDOW_SECONDS)
@@ -162,9 +166,15 @@ def _estimate_rest(reader: RunReader, until: float, *since: float) -> RemainingT
 
 
 def show(run: StrPath, key: str | bytes) -> Detail:
-    """Everything about the item of this key: as it is recorded, or as its file is called.
+    """Everything about one item: its files, attempts with their logs, prediction.
 
-    Raises UnknownKey, naming the nearest keys, if there is none.
+    Args:
+        run: the run directory.
+        key: the item's key as it is recorded, or as its file is called.
+
+    Raises:
+        UnknownKey: there is no item with this key; the message names the nearest.
+        StoreError: there is no run in the directory.
     """
     with _open_reader(run) as reader:
         detail = reader.read_item_detail(_resolve_key(reader, run, key))

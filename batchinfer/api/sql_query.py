@@ -30,7 +30,10 @@ from batchinfer.text_format import escape_undecodable
 
 
 class QueryResult:
-    """Rows as dicts, one after the other, once; a context manager, which need not be used."""
+    """The rows of a query, as dicts; they can be iterated over once.
+
+    A context manager, which closes the run; reading all rows closes it, too.
+    """
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class QueryResult:
         )
 
     def close(self) -> None:
-        """Let go of the run."""
+        """Close the run."""
         self._connection.close()
 
 
@@ -87,11 +90,21 @@ def query(
     map: str | Sequence[str] | None = None,
     boxes: str = "upright",
 ) -> QueryResult:
-    """What one `select` says of the run (its views: docs/reference/run-format.md), row by row.
+    """Run one `select` on the run, row by row; nothing can be changed.
 
-    `parameters` take the places of `?` or `:name`; `map` and `boxes`: as the command line's `--map`
-    and `--boxes` (of which the order and the unit count here). Raises ConfigError, with SQLite's
-    words, for what is no question (also while the rows are read), StoreError when there is no run.
+    Views and columns are described in docs/reference/run-format.md.
+
+    Args:
+        run: the run directory.
+        sql: the query, in SQLite's SQL.
+        parameters: values that replace `?` or `:name` in it.
+        map: where detections or classes stand in a prediction, as `--map`.
+        boxes: the order and unit of the four numbers of a box, as `--boxes`.
+
+    Raises:
+        QueryError: the SQL cannot be run; also raised while rows are read.
+        ConfigError: `map` or `boxes` cannot be read.
+        StoreError: there is no run in the directory.
     """
     fields, _ = parse_interpretation(map, boxes)
     connection, interpreter = _open_connection(run, fields)

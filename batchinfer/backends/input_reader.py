@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, ServiceSignal
-from batchinfer.inputs import InputStat, OpenInput, open_input, stat_input
+from batchinfer.inputs import OpenInput, open_input, stat_input
 from batchinfer.machine_limits import detect_shortage
 
 MAX_ITEM_BYTES: Final = 1 << 30
@@ -79,19 +79,21 @@ def read_checked(
 ) -> _Content | Failure:
     """What `read_content` makes of a file and its size, or what is wrong with the file. Blocks."""
     try:
-        with open_input(file.path) as opened:
-            before = opened.stat()
-            if failure := _check_stat(file, before, max_bytes):
+        opened = open_input(file.path)
+        try:
+            if failure := _check_opened(file, opened, max_bytes):
                 return failure
-            data = read_content(opened, before.size)
-            after = opened.stat()
+            data = read_content(opened, opened.size)
+            has_changed = len(data) != opened.size or opened.has_changed()
+        finally:
+            opened.close()
     except ValueError:  # a NUL in the path
         return _file_failure(
             "file_missing", file, "no file can have this name", _ADVICE_REPAIR_OR_EXCLUDE
         )
     except OSError as error:
         return _classify_read_error(file, error)
-    if len(data) != before.size or after != before:
+    if has_changed:
         return _file_failure(
             "file_changed", file, "it changed while it was read", _ADVICE_SEND_AS_IS
         )
@@ -102,7 +104,7 @@ def _read_whole(opened: OpenInput, size: int) -> bytes:
     return opened.read(size)
 
 
-def _check_stat(file: InputFile, now: InputStat, max_bytes: int) -> Failure | None:
+def _check_opened(file: InputFile, now: OpenInput, max_bytes: int) -> Failure | None:
     if not now.is_regular:
         return _file_failure(
             "file_unreadable", file, "it is not a regular file", _ADVICE_REPAIR_OR_EXCLUDE

@@ -75,9 +75,9 @@ class LoadedPayload:
 class PayloadLoader:
     """Makes the payloads of a run's items, as its protocol encodes them.
 
-    `params`: the run's own; an item's win over them. `redact`: knows the secrets that no small file
-    may hold. `limit`: bytes of all files of one item. `patience`: seconds after which a file that
-    is being read is left to itself.
+    `params`: the run's own; an item's win over them. `redactor`: knows the secrets that no small
+    file may hold. `max_bytes`: of all files of one item. `read_timeout`: seconds after which a file
+    that is being read is left to itself.
     """
 
     def __init__(

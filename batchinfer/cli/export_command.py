@@ -62,8 +62,8 @@ class _ExportCommand(click.Command):
     "--file-names",
     type=click.Choice(list(exports.FILE_NAME_STYLES)),
     default="path",
-    help="What file_name is in COCO: the path below a folder that is told (default), the absolute"
-    " path, or the item's key.",
+    help="What file_name is in COCO: the path below a folder that is printed (default), the"
+    " absolute path, or the item's key.",
 )
 @click.option(
     "--percent-scores",
@@ -87,8 +87,8 @@ def export(
 ) -> None:
     """Write the items of RUN to PATH, in input order: a table, or labels for another program.
 
-    The file (also .gz) or folder appears whole or not at all. Works at any time, also while the run
-    is going on. Formats and fields: docs/reference/exports.md.
+    The file (also .gz) or folder is complete or not there at all. Works at any time, also while the
+    run is going on. Formats and fields: docs/reference/exports.md.
     """
     chosen = _choose_format(format, output)
     write = partial(

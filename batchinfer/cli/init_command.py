@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
 import click
 
-from batchinfer.atomic_files import create_private_file
+from batchinfer.api.config_files import create_config_files, make_config_texts
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
-from batchinfer.config import (
-    CONFIG_TEMPLATE,
-    DEFAULT_CONFIG_FILE,
-    ENV_FILE_TEMPLATE,
-    get_env_file_path,
-)
+from batchinfer.config import DEFAULT_CONFIG_FILE, get_env_file_path
 from batchinfer.config.dashboard import MAX_DASHBOARD_CHARS, parse_dashboard
 from batchinfer.errors import ConfigError
 
@@ -49,19 +43,14 @@ def init(*, file: Path, source: str | None, env_only: bool) -> None:
     every command reads by itself, and which only you can read. An existing file is never
     overwritten.
     """
-    if file.suffix.lower() not in {"", ".toml"}:
-        name = file.with_suffix(".toml").name
-        raise ConfigError(f"{file}: only TOML is written. Name the file {escape_lines(name)}.")
     if source is not None:
         _init_from(file, source, env_only=env_only)
         return
     if env_only:
         raise click.UsageError("--env-only goes with --from.")
-    env = get_env_file_path(file)
-    is_new_env = not env.exists()
-    _create_private_files(
-        {file: CONFIG_TEMPLATE} | ({env: ENV_FILE_TEMPLATE} if is_new_env else {}), []
-    )
+    env, texts = get_env_file_path(file), make_config_texts(file, None)
+    is_new_env = env in texts
+    _create_files(texts, [])
     secrets = f"write the secrets into {env}," if is_new_env else f"keep the secrets in {env},"
     echo_message(
         escape_lines(
@@ -78,8 +67,8 @@ def _init_from(file: Path, source: str, *, env_only: bool) -> None:
     except ConfigError as error:
         raise ConfigError(f"--from {source}: {error.message}") from None
     env = get_env_file_path(file)
-    texts = {file: dashboard.to_toml()} | ({} if env_only else {env: dashboard.to_env()})
-    _create_private_files(texts, ["--from", source, *(["--env-only"] if env_only else [])])
+    texts = make_config_texts(file, dashboard, env_only)
+    _create_files(texts, ["--from", source, *(["--env-only"] if env_only else [])])
     modes = " and ".join(mode.value for mode in dashboard.modes)
     echo_message(escape_lines(f"{file} is written, for {modes} mode."))
     if env_only:
@@ -113,32 +102,10 @@ def _config_arguments(file: Path) -> tuple[str | Path, ...]:
     return () if file == Path(DEFAULT_CONFIG_FILE) else ("-c", file)
 
 
-def _create_private_files(texts: Mapping[Path, str], options: Sequence[str]) -> None:
-    """Write new files that only their owner can read, from their first byte on: all, or none.
-
-    `options`: those of this command, for the line that is proposed when a file is there already.
-    """
-    with ExitStack() as cleanup:
-        for path, text in texts.items():
-            try:
-                create_private_file(path, text)
-            except OSError as error:
-                raise _to_config_error(path, error, next(iter(texts)), options) from None
-            cleanup.callback(path.unlink, missing_ok=True)
-        cleanup.pop_all()
-
-
-def _to_config_error(
-    path: Path, error: OSError, config_file: Path, options: Sequence[str]
-) -> ConfigError:
-    if isinstance(error, FileExistsError):
-        return ConfigError(
-            f"{path} exists already and is left as it is. Name another file: "
-            f"{to_command_line('init', _next_free_path(config_file), *options)}"
-        )
-    if isinstance(error, FileNotFoundError):
-        return ConfigError(f"The folder {path.parent} does not exist: create it first.")
-    return ConfigError(f"{path} cannot be written: {error.strerror}.")
+def _create_files(texts: Mapping[Path, str], options: Sequence[str]) -> None:
+    """`options`: those of this command, for the line that is proposed when a file is there."""
+    other_file = _next_free_path(next(iter(texts)))
+    create_config_files(texts, to_command_line("init", other_file, *options))
 
 
 def _next_free_path(file: Path) -> Path:

@@ -30,7 +30,9 @@ class ServiceSection:
     """Address of the service, as the Dashboard shows it ("Endpoint")."""
     token: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
     """The service's token ("Token")."""
-    protocol: str = field(default=DEFAULT_PROTOCOL, metadata={"read": value_parsers.parse_text})
+    protocol: str = field(
+        default=DEFAULT_PROTOCOL, metadata={"read": value_parsers.parse_plugin_name}
+    )
     """What is sent and how answers are read, in both modes: the name of an installed protocol."""
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}

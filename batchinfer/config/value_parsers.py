@@ -54,6 +54,13 @@ def parse_text(value: object) -> str:
     return value.strip()
 
 
+def parse_plugin_name(value: object) -> str:
+    """A name of letters, digits, `_`, `-` and `.`."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.-]+", value.strip()):
+        raise ValueError("a name of letters, digits, _, - and .")
+    return value.strip()
+
+
 def parse_texts(value: object) -> tuple[str, ...]:
     """One text or several; each may hold `${NAME}`."""
     match value:

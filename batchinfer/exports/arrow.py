@@ -1,7 +1,7 @@
 """Parquet, Arrow and tables in memory: typed columns, for pandas, polars, DuckDB, R.
 
-Rules: pyarrow is brought when it is used; rows are gathered into batches that are bounded in rows
-and in bytes, one row group each. Moments are UTC, in milliseconds; JSON is text.
+pyarrow is imported when it is used. Rows are gathered into batches that are bounded in rows and in
+bytes, one row group each. Times are UTC, in milliseconds; JSON is text.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _iter_batches(row_iterable: Iterable[Sequence[Any]], fields: Sequence[str]) 
         row_iterable, [at for at, name in enumerate(fields) if name in _LONG_TEXT_COLUMNS]
     ):
         columns = [
-            # Moments are texts that Arrow reads itself.
+            # Times are texts that Arrow parses itself.
             pyarrow.array(cells, pyarrow.string()).cast(field.type)
             if field.name in _TIMESTAMP_COLUMNS
             else pyarrow.array(cells, field.type)
@@ -137,7 +137,7 @@ def _import_pyarrow(module: str) -> Any:
 
 
 class _PositionTrackingWriter:
-    """What pyarrow writes to: counts for itself where it is, and never closes the file."""
+    """What pyarrow writes to: it counts its own position, and never closes the file."""
 
     closed = False
 

@@ -1,4 +1,8 @@
-"""A file or a folder is there whole, or not at all: written beside its place, then renamed."""
+"""Writing a target that the user names: beside it, under another name, then renamed.
+
+A file or folder is complete or absent, and an older file stays until the new one is complete.
+Errors say what the user can do.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,10 @@ from batchinfer.text_format import escape_undecodable
 
 @contextmanager
 def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Iterator[BinaryIO]:
-    """A file beside `target` that takes its place if all goes well, and vanishes if not.
+    """A file beside `target` that replaces it when the block ends, and is removed after an error.
 
-    It bears `mark`, so that it is never taken for an input. Raises ExportError when it cannot be
-    written.
+    It is tagged with `kind`, so that it is never taken for an input. Raises ExportError when it
+    cannot be written.
     """
     with _explain_errors(target):
         if _exists(target) and not target.is_file():
@@ -53,9 +57,9 @@ def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Itera
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its place if all goes well, and vanishes if not.
+    """A folder beside `target` that becomes it when the block ends, and is removed after an error.
 
-    Raises ExportError when there is something in `target` already, or it cannot be written.
+    Raises ExportError when `target` is not empty, or cannot be written.
     """
     with _explain_errors(target):
         destination = target.resolve()
@@ -78,13 +82,13 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def find_scratch_folder(target: Path) -> Path | None:
-    """Where there is room for what cannot be written to `target` yet; None: a device or pipe."""
+    """The folder for temporary files of an export to `target`; None: that is a device or pipe."""
     return None if target.exists() and not target.is_file() else target.resolve().parent
 
 
 @contextmanager
 def explain_scratch_errors(folder: Path) -> Iterator[None]:
-    """What goes wrong with temporary files in `folder`, told as that."""
+    """Explain errors of temporary files in `folder`."""
     try:
         yield
     except OSError as error:

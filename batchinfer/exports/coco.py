@@ -1,12 +1,11 @@
-"""COCO JSON, for pycocotools, CVAT, Detectron2: detections in pixels of the upright picture.
+"""COCO JSON, for pycocotools, CVAT, Detectron2: detections in pixels of the upright image.
 
-`payload_file_name` is the picture's path below a folder that is told, for programs open pictures
-by it; the item's key stands beside it, and an image's `id` is the item's position. The score
-stands in each
-annotation, as in COCO's results: `COCO(file).loadRes(annotations)` takes them as they are. Only
-pictures on which the model looked for things are images; that folder, what is left out, and how
-predictions were read, stand in `info`. A detection with a mask has it as it was given, run-length
-encoded; else all its polygons.
+`file_name` is the image's path below a folder that is reported, because programs open images by it;
+the item's key is beside it, and an image's `id` is the item's position. The score is in each
+annotation, as in COCO's results: `COCO(file).loadRes(annotations)` accepts them. Only images with
+detections as prediction are included. That folder, what was left out, and how predictions were
+interpreted, are in `info`. A detection with a mask has it as the model returned it, run-length
+encoded; others have all their polygons.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from batchinfer.predictions import Keypoint, Mask, polygon_area
 from batchinfer.text_format import escape_undecodable
 
 _PIXEL_DECIMALS: Final = 4
-"""Of a pixel."""
 
 
 class CocoExport(FileExport):
@@ -176,7 +174,7 @@ def _make_keypoints(points: Sequence[Keypoint]) -> dict[str, Json]:
 
 
 def _make_skeleton(detection: UprightDetection, known: dict[str, Json] | None) -> dict[str, Json]:
-    """The names of a category's keypoints, which are numbers: the model gives none."""
+    """The names of a category's keypoints: numbers, as the model returns no names."""
     names = known["keypoints"] if known else []
     keypoint_count = max(len(detection.keypoints), len(names) if isinstance(names, list) else 0)
     return {"keypoints": [str(number) for number in range(1, keypoint_count + 1)], "skeleton": []}

@@ -1,10 +1,10 @@
-"""Names of files for keys: safe on every file system, and no two alike.
+"""File names for keys: safe on every file system, and no two alike.
 
-A key is text of others: it may climb (`../`), begin at the root, hold a NUL, be a device of Windows
-or longer than a name can be. What a file system, a shell or a program takes amiss becomes `_`; a
-name that would meet another one's file or folder (also on disks that know no upper case) ends in a
-part of the key's hash. Earlier keys have the right of way, so that an export's names are the same
-each time. What was taken is remembered on disk: memory does not know how many there are.
+A key is text from outside: it may contain `../`, begin with `/`, contain NUL, be a device name of
+Windows or be longer than a name can be. Characters that a file system, a shell or a program treats
+specially become `_`. A name that collides with another file or folder (also on disks that ignore
+case) gets a part of the key's hash. Earlier keys have precedence, so that an export has the same
+names each time. The names in use are kept in a database on disk, not in memory.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from batchinfer.exports.scratch import open_scratch_database
 from batchinfer.text_format import escape_undecodable
 
 MAX_FILENAME_BYTES: Final = 180
-"""Bytes of a name; file systems take 255, and we append."""
+"""Bytes of a name; file systems allow 255, and extensions are appended."""
 _MAX_RELATIVE_PATH_BYTES: Final = 700
-"""Bytes of a whole path; more is laid flat."""
+"""Bytes of a path; a longer one becomes a single name."""
 
 _TAKEN_NAMES_SCHEMA: Final = (
     "CREATE TABLE taken (name TEXT PRIMARY KEY, folder INTEGER NOT NULL) WITHOUT ROWID;"
@@ -34,21 +34,21 @@ _TAKEN_NAMES_SCHEMA: Final = (
 _UNSAFE_CHARS_PATTERN: Final = re.compile(
     r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]'
 )
-"""Controls, what Windows forbids, marks that turn the direction of writing."""
+"""Control characters, what Windows forbids, marks that change the direction of writing."""
 _FORMULA_START_CHAR_PATTERN: Final = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
-"""What a formula begins with (`cells`), and, with a dash, an option of a program."""
+"""What a formula begins with (`safe_text`), and, with a dash, an option of a program."""
 _WINDOWS_DEVICE_PATTERN: Final = re.compile(
     r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\..*)?", re.IGNORECASE
 )
 
 
 class FilenameAllocator:
-    """Gives each key a place of its own below a folder. A context manager."""
+    """Gives each key a path of its own below a folder. A context manager."""
 
     def __init__(self, folder: Path | None = None, *, reserved: Sequence[str] = ()) -> None:
-        """No part of a place is one of `reserved`, or differs from it in case only.
+        """No part of a path is one of `reserved`, or differs from it only in case.
 
-        `folder`: where what was taken is remembered; None: in memory.
+        `folder`: of the database of names in use; None: in memory.
         """
         self._reserved = frozenset(map(_fold_name, reserved))
         self._resources = ExitStack()
@@ -70,7 +70,7 @@ class FilenameAllocator:
         self._resources.close()
 
     def allocate(self, key: str, extensions: Sequence[str] = ("",)) -> str:
-        """A relative path, `/`-separated, to which each of `endings` can be appended."""
+        """A relative path, `/`-separated, to which each of `extensions` can be appended."""
         for candidate in self._iter_candidates(key):
             names = [_fold_name(candidate + extension) for extension in extensions]
             folders = list(map(_fold_name, _iter_parents(candidate)))
@@ -80,10 +80,10 @@ class FilenameAllocator:
                     "INSERT OR IGNORE INTO taken VALUES (?, 1)", [(f,) for f in folders]
                 )
                 return candidate
-        raise AssertionError  # pragma: no cover - there are more places than keys
+        raise AssertionError  # pragma: no cover - candidates never end
 
     def _iter_candidates(self, key: str) -> Iterator[str]:
-        """The place that the key asks for, then ones that are its own."""
+        """The path that the key asks for, then paths with a part of its hash."""
         parts = [
             self._make_safe_name(part)
             for part in escape_undecodable(key).split("/")
@@ -121,7 +121,7 @@ class FilenameAllocator:
 
 
 def ensure_parent(folder: Path, relative_path: str) -> Path:
-    """The path of `place` in `folder`; the folders on the way are made."""
+    """The path in `folder`; its parent folders are created."""
     path = folder / relative_path
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -132,12 +132,12 @@ def _iter_parents(relative_path: str) -> Iterator[str]:
 
 
 def _fold_name(name: str) -> str:
-    """The same for names that some file system takes for the same."""
+    """A form that is equal for names that some file system treats as equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _truncate_name(name: str) -> str:
-    """At most `LONGEST` bytes, the ending kept: beginnings are more often alike."""
+    """At most `MAX_FILENAME_BYTES` bytes, the end kept: beginnings are more often alike."""
     data = name.encode()
     return (
         name

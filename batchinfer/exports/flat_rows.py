@@ -1,10 +1,9 @@
-"""One row per detection or class, as R, pandas and QGIS want it; of other items one row each.
+"""One row per detection or class, for R, pandas and QGIS; of other items one row each.
 
-Where nothing was found the row's kind is `none`: it is no detection, and easily left out.
-
-The same rows as CSV here and as Parquet and Arrow next door. What the item itself says is repeated
-in each of its rows; its prediction stands in `text` where it is neither detections nor classes, and
-nowhere else, so that no row is as long as all of them together.
+An item without detections has one row of kind `none`, which is easily filtered out. The same rows
+are written as CSV, Parquet and Arrow (`arrow.py`). The item's own fields are repeated in each of
+its rows. A prediction that is neither detections nor classes is in `text`, and nowhere else, so
+that no row is as long as all of them together.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _DETECTION_COLUMNS: Final = (
 )
 _TRAILING_COLUMNS: Final = ("text", "attempts", "seconds", "started_at", "finished_at", "params")
 _EXTRA_DETECTION_COLUMNS: Final = ("outlines", "mask", "keypoints", "start", "end")
-"""Of a detection, at the end: they came later."""
+"""Of a detection; at the end, as they were added later."""
 FLAT_COLUMNS: Final = (
     *_ITEM_COLUMN_NAMES,
     "kind",
@@ -186,7 +185,7 @@ def make_class_cells(predicted_class: ClassScore) -> FlatRow:
 
 
 def _make_kind_and_text(interpretation: Interpretation) -> tuple[str, str | None]:
-    """What is said in one row: its kind, and its text."""
+    """The kind and the text of an item with one row."""
     match interpretation:
         case Detections() | Classification():
             return "none", None

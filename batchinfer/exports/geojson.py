@@ -1,8 +1,9 @@
-"""GeoJSON (RFC 7946) for QGIS, geopandas, any map: where the pictures were taken, what is on them.
+"""GeoJSON (RFC 7946) for QGIS, geopandas, any map: where images were taken, what is on them.
 
-A feature per item, at the position in its EXIF data; without one its geometry is null, so that no
-item is missing. A prediction that is GeoJSON itself brings its own features instead, with the
-item's key among their properties. A geometry that readers choke on becomes null, and is told.
+One feature per item, at the position in its EXIF data; without one its geometry is null, so that no
+item is missing. A prediction that is GeoJSON itself contributes its own features instead, with the
+item's key among their properties. A geometry that readers cannot handle becomes null, and is
+reported.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def _make_item_feature(
 
 
 def _summarize_prediction(interpretation: Interpretation | None) -> dict[str, Json]:
-    """What the model said of the item as a whole."""
+    """A summary of the item's prediction."""
     match interpretation:
         case Detections(found):
             top_detection = max(found, key=_get_sort_score, default=None)
@@ -153,7 +154,7 @@ def _make_top_label(best: Detection | ClassScore | None) -> dict[str, Json]:
 def _copy_prediction_feature(
     key: str, feature: Mapping[str, Json], omissions: ExportOmissions, *, in_degrees: bool
 ) -> Json:
-    """A feature of a prediction; of its members those that readers agree about."""
+    """A feature of a prediction, with the members that all readers know."""
     given_properties = feature.get("properties")
     properties = (
         {escape_undecodable(str(n)): value for n, value in given_properties.items()}
@@ -186,7 +187,7 @@ def _is_wgs84(collection: Mapping[str, Json]) -> bool:
 
 
 def _is_valid_geometry(geometry: Any, depth: int = 0) -> bool:
-    """Whether every reader takes it.
+    """Whether every reader accepts it.
 
     Positions are two or three numbers, all of a shape as many; lines have two, rings are closed.
     """

@@ -1,8 +1,8 @@
-"""Items as pictures: the file itself, its size, and what was found on it, where it is to be seen.
+"""Items as images: the file, its size, and where detections are on it.
 
-Rules of the room: positions are those in the upright picture (EXIF orientation applied), which is
-what every viewer shows and every consumer of these formats reads. The headers of the next few files
-are read while one is written; nothing else is held.
+Positions are those in the upright image (EXIF orientation applied), which is what every viewer
+shows and every consumer of these formats reads. The headers of the next few files are read while
+one is written; nothing else is held in memory.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from batchinfer.predictions import (
 from batchinfer.text_format import escape_undecodable
 
 UNLABELLED_CLASS: Final = "unlabelled"
-"""The class of what the model gave no name, where a format must have one."""
+"""The class of detections without a label, where a format needs one."""
 _READER_THREADS: Final = 4
 _MAX_ITEMS_AHEAD: Final = 32
 _MAX_DETECTION_POSITION: Final = 1e7
-"""Pixels, and widths of the picture: nothing is found beyond."""
+"""Pixels, or widths of the image; a detection beyond is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class UprightDetection:
-    """A detection with its place in the upright picture; the box encloses the outline."""
+    """A detection with its position in the upright image; the box encloses the outline."""
 
     label: str
     score: float | None
@@ -55,7 +55,7 @@ class UprightDetection:
     outlines: tuple[Outline, ...] = ()
     """In the box's unit."""
     mask: Mask | None = None
-    """Of the size of the upright picture."""
+    """Of the size of the upright image."""
     keypoints: tuple[Keypoint, ...] = ()
     """In the box's unit."""
 
@@ -67,7 +67,7 @@ class UprightDetection:
 
 @dataclass(frozen=True, slots=True)
 class ImageItem:
-    """An item whose first file is a picture that can be read."""
+    """An item whose first file is an image that can be read."""
 
     details: ResultDetails
     path: str
@@ -77,12 +77,12 @@ class ImageItem:
 
     @property
     def key(self) -> str:
-        """The item's name, as UTF-8 can hold it."""
+        """The item's key, as UTF-8 can hold it."""
         return escape_undecodable(self.details.result.key)
 
 
 def iter_items(source: ExportSource) -> Iterator[tuple[ResultDetails, ImageInfo | UnreadableImage]]:
-    """Every item in input order, and what is known of its first file as a picture."""
+    """Every item in input order, and what is known of its first file as an image."""
     futures: deque[tuple[ResultDetails, Future[ImageInfo | UnreadableImage]]] = deque()
     with ThreadPoolExecutor(_READER_THREADS) as executor:
         try:
@@ -97,7 +97,7 @@ def iter_items(source: ExportSource) -> Iterator[tuple[ResultDetails, ImageInfo 
 
 
 def iter_images(source: ExportSource, omissions: ExportOmissions) -> Iterator[ImageItem]:
-    """The items that are pictures, whatever their state."""
+    """The items that are images, whatever their state."""
     for details, image_info in iter_items(source):
         result = details.result
         if isinstance(image_info, UnreadableImage):
@@ -111,9 +111,9 @@ def iter_images(source: ExportSource, omissions: ExportOmissions) -> Iterator[Im
 
 
 def iter_detection_images(source: ExportSource, omissions: ExportOmissions) -> Iterator[ImageItem]:
-    """The pictures on which the model looked for things, also those on which it found none.
+    """The images that have detections as prediction, also those with none on them.
 
-    A picture that failed is not among them: without a detection it would say that nothing is there.
+    An image that failed is not among them: without detections it would count as empty.
     """
     for image in iter_images(source, omissions):
         if image.details.result.state is not State.SUCCEEDED:
@@ -127,7 +127,7 @@ def iter_detection_images(source: ExportSource, omissions: ExportOmissions) -> I
 def locate_in_pixels(
     image: ImageItem, source: ExportSource, omissions: ExportOmissions
 ) -> list[UprightDetection]:
-    """What was found on it, in pixels of the upright picture; may reach outside."""
+    """The detections, in pixels of the upright image; they may reach beyond it."""
     return _locate_detections(image, source, omissions, relative=False)
 
 
@@ -141,7 +141,7 @@ def locate_in_fractions(
 def locate_clipped(
     image: ImageItem, source: ExportSource, omissions: ExportOmissions
 ) -> list[UprightDetection]:
-    """The same, cut at the picture's edges; what lies wholly outside is left out."""
+    """The same, clipped to the image; what is completely outside is left out."""
     detections = locate_in_fractions(image, source, omissions)
     with_area = list(filter(_has_area, detections))
     omissions.add("detection", "without an area", image.key, count=len(detections) - len(with_area))
@@ -155,9 +155,9 @@ def locate_clipped(
 def is_falsely_empty(
     image: ImageItem, detections: Sequence[UprightDetection], omissions: ExportOmissions
 ) -> bool:
-    """Whether things were found on it, and all of them had to be left out; tells it.
+    """Whether there are detections, and all of them had to be left out, which is noted.
 
-    Without any of them the picture would say that there is nothing on it, and teach that.
+    Without any of them the image would count as one with nothing on it, also in training.
     """
     has_detections = (
         isinstance(image.interpretation, Detections) and image.interpretation.detections
@@ -214,9 +214,9 @@ def note_unsupported(
     masks: bool = False,
     keypoints: bool = False,
 ) -> None:
-    """Note what a format has no place for; the flags say for what it has one.
+    """Note what a format does not support; the flags say what it does.
 
-    Without `outlines` it holds one of a detection, the largest.
+    Without `outlines` it supports one per detection, the largest.
     """
     reason = "which this format has no place for"
     for detection in detections:
@@ -267,7 +267,7 @@ def _locate_detection(
 def _fit_upright_mask(
     mask: Mask | None, image_info: ImageInfo, *, is_stored_rotated: bool
 ) -> Mask | None:
-    """The mask, where it covers the upright picture as it is."""
+    """The mask, if it covers the upright image without being rotated."""
     if mask is None or (mask.width, mask.height) != (image_info.width, image_info.height):
         return None
     return None if is_stored_rotated and image_info.orientation != 1 else mask

@@ -1,4 +1,4 @@
-"""What a program opens a picture by: its path below a folder that is the same for all of them."""
+"""The name by which a program opens an image: its path below a folder common to all of them."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from batchinfer.text_format import escape_undecodable
 
 @dataclass(frozen=True, slots=True)
 class ImageNamer:
-    """How the pictures of one export are named."""
+    """How the images of one export are named."""
 
     root: str | None
     """The folder below which all names are paths; None: they are absolute, or keys."""
     make_name: Callable[[ImageItem], str]
 
     def name_for(self, image: ImageItem, omissions: ExportOmissions) -> str:
-        """The picture's name, `/`-separated. A name that JSON cannot hold is spelled, and told."""
+        """The image's name, `/`-separated. What JSON cannot hold is escaped and reported."""
         name = self.make_name(image)
         if not is_valid_unicode(name):
             omissions.add("path", "bytes that are not UTF-8 (spelled \\xNN)", image.key)
         return escape_undecodable(name)
 
 
-def make_image_namer(style: FileNameStyle, dossiers: Iterable[ResultDetails]) -> ImageNamer:
+def make_image_namer(style: FileNameStyle, items: Iterable[ResultDetails]) -> ImageNamer:
     """Names of this kind; for `path` all items are looked through once."""
     if style == "key":
-        return ImageNamer(None, lambda picture: picture.key)
-    root = _find_common_folder(dossiers) if style == "path" else None
+        return ImageNamer(None, lambda image: image.key)
+    root = _find_common_folder(items) if style == "path" else None
     if root is None:
-        return ImageNamer(None, lambda picture: _to_posix(make_absolute(picture.path)))
+        return ImageNamer(None, lambda image: _to_posix(make_absolute(image.path)))
     return ImageNamer(
-        root, lambda picture: _to_posix(os.path.relpath(make_absolute(picture.path), root))
+        root, lambda image: _to_posix(os.path.relpath(make_absolute(image.path), root))
     )
 
 
-def _find_common_folder(dossiers: Iterable[ResultDetails]) -> str | None:
+def _find_common_folder(items: Iterable[ResultDetails]) -> str | None:
     """The folder that all keys are paths below, else the deepest that holds all the files.
 
     None when there is none: on different drives of Windows, or without any file.
     """
     folder_by_keys: str | None = ""
     common_parent: str | None = None
-    for details in dossiers:
+    for details in items:
         if not details.files:
             continue
         path = make_absolute(details.files[0].path)
-        parent = os.path.dirname(path)  # noqa: PTH120 - paths are plain strings in this room
+        parent = os.path.dirname(path)  # noqa: PTH120 - paths are plain strings in this package
         if folder_by_keys is not None:
             root = _find_key_root(path, details.result.key)
             folder_by_keys = root if folder_by_keys in {"", root} else None

@@ -123,7 +123,7 @@ def _make_local_url(path: str) -> str:
 def _make_regions(
     image: ImageItem, source: ExportSource, omissions: ExportOmissions
 ) -> Sequence[LabelStudioRegion] | None:
-    """What the prediction says; None when it cannot be said, which is told."""
+    """The regions of a prediction; None when it has none that fit, which is noted."""
     match image.interpretation:
         case Detections():
             detections = locate_clipped(image, source, omissions)

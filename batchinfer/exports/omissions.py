@@ -1,6 +1,6 @@
-"""What an export has no place for: counted while it is written, and told in the end.
+"""What a format has no place for: counted while an export is written, and reported at its end.
 
-Rules of the room: nothing is missing without a word; memory does not know how much it was.
+Nothing is left out silently; memory does not grow with how much it is.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ class ExportOmissions:
     """How often, by reason, with the first case of each."""
 
     by_reason: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
-    """(What, why) -> (how many, the first of them)."""
+    """(What, reason) -> (how many, the first of them)."""
 
     def add(self, what: str, reason: str, key: str, *, count: int = 1, detail: str = "") -> None:
         """Note that `count` of `what` (in the singular) of the item `key` are left out.
 
-        `why` is one of a few texts of our own; `because` may say more of this case, as may others.
+        `reason` is one of a few texts of ours; `detail` may say more of this case, also in text
+        from outside.
         """
         if count == 0:
             return
@@ -31,13 +32,13 @@ class ExportOmissions:
         self.by_reason[what, reason] = before + count, first
 
     def report(self, source: ExportSource) -> None:
-        """Tell it, a sentence each."""
+        """Pass a sentence for each reason to `source.on_notice`."""
         for (what, reason), (count, first) in self.by_reason.items():
             counted = f"{count:,} {what}" + ("s" if count > 1 else "")
             source.on_notice(f"Left out: {counted}, {reason} (first: {first}).")
 
     def as_counts(self) -> dict[str, int]:
-        """How many, by what and why."""
+        """How many, by what and reason."""
         return {f"{what}s, {why}": count for (what, why), (count, _) in self.by_reason.items()}
 
 

@@ -1,8 +1,8 @@
-"""JSONL as OpenAI's Batch API returns it: for programs that read that already.
+"""JSONL as OpenAI's Batch API returns it, for programs that already read that.
 
 One line per item with an outcome: `custom_id` is the key, `response.body` the prediction; of an
-item that failed, `error` holds its code and message. A prediction that is bytes is told as the path
-of its file, relative to the run directory, and its media type.
+item that failed, `error` holds its code and message. A prediction that is bytes is given as the
+path of its file, relative to the run directory, and its media type.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What is being written: under a name of its own, held by a lock while its process lives.
+"""Unfinished files and folders: under a name of their own, locked while their process lives.
 
-The lock is the operating system's (`flock`), so that it is gone when the process is, however it
-ended: what nobody holds was left by a kill, and the next export into the same folder removes it.
-Where there are no such locks, and of versions that took none, only what is a day old is removed.
+The lock is the operating system's (`flock`), which ends with the process however that ends. What is
+not locked was left by a killed process; the next export into the same folder removes it. Where
+there are no such locks, and of versions that used none, only what is a day old is removed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 from batchinfer.artifacts import PARTIAL_PREFIX, PARTIAL_SUFFIX, is_partial_name
 
 _PARTIAL_NAME_DIGITS: Final = 12
-"""Digits in the name of what is locked; without a lock it has eight, as all had once."""
+"""Digits in the name of what is locked; without a lock there are eight, as in older versions."""
 _PARTIAL_NAME_LENGTH: Final = len(PARTIAL_PREFIX) + _PARTIAL_NAME_DIGITS + len(PARTIAL_SUFFIX)
 _ABANDONED_AFTER_SECONDS: Final = 86_400.0
 _PARTIAL_LOCKED_ERRNOS: Final = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
@@ -29,7 +29,7 @@ _PARTIAL_LOCKED_ERRNOS: Final = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 @contextmanager
 def create_partial_file(target: Path) -> Iterator[Path]:
-    """An empty file beside `place`, gone in the end unless it was renamed. Raises OSError."""
+    """An empty file beside `target`, removed at the end unless it was renamed. Raises OSError."""
     while True:
         part = _make_partial_path(target)
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
@@ -48,7 +48,7 @@ def create_partial_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def create_partial_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside `place`, gone in the end unless it was renamed. Raises OSError."""
+    """An empty folder beside `target`, removed at the end unless it was renamed. Raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     while True:
         part = _make_partial_path(target)
@@ -66,7 +66,7 @@ def create_partial_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes have left in `folder`, and nothing that one still writes.
+    """Remove what killed processes have left in `folder`, but nothing that is still being written.
 
     Never fails.
     """
@@ -106,7 +106,7 @@ def _open_folder(path: Path) -> int | None:
 
 
 def _lock_and_verify(handle: int, path: Path) -> bool:
-    """Whether nobody who clears up was faster."""
+    """Lock it; False if another process that removes leftovers was faster."""
     if _try_lock(handle) is False:
         return False
     try:

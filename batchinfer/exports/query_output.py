@@ -1,6 +1,6 @@
-"""What a query answers: a table for people, CSV, JSON, JSON lines. Row by row, memory flat.
+"""The result of a query as a table for people, CSV, JSON or JSON lines, row by row.
 
-Nothing that acts on a terminal is in a table, and no line of it is wider than was asked for.
+A table contains no character that acts on a terminal, and no line that is wider than asked for.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.safe_text import encode_strict_json, escape_formula, escape_line_ends
 
 _SAMPLED_ROWS: Final = 200
-"""Rows that tell how wide the columns of a table are."""
+"""Rows from which the widths of a table's columns are chosen."""
 _MAX_COLUMN_WIDTH: Final = 60
 _MIN_COLUMN_WIDTH: Final = 8
 _LARGE_NUMBER: Final = 1e6
-"""From here on digits before the point matter more than those behind it."""
+"""From here on the digits before the decimal point matter more than those after it."""
 _COLUMN_GAP: Final = "  "
 
 
@@ -32,11 +32,11 @@ class QueryOutputOptions:
     """How rows are to be written."""
 
     max_width: int = 100
-    """Signs that a line of a table has at most."""
+    """Characters of a line of a table at most."""
     formulas: bool = False
-    """As in `Options`."""
+    """As in `ExportOptions`."""
     csv_bom: bool = False
-    """As in `Options`."""
+    """As in `ExportOptions`."""
 
 
 QueryRows: TypeAlias = Iterable[Sequence[Any]]
@@ -45,7 +45,7 @@ QueryRows: TypeAlias = Iterable[Sequence[Any]]
 def write_table(
     columns: Sequence[str], rows: QueryRows, file: BinaryIO, options: QueryOutputOptions
 ) -> int:
-    """Columns beside each other; what is too long for its column ends in "…"."""
+    """Columns side by side; text that is too long for its column ends in "…"."""
     remaining_rows = (tuple(map(_format_cell, row)) for row in rows)
     sampled_rows = [tuple(map(_format_cell, columns)), *islice(remaining_rows, _SAMPLED_ROWS)]
     # Further rows may have larger numbers.
@@ -68,7 +68,7 @@ def write_table(
 def write_csv(
     columns: Sequence[str], rows: QueryRows, file: BinaryIO, options: QueryOutputOptions
 ) -> int:
-    """As the exports' CSV: RFC 4180, no formulas."""
+    """CSV as in exports: RFC 4180, no formulas."""
     table = csv.writer(Utf8Writer(file, bom=options.csv_bom), lineterminator="\r\n")
     count = -1
     for row in chain([columns], rows):
@@ -159,7 +159,7 @@ def _truncate_to_width(text: str, width: int) -> str:
 
 
 def _display_width(text: str) -> int:
-    """Places that it takes on a terminal: two for a sign of Chinese, none for an accent."""
+    """Columns of a terminal that it needs: two for a Chinese character, none for an accent."""
     return len(text) if text.isascii() else sum(map(_char_width, text))
 
 
@@ -171,7 +171,7 @@ def _char_width(char: str) -> int:
 
 
 def _allot_widths(wanted: Sequence[int], total_width: int) -> list[int]:
-    """What each column gets: the widest give way first."""
+    """The width of each column: the widest are narrowed first."""
     available, max_column_width = (
         total_width - len(_COLUMN_GAP) * (len(wanted) - 1),
         _MAX_COLUMN_WIDTH,

@@ -3,16 +3,16 @@
 ro-crate-metadata.json         what is what, as JSON-LD (https://w3id.org/ro/crate/1.1)
 results.jsonl, results.csv     the items, as the exports of these names write them
 outputs/                       predictions that are bytes, by the names they have in the rows
-model-help.txt                 what the model takes, as its service told,
+model-help.txt                 the model's help, as its service returned it,
 model-parameters.json          and the same as data
 
-The whole is one action: the predictions of the items in this crate, by a service, driven by
-batchinfer, from the making of the run to the latest outcome; items that were made with other
-parameters than the run's (`--force`) have an action of their own, with these. Inputs are described,
-not copied: their `sha256` is that of the bytes that were sent. One pass over the run writes all, so
-that its parts agree also while the run is going on.
+The run is one action: the predictions of the items in this crate, by a service, driven by
+batchinfer, from the creation of the run to the latest outcome. Items that were sent with other
+parameters than the run's (`--force`) have an action of their own. Inputs are described, not copied:
+their `sha256` is that of the bytes that were sent. One pass over the run writes all files, so that
+they agree also while the run is going on.
 
-Who made it, and under which licence, nobody told: that is left to be filled in, not invented.
+Author and licence are not known: they are left to be filled in.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _write_results(
     omissions: ExportOmissions,
     options: ExportOptions,
 ) -> _ItemCounts:
-    """Write the rows, and learn of each item what the metadata tell."""
+    """Write the rows, and collect what the metadata say of each item."""
     counts = _ItemCounts()
     with ExitStack() as stack:
         jsonl_file = stack.enter_context((folder / RESULTS_JSONL_FILE).open("xb"))
@@ -152,7 +152,7 @@ def _write_results(
 
 
 def _write_model_files(source: ExportSource, crate_files: CrateFiles, folder: Path) -> None:
-    """Write down what the model takes, if it told."""
+    """Write the model's help and parameters, if they are known."""
     if source.model_help is None:
         return
     (folder / MODEL_HELP_FILE).write_bytes(escape_undecodable(source.model_help).encode())

@@ -1,7 +1,7 @@
-"""What a crate tells besides its files: the software, the service, the run's parameters. Pure.
+"""What a crate describes besides files: the software, the service, the run's parameters. Pure.
 
-Nothing here may be a secret: of an endpoint only the host is told, and the name at its end; a
-`${NAME}` of the configuration stays as it is.
+Nothing here may be a secret: of an endpoint only the host and the name at its end are used; a
+`${NAME}` of the configuration is not expanded.
 """
 
 from __future__ import annotations

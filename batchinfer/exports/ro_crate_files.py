@@ -1,8 +1,8 @@
-"""The files of a crate, described while they are met: kept on disk, for there may be millions.
+"""The files of a crate and their descriptions, kept on disk, as there may be millions.
 
-Rules of the room: one entity per id. An input's id is its `file://` address, byte for byte; of a
-file that was sent again with another content, the second one says so behind a `#`. A file that many
-items share bears the first one's key. Only what a run itself wrote is copied.
+There is one entity per id. An input's id is its `file://` address, byte for byte; if a file was
+sent again with other content, the second id says so after a `#`. A file that many items share has
+the first one's key. Only files that the run itself wrote are copied.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class CrateFiles:
     """Every file of the crate, in the order they were met. A context manager."""
 
     def __init__(self, folder: Path, separate_sessions: Collection[int] = ()) -> None:
-        """`folder`: the crate; `apart`: sessions whose items are told apart from all others."""
+        """`folder`: the crate. `separate_sessions`: those that have an action of their own."""
         self._folder, self._separate_sessions = folder, separate_sessions
         self._resources = ExitStack()
         self._db = self._resources.enter_context(open_scratch_database(folder, _CRATE_FILES_SCHEMA))
@@ -111,7 +111,7 @@ class CrateFiles:
         media_type: str | None,
         **properties: Json,
     ) -> None:
-        """Add a file that was written into the crate, to `place`; its id is the same."""
+        """Add a file that was written into the crate; its id is its path there."""
         path = self._folder / relative_path
         with path.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
@@ -125,9 +125,9 @@ class CrateFiles:
             yield file_id
 
     def iter_session_ids(self, role: CrateFileRole, session: int) -> Iterator[str]:
-        """Those of one role that belong to a session apart, or (0) to the others.
+        """Those of one role that belong to a separate session, or (0) to all others.
 
-        What belongs to no item belongs to all.
+        What belongs to no item belongs to all sessions.
         """
         query = """
             SELECT id FROM parts WHERE role = :role AND (
@@ -139,7 +139,7 @@ class CrateFiles:
             yield file_id
 
     def list_separate_sessions(self) -> Sequence[int]:
-        """The sessions apart that have items here."""
+        """The separate sessions that have items here."""
         query = "SELECT DISTINCT session FROM uses WHERE session > 0 ORDER BY session"
         return [session for (session,) in self._db.execute(query)]
 

@@ -1,4 +1,4 @@
-"""What of an endpoint may be told: the host, and the name at the end of its path. Pure."""
+"""The parts of an endpoint that are no secret: the host, and the name at its end. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SAFE_HOST_PATTERN: Final = re.compile(r"[0-9A-Za-z.-]+|[0-9A-Fa-f.:]+")
 
 
 def safe_host_and_name(endpoint: str) -> tuple[str, str]:
-    """The host (with its port) and the service's name; "" for what cannot be told safely.
+    """The host (with its port) and the service's name; "" where either may contain a secret.
 
     What stands before a host could be a password, and an `@` behind one the end of it.
     """

@@ -1,8 +1,8 @@
 """Scores for formats that know only 0 to 1: Label Studio refuses others, FiftyOne misreads them.
 
-Whether the scores of a run are such is asked of the whole run before anything is written, never of
-one item: beside an 87.5 a 0.5 is half a percent. Nothing is guessed: what does not fit is left out
-and told, unless it is said by hand that scores are percents.
+Before anything is written, the scores of all items are checked, never those of one: beside an 87.5
+a 0.5 is half a percent. Nothing is guessed: if a score is out of range, all are left out and
+reported, unless the user says that scores are percents.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.predictions import Classification, Detections
 
 _ROUNDING_TOLERANCE: Final = 1e-3
-"""So far beyond 0 and 1 are what half-precision numbers make of them."""
+"""How far beyond 0 and 1 half-precision numbers may be."""
 _PERCENT_DIVISOR: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreScale:
-    """What becomes of the scores of a run."""
+    """How the scores of a run are written."""
 
     divisor: float = 1.0
     unfit_score: str = ""
-    """A score of the run that does not fit, as text: then none is written."""
+    """A score of the run that is out of range, as text: then none is written."""
 
     def to_unit_interval(
         self, score: float | None, key: str, omissions: ExportOmissions
@@ -43,7 +43,7 @@ class ScoreScale:
 
 
 def find_score_scale(source: ExportSource, *, percent_scores: bool) -> ScoreScale:
-    """Look through the scores of the run."""
+    """Read the scores of all items."""
     divisor = _PERCENT_DIVISOR if percent_scores else 1.0
     for result in source.iter_results():
         for score in _iter_scores(source, result):

@@ -1,6 +1,6 @@
-"""What an export must keep aside while it is written: beside its target, never in memory.
+"""What an export must keep aside while it is written: on the disk of the target, not in memory.
 
-So a full /tmp stops no export, and a full disk is the disk of the target, and called that.
+So a full /tmp stops no export, and a full disk is reported as that of the target.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SCRATCH_PRAGMAS: Final = (
 
 
 class ScratchFile:
-    """Bytes that are written now, and copied to where they belong later. A context manager's."""
+    """A temporary file whose bytes are copied to another one later."""
 
     def __init__(self, file: BinaryIO, folder: Path | None) -> None:
         self._file = file
@@ -51,7 +51,7 @@ class ScratchFile:
 
 @contextmanager
 def open_scratch_file(folder: Path | None) -> Iterator[ScratchFile]:
-    """A spool in `folder`, or where the system keeps temporary files; gone in the end."""
+    """A temporary file in `folder`, or where the system keeps such files; removed at the end."""
     with ExitStack() as stack:
         with explain_scratch_errors(folder or Path(tempfile.gettempdir())):
             file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
@@ -60,7 +60,7 @@ def open_scratch_file(folder: Path | None) -> Iterator[ScratchFile]:
 
 @contextmanager
 def open_scratch_database(folder: Path | None, script: str) -> Iterator[sqlite3.Connection]:
-    """A database in `folder` that `script` sets up; without one in memory. Gone in the end."""
+    """A database in `folder` (None: in memory) that `script` sets up; removed at the end."""
     path = None if folder is None else folder / _SCRATCH_DATABASE_FILE
     try:
         with closing(sqlite3.connect(path or "", isolation_level=None)) as database:

@@ -1,15 +1,15 @@
 """A folder in Ultralytics' layout: to train with, or to read with whatever reads YOLO.
 
     data.yaml          the classes
-    images/<name>      links to the pictures where they lie
+    images/<name>      links to the images
     labels/<name>.txt  `class x y width height` a line, or `class x1 y1 x2 y2 ...` for outlines,
-                       in fractions of the upright picture: what Ultralytics trains with
+                       in fractions of the upright image: what Ultralytics trains with
     scores/<name>.txt  the same with the score at the end of each line, as `yolo predict` saves it
     index.csv          which name stands for which key
 
-Ultralytics takes no score in `labels`, no value beyond the picture, and no file in which outlines
-stand beside boxes: there boxes become outlines. It finds labels by the last folder of a path that
-is called `images`; so none of ours is called that but the first.
+Ultralytics accepts no score in `labels`, no value outside the image, and no file that mixes
+outlines and boxes: there boxes become outlines. It finds labels by the last folder of a path that
+is called `images`; so no other folder here has that name.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from batchinfer.text_format import escape_undecodable
 
 INDEX_FILE: Final = "index.csv"
 _IMAGE_EXTENSIONS: Final = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-"""Endings of which Ultralytics knows that they are pictures."""
+"""Extensions that Ultralytics accepts as images."""
 _EXTENSION_BY_IMAGE_FORMAT: Final = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
@@ -109,7 +109,7 @@ class YoloExport(FolderExport):
 
 
 def _split_extension(image: ImageItem) -> tuple[str, str]:
-    """The key without an ending, and an ending that tells a picture."""
+    """The key without its extension, and an extension of an image format."""
     stem, extension = os.path.splitext(image.key)  # noqa: PTH122 - a key, no path of this machine
     if extension.lower() in _IMAGE_EXTENSIONS:
         return stem, extension
@@ -176,7 +176,7 @@ def _make_data_yaml(source: ExportSource, classes: Mapping[str, int]) -> str:
 
 
 def _quote_yaml(text: str) -> str:
-    """A YAML scalar in double quotes; what YAML could take amiss is escaped."""
+    """A YAML scalar in double quotes; special characters are escaped."""
     plain = (
         char if char.isprintable() and char not in '"\\' else f"\\U{ord(char):08x}" for char in text
     )

@@ -61,7 +61,7 @@ class ConcurrencyLimit(Protocol):
 
     @property
     def estimated_servers(self) -> float | None:
-        """How many containers seem to serve this run; None while nobody can say."""
+        """How many containers seem to serve this run; None while it is unknown."""
 
     def update(self, sample: AttemptSample) -> LimitAdjustment | None:
         """Learn from an attempt that has ended; the change it led to, if any."""

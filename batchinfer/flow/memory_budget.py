@@ -145,13 +145,13 @@ class Lease:
         return type(None), ()  # what another process holds takes up no memory here
 
     def __del__(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nothing waits any more
             self._call_soon(self._end)
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """Somebody who waits."""
+    """A request that waits."""
 
     size: int
     granted: anyio.Event = field(default_factory=anyio.Event)

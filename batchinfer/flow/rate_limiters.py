@@ -30,18 +30,18 @@ class RateLimiter:
 
 
 class BandwidthLimiter:
-    """At most `rate` bytes per second, evenly, for all who send together. Pure."""
+    """At most `rate` bytes per second, evenly, for all senders together."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
         self.chunk_bytes = round(
             min(max(rate * MAX_SEND_CHUNK_SECONDS, MIN_SEND_CHUNK_BYTES), MAX_SEND_CHUNK_BYTES)
         )
-        """Bytes to book at a time."""
+        """Bytes to reserve at a time."""
         self._next_send = 0.0
 
     def reserve(self, size: int, now: float) -> float:
-        """Book the passage of so many bytes; how many seconds from `now` they have to wait.
+        """Reserve so many bytes; how many seconds from `now` they have to wait.
 
         `now`: on the event loop's clock.
         """

@@ -237,11 +237,11 @@ class DenialStreak:
     """Tells whether denials have one cause for all. Times are seconds on the event loop's clock.
 
     A status such as 403 or 405 may be the fault of one item, or of everything between here and the
-    model (a firewall, a proxy, a gateway). One denial does not tell. What does:
+    model (a firewall, a proxy, a gateway). One denial does not show which. What does:
 
     * an answer to an attempt that began later: then they were the fault of their items;
     * `MIN_DENIALS_IN_A_ROW` denials of different items without such an answer
-      (`MIN_DENIALS_BEFORE_FIRST_ANSWER`, when nobody was ever answered): then no item is at fault,
+      (`MIN_DENIALS_BEFORE_FIRST_ANSWER`, when nothing was ever answered): then no item is at fault,
       and the service is treated as away.
     """
 

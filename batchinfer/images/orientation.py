@@ -49,7 +49,7 @@ def read_orientation(picture: Any) -> int:
 
 
 def _read_from_start(file: BinaryIO, read: Any) -> bytes:
-    """What `read` finds, from the beginning of the file; it stands where it stood, afterwards."""
+    """What `read` finds from the beginning of the file, whose position is restored."""
     offset = file.tell()
     try:
         file.seek(0)

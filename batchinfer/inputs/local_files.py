@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final
 
 from batchinfer.inputs.uri_scheme import InputStat
 
@@ -26,7 +26,8 @@ class LocalFiles:
 
     def stat(self, path: str) -> InputStat:
         """Look at a file, links followed. Raises OSError, and ValueError for a NUL in the path."""
-        return _to_input_stat(os.stat(path))  # noqa: PTH116 - once per item: no Path is built for it
+        status = os.stat(path)  # noqa: PTH116 - once per item: no Path is built for it
+        return InputStat(status.st_size, status.st_mtime_ns, None, stat.S_ISREG(status.st_mode))
 
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading from its beginning. Raises as `stat`; NotRegularFileError."""
@@ -40,20 +41,16 @@ class LocalFiles:
 class OpenLocalFile:
     """An open file; reads without buffers in between, for each file costs."""
 
-    __slots__ = ("_handle",)
+    __slots__ = ("_handle", "is_regular", "mtime_ns", "size")
+
+    fingerprint: Final = None
 
     def __init__(self, path: str) -> None:
         self._handle = os.open(path, _READ_FLAGS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        os.close(self._handle)
-
-    def stat(self) -> InputStat:
-        """Look at it as it is now."""
-        return _to_input_stat(os.fstat(self._handle))
+        status = os.fstat(self._handle)
+        self.size = status.st_size
+        self.mtime_ns = status.st_mtime_ns
+        self.is_regular = stat.S_ISREG(status.st_mode)
 
     def read(self, size: int) -> bytes:
         """Read on: `size` bytes, fewer only at its end."""
@@ -62,6 +59,11 @@ class OpenLocalFile:
             data += more
         return data
 
+    def has_changed(self) -> bool:
+        """Whether its size or time is another now than when it was opened."""
+        now = os.fstat(self._handle)
+        return now.st_size != self.size or now.st_mtime_ns != self.mtime_ns
 
-def _to_input_stat(status: os.stat_result) -> InputStat:
-    return InputStat(status.st_size, status.st_mtime_ns, None, stat.S_ISREG(status.st_mode))
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._handle)

@@ -8,8 +8,9 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
-from typing import BinaryIO, Final, Self, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from batchinfer.domain import InputFile, RemoteFile
 from batchinfer.inputs.local_files import LocalFiles, OpenLocalFile
@@ -54,14 +55,14 @@ def stat_input(path: str) -> InputStat:
 
 def open_input(path: str) -> OpenInput:
     """Open an input to be read in large pieces. Raises as `stat_input`."""
-    if (scheme := _find_opener(path)) is None:
+    if path.startswith("/") or (scheme := _find_opener(path)) is None:
         return OpenLocalFile(path)
     return _OpenUri(scheme, path)
 
 
 def read_head(path: str, size: int) -> bytes:
     """Read the first bytes of an input. Raises as `stat_input`."""
-    with open_input(path) as file:
+    with closing(open_input(path)) as file:
         return file.read(size)
 
 
@@ -94,17 +95,9 @@ class _OpenUri:
 
     def __init__(self, scheme: UriScheme, uri: str) -> None:
         self._scheme, self._uri = scheme, uri
+        self._seen = call_plugin(scheme.stat, uri)
+        self.size, self.mtime_ns, self.fingerprint, self.is_regular = self._seen
         self._file = call_plugin(scheme.open, uri)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        call_plugin(self._file.close)
-
-    def stat(self) -> InputStat:
-        """Look at it as it is now."""
-        return call_plugin(self._scheme.stat, self._uri)
 
     def read(self, size: int) -> bytes:
         """Read on: `size` bytes, fewer only at its end."""
@@ -112,6 +105,14 @@ class _OpenUri:
         while len(data) < size and (more := call_plugin(self._file.read, size - len(data))):
             data += more
         return bytes(data)
+
+    def has_changed(self) -> bool:
+        """Whether it is another now than when it was opened."""
+        return self._seen != call_plugin(self._scheme.stat, self._uri)
+
+    def close(self) -> None:
+        """Close it."""
+        call_plugin(self._file.close)
 
 
 def _find_opener(path: str) -> UriScheme | None:
@@ -128,7 +129,7 @@ def _find_opener(path: str) -> UriScheme | None:
 
 
 def _fetch(uri: str, max_bytes: int) -> bytes:
-    with open_input(uri) as file:
+    with closing(open_input(uri)) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise InputTooLargeError(errno.EFBIG, f"it is larger than {max_bytes >> 20} MiB")

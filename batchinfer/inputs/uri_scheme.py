@@ -11,7 +11,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import BinaryIO, Final, NamedTuple, ParamSpec, Protocol, Self, TypeVar
+from typing import BinaryIO, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from batchinfer.errors import BatchInferError
 from batchinfer.plugins import Registry
@@ -76,17 +76,32 @@ class UriScheme(Protocol):
 
 
 class OpenInput(Protocol):
-    """An input that is open; a context manager that closes it."""
+    """An input that is open, and what was seen of it when it was opened."""
 
-    def stat(self) -> InputStat:
-        """Look at it as it is now."""
+    @property
+    def size(self) -> int:
+        """As in `InputStat`."""
+
+    @property
+    def mtime_ns(self) -> int | None:
+        """As in `InputStat`."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """As in `InputStat`."""
+
+    @property
+    def is_regular(self) -> bool:
+        """As in `InputStat`."""
 
     def read(self, size: int) -> bytes:
         """Read on: `size` bytes, fewer only at its end."""
 
-    def __enter__(self) -> Self: ...
+    def has_changed(self) -> bool:
+        """Whether it is another now than when it was opened."""
 
-    def __exit__(self, *exc_info: object) -> None: ...
+    def close(self) -> None:
+        """Close it."""
 
 
 def get_scheme_name(path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What four numbers can be, by the name they stand under.
+"""The meaning of four numbers, by the key they are under.
 
 ============================  =====================================================================
 four numbers under            are
@@ -8,15 +8,15 @@ four numbers under            are
 `cxcywh`, `xcycwh`            centre, width, height
 `detection_boxes`             top, left, bottom, right (TensorFlow)
 `box_2d`                      the same in thousandths (Gemini)
-`xywh`                        asked of the run: centre (as ultralytics means it), width, height; or
+`xywh`                        decided for the run: centre (as in ultralytics), width, height; or
                               left, top, width, height
-any other of `BOXES`          asked of the run: corners; left, top, width, height; or centre, width,
-                              height
+any other of `BOXES`          decided for the run: corners; left, top, width, height; or centre,
+                              width, height
 `...n`, `normalized_...`      in fractions of the picture
 ============================  =====================================================================
 
-Names of sides in a dict speak for themselves, but for `x`, `y` beside `width`: left and top, or the
-centre, is asked of the run, too.
+Keys of sides in a dict are unambiguous, except `x`, `y` beside `width`: whether these are left and
+top or the centre is decided for the run, too.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ ALL_SIDE_KEYS: Final = frozenset(side for sides, _ in SIDE_KEY_FORMATS for side 
 
 @lru_cache(maxsize=1024)
 def strip_normalized(name: str) -> tuple[str, bool]:
-    """The key without what says that its coordinates are fractions, and whether it does."""
+    """The key without the part that says that coordinates are fractions, and whether it had one."""
     for word in ("normalized", "normalised", "relative"):
         if word in name:
             return name.replace(word, ""), True

@@ -1,4 +1,4 @@
-"""Places made into boxes, by the reading of the run. Total and pure."""
+"""Locations turned into boxes, by the prediction format of the run. Total and pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNIT_SCALES: Final = {"pixels": 1.0, "relative": 1.0, "thousandths": 1000.0, "p
 def resolve_detection(
     found: Detection, location: DraftLocation | None, prediction_format: PredictionFormat
 ) -> Detection:
-    """The detection with its box and all else that `place` says of where it is."""
+    """The detection with its box and everything else that its location says."""
     if location is None:
         return found
     unit = resolve_unit(location.unit, prediction_format)
@@ -63,20 +63,20 @@ def resolve_detection(
 
 
 def resolve_box_format(location: DraftLocation, prediction_format: PredictionFormat) -> BoxFormat:
-    """In which order the four numbers of a place stand."""
+    """The order of the four numbers of a location."""
     form = location.box_format
     return cast("BoxFormat", prediction_format.value_of(form[1:]) if form.startswith("?") else form)
 
 
 def resolve_unit(unit: UnitOrQuestion, prediction_format: PredictionFormat) -> CoordinateUnit:
-    """In which unit the numbers of a place are."""
+    """The unit of the numbers of a location."""
     return cast(
         "CoordinateUnit", prediction_format.value_of(unit[1:]) if unit.startswith("?") else unit
     )
 
 
 def to_corners(four: FourNumbers, box_format: BoxFormat) -> FourNumbers | None:
-    """Left, top, right, bottom; None: no such box can be."""
+    """Left, top, right, bottom; None: the numbers are no valid box."""
     a, b, c, d = four
     match box_format:
         case "xywh":
@@ -93,12 +93,12 @@ def to_corners(four: FourNumbers, box_format: BoxFormat) -> FourNumbers | None:
 
 
 def is_valid_box(sides: FourNumbers | None) -> bool:
-    """Whether a box ends where it begins, or behind."""
+    """Whether the right and bottom sides are not before the left and top ones."""
     return sides is not None and sides[0] <= sides[2] and sides[1] <= sides[3]
 
 
 def location_coordinates(location: DraftLocation) -> Sequence[float]:
-    """The numbers whose size tells the unit."""
+    """The numbers whose magnitude shows the unit."""
     if location.four_numbers is not None:
         return location.four_numbers
     points: Iterable[Point] = chain(location.corners, *location.outlines)

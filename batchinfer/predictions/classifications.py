@@ -1,4 +1,4 @@
-"""Classes, as models spell them: labels with scores, parallel lists, numbers by name."""
+"""Classes as models return them: labels with scores, parallel lists, numbers by name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read_labels(found: Sequence[Mapping[str, Json]]) -> DraftLabels | None:
 
 
 def read_class_columns(names: Mapping[str, Json]) -> Classification | None:
-    """A dict (its names as `spelled`) of parallel lists: labels, probabilities."""
+    """A dict (with normalized keys) of parallel lists: labels, probabilities."""
     labels, scores = find_column(names, LABEL_COLUMN_KEYS), find_column(names, SCORE_COLUMN_KEYS)
     if not labels or len(labels) != len(scores):
         return None
@@ -86,7 +86,7 @@ def read_class_rows(value: Sequence[Json]) -> Classification | None:
 def read_numbers_by_name(
     value: Mapping[str, Json], parent_key: str = ""
 ) -> Classification | DraftNumbers | None:
-    """A dict from names to numbers; `under`: the name (as `spelled`) that it stands under.
+    """A dict from names to numbers; `under`: the name (normalized) that it stands under.
 
     Classes where that name says that they are probabilities.
     """

@@ -1,4 +1,4 @@
-"""Numbers, names and labels, as models spell them. Total: what is none is None."""
+"""Numbers, names and labels from whatever a model returns. Total: what is none becomes None."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_NUMBER_BITS = 1024
 
 
 def to_number(value: Json) -> float | None:
-    """A finite number; from a text (`"0.93"`, `"93 %"`) and from a list of one, too."""
+    """A finite number; also from a text (`"0.93"`, `"93 %"`) or a list of one."""
     parsed = math.nan
     match value:
         case bool():
@@ -47,7 +47,7 @@ def to_numbers(value: Json) -> list[float] | None:
 
 
 def to_label(value: Json) -> str | None:
-    """The name of a class; of a class that has only a number, its digits."""
+    """The name of a class; if it has only a number, its digits."""
     match value:
         case str():
             return value or None
@@ -69,7 +69,7 @@ def is_list(value: Json) -> TypeGuard[Sequence[Json]]:
 
 
 def normalize_keys(value: Mapping[str, Json]) -> dict[str, Json]:
-    """The same without regard to how names are written: `Class_Name` is `classname`."""
+    """The same dict with normalized keys: `Class_Name` becomes `classname`."""
     found: dict[str, Json] = {}
     for name, inner in value.items():
         found.setdefault(_normalize_key(name) if len(name) <= _MAX_KEY_CHARS else name, inner)

@@ -1,4 +1,4 @@
-"""What a thing says of its place beside its box: masks, keypoints, times. Total and pure."""
+"""What a detection has beside its box: masks, keypoints, times. Total and pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _KEYPOINT_TRIPLE: Final = 3
 
 
 def read_mask(thing: Mapping[str, Json]) -> tuple[Mask | None, tuple[str, ...]]:
-    """The mask of a thing (its names as `spelled`), and what masks cannot be kept."""
+    """The mask of a detection (with normalized keys), and which masks cannot be read."""
     unsupported: tuple[str, ...] = ()
     for name in MASK_KEYS:
         value = thing.get(name)
@@ -78,7 +78,7 @@ def cvat_mask_box(thing: Mapping[str, Json]) -> tuple[float, float, float, float
 
 
 def read_keypoints(thing: Mapping[str, Json]) -> tuple[tuple[Keypoint, ...], tuple[str, ...]]:
-    """The keypoints of a thing (its names as `spelled`), and what of them cannot be read."""
+    """The keypoints of a detection (with normalized keys), and what cannot be read of them."""
     for name in _KEYPOINT_KEYS:
         value = thing.get(name)
         if value is None or (not isinstance(value, Mapping) and not is_list(value)) or not value:
@@ -97,7 +97,7 @@ def read_keypoints(thing: Mapping[str, Json]) -> tuple[tuple[Keypoint, ...], tup
 
 
 def read_time_range(thing: Mapping[str, Json]) -> tuple[float, float] | None:
-    """From when to when, in seconds, a thing was heard (its names as `spelled`)."""
+    """Start and end of a detection in a recording, in seconds (with normalized keys)."""
     if thing.keys() & _TOKEN_TEXT_KEYS:
         return None
     start = next(

@@ -1,4 +1,4 @@
-"""What was found, as models spell it: dicts, parallel lists, rows. Rules: see `reading`."""
+"""Detections as models return them: dicts, parallel lists, rows (rules: `interpreter.py`)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ SCORE_COLUMN_KEYS: Final = (
 def read_detections(
     found: Sequence[Mapping[str, Json]], relative: bool | None = None
 ) -> DraftDetections | None:
-    """A list of dicts, if one of them speaks of a place."""
+    """A list of dicts, if one of them has a location."""
     read = [
         _read_detection(thing, relative)
         for thing in chain.from_iterable(map(_expand_instances, found))
@@ -183,7 +183,7 @@ def apply_category_names(found: DraftDetections, names: Mapping[str, Json]) -> D
 def read_detection_columns(
     names: Mapping[str, Json], relative: bool | None = None
 ) -> DraftDetections | None:
-    """A dict (its names as `spelled`) of parallel lists, one of boxes."""
+    """A dict (with normalized keys) of parallel lists, one of boxes."""
     for name in BOX_COLUMN_KEYS:
         if is_list(column := names.get(name)):
             if not column and (
@@ -245,7 +245,7 @@ def _read_column_box(value: Json, form: str, relative: bool | None) -> DraftLoca
 
 
 def read_detection_rows(value: Sequence[Json]) -> DraftDetections | None:
-    """A list of rows with a place: YOLO's six numbers; corners, text and score (OCR)."""
+    """A list of rows with a location: YOLO's six numbers; corners, text and score (OCR)."""
     parts = [part for part in value if is_list(part)]
     if len(parts) != len(value) or not parts:
         return None
@@ -277,7 +277,7 @@ def _read_ocr_row(row: Sequence[Json]) -> DraftDetection | None:
 def label_and_score(
     names: Mapping[str, Json], *, is_located: bool, nested: bool = True
 ) -> tuple[str | None, float | None]:
-    """Label and score of a dict (its names as `spelled`); None where there is none."""
+    """Label and score of a dict (with normalized keys); None where there is none."""
     keys = (*LABEL_KEYS, *_LOCATED_LABEL_KEYS) if is_located else LABEL_KEYS
     texts = (value for key in keys if isinstance(value := names.get(key), str) and value)
     others = (to_label(names.get(key)) for key in LABEL_KEYS if key != "prediction")

@@ -1,11 +1,11 @@
-"""Where a thing is in the picture: boxes, outlines, masks and points, as models spell them.
+"""Locations of detections as models return them: boxes, outlines, masks and points.
 
-A place is read in two steps, because one box alone does not say what its numbers mean: `place`
-takes the numbers and what their names say (`orders`); `settling` makes boxes of them by the reading
-of the run, which is decided once from many predictions.
+A location is read in two steps, because one box alone does not show what its numbers mean: this
+module takes the numbers and what their keys say (`box_formats`); `box_geometry` makes boxes of them
+by the prediction format of the run, which is decided once from many predictions.
 
-A side that is left out of a box is zero where the opposite one is there: JSON of Protocol Buffers
-(Google, Instill) leaves out what is zero.
+A side that is missing in a box is zero if the opposite one is given: JSON of Protocol Buffers
+(Google, Instill) omits what is zero.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _NON_LOCATION_WORDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DraftLocation:
-    """What a model says about where a thing is, before it is settled."""
+    """The location of a detection, before the format of its numbers is decided."""
 
     four_numbers: FourNumbers | None = None
     box_format: BoxFormatOrQuestion = "xyxy"
@@ -83,9 +83,9 @@ def unit_or_question(relative: bool | None) -> UnitOrQuestion:
 def read_location(  # noqa: C901 - one rule after the other
     thing: Mapping[str, Json], relative: bool | None = None
 ) -> DraftLocation | None:
-    """Where the box or outline of a thing is (its names as `spelled`); None: it speaks of none.
+    """Where the box or outline of a thing is (with normalized keys); None: it speaks of none.
 
-    A place that is spoken of, but cannot be read, is an empty one.
+    A location that is given, but cannot be read, is an empty one.
     """
     relative = is_relative(thing, relative)
     outlined = _read_outline(thing, relative)
@@ -142,7 +142,7 @@ def read_box(
 
 
 def location_from_points(points: tuple[Point, ...], relative: bool | None) -> DraftLocation | None:
-    """The place that points enclose; two are the corners of a box."""
+    """The location that points enclose; two are the corners of a box."""
     if len(points) > 2:  # noqa: PLR2004
         return DraftLocation(outlines=(points,), unit=unit_or_question(relative))
     return (
@@ -153,7 +153,7 @@ def location_from_points(points: tuple[Point, ...], relative: bool | None) -> Dr
 def find_unnamed_location(
     thing: Mapping[str, Json], relative: bool | None = None
 ) -> DraftLocation | None:
-    """A place under a name that nobody knows: four numbers, or points, in what has a label."""
+    """A location under an unknown key: four numbers, or points, in a dict with a label."""
     for name, inner in thing.items():
         if isinstance(inner, (str, int, float)) or inner is None or _is_non_location_key(name):
             continue
@@ -187,7 +187,7 @@ def _is_non_location_key(name: str) -> bool:
 
 
 def is_relative(thing: Mapping[str, Json], default: bool | None) -> bool | None:
-    """Whether a dict (its names as `spelled`) says that its coordinates are fractions."""
+    """Whether a dict (with normalized keys) says that its coordinates are fractions."""
     for name in _RELATIVE_KEYS & thing.keys():
         if isinstance(flag := thing[name], bool):
             return flag

@@ -1,4 +1,4 @@
-"""What was found, before the reading of the run says what its numbers mean; and then."""
+"""Interpretations whose numbers still need the prediction format of the run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from batchinfer.predictions.prediction_types import (
 
 @dataclass(frozen=True, slots=True)
 class DraftDetection:
-    """A detection without its place, and the place; None: it says none."""
+    """A detection without its box, and its location; None: it has none."""
 
     detection: Detection
     location: DraftLocation | None = None
@@ -34,14 +34,14 @@ class DraftDetection:
 
 @dataclass(frozen=True, slots=True)
 class DraftDetections:
-    """Things with places; empty: nothing was found."""
+    """Detections with locations; empty: nothing was found."""
 
     detections: tuple[DraftDetection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DraftLabels:
-    """A list of labels without any place: classes, unless the run's other items say places."""
+    """A list of labels without locations: classes, unless other items of the run have locations."""
 
     classes: Classification
 

@@ -1,9 +1,9 @@
-"""The reading of a run, decided from many of its predictions at once. Pure.
+"""The prediction format of a run, decided from many of its predictions at once. Pure.
 
-A format that is known answers what it documents. All else is decided by what contradicts: a box
-whose right side would lie left of its left one, or that would reach far beyond the picture. An
-answer that more than a few boxes contradict is none; where one is left, it is that one; where
-several are left, it cannot be told, and is said. The order of the predictions does not matter.
+A known format answers what its documentation says. Everything else is decided by contradictions: a
+box whose right side would be left of its left one, or that would reach far beyond the image. An
+answer that more than a few boxes contradict is excluded; if one is left, it is chosen; if several
+are left, the question stays open, which is reported. The order of the predictions does not matter.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _RunEvidence:
 
 
 def decide_prediction_format(samples: Iterable[PredictionEvidence]) -> PredictionFormat:
-    """The reading that these predictions, of one run, agree about best."""
+    """The format that contradicts these predictions of one run least."""
     sample_list = list(samples)
     evidence = _RunEvidence(sample_list, list(_iter_boxes(sample_list)))
     choices: dict[str, FormatChoice] = {}

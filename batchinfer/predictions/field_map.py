@@ -1,4 +1,4 @@
-"""Where things stand in a prediction, said by hand: for shapes that nobody can guess.
+"""Where things are in a prediction, as the user says: for shapes that are not recognized.
 
 `--map boxes=result.objects[].bbox label=result.objects[].cls format=xywh`
 
@@ -16,11 +16,13 @@ name       says
 `numbers`  what numbers by name are: `classes` (with probabilities), or `data`
 ========== =======================================================================================
 
-Without any path `format`, `unit` and `numbers` say how the run is read; places are found by shape.
+Without any path, `format`, `unit` and `numbers` say how numbers are interpreted; locations are
+found by shape.
 
-A path is made of names joined by dots; `[]` goes into every element of a list, `[0]` into one; a
-name with other signs than letters, digits, `_` and `-` stands in quotes. What belongs together is
-told by place: the third label to the third box; a path with fewer `[]` speaks of all below it.
+A path is made of names joined by dots; `[]` means every element of a list, `[0]` one of them; a
+name with other characters than letters, digits, `_` and `-` is quoted. Values belong together by
+their position: the third label to the third box; a path with fewer `[]` applies to everything
+below it.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class FieldMap:
 
     @property
     def has_paths(self) -> bool:
-        """Whether it says where things stand, and not only how numbers are meant."""
+        """Whether it has paths, and not only the meaning of numbers."""
         return any((self.boxes, self.outline, self.label, self.score, self.text))
 
     @classmethod

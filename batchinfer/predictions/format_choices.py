@@ -1,10 +1,9 @@
-"""How the predictions of one run are read: what no prediction says alone, decided once for all.
+"""The prediction format of a run: what no prediction shows alone, decided once for all of them.
 
-A `PredictionFormat` holds an answer to each question that came up: in which order four numbers
-stand, in which unit, and whether a number beside a name is a probability. An answer says how it
-was found: by
-a format that is known (`signatures`), by evidence of many predictions (`evidence`), by the user, or
-not at all; then it is the default, and `open` names what it may be as well. Pure.
+A `PredictionFormat` holds an answer to each question that came up: the order of four numbers, their
+unit, and whether a number beside a name is a probability. Each answer says where it comes from: a
+known format (`signatures`), evidence of many predictions (`evidence`), or the user. If from none of
+them, it is the default, and `open` names the alternatives. Pure.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ class FormatChoice:
     sample_size: int = 0
     """How many boxes were asked."""
     alternatives: tuple[str, ...] = ()
-    """What it may be as well: it cannot be told."""
+    """The alternatives, if the question is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class PredictionFormat:
         return self.describe_doubts() if plain else self.describe()
 
     def describe_doubts(self) -> list[str]:
-        """What cannot be told, and what speaks against what was decided, for people."""
+        """Open questions, and contradictions of what was decided, as sentences for people."""
         return [*self._describe_alternatives(), *self._describe_contradictions()]
 
     def _describe_choices(self) -> Iterator[str]:
@@ -203,7 +202,7 @@ class PredictionFormat:
 
 
 def parse_prediction_format(stored: Json) -> PredictionFormat | None:
-    """The reading that a run keeps; None: it keeps none that this version understands."""
+    """The format that a run stores; None: it stores none that this version understands."""
     if not isinstance(stored, Mapping) or stored.get("version") != _PREDICTION_FORMAT_VERSION:
         return None
     stored_choices, format_name, predictions = (

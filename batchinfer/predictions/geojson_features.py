@@ -1,7 +1,7 @@
-"""GeoJSON (RFC 7946), told by its `type`.
+"""GeoJSON (RFC 7946), recognized by its `type`.
 
-Its positions are degrees (WGS 84), unless it says otherwise. Some tools write metres or pixels and
-say nothing: positions beyond 180 and 90 degrees tell.
+Its positions are degrees (WGS 84), unless it says otherwise. Some tools write metres or pixels
+without saying so, which shows in positions beyond 180 and 90 degrees.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_GEOJSON_DEPTH: Final = 8
 
 
 def is_beyond_degrees(collection: FeatureCollection) -> bool:
-    """Whether a position is none on earth in degrees."""
+    """Whether a position is beyond the range of degrees."""
     features = collection.collection.get("features")
     for feature in features if is_list(features) else ():
         geometry = feature.get("geometry") if isinstance(feature, Mapping) else None

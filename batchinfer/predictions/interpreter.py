@@ -1,37 +1,37 @@
-"""What a prediction means, told by its shape. Total and pure: what nobody can tell is `OtherData`.
+"""What a prediction means, by its shape. Total and pure: an unknown shape is `OtherData`.
 
-The first rule that fits decides; how names may be spelled: `things` and `places`. What no shape
-tells, as the order of four numbers, is the same for a whole run: `run_reading`.
+The first rule that fits decides; `detections` and `draft_locations` know how keys may be spelled.
+What no shape shows, such as the order of four numbers, is decided for the run: `format_choices`.
 
 ======================================================  ===========================================
 shape                                                   means
 ======================================================  ===========================================
-`media_type` of a file                                  Output
-a text                                                  Words
-GeoJSON: a collection, a feature, a geometry, a list    Features
+`media_type` of a file                                  PredictionFile
+a text                                                  PlainText
+GeoJSON: a collection, a feature, a geometry, a list    FeatureCollection
 of features
-a dict or a list of dicts with places, of whatever name Detections (YOLO, HF pipelines, COCO,
+a dict or a list of dicts with locations, under any key Detections (YOLO, HF pipelines, COCO,
                                                         Roboflow, Rekognition, MediaPipe ...)
 a dict of parallel lists: boxes, labels, scores         Detections (torchvision, HF, TensorFlow,
                                                         ultralytics' attributes)
 a list of rows: left, top, right, bottom, score, class  Detections (YOLO's raw rows)
 a list of rows: corners, text, score                    Detections (EasyOCR, PaddleOCR, RapidOCR)
 a dict with label, score, start and end                 Detections in time (BirdNET)
-an empty list, in lists or under a key of `WRAPPER_KEYS`    Detections, none: a model that found
-nothing a dict of parallel lists: labels, probabilities         Classes (AI4OS image and audio
-classifiers)
-a dict or a list of dicts with label (and score)        Classes (HF pipelines, YOLO classification)
-a dict: label to probability, under a name that says    Classes (YOLO's `top5_prediction`)
+an empty list, in lists or under a key of               Detections, none: nothing was found
+`WRAPPER_KEYS`
+a dict of parallel lists: labels, probabilities         Classification (AI4OS classifiers)
+a dict or a list of dicts with label (and score)        Classification (HF pipelines, YOLO)
+a dict: label to probability, under a name that says    Classification (YOLO's `top5_prediction`)
 so, or if those of the run add up to one
-a list of rows: label, score; or id, label, score       Classes (Keras, fastai)
-a dict with `text`, `caption`, `transcript` ...         Words
-a key of `WRAPPER_KEYS`, a dict or list of one              what is in it
+a list of rows: label, score; or id, label, score       Classification (Keras, fastai)
+a dict with `text`, `caption`, `transcript` ...         PlainText
+a key of `WRAPPER_KEYS`, a dict or list of one          what is in it
 a list of one meaning per picture or frame              all detections one after the other; classes
-                                                        if no label stands twice
-anything else, or deeper than `_DEEPEST`                Data
+                                                        if no label is repeated
+anything else, or deeper than `_MAX_WRAPPER_DEPTH`        OtherData
 ======================================================  ===========================================
 
-What is told wrong is said by hand: `fields`.
+What is recognized wrongly can be corrected by the user: `field_map`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def interpret(
 ) -> Interpretation:
     """What a prediction means; `media_type` as in `domain.Result`, None: there is no reply.
 
-    `reading`: of the run that it belongs to; None: decided from this prediction alone.
+    `conventions`: the format of its run; None: decided from this prediction alone.
     """
     if isinstance(prediction, str):
         is_text = media_type in {JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, None}
@@ -126,7 +126,7 @@ def interpret(
 def make_evidence(
     prediction: Json, field_map: FieldMap | None = None, image_size: GetImageSize | None = None
 ) -> PredictionEvidence:
-    """A prediction as evidence of how all of its run are to be read; `size`: of its picture."""
+    """A prediction as evidence for the format of its run; `size`: of its image."""
     return PredictionEvidence(_draft_prediction(prediction, field_map), prediction, image_size)
 
 
@@ -174,7 +174,7 @@ def _draft_dict(
 def _draft_inner(
     value: Mapping[str, Json], names: Mapping[str, Json], relative: bool | None, depth: int
 ) -> DraftPrediction | None:
-    """What is under one of a dict's keys; something before nothing, and places before classes."""
+    """What is under a key of a dict; something before nothing, locations before classes."""
     weak: list[DraftPrediction] = []
     sure: list[DraftPrediction] = []
     for name in (*WRAPPER_KEYS, *(name for name in names if name not in WRAPPER_KEYS)):
@@ -205,12 +205,12 @@ def _draft_inner(
 
 
 def _draft_rank(found: DraftPrediction) -> int:
-    """What says most comes first."""
+    """A key to sort by: the most specific first."""
     return 2 if found == NO_DETECTIONS else 1 if isinstance(found, DraftNumbers) else 0
 
 
 def _has_location(found: DraftPrediction) -> bool:
-    """Whether it can be nothing else, under whatever key it stands."""
+    """Whether it can be nothing else, under whatever key."""
     return isinstance(found, DraftDetections) and any(
         thing.location is not None
         and (thing.location.four_numbers or thing.location.corners or thing.location.outlines)
@@ -245,7 +245,7 @@ def _draft_list(
 
 
 def _is_column_dict(value: Mapping[str, Json]) -> bool:
-    """Whether a dict holds the parallel lists of a whole picture, not one thing in it."""
+    """Whether a dict holds the parallel lists of an image, not one detection."""
     return (
         any(map(is_list, value.values()))
         and read_detection_columns(normalize_keys(value)) is not None

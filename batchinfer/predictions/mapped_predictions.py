@@ -1,4 +1,4 @@
-"""A prediction read as the user says by hand: `fields.FieldMap` applied. Total and pure."""
+"""A prediction interpreted as the user says: a `FieldMap` applied. Total and pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IndexedValues: TypeAlias = dict[tuple[int, ...], Json]
 def apply_field_map(
     prediction: Json, field_map: FieldMap
 ) -> DraftDetections | Classification | PlainText | None:
-    """What stands where the user says; None: a text is said to be there, and is not."""
+    """What is where the user says; None: a text should be there, and is not."""
     if field_map.boxes is None and field_map.outline is None and field_map.label is None:
         texts = _follow_path(prediction, field_map.text).values()
         return next((PlainText(text) for text in texts if isinstance(text, str)), None)
@@ -95,7 +95,7 @@ def _follow_step(
 
 
 def _lookup_enclosing(found: _IndexedValues, index_path: tuple[int, ...]) -> Json:
-    """What belongs to that place: of it, or of a list around it."""
+    """What belongs to that position, or to a list around it."""
     for length in range(len(index_path), -1, -1):
         if index_path[:length] in found:
             return found[index_path[:length]]

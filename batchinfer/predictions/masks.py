@@ -1,4 +1,4 @@
-"""Masks: which pixels belong to a thing, run-length encoded as COCO does it. Total and pure.
+"""Masks: which pixels belong to a detection, run-length encoded as in COCO. Total and pure.
 
 `{"size": [height, width], "counts": ...}`; `counts` is a list of lengths, or COCO's compressed text
 (pycocotools), each number in pieces of five bits, from the third on as the difference to the one
@@ -25,7 +25,7 @@ _MAX_RLE_CHUNKS: Final = 8
 
 
 def parse_mask(value: Json) -> Mask | None:
-    """The mask that a dict holds; None: it is none, or its runs do not make up the picture."""
+    """The mask that a dict holds; None: it is none, or its runs do not add up to the image."""
     if not isinstance(value, Mapping):
         return None
     match value.get("size"):

@@ -1,10 +1,10 @@
-"""Outlines: polygons around a thing, as models spell them.
+"""Outlines: polygons around a detection, as models return them.
 
 `[[x, y], ...]`, `[{"x": ..., "y": ...}, ...]`, `[x, y, x, y, ...]` (COCO), `{"x": [...], "y":
 [...]}` (ultralytics), `{"vertices": [...]}` (Google), a list of several of them, and the four
-corners of a box that stands askew. A raster of pixels is none.
+corners of a rotated box. A raster of pixels is none.
 
-Google's JSON leaves out what is zero: a vertex without `x` lies at the left edge.
+Google's JSON omits what is zero: a vertex without `x` is at the left edge.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def is_raster(value: Json) -> bool:
 
 
 def read_numbered_corners(names: Mapping[str, Json]) -> Outline:
-    """Four corners of a box that stands askew: x1, y1 to x4, y4 (ultralytics)."""
+    """Four corners of a rotated box: x1, y1 to x4, y4 (ultralytics)."""
     if "x4" not in names or "y4" not in names:
         return ()
     return to_outline((names.get(f"x{place}"), names.get(f"y{place}")) for place in range(1, 5))

@@ -1,8 +1,8 @@
-"""What a prediction can mean: one vocabulary, which the report and all exports share.
+"""What a prediction can mean: one vocabulary for the report and all exports.
 
-Coordinates run from the upper left corner of the picture as the model saw it: x to the right, y
-down. A box is in pixels, or in fractions of the picture's width and height (`relative`); nothing
-here knows a picture, so that whoever needs the other unit gives the size.
+Coordinates start at the upper left corner of the image as the model saw it: x to the right, y down.
+A box is in pixels, or in fractions of the image's width and height (`relative`); nothing here knows
+an image, so whoever needs the other unit passes its size.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """The pixels of a thing, run-length encoded as COCO does it: down the columns, zeros first."""
+    """The pixels of a detection, run-length encoded as in COCO: down the columns, zeros first."""
 
     height: int
     width: int
@@ -85,7 +85,7 @@ class Keypoint:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One thing that was found in a picture or a recording."""
+    """One object that was found in an image or a recording."""
 
     label: str | None = None
     """The name of its class; a class that has only a number: its digits."""
@@ -120,14 +120,14 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Things found in the picture, in the model's order; empty: it found none."""
+    """Objects found in an image, in the model's order; empty: none was found."""
 
     detections: tuple[Detection, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What the picture shows as a whole; the most probable first."""
+    """Classes of the image; the most probable first."""
 
     classes: tuple[ClassScore, ...]
 
@@ -151,7 +151,7 @@ class PlainText:
 
 @dataclass(frozen=True, slots=True)
 class PredictionFile:
-    """Bytes: a picture, a zip."""
+    """Bytes: an image, a zip."""
 
     path: str
     """Relative to the run directory."""

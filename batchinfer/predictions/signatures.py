@@ -1,8 +1,8 @@
-"""Formats that are documented in public, and what their documentation says about numbers.
+"""Publicly documented prediction formats, and what their documentation says about numbers.
 
-A row tells by which names a format is known, and answers the questions that its names leave open
-(`run_reading`). What a row does not say is told by shape like everything else. Names as
-`values.spelled` makes them. Each row has a sample in the tests.
+A row has the keys by which a format is recognized, and answers the questions that these leave open
+(`format_choices`). What a row does not say is decided by shape, as for other formats. Keys are
+normalized (`coerce.normalize_keys`). Each row has a sample in the tests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Numbers that grow with the run and take no more room with it: spreads, timelines, rankings. Pure.
-
-Rules: each is fed one item at a time and holds a bounded number of values, however long the run.
-"""
+"""Statistics in bounded memory: quantiles, timelines, rankings. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 _LOG_BIN_WIDTH = math.log(1.01)
 _MIN_DURATION_SECONDS = 1e-4
-"""Seconds below which nothing is told apart."""
+"""Seconds; shorter times count as this."""
 
 SCORE_BINS = 20
 """Parts of a histogram of scores."""
@@ -158,14 +155,14 @@ def _merge_spans(spans: Iterable[tuple[float, float]], max_gap: float) -> list[t
 
 
 class LabelCounts:
-    """How often each label was found; `NAMES` different ones are told apart."""
+    """How often each label was found, of a bounded number of different labels."""
 
     def __init__(self) -> None:
         self.findings: Counter[str] = Counter()
         self.items: Counter[str] = Counter()
         """In how many items."""
         self.uncounted = 0
-        """Findings of labels for which there was no more room."""
+        """Detections of labels beyond that number."""
 
     def add(self, labels: Iterable[str]) -> None:
         """What was found in one item."""

@@ -1,8 +1,7 @@
-"""How the page spells what comes from outside, and numbers for people. Pure.
+"""Text from outside, and numbers, as the report shows them. Pure.
 
-A text from outside is shown as what it is: signs that would act on the page (controls, marks that
-turn the direction of writing, halves of characters) are spelled out, and it is cut at a length that
-a reader bears.
+Characters that would act on the page (control characters, marks that change the direction of
+writing, lone surrogates) are escaped, and long text is truncated.
 """
 
 from __future__ import annotations

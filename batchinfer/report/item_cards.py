@@ -1,7 +1,7 @@
 """An item as the page's script reads it: short names, bounded texts, boxes in parts of the picture.
 
 Rules: a card is strict JSON of so many bytes at most, whatever the item holds; texts are harmless
-before they get there; what was cut says so, with the size of the whole.
+before they get there; truncated text says so, with its full size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from batchinfer.report.html_page import escape_json_for_html
 from batchinfer.report.run_statistics import MAX_LABEL_CHARS
 
 GRID_SIZE: Final = 10_000
-"""Parts of a picture's width and height in which boxes are told."""
+"""Parts of an image's width and height in which boxes are given."""
 _MAX_KEY_TEXT, _MAX_PATH_TEXT, _MAX_SUMMARY_TEXT = 300, 600, 240
 
 
@@ -71,7 +71,7 @@ def render_card(
     """
     text = ""
     for limits in _CARD_LIMITS:
-        told = _build_card(
+        card = _build_card(
             details,
             interpretation,
             attempts,
@@ -79,7 +79,7 @@ def render_card(
             in_stored_pixels=in_stored_pixels,
             limits=limits,
         )
-        text = escape_json_for_html(encode_strict_json({**told, "show": show_command}).decode())
+        text = escape_json_for_html(encode_strict_json({**card, "show": show_command}).decode())
         if len(text.encode()) <= max_bytes:
             break
     return text
@@ -126,9 +126,11 @@ def _build_card(
         text = (
             result.prediction if isinstance(interpretation, (PlainText, PredictionFile)) else None
         )
-        whole = text if isinstance(text, str) else encode_strict_json(result.prediction).decode()
+        full_text = (
+            text if isinstance(text, str) else encode_strict_json(result.prediction).decode()
+        )
         card["type"] = clip(result.media_type or "", 100)
-        card["prediction"] = _truncate_text(whole, limits.prediction)
+        card["prediction"] = _truncate_text(full_text, limits.prediction)
         card |= _interpretation_fields(
             interpretation, image, limits, in_stored_pixels=in_stored_pixels
         )
@@ -152,14 +154,14 @@ def _interpretation_fields(
 ) -> dict[str, Any]:
     match interpretation:
         case Detections(detections=found):
-            told = [
+            entries = [
                 _detection_row(each, image, limits, in_stored_pixels=in_stored_pixels)
                 for each in found[: limits.findings]
             ]
-            return {"kind": "detections", "found": told, "of": len(found)}
+            return {"kind": "detections", "found": entries, "of": len(found)}
         case Classification(classes=found):
-            told = [[_label_text(each), _round_score(each)] for each in found[: limits.findings]]
-            return {"kind": "classes", "found": told, "of": len(found)}
+            entries = [[_label_text(each), _round_score(each)] for each in found[: limits.findings]]
+            return {"kind": "classes", "found": entries, "of": len(found)}
         case PlainText(text=text):
             return {"kind": "text", "summary": clip(text.replace("\n", " "), _MAX_SUMMARY_TEXT)}
         case PredictionFile(path=path, media_type=media_type):
@@ -265,7 +267,7 @@ def _summarize_data(value: Any) -> str:
 
 
 def _truncate_text(text: str, max_chars: int) -> Any:
-    """The text; or what fits of it, and how long the whole is."""
+    """The text, or what fits of it and its full length."""
     if len(text) <= max_chars:
         return clip_lines(text, max_chars * 2)
     return [clip_lines(text, max_chars), len(text)]

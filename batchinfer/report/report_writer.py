@@ -78,7 +78,7 @@ class _Cards:
 
 
 def write_report(
-    book: ExportSource,
+    source: ExportSource,
     reader: RunReader,
     target: Path,
     *,
@@ -86,7 +86,7 @@ def write_report(
     max_bytes: int = DEFAULT_MAX_REPORT_BYTES,
     is_running: bool = False,
 ) -> WrittenReport:
-    """Write the page of a run to `target`, whole or not at all; of `most` bytes at most.
+    """Write the page of a run to `target`, completely or not at all; `max_bytes` bytes at most.
 
     `going`: a process is at work on the run now. Raises ConfigError when a library is missing, when
     the file cannot be written, or when `most` is too little.
@@ -94,24 +94,24 @@ def write_report(
     import_optional("jinja2", "The report", "report")
     import_optional("PIL.Image", "The report", "report")
     statistics = _collect_statistics(
-        book,
+        source,
         reader,
         min(_MAX_SHOWN_ITEMS, max(max_bytes // _MIN_BYTES_PER_ITEM, 1)),
         is_running=is_running,
     )
     available_bytes = max(max_bytes - _PAGE_OVERHEAD_BYTES, 0)
-    cards = _render_cards(book, reader, statistics.shown_positions, available_bytes)
+    cards = _render_cards(source, reader, statistics.shown_positions, available_bytes)
     images = _render_images(cards, int(available_bytes - sum(map(len, cards.cards))))
     about = ReportInfo(
-        title=clip(title or book.run_directory.resolve().name or "run", 120),
-        run_path=str(book.run_directory),
+        title=clip(title or source.run_directory.resolve().name or "run", 120),
+        run_path=str(source.run_directory),
         noun="images" if cards.image_items * 2 > len(cards.cards) else "items",
         shown_count=len(cards.cards),
         complete=reader.is_source_complete,
         is_running=is_running,
-        info=book.info,
-        help=book.model_help,
-        format_sentences=book.conventions.describe() if book.conventions is not None else (),
+        info=source.info,
+        help=source.model_help,
+        format_sentences=source.conventions.describe() if source.conventions is not None else (),
         adjustments=reader.read_limit_changes(_MAX_SHOWN_ITEMS),
     )
     labels = escape_json_for_html(
@@ -125,7 +125,7 @@ def write_report(
     written = sum(map(len, data))
     if written > max_bytes:
         raise ExportError(
-            f"The report of {escape_undecodable(str(book.run_directory))} does not fit into "
+            f"The report of {escape_undecodable(str(source.run_directory))} does not fit into "
             f"{format_size(max_bytes)}: it takes {format_size(written)}. Allow more with "
             f"{option('size')}."
         )
@@ -135,7 +135,7 @@ def write_report(
 
 
 def _collect_statistics(
-    book: ExportSource, reader: RunReader, max_items: int, *, is_running: bool
+    source: ExportSource, reader: RunReader, max_items: int, *, is_running: bool
 ) -> RunStatistics:
     now = time.time()
     sessions = [
@@ -149,20 +149,20 @@ def _collect_statistics(
     timeline = Timeline(span.started_at or end, end)
     statistics = RunStatistics(
         timeline,
-        ItemSampler(reader.read_counts().total, max_items, book.info.id),
+        ItemSampler(reader.read_counts().total, max_items, source.info.id),
         WorkTime(sessions),
     )
-    for details in book.iter_details():
+    for details in source.iter_details():
         statistics.add(
             details,
-            lambda dossier=details: book.interpret_result(dossier.result),  # type: ignore[misc]
+            lambda each=details: source.interpret_result(each.result),  # type: ignore[misc]
             lambda key: _read_attempts(reader, key),
         )
     return statistics
 
 
 def _render_cards(
-    book: ExportSource, reader: RunReader, positions: Collection[int], available_bytes: int
+    source: ExportSource, reader: RunReader, positions: Collection[int], available_bytes: int
 ) -> _Cards:
     cards = _Cards([], [], {})
     if not positions:
@@ -172,9 +172,9 @@ def _render_cards(
         available_bytes,
         max(positions),
     )
-    for details in book.iter_details():
+    for details in source.iter_details():
         if details.position in positions:
-            text = _render_item_card(book, reader, details, cards, max_card_bytes)
+            text = _render_item_card(source, reader, details, cards, max_card_bytes)
             remaining_bytes -= len(text.encode()) + 1
             if remaining_bytes < 0:  # nothing but signs that must be spelled out
                 break
@@ -185,17 +185,17 @@ def _render_cards(
 
 
 def _render_item_card(
-    book: ExportSource, reader: RunReader, details: ResultDetails, cards: _Cards, max_bytes: int
+    source: ExportSource, reader: RunReader, details: ResultDetails, cards: _Cards, max_bytes: int
 ) -> str:
     result, name = details.result, str(details.position)
     interpretation: Interpretation | None = None
     if result.media_type is not None:
-        interpretation = book.interpret_result(result)
+        interpretation = source.interpret_result(result)
     image, path = _find_image(details)
     cards.image_items += isinstance(image, ImageInfo)
     match interpretation:
         case PredictionFile(path=inner, media_type=media) if media.startswith("image/"):
-            cards.image_paths.append((name, str(book.run_directory / inner)))
+            cards.image_paths.append((name, str(source.run_directory / inner)))
             name = f"{name}i"
     if path is not None:
         cards.image_paths.append((name, path))
@@ -206,10 +206,10 @@ def _render_item_card(
         interpretation,
         _read_attempts(reader, result.key) if result.attempts > 1 else (),
         image if isinstance(image, ImageInfo) else None,
-        show_command=command_line("show", str(book.run_directory), *_as_argument(result.key))
+        show_command=command_line("show", str(source.run_directory), *_as_argument(result.key))
         if len(result.key) <= _MAX_COMMAND_KEY_CHARS
         else "",
-        in_stored_pixels=book.boxes == "stored",
+        in_stored_pixels=source.boxes == "stored",
         max_bytes=max_bytes,
     )
 

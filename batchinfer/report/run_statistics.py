@@ -31,7 +31,7 @@ from batchinfer.report.item_sampler import ItemSampler, ItemTraits
 
 MAX_SLOWEST_ITEMS = 10
 MAX_LABEL_CHARS = 120
-"""Signs of a label that are told apart and shown."""
+"""Characters of a label that are compared and shown."""
 _MIDDLE_SCORE = 0.5
 
 
@@ -59,7 +59,7 @@ class SlowItem:
 
 @dataclass(slots=True)
 class RunStatistics:
-    """What one pass over the run has told."""
+    """What one pass over the run has counted."""
 
     timeline: Timeline
     sampler: ItemSampler

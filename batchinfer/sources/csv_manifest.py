@@ -23,8 +23,12 @@ from typing import BinaryIO, Final
 from batchinfer.domain import Json
 from batchinfer.errors import option
 from batchinfer.sources.input_files import normalize_path
-from batchinfer.sources.manifest_entry import ManifestEntry, ManifestMistake, ReportMistake
-from batchinfer.sources.manifest_lines import iter_text_lines
+from batchinfer.sources.manifest_lines import (
+    ManifestEntry,
+    ManifestMistake,
+    ReportMistake,
+    iter_text_lines,
+)
 
 _CSV_NUMBER_PATTERN = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,17})?(e[+-][0-9]{1,3})?")
 _INT64_RANGE = range(-(1 << 63), 1 << 63)

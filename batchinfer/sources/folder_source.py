@@ -57,7 +57,7 @@ class _OpenFolder:
 
 @dataclass(slots=True)
 class FolderSource:
-    """The files below `path`, in at most `depth` folders, that `pattern` and `selection` choose."""
+    """The files below `path`, down to `max_depth`, that `pattern` and `selection` choose."""
 
     path: str
     """Absolute."""

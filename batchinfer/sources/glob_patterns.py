@@ -3,7 +3,7 @@
 `*` and `?` stay within a name, `[abc]` and `[!a-c]` stand for one character, `**` as a whole part
 spans any number of folders (also none); at the end it stands for every file below. Case counts in
 the pattern of a source, as in a shell, and not where files of a source are chosen. Both sides are
-compared in Unicode's normal form NFC (`files.to_nfc`).
+compared in Unicode's normal form NFC (`input_files.to_nfc`).
 """
 
 from __future__ import annotations

@@ -18,8 +18,13 @@ import orjson
 from batchinfer.domain import Json
 from batchinfer.sources.csv_manifest import is_known_column
 from batchinfer.sources.input_files import normalize_path
-from batchinfer.sources.manifest_entry import ManifestEntry, ManifestMistake, ReportMistake
-from batchinfer.sources.manifest_lines import describe_utf8_error, iter_lines
+from batchinfer.sources.manifest_lines import (
+    ManifestEntry,
+    ManifestMistake,
+    ReportMistake,
+    describe_utf8_error,
+    iter_lines,
+)
 from batchinfer.suggestions import suggest_inline
 
 _ENTRY_KEYS = frozenset(("key", "path", "files", "params"))

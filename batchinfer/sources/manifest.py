@@ -20,8 +20,13 @@ from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest, path_list
 from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyPositions, find_duplicate_keys
 from batchinfer.sources.input_files import find_fault, stat_named_file
-from batchinfer.sources.manifest_entry import ManifestEntry, MistakeCollector, ReportMistake
-from batchinfer.sources.manifest_lines import open_manifest_stream
+from batchinfer.sources.manifest_lines import (
+    ManifestEntry,
+    MistakeCollector,
+    ReportMistake,
+    ignore_mistake,
+    open_manifest_stream,
+)
 from batchinfer.sources.own_files import OwnFiles
 
 ManifestReader: TypeAlias = Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
@@ -102,7 +107,7 @@ def check_manifests(
                 report = partial(_add_mistake, mistakes, manifest.name)
                 entries = _iter_checked_entries(manifest.iter_entries, find_faults, report)
             else:
-                entries = manifest.iter_entries(_ignore_mistake)
+                entries = manifest.iter_entries(ignore_mistake)
             for line, key, _, _ in entries:
                 yield key, (number, line)
             if first and not line and mistakes.count == before:
@@ -169,10 +174,6 @@ def _find_faults(
 
 def _add_mistake(mistakes: MistakeCollector, name: str, line: int, message: str) -> None:
     mistakes.add(f"{name}:{line}", message)
-
-
-def _ignore_mistake(_line: int, _message: str) -> None:
-    """It was reported in the first pass."""
 
 
 def _estimate_max_lines(manifest: ManifestSource) -> int:

@@ -1,14 +1,18 @@
-"""The lines of a manifest as bytes: plain or gzip, UTF-8 or UTF-16, no line beyond a bound."""
+"""The lines of a manifest, what they become, and how their mistakes are collected.
+
+A manifest may be plain or gzip, UTF-8 or UTF-16. No line is longer than a bound.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
-from batchinfer.sources.manifest_entry import ReportMistake
+from batchinfer.domain import Json
+from batchinfer.errors import SourceError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -19,6 +23,57 @@ _BUFFER_BYTES = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+MAX_LISTED_MISTAKES = 20
+"""So many mistakes are listed; of the rest only the number."""
+
+ReportMistake: TypeAlias = Callable[[int, str], None]
+"""Gets a mistake: line number from 1, and what is wrong. May raise to end the reading."""
+
+
+class ManifestEntry(NamedTuple):
+    """One item as the manifest has it: paths as written, no file touched."""
+
+    line: int
+    """Where it begins."""
+    key: str
+    files: tuple[tuple[str, str], ...]
+    """(parameter, path) pairs; the default file parameter's first."""
+    params: Mapping[str, Json]
+
+
+class ManifestMistake(Exception):  # noqa: N818 - it is the user's, not the program's
+    """What is wrong with one line; never leaves this package."""
+
+
+class MistakeCollector:
+    """Collects mistakes of the manifests, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._listed: list[str] = []
+        self.count = 0
+        """All of them, also those not kept."""
+
+    def add(self, place: str, message: str) -> None:
+        """Note one; `place` is `file:line`."""
+        self.count += 1
+        if len(self._listed) < MAX_LISTED_MISTAKES:
+            self._listed.append(f"{place}: {message}")
+
+    def raise_if_any(self, *, is_complete: bool = True) -> None:
+        """Raises SourceError that lists them; `is_complete`: whether all were counted."""
+        if not self.count:
+            return
+        more = self.count - len(self._listed)
+        tail = [f"... and {more:,} more"] if more else []
+        number = f"{self.count:,}" if is_complete else f"At least {self.count:,}"
+        head = f"{number} {'mistake' if self.count == 1 else 'mistakes'}"
+        raise SourceError(
+            "\n  ".join([f"{head} in the manifest; nothing was sent:", *self._listed, *tail])
+        )
+
+
+def ignore_mistake(_line: int, _message: str) -> None:
+    """A `ReportMistake` for a pass whose mistakes are reported by another one."""
 
 
 @contextmanager
@@ -71,7 +126,7 @@ def iter_lines(stream: BinaryIO, report: ReportMistake) -> Iterator[bytes]:
 
 
 def _split_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines, at most LONGEST bytes each. A CR alone ends one, too: so wrote the Macintosh."""
+    """Lines, at most `MAX_MANIFEST_LINE_BYTES` each. A CR alone ends one, too (old Macintosh)."""
     rest = b""
     while block := stream.readline(MAX_MANIFEST_LINE_BYTES):
         if rest and block == b"\n" and rest.endswith(b"\r"):

@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from batchinfer.sources.input_files import name_to_key, normalize_path
-from batchinfer.sources.manifest_entry import ManifestEntry, ReportMistake
-from batchinfer.sources.manifest_lines import MAX_MANIFEST_LINE_BYTES, iter_lines
+from batchinfer.sources.manifest_lines import (
+    MAX_MANIFEST_LINE_BYTES,
+    ManifestEntry,
+    ReportMistake,
+    iter_lines,
+)
 
 _READ_BLOCK_BYTES = 1 << 18
 

@@ -17,7 +17,7 @@ from batchinfer.atomic_files import replace_file
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest
 from batchinfer.sources.manifest import ManifestReader, ManifestSource
-from batchinfer.sources.manifest_lines import iter_lines, open_manifest_stream
+from batchinfer.sources.manifest_lines import ignore_mistake, iter_lines, open_manifest_stream
 from batchinfer.text_format import escape_undecodable
 
 
@@ -59,7 +59,7 @@ def _save_stdin(stdin: BinaryIO, spool: Path) -> None:
 
 def _detect_reader(spool: Path) -> ManifestReader:
     with open_manifest_stream(str(spool)) as stream:
-        for line in iter_lines(stream, _ignore_mistake):
+        for line in iter_lines(stream, ignore_mistake):
             if text := line.strip():
                 return jsonl_manifest.read_entries if _is_json(text) else csv_manifest.read_entries
     return csv_manifest.read_entries
@@ -73,7 +73,3 @@ def _is_json(line: bytes) -> bool:
             line.decode("latin-1")
         )
     return isinstance(value, dict | list | str) and not jsonl_manifest.is_header(value)
-
-
-def _ignore_mistake(_line: int, _message: str) -> None:
-    """Mistakes are reported when the manifest is checked."""

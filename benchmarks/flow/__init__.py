@@ -1,6 +1,6 @@
 """How close flow control comes to an oracle, beside its peers, on simulated services.
 
-`python -m benchmarks.flow` (or `make bench-flow`) prints the tables. Rules of the room:
+`python -m benchmarks.flow` (or `make bench-flow`) prints the tables. Rules:
 
 * The engine is the real one; only the platform is simulated, in virtual time (`service.py`,
   `cluster.py`), by the rules of docs/platform.md.

@@ -195,7 +195,7 @@ class Stage:
         else:
             submitted = PEERS[self._controller]()
         gate = Gate(FixedLimit(UPLOADS))
-        engine = self._engine(gate, backend=cluster, watcher=cluster, submitted=submitted)
+        engine = self._engine(gate, backend=cluster, watcher=cluster, submitted_limit=submitted)
 
         def finish(succeeded: int) -> Run:
             wasted = max(0, cluster.put - succeeded) if succeeded == self._scenario.items else 0

@@ -19,6 +19,7 @@ from batchinfer.backends.payload_loader import (
     PayloadLoader,
 )
 from batchinfer.backends.redaction import Redactor
+from batchinfer.config.value_parsers import parse_plugin_name
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, Reply
 from batchinfer.errors import ConfigError, FatalError
 from batchinfer.plugins import PluginError
@@ -331,6 +332,12 @@ def test_a_plugin_that_is_no_protocol_is_an_error_of_its_package(target, tmp_pat
         pytest.raises(PluginError, match="Repair"),
     ):
         load_protocol(name)
+
+
+@pytest.mark.parametrize("name", ["${NAME}", "../toy", "to y", 3])
+def test_a_name_that_no_protocol_can_have_is_refused(name):
+    with pytest.raises(ValueError, match="a name of letters"):
+        parse_plugin_name(name)
 
 
 def test_it_is_a_subclass_of_one_class(case):

@@ -162,7 +162,7 @@ def test_a_file_that_vanished_is_still_an_item(source, photos):
     next(items)
     (photos / "sub" / "v1.2.tar.jpg").unlink()
     rest = {item.key: item.files for item in items}
-    told = rest.get("sub/v1.2.tar.jpg")
+    vanished = rest.get("sub/v1.2.tar.jpg")
     # A folder that is read after it vanished cannot know of it; whoever names it must tell.
-    assert told is None or told[0].size is None
+    assert vanished is None or vanished[0].size is None
     assert "sub/Ünï.jpg" in rest

@@ -1,5 +1,6 @@
 """The contract of `inputs.UriScheme`: one suite, run on every plugin (and, opening, on files)."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,9 @@ def test_an_input_is_read_whole_and_is_as_large_as_it_says(base, photos):
         expected = (photos / name).read_bytes()
         seen = stat_input(f"{base}/{name}")
         assert (seen.size, seen.is_regular) == (len(expected), True)
-        with open_input(f"{base}/{name}") as file:
-            assert file.stat() == seen
+        with closing(open_input(f"{base}/{name}")) as file:
+            assert (file.size, file.mtime_ns, file.fingerprint, file.is_regular) == seen
+            assert not file.has_changed()
             assert file.read(10) + file.read(1 << 20) == expected
             assert file.read(1) == b""
 
@@ -71,7 +73,7 @@ def test_a_listing_is_complete_and_in_the_same_order_each_time(scheme):
 def test_what_is_listed_can_be_looked_at_and_opened(scheme):
     for each in scheme.list_inputs("toy://photos"):
         assert each.stat in {None, stat_input(each.uri)}
-        with open_input(each.uri) as file:
+        with closing(open_input(each.uri)) as file:
             assert file.read(1)
 
 

@@ -34,6 +34,18 @@ def test_every_link_leads_somewhere(page: Path):
     assert [link for link in links(page) if is_broken(page, link)] == []
 
 
+def test_every_page_that_the_code_cites_exists():
+    code = [path for name in ("batchinfer", "tests") for path in (ROOT / name).rglob("*.py")]
+    cited = {
+        page
+        for path in code
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))
+    }
+
+    assert len(cited) >= 4
+    assert {page for page in cited if not (ROOT / page).exists()} == set()
+
+
 def test_every_page_of_the_documentation_is_linked_from_its_index():
     index = ROOT / "docs" / "README.md"
     linked = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}

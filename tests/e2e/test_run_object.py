@@ -336,3 +336,21 @@ def test_a_run_whose_config_is_gone_says_which_secret_is_missing(
     with pytest.raises(bi.ConfigError, match=r"\[service\] token is missing"):
         run.resume()
     assert run.resume(config=toml).counts.succeeded == COUNT
+
+
+def test_what_cannot_be_written_asked_or_found_has_an_error_of_its_own(
+    finished: Path, tmp_path: Path
+):
+    run = bi.Run(finished)
+
+    with pytest.raises(bi.ExportError, match="does not exist"):
+        run.export(tmp_path / "nowhere" / "out.csv")
+    with pytest.raises(bi.ExportError, match="does not exist"):
+        run.report(tmp_path / "nowhere" / "page.html")
+    with pytest.raises(bi.QueryError):
+        run.query("select nothing from nowhere")
+    with pytest.raises(bi.UnknownKey, match="no item"):
+        run.show("nobody")
+    assert all(
+        issubclass(each, bi.ConfigError) for each in (bi.ExportError, bi.QueryError, bi.UnknownKey)
+    )

@@ -216,6 +216,9 @@ async def test_a_store_that_accepts_and_is_deaf_is_given_up(verb: str):
         talking(deaf) as port,
         bucket_at(port, retry_timeout=0.2, read_timeout=0.2) as bucket,
     ):
+        talking(deaf) as port,
+        bucket_at(port, retry_timeout=0.2, read_timeout=0.2) as bucket,
+    ):
         with anyio.fail_after(30), pytest.raises(BucketUnreachable):
             await getattr(bucket, verb)("outputs/a.json", *([b"x"] if verb == "put" else []))
 

@@ -17,6 +17,7 @@ from batchinfer.sources.source_presence import SourcePresence
 from batchinfer.store.file_relocation import make_folder_move
 from batchinfer.store.json_codec import decode_files, encode_files
 from support import plugins
+from support.protocols import AI4OS
 
 TOKEN = "0123456789abcdef" * 4
 
@@ -30,7 +31,9 @@ def odd(tmp_path_factory):
 
 
 async def load(*files: InputFile, read_timeout: float = 60.0) -> LoadedPayload | Failure:
-    loader = PayloadLoader({}, Mode.SYNC, redactor=Redactor([TOKEN]), read_timeout=read_timeout)
+    loader = PayloadLoader(
+        AI4OS, {}, Mode.SYNC, redactor=Redactor([TOKEN]), read_timeout=read_timeout
+    )
     return await loader.load_within(None, Item("a", files))
 
 

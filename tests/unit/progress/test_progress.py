@@ -351,7 +351,7 @@ def test_json_says_where_the_run_stands_once_a_second(clock):
                 in_flight=3,
                 failed={"timeout": 1},
                 limit=16,
-                serving=9.7321,
+                estimated_servers=9.7321,
             )
         )
 

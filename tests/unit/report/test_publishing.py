@@ -159,7 +159,7 @@ async def test_it_never_gets_larger_than_allowed(tmp_path):
         text = "<" * 100_000
         records.append(reply(place, at=T0 + place, prediction={"text": text}, log=text))
     run = await made(tmp_path / "run", items, records)
-    done = report(run, tmp_path / "r.html", most=2_000_000)
+    done = report(run, tmp_path / "r.html", max_bytes=2_000_000)
 
     assert done.path.stat().st_size == done.size_bytes <= 2_000_000
     assert done.items == 200
@@ -174,7 +174,7 @@ async def test_too_little_room_is_said(tmp_path):
     (tmp_path / "r.html").write_text("what was there")
 
     with pytest.raises(ConfigError, match="Allow more with --size"):
-        report(run, tmp_path / "r.html", most=10_000)
+        report(run, tmp_path / "r.html", max_bytes=10_000)
     assert (tmp_path / "r.html").read_text() == "what was there"
 
 
@@ -218,7 +218,7 @@ async def test_runs_without_an_end(tmp_path):
         "The run was interrupted, and can go on. So far, 1 of the 4 images found by then" in stopped
     )
     assert f"batchinfer resume {half}" in stopped
-    going = report(half, tmp_path / "c.html", going=True).path.read_text("utf-8")
+    going = report(half, tmp_path / "c.html", is_running=True).path.read_text("utf-8")
     assert "The run is still going on." in going
     assert f"batchinfer resume {half}" not in going
 

@@ -87,7 +87,7 @@ def test_linked_files_and_folders_are_followed(tmp_path):
     assert keys(top) == ["file.jpg", "folder/a.jpg"]
 
 
-def test_a_loop_of_links_ends_and_is_told(tmp_path):
+def test_a_loop_of_links_ends_and_is_reported(tmp_path):
     plant(tmp_path, "a/b/x.jpg")
     (tmp_path / "a" / "b" / "up").symlink_to(tmp_path / "a")
     source = open_source([str(tmp_path)])
@@ -103,7 +103,7 @@ def test_two_links_to_one_folder_are_no_loop(tmp_path):
     assert keys(tmp_path) == ["again/x.jpg", "real/x.jpg"]
 
 
-def test_a_folder_that_cannot_be_opened_is_told_and_the_rest_goes_on(tmp_path):
+def test_a_folder_that_cannot_be_opened_is_reported_and_the_rest_goes_on(tmp_path):
     plant(tmp_path, "0.jpg", "gone/a.jpg", "stays/b.jpg")
     source = open_source([str(tmp_path)])
     items = iter(source)
@@ -149,7 +149,7 @@ def test_nothing_is_left_out_when_this_process_may_open_no_more_files(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_without_permission_is_told(tmp_path):
+def test_a_folder_without_permission_is_reported(tmp_path):
     plant(tmp_path, "shut/a.jpg", "b.jpg").joinpath("shut").chmod(0)
     source = open_source([str(tmp_path)])
     assert [item.key for item in source] == ["b.jpg"]
@@ -157,12 +157,12 @@ def test_a_folder_without_permission_is_told(tmp_path):
     (tmp_path / "shut").chmod(0o700)
 
 
-def test_what_is_no_file_is_skipped_and_told_in_bounded_memory(tmp_path):
+def test_what_is_no_file_is_skipped_and_reported_in_bounded_memory(tmp_path):
     plant(tmp_path, "a.jpg")
     for n in range(folder_source.MAX_NOTICES + 5):
         os.mkfifo(tmp_path / f"pipe{n}")
     source = open_source([str(tmp_path)])
-    for _ in range(2):  # told anew by each reading, not piled up
+    for _ in range(2):  # reported anew by each reading
         assert [item.key for item in source] == ["a.jpg"]
         assert len(source.notices) == folder_source.MAX_NOTICES + 1
         assert {notice.code for notice in source.notices[:-1]} == {"not_a_file"}

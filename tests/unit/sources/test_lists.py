@@ -66,11 +66,11 @@ def test_paths_begin_at_the_list_and_on_standard_input_where_it_was_given(tmp_pa
     assert list(open_source(listed.specs)) == before[1]
 
 
-def test_all_mistakes_of_a_list_are_told_at_once(tmp_path):
+def test_all_mistakes_of_a_list_are_reported_at_once(tmp_path):
     Path("list.txt").write_text("p/a.jpg\nx.jpg\np\np/a.jpg\ns3://b/y.jpg\n")
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as raised:
         open_source(["files-from:list.txt"]).check()
-    message = str(told.value)
+    message = str(raised.value)
     assert message.startswith("4 mistakes")
     assert f"list.txt:2: {tmp_path}/x.jpg: there is no such file" in message
     assert f"list.txt:3: {tmp_path}/p is a folder" in message
@@ -102,7 +102,7 @@ NAME = st.binary(min_size=1, max_size=20).filter(
 def test_every_name_that_a_file_can_have_is_read_back(names, end):
     stream = io.BufferedReader(io.BytesIO(b"".join(name + end for name in names)))
     mistakes = []
-    found = list(path_list.read_entries(stream, "files", lambda *told: mistakes.append(told)))
+    found = list(path_list.read_entries(stream, "files", lambda *mistake: mistakes.append(mistake)))
     assert mistakes == []
     assert [os.fsencode(entry.files[0][1]) for entry in found] == names
     assert all(escape_undecodable(entry.key) == entry.key for entry in found)
@@ -133,10 +133,10 @@ def test_every_name_that_a_file_can_have_is_read_back(names, end):
 )
 def test_an_only_source_that_looks_like_a_list_is_asked_about(name, advice):
     Path(name).write_bytes(b"x")
-    with pytest.raises(SourceError, match="looks like a list") as told:
+    with pytest.raises(SourceError, match="looks like a list") as raised:
         open_source([name])
-    assert advice in str(told.value)
-    assert "as-file:" in str(told.value)
+    assert advice in str(raised.value)
+    assert "as-file:" in str(raised.value)
     (item,) = source = open_source([f"as-file:{name}"])
     assert item.key == name
     assert list(open_source(source.specs, is_existing_run=True)) == [item]
@@ -183,10 +183,10 @@ def test_a_manifest_is_sent_itself_when_that_is_said():
     ],
 )
 def test_an_address_of_the_net_gets_an_answer_that_helps(spec, advice):
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as raised:
         open_source([spec])
-    assert advice in str(told.value)
+    assert advice in str(raised.value)
     Path("m.csv").write_text(f"path\n{spec}\n")
-    with pytest.raises(SourceError, match=r"m\.csv:2: ") as told:
+    with pytest.raises(SourceError, match=r"m\.csv:2: ") as raised:
         open_source(["m.csv"]).check()
-    assert advice in str(told.value)
+    assert advice in str(raised.value)

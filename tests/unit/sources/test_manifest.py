@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest, manifest_lines, open_source
 from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, find_duplicate_keys
-from batchinfer.sources.manifest_entry import MAX_LISTED_MISTAKES, ManifestEntry
+from batchinfer.sources.manifest_lines import MAX_LISTED_MISTAKES, ManifestEntry
 
 
 def read(entries, data, file_param="files"):
     """Entries and mistakes of a manifest that is only bytes."""
     mistakes = []
-    found = list(entries(io.BytesIO(data), file_param, lambda *told: mistakes.append(told)))
+    found = list(entries(io.BytesIO(data), file_param, lambda *mistake: mistakes.append(mistake)))
     return found, mistakes
 
 
 def refusal(tmp_path, data, name="m.csv"):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as raised:
         open_source([str(tmp_path / name)]).check(may_be_missing=True)
-    return str(told.value)
+    return str(raised.value)
 
 
 # Both formats ---------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_a_manifest_file_itself_is_sent_by_naming_it_in_a_manifest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "line", "told"),
+    ("data", "line", "expected"),
     [
         (b"path,a\nx,1\ny\n", 3, "1 cells, but the header names 2 columns"),
         (b"path,a\nx,1\ny,2,3\n", 3, "3 cells"),
@@ -140,15 +140,15 @@ def test_a_manifest_file_itself_is_sent_by_naming_it_in_a_manifest(tmp_path):
         (b'path\na\n"b"c\nd\n', 3, "broken quoting in the row that begins here"),
     ],
 )
-def test_a_broken_csv_is_refused_with_its_line(tmp_path, data, line, told):
+def test_a_broken_csv_is_refused_with_its_line(tmp_path, data, line, expected):
     message = refusal(tmp_path, data)
     assert f"m.csv:{line}: " in message
-    assert told in message
+    assert expected in message
     assert message.startswith("1 mistake in the manifest; nothing was sent:")
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         (b'{"path": "b"', "not JSON: "),
         (b"b.jpg", "not JSON: "),
@@ -176,10 +176,10 @@ def test_a_broken_csv_is_refused_with_its_line(tmp_path, data, line, told):
         (b'{"path": "caf\xe9"}', "not UTF-8 (byte 0xe9 at byte 14)"),
     ],
 )
-def test_a_broken_jsonl_line_is_refused_with_its_number(tmp_path, data, told):
+def test_a_broken_jsonl_line_is_refused_with_its_number(tmp_path, data, expected):
     message = refusal(tmp_path, b'"a"\n\n' + data + b'\n"z"\n', "m.jsonl")
     assert "m.jsonl:3: " in message
-    assert told in message
+    assert expected in message
     assert message.startswith("1 mistake in")
 
 
@@ -200,7 +200,7 @@ def test_all_mistakes_are_counted_and_the_first_ones_listed(tmp_path):
     assert message.endswith("... and 980 more")
 
 
-def test_mistakes_of_all_manifests_are_told_at_once(tmp_path):
+def test_mistakes_of_all_manifests_are_reported_at_once(tmp_path):
     (tmp_path / "one.csv").write_text("path\na,b\n")
     (tmp_path / "two.jsonl").write_text("{\n")
     with pytest.raises(SourceError, match=r"(?s)2 mistakes.*one.csv:2: .*two.jsonl:1: "):
@@ -251,7 +251,7 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
 # What spreadsheets write ----------------------------------------------------------------------
 
 
-def told_items(tmp_path, data, name="m.csv"):
+def read_items(tmp_path, data, name="m.csv"):
     """Keys and parameters of a manifest that is right."""
     (tmp_path / name).write_bytes(data)
     source = open_source([str(tmp_path / name)])
@@ -284,14 +284,14 @@ def told_items(tmp_path, data, name="m.csv"):
 )
 @pytest.mark.parametrize("name", ["m.csv", "M.CSV", "m.tsv", "m.Csv.GZ"])
 def test_what_spreadsheets_write_means_the_same(tmp_path, data, name):
-    found = told_items(tmp_path, gzip.compress(data) if name.endswith("GZ") else data, name)
+    found = read_items(tmp_path, gzip.compress(data) if name.endswith("GZ") else data, name)
     label = "cat;dog" if b";dog" in data else "cat"
     assert found == [("a", {"label": label}), ("b", {})]
 
 
 def test_a_separator_inside_quotes_separates_nothing(tmp_path):
-    assert told_items(tmp_path, b'path,"a;b;c;d"\nx,1\n') == [("x", {"a;b;c;d": 1})]
-    assert told_items(tmp_path, b'path\n"a;b"\n"c,d"\n') == [("a;b", {}), ("c,d", {})]
+    assert read_items(tmp_path, b'path,"a;b;c;d"\nx,1\n') == [("x", {"a;b;c;d": 1})]
+    assert read_items(tmp_path, b'path\n"a;b"\n"c,d"\n') == [("a;b", {}), ("c,d", {})]
 
 
 def test_lines_keep_their_numbers_whatever_ends_them(tmp_path):
@@ -306,7 +306,7 @@ def test_lines_keep_their_numbers_whatever_ends_them(tmp_path):
 
 
 def test_carriage_returns_inside_quotes_stay(tmp_path):
-    assert told_items(tmp_path, b'path,note\ra,"x\ry\r\nz"\r') == [("a", {"note": "x\ry\r\nz"})]
+    assert read_items(tmp_path, b'path,note\ra,"x\ry\r\nz"\r') == [("a", {"note": "x\ry\r\nz"})]
 
 
 @pytest.mark.slow
@@ -327,7 +327,7 @@ def test_broken_utf16_is_refused(tmp_path, data):
         open_source([str(tmp_path / "m.csv")]).check()
 
 
-def test_windows_1252_is_told_with_what_to_do(tmp_path):
+def test_windows_1252_is_reported_with_what_to_do(tmp_path):
     message = refusal(tmp_path, "path\nMüller.jpg\n".encode("cp1252"))
     assert "m.csv:2: not UTF-8 (byte 0xfc at byte 2); save the manifest as UTF-8" in message
 
@@ -339,9 +339,9 @@ def test_missing_files_are_mistakes_among_the_others_in_the_order_of_lines(tmp_p
     (tmp_path / "a.jpg").write_bytes(b"x")
     (tmp_path / "d").mkdir()
     (tmp_path / "m.csv").write_text("path,files.mask\nx.jpg,a.jpg\na,b,c\na.jpg,y.png\nd,a.jpg\n")
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as raised:
         open_source([str(tmp_path / "m.csv")]).check()
-    first, *rest = str(told.value).splitlines()
+    first, *rest = str(raised.value).splitlines()
     assert first.startswith("4 mistakes")
     assert [line.split(": ")[0].rpartition(":")[2] for line in rest] == ["2", "3", "4", "5"]
     assert rest[0].endswith(f"{tmp_path}/x.jpg: there is no such file")
@@ -350,9 +350,9 @@ def test_missing_files_are_mistakes_among_the_others_in_the_order_of_lines(tmp_p
 
 def test_many_missing_files_are_counted_and_the_first_ones_listed(tmp_path):
     (tmp_path / "m.csv").write_text("path\n" + "".join(f"{n}.jpg\n" for n in range(5_000)))
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as raised:
         open_source([str(tmp_path / "m.csv")]).check()
-    message = str(told.value)
+    message = str(raised.value)
     assert message.startswith("5,000 mistakes in")
     assert message.count("m.csv:") == MAX_LISTED_MISTAKES
     assert "m.csv:21: " in message
@@ -424,7 +424,7 @@ def test_standard_input_is_read_as_a_file_of_its_format_is(tmp_path, data, keys)
 def test_the_first_row_of_a_csv_is_no_line_of_jsonl(tmp_path):
     message = refusal(tmp_path, b'"path"\n"a"\n', "m.jsonl")
     assert "m.jsonl:1: 'path' is the first row of a CSV manifest" in message
-    found = told_items(tmp_path, b'{"path": "path"}\n"key"\n', "m.jsonl")
+    found = read_items(tmp_path, b'{"path": "path"}\n"key"\n', "m.jsonl")
     assert [key for key, _ in found] == ["path", "key"]
 
 
@@ -456,7 +456,7 @@ def test_more_equal_keys_than_are_followed_up_are_not_counted_as_if_they_were_al
     assert message.startswith(f"At least {MAX_SUSPECTS:,} mistakes")
 
 
-def test_line_mistakes_are_not_told_again_by_the_second_pass(tmp_path):
+def test_line_mistakes_are_not_reported_again_by_the_second_pass(tmp_path):
     assert refusal(tmp_path, b"path\na\na\nx,y\n").startswith("2 mistakes")
 
 

@@ -76,7 +76,7 @@ def test_it_is_known_through_links(folder):
 )
 def test_the_directory_in_use_is_known_by_device_and_inode(folder, spelled):
     (folder / "own").mkdir()
-    (folder / "own" / "some.jpg").write_bytes(b"x")  # nothing in it tells yet
+    (folder / "own" / "some.jpg").write_bytes(b"x")  # nothing in it is known yet
     (folder / "link").symlink_to("own")
     (folder.parent / "way").symlink_to("p")
     keys, _ = read(folder, own_files=OwnFiles.of([spelled]))
@@ -114,7 +114,7 @@ def test_what_is_named_is_refused_in_words(folder, spec):
         read(spec)
 
 
-def test_of_several_named_files_all_that_are_refused_are_told(folder):
+def test_of_several_named_files_all_that_are_refused_are_reported(folder):
     with pytest.raises(SourceError, match=r"(?s)settings\.toml.*batchinfer\.env"):
         read("a.jpg", "settings.toml", "batchinfer.env")
 
@@ -124,10 +124,10 @@ def test_lines_of_manifests_and_lists_are_refused_with_their_places(folder):
     (folder / "m.csv").write_text("path\n" + "".join(f"{name}\n" for name in names))
     (folder / "m.txt").write_text("".join(f"{name}\n" for name in names))
     for spec, first in (("m.csv", 2), ("files-from:m.txt", 1)):
-        with pytest.raises(SourceError, match="3 mistakes") as told:
+        with pytest.raises(SourceError, match="3 mistakes") as raised:
             read(spec)
         for at, name in enumerate(names[1:], first + 1):
-            assert f":{at}: {folder}/{name} is " in str(told.value)
+            assert f":{at}: {folder}/{name} is " in str(raised.value)
         with pytest.raises(SourceError, match="3 mistakes"):  # also when a run has begun
             open_source([spec]).check(may_be_missing=True)
 

@@ -179,7 +179,7 @@ def test_what_a_pattern_does_not_match_was_never_asked_for(tmp_path):
     assert source.taken_and_skipped == (1, {"hidden": 1})
 
 
-def test_what_was_skipped_is_told_when_the_source_has_been_read(tmp_path):
+def test_what_was_skipped_is_reported_when_the_source_has_been_read(tmp_path):
     plant(tmp_path, "a.jpg", "b.xmp", "c.xmp", "Thumbs.db")
     source = open_source([str(tmp_path)], selection=Selection.of(exclude=["*.xmp"]))
     items = iter(source)
