@@ -207,7 +207,7 @@ async def test_nor_of_one_that_does_not_tell_its_size():
             await bucket.get("outputs/a.json", max_bytes=300_000)
 
 
-@pytest.mark.parametrize("verb", ["page", "get", "exists", "delete", "put"])
+@pytest.mark.parametrize("verb", ["list_page", "get", "exists", "delete", "put"])
 async def test_a_store_that_accepts_and_is_deaf_is_given_up(verb: str):
     async def deaf(_: anyio.abc.SocketStream) -> None:
         await anyio.sleep_forever()
@@ -216,14 +216,11 @@ async def test_a_store_that_accepts_and_is_deaf_is_given_up(verb: str):
         talking(deaf) as port,
         bucket_at(port, retry_timeout=0.2, read_timeout=0.2) as bucket,
     ):
-        talking(deaf) as port,
-        bucket_at(port, retry_timeout=0.2, read_timeout=0.2) as bucket,
-    ):
         with anyio.fail_after(30), pytest.raises(BucketUnreachable):
             await getattr(bucket, verb)("outputs/a.json", *([b"x"] if verb == "put" else []))
 
 
-@pytest.mark.parametrize("verb", ["page", "get"])
+@pytest.mark.parametrize("verb", ["list_page", "get"])
 async def test_an_answer_that_drips_for_ever_is_given_up(verb: str):
     async def dripping(stream: anyio.abc.SocketStream) -> None:
         await stream.receive()
