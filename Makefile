@@ -56,7 +56,7 @@ demo: setup  ## Run the main job on an embedded service: a real model, real phot
 	$(BIN)/python -m batchinfer.local.demo
 
 test: setup consumers  ## All tests; without DEEPaaS or Chromium, those that need it say so and (but in CI) are skipped
-	-@$(MAKE) --no-print-directory deepaas
+	-@$(MAKE) --no-print-directory -j 2 deepaas
 	-@$(MAKE) --no-print-directory browser
 	$(PYTEST)
 

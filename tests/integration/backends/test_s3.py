@@ -58,7 +58,7 @@ def told(code: str, message: str | None = "why", status: int = 400) -> Answer:
 # A store that runs ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "exists", "delete", "page"])
+@pytest.mark.parametrize("verb", ["put", "get", "exists", "delete", "list_page"])
 @pytest.mark.parametrize("wrong", [{"secret_key": "wrong-" * 8}, {"access_key": "nobody"}])
 async def test_wrong_keys_are_fatal_at_the_first_try(port: int, verb: str, wrong: dict[str, str]):
     async with bucket_at(port, **wrong) as bucket:
