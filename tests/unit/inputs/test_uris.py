@@ -1,6 +1,7 @@
 """Inputs that a plugin opens: what goes wrong with one is a failure of its item, as of a file."""
 
 import errno
+import pickle
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,7 @@ def test_a_file_is_stored_as_ever_and_a_uri_with_its_fingerprint():
     assert encode_files([file]) == '[{"param":"a","path":"/x","size":1,"mtime_ns":2}]'
     assert decode_files(encode_files([file, remote])) == (file, remote)
     assert restat_file(remote) == RemoteFile("a", "odd://x")
+    assert pickle.loads(pickle.dumps(remote)) == remote
 
 
 def test_a_source_may_move_from_a_folder_to_a_uri():
