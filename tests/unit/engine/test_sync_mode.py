@@ -194,7 +194,7 @@ async def test_a_source_that_breaks_ends_the_run_but_keeps_what_is_recorded(worl
 
 
 async def test_too_many_failures_end_the_run(world: World):
-    with pytest.raises(RunAborted, match="max-failures") as aborted:
+    with pytest.raises(RunAborted, match="more than `max_failures` allows") as aborted:
         await world.engine(
             Model(lambda item, n: permanent()), source=items(500), max_failures=10
         ).run()

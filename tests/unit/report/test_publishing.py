@@ -173,7 +173,7 @@ async def test_too_little_room_is_said(tmp_path):
     run = await a_run(tmp_path, 3)
     (tmp_path / "r.html").write_text("what was there")
 
-    with pytest.raises(ConfigError, match="Allow more with --size"):
+    with pytest.raises(ConfigError, match="Allow more with `size`"):
         report(run, tmp_path / "r.html", max_bytes=10_000)
     assert (tmp_path / "r.html").read_text() == "what was there"
 
