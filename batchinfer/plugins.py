@@ -11,10 +11,13 @@ Nothing is imported before it is asked for by its name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from batchinfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 T = TypeVar("T")
 
@@ -34,7 +37,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Every name that `get` knows: ours first, in their order, then those of others."""
-        others = {each.name for each in entry_points(group=self.group)} - set(self._built_in)
+        others = _find_entry_points(self.group).names - set(self._built_in)
         return [*self._built_in, *sorted(others)]
 
     def get(self, name: str) -> T:
@@ -44,26 +47,28 @@ class Registry(Generic[T]):
         it is installed and cannot be imported.
         """
         if name not in self._loaded:
-            self._loaded[name] = self._load(self._find(name))
+            self._loaded[name] = self._load(name)
         return self._loaded[name]
 
-    def _find(self, name: str) -> EntryPoint:
+    def _load(self, name: str) -> T:
         if (where := self._built_in.get(name)) is not None:
-            return EntryPoint(name, where, self.group)
-        for found in entry_points(group=self.group, name=name):
-            return found
-        raise KeyError(name)
-
-    def _load(self, entry: EntryPoint) -> T:
-        if entry.name in self._built_in:
-            plugin: T = entry.load()
-            return plugin
+            module, _, attribute = where.partition(":")
+            built_in: T = getattr(import_module(module), attribute)
+            return built_in
+        entry_point = _find_entry_points(self.group)[name]
         try:
-            plugin = entry.load()
+            plugin: T = entry_point.load()
         except Exception as error:
-            package = entry.dist.name if entry.dist else entry.value
+            package = entry_point.dist.name if entry_point.dist else entry_point.value
             raise PluginError(
-                f'"{entry.name}" of the package {package} cannot be loaded '
+                f'"{name}" of the package {package} cannot be loaded '
                 f"({type(error).__name__}: {error}). Repair or remove that package."
             ) from error
         return plugin
+
+
+def _find_entry_points(group: str) -> EntryPoints:
+    # Imported here: it takes longer than most commands that need no plugin.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return entry_points(group=group)
