@@ -164,7 +164,16 @@ def slow(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """What is started meanwhile does not ignore SIGHUP, even if the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+@pytest.mark.usefixtures("hangup")
 def test_a_hangup_stops_a_run_as_sigterm_does_however_often_it_comes(slow: Path, tmp_path: Path):
     with held(slow, tmp_path / "run") as process:
         process.send_signal(signal.SIGHUP)
@@ -195,6 +204,7 @@ def test_a_hangup_is_ignored_where_nohup_says_so(slow: Path, tmp_path: Path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+@pytest.mark.usefixtures("hangup")
 def test_a_hangup_ends_the_local_service_tidily(tmp_path: Path):
     with subprocess.Popen(
         command("local", "--threads", "--json"),
