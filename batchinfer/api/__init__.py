@@ -24,7 +24,7 @@ from batchinfer.api.command_forms import (
 from batchinfer.api.config_files import ainit, init
 from batchinfer.api.control import Controller, get_worker_status, send_command, serve_control
 from batchinfer.api.dry_run import Preview, preview
-from batchinfer.api.job import AsyncPhase, Job, ResolvedJob, require_run
+from batchinfer.api.job import AsyncPhase, Job, ResolvedJob, require_job_run, require_run
 from batchinfer.api.job_runner import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, run_job, summarize
 from batchinfer.api.model_help import ModelDescription
 from batchinfer.api.payload_files import PrepareSummary
@@ -113,6 +113,7 @@ __all__ = [
     "query",
     "report",
     "requeue",
+    "require_job_run",
     "require_run",
     "results",
     "resume",

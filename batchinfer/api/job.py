@@ -130,15 +130,25 @@ def load_stored_run(run: Path) -> StoredRun | None:
                 is_source_complete=reader.is_source_complete,
                 model_help=reader.read_model_help() or "",
             )
-    if run.exists() and not run.is_dir():
-        raise ConfigError(
-            f"{run} is a file, not a folder. Name another run directory with {option('run')}."
-        )
+    _refuse_file(run)
     if run.is_dir() and not all(map(is_run_file, run.iterdir())):
         raise StoreError(
             f"{run} is not empty and holds no run. Name another run directory with {option('run')}."
         )
     return None
+
+
+def require_job_run(run: Path) -> None:
+    """As `require_run`, for a job: a file in the run's place is a mistake in what was asked for."""
+    _refuse_file(run)
+    require_run(run)
+
+
+def _refuse_file(run: Path) -> None:
+    if run.exists() and not run.is_dir():
+        raise ConfigError(
+            f"{run} is a file, not a folder. Name another run directory with {option('run')}."
+        )
 
 
 def require_run(run: Path) -> None:

@@ -35,7 +35,7 @@ def clean(
     Only objects that this run made, of items that have succeeded or failed for good; nothing else
     in the bucket is touched. What RUN itself keeps stays.
     """
-    api.require_run(run)
+    api.require_job_run(run)
     job = api.Job(run=run, config=config, flags={ENV_FILE_FLAG: env_file})
     resolved = resolve_run(job, Verbosity(as_json), keep_mode=True)
     cleaned = run_blocking(lambda: api.clean_bucket(resolved, dry_run=dry_run))

@@ -49,7 +49,7 @@ def collect(
 
     Items that have to be tried again wait for the next submit.
     """
-    api.require_run(run)
+    api.require_job_run(run)
     if detach and (code := detach_run(quiet=quiet)) is not None:
         exit_with(code)
     job = api.Job(

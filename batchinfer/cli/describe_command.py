@@ -69,7 +69,7 @@ def describe(
     the answer is kept there: parameters are checked against it before anything is sent.
     """
     if run is not None:
-        api.require_run(run)
+        api.require_job_run(run)
     stored = None if run is None or again else load_stored_help(run)
     description = stored or _fetch_description(run, config, env_file, mode, quiet=quiet)
     if as_json:

@@ -52,7 +52,7 @@ def resume(
     Everything but the secrets is stored there: they come from the environment, or from CONFIG.
     Options hold for this process only.
     """
-    api.require_run(run)
+    api.require_job_run(run)
     if detach and (code := detach_run(quiet=quiet)) is not None:
         exit_with(code)
     job = api.Job(

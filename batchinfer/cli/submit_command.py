@@ -62,7 +62,7 @@ def submit(
     if not source:
         if run_ is None:
             raise click.UsageError("Name a SOURCE, or with -o the run to continue.")
-        api.require_run(run_)
+        api.require_job_run(run_)
     if detach and (code := detach_run(source, quiet=quiet)) is not None:
         exit_with(code)
     run = run_ or cli_options.default_run_directory(source[0])

@@ -172,7 +172,7 @@ def test_the_service_never_sees_more_than_was_told(service, photos, toml, tmp_pa
         said = json.loads(batchinfer("ctl", run, "concurrency", "2-9", "--json").stdout)
         assert (said["ok"], said["status"]["adapts"]) == (True, True)
         eventually(lambda: inside(service) <= 9)
-        eventually(lambda: "as told" in batchinfer("status", run).stdout)
+        eventually(lambda: "set by ctl" in batchinfer("status", run).stdout)
     with RunReader(run) as reader:
         moves = [(each.was, each.value) for each in reader.read_limit_changes(100)]
         kept = reader.info.config["run"]

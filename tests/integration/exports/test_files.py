@@ -183,5 +183,5 @@ def test_an_error_on_the_way_leaves_nothing_and_a_stream_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_export(replace(book(()), iter_details=dossiers), tmp_path / "out", "files")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ConfigError, match="The format files is a folder: name one with -o"):
+    with pytest.raises(ConfigError, match="The format files is a folder: name one with `to`"):
         write_export(book(()), io.BytesIO(), "files")

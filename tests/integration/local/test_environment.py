@@ -113,7 +113,9 @@ def test_a_killed_model_was_called_and_says_no_more(venv: Path, tmp_path: Path):
 
 def test_a_stop_ends_what_runs_and_what_begins_then(venv: Path, tmp_path: Path):
     environment = VenvRunner(venv)
-    running = Thread(target=environment.run, args=(["sleep"], tmp_path), kwargs={"die": False})
+    running = Thread(
+        target=environment.run, args=(["sleep"], tmp_path), kwargs={"kill_model": False}
+    )
     running.start()
     environment.stop()
     running.join(60)
