@@ -26,7 +26,7 @@ def run_to_its_end(photos: Path, run: Path, toml: Path, calls: int) -> None:
     ends[-1].communicate(timeout=300)
     while failures := bi.status(run).failures:
         assert {group.code for group in failures} == {"model_killed"}
-        assert bi.requeue(run, code="model_killed") == sum(group.count for group in failures)
+        assert bi.retry(run, code="model_killed") == sum(group.count for group in failures)
         ends.append(start("resume", run, "-c", toml))
         ends[-1].communicate(timeout=300)
     assert [process.returncode for process in ends] == [*[1] * (len(ends) - 1), 0]
