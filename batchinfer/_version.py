@@ -1,3 +1,3 @@
-"""The version: in a file of its own, on the lowest floor, so that every room may tell it."""
+"""The version, in a module of the lowest layer, so that every package may import it."""
 
 __version__ = "0.1.0"

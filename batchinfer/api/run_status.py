@@ -201,7 +201,7 @@ def _resolve_key(reader: RunReader, run: StrPath, key: str | bytes) -> str:
     if same_looking:
         raise UnknownKey(
             f"{typed!r} may mean several items of {run}, whose keys look the same: "
-            f"{' or '.join(map(ascii, same_looking))}. From Python, `batchinfer.draw` takes each."
+            f"{' or '.join(map(ascii, same_looking))}. From Python, `batchinfer.show` takes each."
         )
     nearest = reader.suggest_keys(typed)
     appearances = {to_nfc(each) for each in (*nearest, typed)}

@@ -286,7 +286,7 @@ def to_config_flags(options: Mapping[str, object], params: Sequence[str] = ()) -
 def combine_sources(
     arguments: Sequence[str], files_from: Sequence[str], *, as_file: bool
 ) -> tuple[str, ...]:
-    """All sources that were given, as `batchinfer.combine_sources` names them."""
+    """All sources that were given, as `batchinfer.sources` spells them."""
     marked = [f"{AS_FILE_PREFIX}{each}" if as_file and each != "-" else each for each in arguments]
     return (*marked, *(f"{FILES_FROM_PREFIX}{each}" for each in files_from))
 

@@ -1,4 +1,4 @@
-"""The local service put together: the only room here that knows all the others.
+"""The local service put together: the only module here that imports all others.
 
 It has one port: calls go to `/run/<name>`, everything it does not know is taken for S3. A second
 thing to know is that it owns what it starts: whichever way it ends, the S3 server ends with it.
@@ -60,7 +60,7 @@ async def _serve_until_signal(
 
 
 def _first_error(error: BaseException) -> BaseException:
-    """The first error inside groups of groups: one plain error leaves the house."""
+    """The first error inside groups of groups: one plain error is raised."""
     return _first_error(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 

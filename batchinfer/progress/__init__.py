@@ -1,7 +1,7 @@
 """What a person or a program sees of a run while it goes on: observers, and the choice of one.
 
-Rules of the room: only what is durable is counted; an ETA is given only when there is one; nothing
-from outside reaches a terminal but through `printable`; no display ever ends a run.
+Rules: only what is durable is counted; an ETA is given only when there is one; nothing
+from outside reaches a terminal but through `escape_unprintable`; no display ever ends a run.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ constant that two modules need alike stands in one of them.
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ ROOT = Path(batchinfer.__file__).parent
 MODULES = {
     path.relative_to(ROOT.parent): ast.parse(path.read_text()) for path in ROOT.rglob("*.py")
 }
+
+
+FILES = {"env", "toml"}
+"""Endings of our own files, in texts such as `batchinfer.toml`."""
 
 
 def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -68,3 +73,17 @@ def test_no_two_constants_of_one_name_differ():
             places[name].add(str(path))
 
     assert {name: sorted(places[name]) for name, each in values.items() if len(each) > 1} == {}
+
+
+def test_functions_that_messages_name_exist():
+    named = {
+        name
+        for tree in MODULES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for name in re.findall(r"`batchinfer\.([a-z_]+)`", node.value)
+    }
+
+    assert "show" in named
+    packages = {path.name for path in ROOT.iterdir()}
+    assert {name for name in named - FILES - packages if not hasattr(batchinfer, name)} == set()
