@@ -14,6 +14,6 @@ def import_optional(module: str, feature: str, extra: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"{feature} needs the library {module.partition('.')[0]}, which is not installed:"
-            f" pip install 'batchinfer[{extra}]'"
+            f"{feature} needs the library {module.partition('.')[0]}, which is not installed: pip "
+            f"install 'batchinfer[{extra}]'"
         ) from error

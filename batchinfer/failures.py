@@ -74,8 +74,8 @@ def make_source_error(reason: str) -> FatalError:
     """The source has been away for too long."""
     return FatalError(
         SOURCE_UNAVAILABLE,
-        f"{reason}. No item was failed for it: bring it back, then continue; if it has moved "
-        f"for good, name its new place with {option('source')}",
+        f"{reason}. No item was failed for it: bring it back, then continue; if it has moved for "
+        f"good, name its new place with {option('source')}",
     )
 
 
@@ -83,8 +83,8 @@ def make_shortage_error(failure: Failure, seconds: float) -> FatalError:
     """This machine has been short of something for too long."""
     return FatalError(
         failure.code,
-        f"Nothing could be sent for {seconds:.0f} s: {failure.message}. No item was failed "
-        "for it; continue when that is fixed",
+        f"Nothing could be sent for {seconds:.0f} s: {failure.message}. No item was failed for it; "
+        "continue when that is fixed",
     )
 
 

@@ -117,8 +117,8 @@ def measured(task: Task, run: Path, count: int) -> str:
     )
     size = output.stat().st_size / 1e6
     return (
-        f"{task.title:10} {count:9,} {seconds:8.1f} {megabytes:8.0f} {size:8.1f}"
-        f"   {goal}: {'ok' if kept else 'MISSED'}"
+        f"{task.title:10} {count:9,} {seconds:8.1f} {megabytes:8.0f} {size:8.1f}   {goal}: "
+        f"{'ok' if kept else 'MISSED'}"
     )
 
 

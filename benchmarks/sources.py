@@ -58,8 +58,8 @@ def scan(source: str) -> None:
     files = 1 + sum(1 for _ in items)
     rate = files / (time.perf_counter() - began)
     print(
-        f"scan   {Path(source).name:<14} {rate:>11,.0f} files/s   peak +{_peak() - before:5.1f} MB"
-        f"   first of {files:,} after {first * 1000:.1f} ms"
+        f"scan   {Path(source).name:<14} {rate:>11,.0f} files/s   peak +{_peak() - before:5.1f} "
+        f"MB   first of {files:,} after {first * 1000:.1f} ms"
     )
 
 

@@ -74,8 +74,8 @@ def text_of_rows(found: Sequence[Row]) -> str:
         times = "" if row.client == OURS else f"{row.batchinfer_is:10.2f} x"
         spread = f"({row.slowest:,.0f}-{row.fastest:,.0f})"
         lines.append(
-            f"  {row.client:<11}{row.items:>8,}{row.items_per_second:>10,.0f}  {spread:<17}"
-            f"{row.cpu_per_1000:>9.3f}{row.peak_mb:>10.0f}{times}"
+            f"  {row.client:<11}{row.items:>8,}{row.items_per_second:>10,.0f}  "
+            f"{spread:<17}{row.cpu_per_1000:>9.3f}{row.peak_mb:>10.0f}{times}"
         )
     return "\n".join(lines)
 
@@ -98,8 +98,8 @@ def text_of_goals(found: Sequence[Goal]) -> str:
 
 
 _HEAD = (
-    f"  {'client':<11}{'items':>8}{'items/s':>10}  {'(min-max)':<17}{'CPU s/1k':>9}{'peak MB':>10}"
-    "  batchinfer is"
+    f"  {'client':<11}{'items':>8}{'items/s':>10}  "
+    f"{'(min-max)':<17}{'CPU s/1k':>9}{'peak MB':>10}  batchinfer is"
 )
 
 

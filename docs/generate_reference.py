@@ -105,8 +105,8 @@ def make_config_page() -> str:
             form = (each.metadata["read"].__doc__ or "").partition("\n")[0].rstrip(".")
             meaning = " ".join(documented.get(each.name, "").split())
             lines.append(
-                f"| `{each.name}` | {escape_cell(form)} | {format_default(each.default)} "
-                f"| {escape_cell(meaning)} |"
+                f"| `{each.name}` | {escape_cell(form)} | {format_default(each.default)} | "
+                f"{escape_cell(meaning)} |"
             )
     return "\n".join([*lines, "", PARAMS_SECTION]) + "\n"
 

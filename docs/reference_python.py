@@ -175,8 +175,8 @@ def describe_value(documented: type) -> Iterator[str]:
         yield "\n".join(["| value | meaning |", "|---|---|", *rows])
     elif is_dataclass(documented) and documented is not bi.Config:
         rows = [
-            f"| `{each.name}` | `{escape_cell(str(each.type))}` "
-            f"| {_one_line(docs.get(each.name, ''))} |"
+            f"| `{each.name}` | `{escape_cell(str(each.type))}` | "
+            f"{_one_line(docs.get(each.name, ''))} |"
             for each in fields(documented)
             if not each.name.startswith("_")
         ]
@@ -218,8 +218,8 @@ def describe_errors() -> Iterator[str]:
     ]
     rows = ["| error | is a | exit code | meaning |", "|---|---|---|---|"]
     rows += [
-        f"| `{each.__name__}` | `{each.__base__.__name__}` | {getattr(each, 'exit_code', '')} "
-        f"| {_one_line(each.__doc__ or '')} |"
+        f"| `{each.__name__}` | `{each.__base__.__name__}` | {getattr(each, 'exit_code', '')} | "
+        f"{_one_line(each.__doc__ or '')} |"
         for each in errors
     ]
     yield "\n".join(rows)

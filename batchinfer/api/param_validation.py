@@ -133,8 +133,7 @@ async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelD
         raise RunAborted(
             answer.code,
             f"The service has not been there for {cold_start_timeout:.0f} s: {answer.message}. "
-            "Nothing was "
-            "sent; try again when it is back.",
+            "Nothing was sent; try again when it is back.",
         )
     observer.notify(
         _explain_not_validated(f"the model gives no help ({answer.code}: {answer.message})")

@@ -76,6 +76,6 @@ def _import_library(library: str) -> Any:
         return import_module(library)
     except ImportError as error:
         raise ConfigError(
-            f"A table of {library} needs the library {library}, which is not installed:"
-            f" pip install {library}"
+            f"A table of {library} needs the library {library}, which is not installed: pip "
+            f"install {library}"
         ) from error

@@ -263,8 +263,7 @@ def _verify_moved_files(
         raise SourceError(
             f"{where} is not the place that the source of {run} has moved to: of its "
             f"{found_count + missing_count + changed_count:,} files {what} (for example "
-            f"{escape_undecodable(example)}). Nothing "
-            "was changed."
+            f"{escape_undecodable(example)}). Nothing was changed."
         )
     missing_text = (
         f", {missing_count:,} are not there (for example {escape_undecodable(example)})"

@@ -280,8 +280,7 @@ class HttpBackend:
         return Failure(
             code="reply_too_large",
             message=f"the reply is larger than {max_bytes:,} bytes{announced} and was not read: "
-            "let the "
-            "model return less, or raise --max-reply and run `batchinfer retry RUN --code "
+            "let the model return less, or raise --max-reply and run `batchinfer retry RUN --code "
             "reply_too_large`",
         )
 

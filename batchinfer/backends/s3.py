@@ -125,8 +125,7 @@ async def open_s3_bucket(
             raise FatalError(
                 "bad_endpoint",
                 f"the store's address {safe_url(endpoint)!r} cannot be called: copy 'MINIO URL' "
-                "from "
-                "the Dashboard (https://...)",
+                "from the Dashboard (https://...)",
             ) from None
         # It would add "Expect: 100-continue", a round trip for every large object.
         client.meta.events.unregister("before-call.s3", add_expect_header)
@@ -300,15 +299,13 @@ class S3BucketClient:
             reason = error if isinstance(error, InvalidS3Response) else UNREADABLE_RESPONSE
             return BucketUnreachable(
                 f"the store at {self._host} does not answer as an S3 store does: {reason}. Check "
-                "that "
-                "the address is that of the store itself (MINIO URL on the Dashboard), and that no "
-                "proxy or login page answers in its place"
+                "that the address is that of the store itself (MINIO URL on the Dashboard), and "
+                "that no proxy or login page answers in its place"
             )
         unreachable = BucketUnreachable(
             f"the store at {self._host} has not answered for {self._retry_timeout:g} s "
             f"({self._redactor.redact_text(_describe_error(error))}): check the address, the "
-            "network and whether the "
-            "cluster is up"
+            "network and whether the cluster is up"
         )
         unreachable.shortage = detect_shortage(_find_os_error(error))
         return unreachable

@@ -23,8 +23,7 @@ def create_ssl_context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
         reason = error.strerror if not isinstance(error, ssl.SSLError) else "no certificates in it"
         raise ConfigError(
             f"ca_file {ca_file!r} cannot be used: {reason or 'unreadable'}. It must be a file of "
-            "CA "
-            "certificates in PEM form"
+            "CA certificates in PEM form"
         ) from None
     if not verify:
         ssl_context.check_hostname = False

@@ -52,8 +52,7 @@ def clean(
     if cleaned.unrecorded:
         echo_message(
             f"{format_count(cleaned.unrecorded, 'object')} that {run} has not recorded (another "
-            "copy of it "
-            "may need them): kept."
+            "copy of it may need them): kept."
         )
     if dry_run and cleaned.objects:
         options = cli_options.carry_over_options(config, env_file, clean=False)

@@ -170,8 +170,8 @@ def _explain_nothing_sent(
     if job.force:
         folder = next_free_name(str(job.run))
         yield (
-            "--force does not predict them again. For predictions with other parameters, use a "
-            f"new folder: -o {quote_for_shell(folder)}"
+            "--force does not predict them again. For predictions with other parameters, use a new "
+            f"folder: -o {quote_for_shell(folder)}"
         )
 
 

@@ -98,8 +98,7 @@ def _choose_format(output: str) -> str:
     if extension and extension not in _QUERY_FORMAT_BY_EXTENSION:
         raise ConfigError(
             f"{escape_unprintable(output)}: no format of a query goes by this extension. Name the "
-            "file"
-            f" .{', .'.join(_QUERY_FORMAT_BY_EXTENSION)} (or one of these and .gz), or give "
+            f"file .{', .'.join(_QUERY_FORMAT_BY_EXTENSION)} (or one of these and .gz), or give "
             "--format."
         )
     return _QUERY_FORMAT_BY_EXTENSION.get(extension, "csv")

@@ -71,8 +71,7 @@ def report(
         )
         echo_message(
             f"Report of {format_count(written.items, 'item')}{shown_note}, "
-            f"{format_size(written.size_bytes)}:"
-            f" {escape_lines(str(written.path))}"
+            f"{format_size(written.size_bytes)}: {escape_lines(str(written.path))}"
         )
     if opened:
         click.launch(written.path.resolve().as_uri())

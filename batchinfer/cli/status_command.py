@@ -143,8 +143,8 @@ def _format_waits(run_status: api.Status) -> Iterator[str]:
         ago = f"the oldest was submitted {format_duration(since)} ago"
         if since < 0:
             ago = (
-                f"submitted by a clock that was {format_duration(-since)} ahead: resuming "
-                "corrects that"
+                f"submitted by a clock that was {format_duration(-since)} ahead: resuming corrects "
+                "that"
             )
         yield f"waiting       {run_status.counts.submitted:,} for their output in the bucket, {ago}"
 
@@ -189,8 +189,8 @@ def _next_commands(run_status: api.Status, *, is_running: bool) -> Iterator[str]
     if is_running:
         yield f"{to_command_line('status', run_status.run, '--follow')}   # watch it"
         yield (
-            f"{to_command_line('ctl', run_status.run, 'pause')}   # or resume, concurrency N, "
-            "rate N/s, stop"
+            f"{to_command_line('ctl', run_status.run, 'pause')}   # or resume, concurrency N, rate "
+            "N/s, stop"
         )
     elif run_status.counts.pending or run_status.counts.submitted or not run_status.complete:
         yield f"{to_command_line('resume', run_status.run)}   # continue"
@@ -207,6 +207,6 @@ def _next_commands(run_status: api.Status, *, is_running: bool) -> Iterator[str]
     if run_status.counts.finished:
         yield f"{to_command_line('report', run_status.run)}   # a page to look at"
         yield (
-            f"{to_command_line('export', run_status.run, '-o', next_free_name('results.csv'))}   "
-            "# the results"
+            f"{to_command_line('export', run_status.run, '-o', next_free_name('results.csv'))}   # "
+            "the results"
         )

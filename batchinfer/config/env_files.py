@@ -161,8 +161,8 @@ def _iter_env_file_notices(path: Path, mode: int, bad_lines: Sequence[int]) -> I
     if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
         yield Notice(
             "env_file_readable",
-            f"Other users of this machine can read the secrets in {path}. Protect them: "
-            f"chmod 600 {shlex.quote(str(path))}",
+            f"Other users of this machine can read the secrets in {path}. Protect them: chmod 600 "
+            f"{shlex.quote(str(path))}",
         )
     if bad_lines:
         lines = ", ".join(map(str, bad_lines[:5])) + (", ..." if len(bad_lines) > 5 else "")  # noqa: PLR2004

@@ -210,8 +210,7 @@ def _iter_env_settings(env: Mapping[str, str]) -> Iterator[_Setting]:
         if name.startswith(f"{ENV_PREFIX}PARAMS_"):
             raise ConfigError(
                 f"environment: {name}: parameters are not taken from the environment (names of "
-                "parameters are case-sensitive); use "
-                f"{option(PARAMS_SECTION)} or [params]"
+                f"parameters are case-sensitive); use {option(PARAMS_SECTION)} or [params]"
             )
         if name not in known:
             raise ConfigError(

@@ -92,14 +92,14 @@ def iter_endpoint_notices(endpoint: str, *, verify: bool) -> Iterator[Notice]:
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         yield Notice(
             "plain_http",
-            f"{endpoint} is not encrypted: the network in between can read the credentials "
-            "and the data. Use https:// if the service has it.",
+            f"{endpoint} is not encrypted: the network in between can read the credentials and the "
+            "data. Use https:// if the service has it.",
         )
     if parts.scheme == "https" and not verify:
         yield Notice(
             "tls_unverified",
-            f"The certificate of {endpoint} is not checked (verify = false): anybody could "
-            "stand in for it. For a self-signed cluster, ca_file is the safe way.",
+            f"The certificate of {endpoint} is not checked (verify = false): anybody could stand "
+            "in for it. For a self-signed cluster, ca_file is the safe way.",
         )
 
 

@@ -67,8 +67,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         if exists and (not destination.is_dir() or any(destination.iterdir())):
             raise ExportError(
                 f"{escape_undecodable(str(target))} is there already, and nothing was written. "
-                "Name a new"
-                " folder, or delete this one."
+                "Name a new folder, or delete this one."
             )
         if destination.parent.is_dir():
             remove_abandoned(destination.parent)
@@ -94,8 +93,7 @@ def explain_scratch_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ExportError(
             f"Temporary files in {escape_undecodable(str(folder))} cannot be written: "
-            f"{error.strerror}. Free"
-            " some space there, or let TMPDIR name another folder."
+            f"{error.strerror}. Free some space there, or let TMPDIR name another folder."
         ) from error
 
 
@@ -125,8 +123,8 @@ def _describe_error(error: OSError, target: Path) -> str:
     message = f"{escape_undecodable(str(target))} cannot be written: {reason}"
     if error.errno in DISK_FULL_ERRNOS:
         message += (
-            f" in {escape_undecodable(str(parent))}. Free some space there, or write to "
-            "another disk with -o"
+            f" in {escape_undecodable(str(parent))}. Free some space there, or write to another "
+            "disk with -o"
         )
     elif error.errno == errno.ENOENT and not parent.is_dir():
         return (

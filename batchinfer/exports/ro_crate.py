@@ -239,8 +239,8 @@ def _make_action(info: RunInfo, counts: _ItemCounts, session: int) -> CrateEntit
     )
     if session:
         description = (
-            "Items that were made with other parameters than the run's; "
-            f"{RESULTS_CSV_FILE} says which."
+            f"Items that were made with other parameters than the run's; {RESULTS_CSV_FILE} says "
+            "which."
         )
     action: dict[str, Json] = {
         "@id": _make_action_id(info, session),

@@ -44,10 +44,9 @@ _URI_CHARACTERS: Final = "%/:?#[]@!$&'()*+,;="
 _MIME_TYPES: Final = MimeTypes()
 """Python's own table; the machine's is not asked."""
 _CRATE_FILES_SCHEMA: Final = (
-    "CREATE TABLE parts (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, role TEXT NOT NULL,"
-    " sha256 TEXT, entity BLOB NOT NULL);"
-    "CREATE TABLE uses (session INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (session, id))"
-    " WITHOUT ROWID;"
+    "CREATE TABLE parts (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, role TEXT NOT NULL, "
+    "sha256 TEXT, entity BLOB NOT NULL);CREATE TABLE uses (session INTEGER NOT NULL, id TEXT NOT "
+    "NULL, PRIMARY KEY (session, id)) WITHOUT ROWID;"
 )
 _UPSERT_CRATE_FILE: Final = """
 INSERT INTO parts (id, role, sha256, entity) VALUES (?, ?, ?, ?)

@@ -37,8 +37,8 @@ def make_thumbnail(path: str, edge: int, quality: int) -> Thumbnail | Unreadable
             info = image_info_of(picture)
             if info.width * info.height > MAX_PIXELS:
                 return UnreadableImage(
-                    f"it has {info.width} x {info.height} pixels, and more than"
-                    f" {MAX_PIXELS // 1_000_000} million are not decoded"
+                    f"it has {info.width} x {info.height} pixels, and more than "
+                    f"{MAX_PIXELS // 1_000_000} million are not decoded"
                 )
             small = _rotate_upright(_downscale(picture, edge), info)
             data, media_type = _encode(small, quality)

@@ -129,8 +129,8 @@ class LocalServiceOptions:
             raise ConfigError("a command runs in a process of its own: leave out --threads")
         if self.deepaas_venv and (self.command or self.threads or self.model != "echo"):
             raise ConfigError(
-                "the module of a real DEEPaaS is the model, in a process of its own:"
-                " leave out --model, --command and --threads"
+                "the module of a real DEEPaaS is the model, in a process of its own: leave out "
+                "--model, --command and --threads"
             )
 
     @property

@@ -184,9 +184,9 @@ class PredictionFormat:
             flag = "format" if order else "unit"
             yield (
                 f"It cannot be told from {_format_count(answer.sample_size, 'box')} whether "
-                f"{_QUESTION_PHRASES[question]} are"
-                f" {texts[answer.value]} or {others}: read as the first. If that is wrong (see the"
-                f" pictures in the report), say --map {flag}={answer.alternatives[0]}."
+                f"{_QUESTION_PHRASES[question]} are {texts[answer.value]} or {others}: read as the "
+                "first. If that is wrong (see the pictures in the report), say --map "
+                f"{flag}={answer.alternatives[0]}."
             )
 
     def _describe_contradictions(self) -> Iterator[str]:
@@ -195,9 +195,9 @@ class PredictionFormat:
             if against and answer.basis != "said" and question in _QUESTION_PHRASES:
                 texts = BOX_FORMAT_NAMES if question in BOX_FORMAT_CANDIDATES else _UNIT_PHRASES
                 yield (
-                    f"{_format_count(against, 'box')} of {answer.sample_size:,} cannot be"
-                    f" {texts[answer.value]}: look at the pictures in the report, and say --map"
-                    " format=... or unit=... if the reading is wrong."
+                    f"{_format_count(against, 'box')} of {answer.sample_size:,} cannot be "
+                    f"{texts[answer.value]}: look at the pictures in the report, and say --map "
+                    "format=... or unit=... if the reading is wrong."
                 )
 
 

@@ -65,8 +65,8 @@ def render_page(context: Mapping[str, Any], blocks: Mapping[str, Sequence[str]])
 def content_security_policy(style: str, script: str) -> str:
     """What the page may do: show pictures that stand in it, and run this one script."""
     return (
-        f"default-src 'none'; img-src data:; style-src '{_csp_hash(style)}';"
-        f" script-src '{_csp_hash(script)}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src '{_csp_hash(style)}'; script-src "
+        f"'{_csp_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -92,10 +92,9 @@ def describe_sample(shown_count: int, total: int) -> str:
         return "" if total == 1 else f"All {total:,} items are shown."
     return (
         f"{shown_count:,} of {total:,} items are shown: failures of each code, labels (rare ones "
-        "first),"
-        " the highest, lowest and middle scores, the slowest, those with most and with nothing"
-        " found, and the rest spread evenly over the input. All numbers on this page are of all"
-        " items."
+        "first), the highest, lowest and middle scores, the slowest, those with most and with "
+        "nothing found, and the rest spread evenly over the input. All numbers on this page are of "
+        "all items."
     )
 
 
@@ -131,8 +130,8 @@ def explain_durations(statistics: RunStatistics) -> str:
     """What the section on durations is about."""
     if not statistics.server_seconds.count:
         return (
-            "Of each prediction's attempt, from its start to its answer. How much of it the model"
-            " took, and how much was waiting, the service does not tell."
+            "Of each prediction's attempt, from its start to its answer. How much of it the model "
+            "took, and how much was waiting, the service does not tell."
         )
     some = ""
     if statistics.server_seconds.count < statistics.total_seconds.count:
@@ -141,9 +140,9 @@ def explain_durations(statistics: RunStatistics) -> str:
             f"{statistics.total_seconds.count:,}."
         )
     return (
-        "Total: from the start of a prediction's attempt to its answer. Model: seconds on the"
-        " server, as it tells. Waiting: all the rest, which is sending, queueing and starting up."
-        f"{some}"
+        "Total: from the start of a prediction's attempt to its answer. Model: seconds on the "
+        "server, as it tells. Waiting: all the rest, which is sending, queueing and starting "
+        f"up.{some}"
     )
 
 

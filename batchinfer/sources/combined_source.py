@@ -252,8 +252,7 @@ class _SpecOpener:
         if not is_regular:
             raise SourceError(
                 f"{escape_undecodable(spec)} is not a regular file. A manifest from a pipe is "
-                "given as -, on"
-                " standard input."
+                "given as -, on standard input."
             )
         single = SingleFileSource.from_spec(spec, self.file_param)
         return single.spec, single
@@ -268,6 +267,5 @@ def _require_path(spec: str) -> str:
         raise SourceError(f"{advice}.")
     raise SourceError(
         f"{escape_undecodable(spec)}: no such file or folder. Check the spelling; a relative path "
-        "begins at"
-        f" {escape_undecodable(os.getcwd())}."  # noqa: PTH109 - printable() takes a string
+        f"begins at {escape_undecodable(os.getcwd())}."  # noqa: PTH109 - printable() takes a string
     )

@@ -194,13 +194,13 @@ def _check_columns(
     for name in params:
         if name in files:
             raise ManifestMistake(
-                f"{name!r} is a file parameter here, and a column of the same name gives it as a"
-                " plain parameter; the column with the path is called 'path'"
+                f"{name!r} is a file parameter here, and a column of the same name gives it as a "
+                "plain parameter; the column with the path is called 'path'"
             )
     if key is None and not files:
         raise ManifestMistake(
-            "the first row must name the columns, among them 'path' or 'key'; it reads"
-            f" {','.join(header)[:100]!r}{_suggest_fix(header)}"
+            "the first row must name the columns, among them 'path' or 'key'; it reads "
+            f"{','.join(header)[:100]!r}{_suggest_fix(header)}"
         )
 
 

@@ -80,8 +80,8 @@ class FolderSource:
         if not self._unlisted_notices:
             return tuple(self._kept_notices)
         more = (
-            f"{self._unlisted_notices:,} more below {escape_undecodable(self.path)} were left "
-            "out likewise."
+            f"{self._unlisted_notices:,} more below {escape_undecodable(self.path)} were left out "
+            "likewise."
         )
         return (*self._kept_notices, Notice("left_out", more))
 

@@ -165,8 +165,8 @@ def explain_url(path: str) -> str | None:
     command = _FETCH_COMMANDS.get(scheme.removesuffix("s") if scheme == "https" else scheme)
     instruction = f": `{command.format(displayed)}, then name the copy" if command else ""
     return (
-        f"{displayed}: only files on this machine, or on what is mounted, can be sent. Fetch it"
-        f" first{instruction}"
+        f"{displayed}: only files on this machine, or on what is mounted, can be sent. Fetch it "
+        f"first{instruction}"
     )
 
 

@@ -70,6 +70,6 @@ def explain_likely_list(spec: str) -> str | None:
     named = option("files_from", displayed) if is_path_list else displayed
     return (
         f"{displayed} looks like a list, not like an input, and was not sent. "
-        f"{advice.format(named)}."
-        f" If the file itself is the model's input, add {option('as_file', displayed)}."
+        f"{advice.format(named)}. If the file itself is the model's input, add "
+        f"{option('as_file', displayed)}."
     )

@@ -165,6 +165,6 @@ def describe_utf8_error(error: UnicodeDecodeError) -> str:
     """The message for it."""
     byte = error.object[error.start]
     return (
-        f"not UTF-8 (byte 0x{byte:02x} at byte {error.start + 1}); save the manifest as UTF-8 (in"
-        " Excel: CSV UTF-8)"
+        f"not UTF-8 (byte 0x{byte:02x} at byte {error.start + 1}); save the manifest as UTF-8 (in "
+        "Excel: CSV UTF-8)"
     )

@@ -106,6 +106,5 @@ def describe_refusal(path: str, description: str) -> str:
     """Why something that was named is not sent."""
     return (
         f"{path} is {description}, which is never an input: it may hold secrets. Copy what you "
-        "want to"
-        " send to another place"
+        "want to send to another place"
     )

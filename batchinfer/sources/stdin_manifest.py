@@ -43,8 +43,8 @@ def open_stdin_manifest(
         reader = reader or _detect_reader(spool)
     except FileNotFoundError as error:
         raise SourceError(
-            f"The manifest that came on standard input is not there any more:"
-            f" {escape_undecodable(str(error.filename))}. Give it again."
+            "The manifest that came on standard input is not there any more: "
+            f"{escape_undecodable(str(error.filename))}. Give it again."
         ) from error
     except (OSError, UnicodeError) as error:
         raise SourceError(f"Standard input could not be kept: {error}.") from error

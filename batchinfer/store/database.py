@@ -75,8 +75,8 @@ def create_database(directory: Path, info: RunInfo) -> None:
             connection.execute("PRAGMA synchronous = OFF")  # but once, below, when all is there
             migrate(connection)
             connection.execute(
-                "INSERT INTO run (only_one, id, created_at, mode, config, sources)"
-                " VALUES (1, ?, ?, ?, ?, ?)",
+                "INSERT INTO run (only_one, id, created_at, mode, config, sources) VALUES (1, ?, "
+                "?, ?, ?, ?)",
                 (
                     info.id,
                     info.created_at,
@@ -273,17 +273,16 @@ def _check_wal(path: Path) -> None:
     if session_in_file is None:
         raise RunCorrupt(
             f"{wal_path} does not belong to {path}: it is the log of another state of the run, as "
-            "when "
-            f"a backup is put back beside it. If you want the backup, delete {wal_path.name} and "
-            f"{path.name}-shm; else put the file back that was there."
+            f"when a backup is put back beside it. If you want the backup, delete {wal_path.name} "
+            f"and {path.name}-shm; else put the file back that was there."
         )
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < _MIN_SQLITE_VERSION:
         raise StoreError(
-            f"This Python brings SQLite {sqlite3.sqlite_version}; 3.37 or newer is needed. "
-            "Use a newer Python."
+            f"This Python brings SQLite {sqlite3.sqlite_version}; 3.37 or newer is needed. Use a "
+            "newer Python."
         )
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",

@@ -71,9 +71,9 @@ class DamageCollector:
         ]
         more = f"; {len(self) - len(named)} more" if len(self) > len(named) else ""
         raise RunDamaged(
-            f"The run directory is damaged ({'; '.join(named)}{more}). "
-            "Damaged rows were skipped; all others are intact. Check the disk; take the run "
-            "directory from a backup, or run these inputs again in a new run directory."
+            f"The run directory is damaged ({'; '.join(named)}{more}). Damaged rows were skipped; "
+            "all others are intact. Check the disk; take the run directory from a backup, or run "
+            "these inputs again in a new run directory."
         )
 
 

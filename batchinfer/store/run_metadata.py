@@ -46,8 +46,7 @@ def read_run_info(connection: sqlite3.Connection) -> tuple[RunInfo, bool]:
     except (ValueError, TypeError) as error:
         raise RunCorrupt(
             f"{DATABASE_NAME} is damaged: what the run says of itself cannot be read ({error}). "
-            "Take it "
-            "from a backup, or start a new run in another directory."
+            "Take it from a backup, or start a new run in another directory."
         ) from error
     return info, bool(source_read)
 

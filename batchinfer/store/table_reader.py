@@ -136,8 +136,8 @@ class TableReader:
         *cells, checksum = self.connection.execute(sql.SELECT_RUN_WITH_CHECKSUM).fetchone()
         if checksum is not None and checksums.checksum_run(*cells) != checksum:
             raise RunCorrupt(
-                f"{self.path} is damaged: what the run says of itself does not match its "
-                "checksum. Take it from a backup, or start a new run in another directory."
+                f"{self.path} is damaged: what the run says of itself does not match its checksum. "
+                "Take it from a backup, or start a new run in another directory."
             )
 
     @contextmanager

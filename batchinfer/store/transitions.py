@@ -168,8 +168,8 @@ def _check_key(item: Item) -> None:
         path = _get_first_path(item)
         raise SourceError(
             f"The key {escape_non_utf8(item.key)!r} of {escape_non_utf8(path or 'an item')} holds "
-            "characters "
-            "that no file can keep (NUL, or half a character); give the item another key."
+            "characters that no file can keep (NUL, or half a character); give the item another "
+            "key."
         )
 
 
@@ -180,8 +180,8 @@ def _get_first_path(item: Item) -> str | None:
 def _duplicate_key_message(key: str, first_path: str | None, second_path: str | None) -> str:
     first, second = (escape_non_utf8(path or "no file") for path in (first_path, second_path))
     return (
-        f"The key {key!r} stands for two inputs: {first} and {second}. "
-        "Give one of them another key in a manifest, or put them into two runs."
+        f"The key {key!r} stands for two inputs: {first} and {second}. Give one of them another "
+        "key in a manifest, or put them into two runs."
     )
 
 

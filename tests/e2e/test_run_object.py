@@ -304,8 +304,8 @@ def test_progress_ends_with_a_line_and_passes_events_on(
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 def test_progress_is_a_bar_on_a_terminal(photos: Path, toml: Path, tmp_path: Path):
     code = (
-        "import sys, batchinfer as bi; "
-        "bi.run(sys.argv[1], sys.argv[2], config=sys.argv[3], progress=True)"
+        "import sys, batchinfer as bi; bi.run(sys.argv[1], sys.argv[2], config=sys.argv[3], "
+        "progress=True)"
     )
     leader, follower = os.openpty()
     command = [sys.executable, "-c", code, str(photos), str(tmp_path / "run"), str(toml)]

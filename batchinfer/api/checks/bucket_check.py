@@ -116,8 +116,7 @@ async def _check_permissions(bucket: BucketClient, on_finding: OnFinding) -> Non
 
 _TRIAL_PREFIX_HINT: Final = (
     f"it was tried in {TRIAL_PREFIX}; if your keys are for inputs/ and outputs/ only, --probe FILE "
-    "tells "
-    "more"
+    "tells more"
 )
 
 
@@ -156,8 +155,8 @@ async def _check_leftovers(
         return
     parts = [f"{'' if whole else 'at least '}{n:,} in {f}" for f, (n, whole) in counts.items()]
     message = (
-        f"{' and '.join(parts)}: old objects of other runs count against the bucket's quota "
-        "(see `batchinfer clean --help`)"
+        f"{' and '.join(parts)}: old objects of other runs count against the bucket's quota (see "
+        "`batchinfer clean --help`)"
     )
     on_finding(Finding("leftovers", FindingState.NOTE, message, Mode.ASYNC))
 

@@ -120,8 +120,7 @@ def _report_service(
         why = "it is cold, and starts now" if startup.is_starting else "it has not answered yet"
         message = (
             f"{why}: nothing more is known after {format_duration(wait_seconds)}. Runs wait for "
-            "it; to wait here, "
-            "use --wait 10m"
+            "it; to wait here, use --wait 10m"
         )
         on_finding(Finding("service", FindingState.NOTE, message, Mode.SYNC))
     else:

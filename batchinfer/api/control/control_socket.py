@@ -134,8 +134,7 @@ def send_command(run: Path, command: ControlCommand) -> Mapping[str, Any]:
     except TimeoutError:
         raise StoreError(
             f"The process running {run} has not answered for {ANSWER_TIMEOUT:.0f} s. It may be "
-            "busy: "
-            "try again."
+            "busy: try again."
         ) from None
     except (OSError, ValueError) as error:
         raise StoreError(_no_answer_message(run, error)) from None
@@ -182,8 +181,7 @@ def _no_answer_message(run: Path, error: Exception) -> str:
         return f"{run} is not running. Continue it: {format_command('resume', run)}"
     return (
         f"{run} is running, but its process does not answer ({run / SOCKET_NAME}: {error}). If it "
-        "is "
-        "just starting or ending, try again; else it has no socket: Ctrl-C or SIGTERM stops it."
+        "is just starting or ending, try again; else it has no socket: Ctrl-C or SIGTERM stops it."
     )
 
 

@@ -55,8 +55,8 @@ def _exactly(status: int) -> range:
 
 _ANY_BODY, _EMPTY_BODY = "", r"\Z"
 _NO_POD_BODY = (
-    ".*(context deadline exceeded|upstream connect error|no healthy upstream"
-    "|no available server|service unavailable)"
+    ".*(context deadline exceeded|upstream connect error|no healthy upstream|no available "
+    "server|service unavailable)"
 )
 _COLD_START_MESSAGE = "the service is starting or scaled to zero ({status}): it is waited for{said}"
 _LONG_PREDICTION_ADVICE = (
@@ -146,8 +146,8 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         _ANY_BODY,
         FailureKind.PERMANENT,
         "payload_too_large",
-        "the cluster refuses a request of this size (413): use --mode async, which knows no "
-        "such limit, or make the file smaller",
+        "the cluster refuses a request of this size (413): use --mode async, which knows no such "
+        "limit, or make the file smaller",
     ),
     StatusRule(
         _exactly(429),
@@ -198,8 +198,8 @@ STATUS_RULES: tuple[StatusRule, ...] = (
         "token is malformed",
         _FATAL_DISPOSITION,
         "token_malformed",
-        "the token is malformed: a service token has exactly 64 characters, 0-9 and a-f. Copy "
-        "it again from the Dashboard",
+        "the token is malformed: a service token has exactly 64 characters, 0-9 and a-f. Copy it "
+        "again from the Dashboard",
     ),
     StatusRule(
         _exactly(502),

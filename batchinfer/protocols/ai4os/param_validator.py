@@ -115,8 +115,8 @@ class ParamValidator:
                 return partial(_find_value_problem, name, None, self._mode)
             case Parameter(is_file=True):
                 return lambda _: (
-                    f"{name!r} takes a file: give its path as the item's file (a manifest's column"
-                    f" 'files.{name}', or --file-param {name}), not as a value"
+                    f"{name!r} takes a file: give its path as the item's file (a manifest's column "
+                    f"'files.{name}', or --file-param {name}), not as a value"
                 )
             case Parameter():
                 return partial(_find_value_problem, name, parameter, self._mode)
@@ -247,8 +247,8 @@ def _find_type_problem(kind: str | None, value: Json, text: str) -> str | None:
             return f"takes true or false (bool), and {got} would silently be taken for false"
         case "list" | "dict" if not _is_container_of(kind, value, text):
             return (
-                f"takes a {kind} as Python writes it, like {_LITERAL_EXAMPLES[kind]}, which "
-                f"{got} is not"
+                f"takes a {kind} as Python writes it, like {_LITERAL_EXAMPLES[kind]}, which {got} "
+                "is not"
             )
         case _:
             return None

@@ -63,8 +63,8 @@ MAX_PARAM_BYTES: Final = 131_072
 """Bytes; a value on a Linux command line must be shorter."""
 
 _SHARED_OPTION_PREFIXES: Final = (
-    "c co con conf confi config d de deb debu dee deep deepa deepaas l lo log log-d"
-    " n no nod node nodeb nou now nowa s u us use w wa"
+    "c co con conf confi config d de deb debu dee deep deepa deepaas l lo log log-d n no nod node "
+    "nodeb nou now nowa s u us use w wa"
 )
 AMBIGUOUS_PARAM_NAMES: Final = frozenset(_SHARED_OPTION_PREFIXES.split())
 """Prefixes of two or more of DEEPaaS's own options: refused by its command line on Python before
@@ -224,8 +224,8 @@ def _check_param_name(name: str) -> str | None:
         return "the platform keeps this name for files; give the file in the source instead"
     if name in AMBIGUOUS_PARAM_NAMES:
         return (
-            "DEEPaaS takes this name for an abbreviation of several options of its own;"
-            " leave it out, or ask the model's maintainers for another name"
+            "DEEPaaS takes this name for an abbreviation of several options of its own; leave it "
+            "out, or ask the model's maintainers for another name"
         )
     if name == "help":
         return "the service would answer with the model's help instead of a prediction"
@@ -276,8 +276,8 @@ def _encode_float(value: float) -> float | str | _Refusal:
 def _encode_text(value: str) -> str | _Refusal:
     if value.startswith("-") and not _NEGATIVE_NUMBER.fullmatch(value):
         return _Refusal(
-            "its value starts with '-', which the service takes for an option;"
-            " put something before the dash, or send the text as a file"
+            "its value starts with '-', which the service takes for an option; put something "
+            "before the dash, or send the text as a file"
         )
     try:
         size = len(value.encode())
@@ -285,8 +285,8 @@ def _encode_text(value: str) -> str | _Refusal:
         return _Refusal("its value is not valid Unicode text")
     if size >= MAX_PARAM_BYTES:
         return _Refusal(
-            f"its value is {size:,} bytes long, and {MAX_PARAM_BYTES:,} or more do not fit on the"
-            " service's command line; send it as a file"
+            f"its value is {size:,} bytes long, and {MAX_PARAM_BYTES:,} or more do not fit on the "
+            "service's command line; send it as a file"
         )
     if "\0" in value:
         return _Refusal("its value holds a NUL character; send it as a file")

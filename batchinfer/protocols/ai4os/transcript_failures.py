@@ -69,8 +69,8 @@ _LOAD_ERROR_LINE: Final = re.compile(r"^\[ERROR\]: .*$", re.MULTILINE)
 _MAX_TRACEBACKS: Final = 100
 _SCRIPT_FAILED_TEXT: Final = "Something went wrong during the execution."
 _UNPRINTED_RESULT_REMARK: Final = (
-    ". Or it returned None or a whole number, which this version of DEEPaaS does not show in sync"
-    " mode: then use async mode"
+    ". Or it returned None or a whole number, which this version of DEEPaaS does not show in sync "
+    "mode: then use async mode"
 )
 _PLATFORM_LINE: Final = re.compile(
     rf"^\[\*\] |^event-file-|^Output will be saved on:|^usage: deepaas-cli|{RECORD_STAMP}",
@@ -141,9 +141,9 @@ def cut_off_failure(log: str) -> Failure:
     """The answer ends in the middle: what is there of it is not what the model returned."""
     return Failure(
         ANSWER_CUT_OFF_CODE,
-        "the answer was cut off before its end, by a connection or a proxy, or because it was still"
-        " being written: what is there of it is not the prediction. Another attempt may bring all"
-        " of it; if it happens again and again, use async mode",
+        "the answer was cut off before its end, by a connection or a proxy, or because it was "
+        "still being written: what is there of it is not the prediction. Another attempt may bring "
+        "all of it; if it happens again and again, use async mode",
         FailureKind.TRANSIENT,
         log=log,
     )
@@ -160,9 +160,9 @@ def model_killed_failure(log: str, remark: str = "") -> Failure:
     """Neither a result nor an error line: the model was killed."""
     return Failure(
         "model_killed",
-        "the model ended without a result and without an error: most likely it was killed because"
-        " it needed more memory than the service has. If that happens again, give the service more"
-        " memory or the model smaller input" + remark,
+        "the model ended without a result and without an error: most likely it was killed because "
+        "it needed more memory than the service has. If that happens again, give the service more "
+        "memory or the model smaller input" + remark,
         FailureKind.TRANSIENT,
         log=log,
         signal=ServiceSignal.ANSWERED,
@@ -248,8 +248,8 @@ def _find_help_output(text: str, log: str) -> Failure | None:
     if not is_help_output(text):
         return None
     message = (
-        "the service answered with the model's help instead of a prediction:"
-        " leave the parameter 'help' out"
+        "the service answered with the model's help instead of a prediction: leave the parameter "
+        "'help' out"
     )
     return _permanent_failure("help", message, log)
 

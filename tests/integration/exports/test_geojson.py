@@ -108,8 +108,8 @@ def test_another_coordinate_system_is_left_out_and_told(rows, hung):
         "Left out: 1 feature, not valid GeoJSON (first: 'map.jpg').",
         "Left out: 1 shape, not valid GeoJSON (first: 'map.jpg').",
         (
-            "Left out: 1 prediction, GeoJSON in another coordinate system than WGS 84"
-            " (first: 'projected.jpg')."
+            "Left out: 1 prediction, GeoJSON in another coordinate system than WGS 84 (first: "
+            "'projected.jpg')."
         ),
     ]
 

@@ -312,8 +312,8 @@ async def test_geojson_in_metres_is_told_and_never_written_as_degrees(tmp_path):
     run = await run_of(tmp_path, [collection(456789.1, 5432100.2), collection(45.5, 50.25)])
     data, notices = exported(run, "geojson")
     assert notices[0] == (
-        "Left out: 2 shapes, not in WGS 84: positions lie beyond 180 and 90 degrees"
-        " (first: '0.png')."
+        "Left out: 2 shapes, not in WGS 84: positions lie beyond 180 and 90 degrees (first: "
+        "'0.png')."
     )
     features = json.loads(data)["features"]
     assert [feature["geometry"] for feature in features] == [None, None]

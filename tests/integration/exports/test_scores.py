@@ -137,8 +137,8 @@ def test_a_label_file_is_never_empty_because_a_box_fell_outside(exported):
     assert notices == [
         "Left out: 3 detections, outside the picture (first: '0.png').",
         (
-            "Left out: 2 images, whose detections all had to be left out, so that they would pass"
-            " for empty (first: '0.png')."
+            "Left out: 2 images, whose detections all had to be left out, so that they would pass "
+            "for empty (first: '0.png')."
         ),
         "Left out: 1 detection, without an area (first: '3.png').",
     ]

@@ -167,8 +167,8 @@ def test_a_port_that_is_taken_is_said_at_once(capfd):
 def test_the_command_serves_until_a_signal_and_writes_a_private_config(tmp_path: Path):
     config = tmp_path / "sub" / "local.toml"
     flags = (
-        "--threads --json --fail-with 503:0.1 --fail-with 502/nginx:0.2 --slow 0.1:2 --seed 3"
-        " --deepaas-format 2.6.0 --auth-key key,secret --config-out"
+        "--threads --json --fail-with 503:0.1 --fail-with 502/nginx:0.2 --slow 0.1:2 --seed 3 "
+        "--deepaas-format 2.6.0 --auth-key key,secret --config-out"
     )
     program = "from batchinfer.cli.local_command import local; local()"
     with subprocess.Popen(

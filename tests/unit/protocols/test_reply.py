@@ -433,8 +433,8 @@ def test_the_message_of_a_model_error_begins_with_the_first_cause(version, joint
     outcome = parse_body(crashed(version, CAUSE, joint, HTTP))
     assert summary(outcome) == ("model_error", PERMANENT)
     assert outcome.message == (
-        "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB"
-        " (the module reported it as aiohttp.web_exceptions.HTTPException: Internal Server Error)"
+        "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB (the module reported it as "
+        "aiohttp.web_exceptions.HTTPException: Internal Server Error)"
     )
 
 
