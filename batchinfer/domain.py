@@ -41,6 +41,11 @@ class Mode(StrEnum):
         """The section of a configuration that says where items of this mode are sent."""
         return {"sync": "service", "async": "bucket"}[self.value]
 
+    @property
+    def uses_bucket(self) -> bool:
+        """Whether items are submitted and collected, so that objects may be left in a bucket."""
+        return self is Mode.ASYNC
+
 
 class State(StrEnum):
     """What is durably known of an item; the module's docstring shows the transitions."""

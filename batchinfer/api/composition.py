@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar, TypeVarTuple
 
-from batchinfer.api.deliveries import DELIVERIES, open_backend
+from batchinfer.api.deliveries import open_backend
 from batchinfer.api.engine_settings import (
     build_gate,
     build_limit,
@@ -82,7 +82,7 @@ async def open_job(
     """
     resolved = resolve(job)
     check_job(resolved)
-    if resolved.job.clean and not DELIVERIES[resolved.settings.mode].uses_bucket:
+    if resolved.job.clean and not resolved.settings.mode.uses_bucket:
         raise ConfigError(
             f"{option('clean', 'True')} is for async mode: in sync mode there is nothing in a "
             "bucket."
@@ -135,7 +135,7 @@ def build_engine(
         sink=store,
         submissions=store,
         gate=build_gate(settings, machine_limit),
-        submitted_limit=build_limit(settings) if DELIVERIES[settings.mode].uses_bucket else None,
+        submitted_limit=build_limit(settings) if settings.mode.uses_bucket else None,
         check_source=check_source,
         observer=observer,
         backend=backend,

@@ -46,8 +46,6 @@ OUTPUT_PAIR_GRACE_SECONDS: Final = 30.0
 class Delivery(ABC):
     """How items of one mode are delivered."""
 
-    uses_bucket: bool
-    """Whether items are submitted and collected, so that objects may be left in a bucket."""
     max_adaptive_limit: int
     """What an adaptive limit goes up to, unless the configuration says otherwise."""
     limited_noun: str
@@ -94,7 +92,6 @@ class Delivery(ABC):
 class CallDelivery(Delivery):
     """By HTTP calls."""
 
-    uses_bucket = False
     max_adaptive_limit = 512
     """Each costs a connection."""
     limited_noun = "running call"
@@ -160,7 +157,6 @@ class CallDelivery(Delivery):
 class BucketDelivery(Delivery):
     """Through a bucket: input objects are put, outputs are polled for."""
 
-    uses_bucket = True
     max_adaptive_limit = 1_000
     """Each costs a job, which the cluster keeps for a month (docs/platform.md)."""
     limited_noun = "submitted item"

@@ -28,7 +28,7 @@ MAX_UPLOADS = 16
 
 def build_run_policy(settings: RunSettings, max_items: int | None = None) -> RunPolicy:
     """How long the engine waits and when it gives up. `max_items`: sent by this process at most."""
-    max_failures, uses_bucket = settings.max_failures, DELIVERIES[settings.mode].uses_bucket
+    max_failures, uses_bucket = settings.max_failures, settings.mode.uses_bucket
     return RunPolicy(
         retry=RetryPolicy(max_attempts=settings.max_attempts),
         cold_start_timeout=settings.cold_start,
@@ -51,7 +51,7 @@ def build_gate(settings: RunSettings, machine_limit: int | None) -> Gate:
 
     None: it sets no limit.
     """
-    if DELIVERIES[settings.mode].uses_bucket:
+    if settings.mode.uses_bucket:
         limit: ConcurrencyLimit = FixedLimit(MAX_UPLOADS)
     else:
         limit = build_limit(settings, machine_limit)
@@ -67,11 +67,11 @@ def build_limit(settings: RunSettings, machine_limit: int | None = None) -> Conc
     delivery = DELIVERIES[settings.mode]
     highest = highest or delivery.max_adaptive_limit
     if machine_limit is None or machine_limit >= highest:
-        return AdaptiveLimit(lowest, highest, unlimited_wait=delivery.uses_bucket)
+        return AdaptiveLimit(lowest, highest, unlimited_wait=settings.mode.uses_bucket)
     return AdaptiveLimit(
         min(lowest, machine_limit),
         machine_limit,
-        unlimited_wait=delivery.uses_bucket,
+        unlimited_wait=settings.mode.uses_bucket,
         highest_reason=OPEN_FILES_REASON,
     )
 
@@ -81,7 +81,7 @@ def iter_open_file_notices(settings: RunSettings, machine_limit: int | None) -> 
     requested = settings.concurrency
     wanted = (
         MAX_UPLOADS
-        if DELIVERIES[settings.mode].uses_bucket
+        if settings.mode.uses_bucket
         else max(requested.lowest, requested.highest or TYPICAL_CONCURRENCY)
     )
     if machine_limit is not None and machine_limit < wanted:

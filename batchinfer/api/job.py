@@ -24,6 +24,7 @@ from batchinfer.config import (
     get_stored_path,
     load_config,
     load_stored_config,
+    override_config,
     resolve_run_settings,
 )
 from batchinfer.domain import Json, Mode, RunInfo
@@ -170,7 +171,7 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
     `stored`: what `load_stored_run` read. `check_job` says whether the result fits the run.
     """
     info = None if stored is None else stored.info
-    if job.phase is not AsyncPhase.BOTH and (info is None or info.mode is Mode.ASYNC):
+    if job.phase is not AsyncPhase.BOTH and (info is None or info.mode.uses_bucket):
         job = replace(job, flags={"run.mode": Mode.ASYNC.value, **_drop_unset(job.flags)})
     config = _load_config(job, info)
     if job.phase is AsyncPhase.SUBMIT and config.run.concurrency == Concurrency():
@@ -207,7 +208,7 @@ def check_job(resolved: ResolvedJob) -> None:
     """Refuse what does not fit the run or the mode. Raises ConfigError, RunMismatch."""
     job, stored, settings = resolved.job, resolved.stored, resolved.settings
     find_proxy_for_url(settings.target.endpoint)  # raises when the address is none
-    if job.phase is not AsyncPhase.BOTH and settings.mode is Mode.SYNC:
+    if job.phase is not AsyncPhase.BOTH and not settings.mode.uses_bucket:
         raise ConfigError(f"{job.run} is a sync run; {job.phase} is for async runs.")
     if stored is None or job.force:
         return
@@ -226,7 +227,7 @@ def _drop_unset(flags: Mapping[str, object]) -> Mapping[str, object]:
 def _load_config(job: Job, info: RunInfo | None) -> Config:
     match job.config:
         case Config():
-            return job.config
+            return override_config(job.config, job.flags)
         case None if info is not None:
             return load_stored_config(info.config, job.env, job.flags, run=job.run)
         case path if info is not None and not job.sources:

@@ -14,7 +14,6 @@ from functools import partial
 
 import anyio.to_thread
 
-from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job import ResolvedJob
 from batchinfer.api.model_help import ModelDescription, fetch_description, parse_description
 from batchinfer.api.typed_params import find_text_params
@@ -117,7 +116,7 @@ async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelD
     """The model's help; None, and a notice, when the service gives none."""
     config, settings = resolved.config, resolved.settings
     call_settings, cold_start_timeout = settings, settings.cold_start
-    if DELIVERIES[settings.mode].uses_bucket:
+    if settings.mode.uses_bucket:
         cold_start_timeout = min(cold_start_timeout, ASYNC_HELP_TIMEOUT)
         try:
             call_settings = resolve_run_settings(

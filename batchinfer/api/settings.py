@@ -59,8 +59,7 @@ def load_config(
     Args:
         config: the configuration file; None: what the environment says.
         env_file: a file of environment variables with the secrets.
-        settings: override keys of the configuration, see `Settings`. Give them here: arguments of
-            `run` do not override a configuration that has been read before.
+        settings: override keys of the configuration, see `Settings`.
 
     Raises:
         ConfigError: the configuration cannot be read.

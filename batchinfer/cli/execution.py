@@ -29,7 +29,7 @@ from batchinfer.cli.output import (
 )
 from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_signals
 from batchinfer.config import DEFAULT_CONFIG_FILE, get_stored_path
-from batchinfer.domain import Json, Mode
+from batchinfer.domain import Json
 from batchinfer.errors import BatchInferError, ConfigError, IncompleteConfig, RunAborted
 from batchinfer.progress import Display, choose_display, format_range
 from batchinfer.progress.progress_format import format_codes
@@ -67,7 +67,7 @@ def execute(
     )
     try:
         resolved = resolve_run(job, verbosity)
-        if resolved.settings.mode is Mode.SYNC:
+        if not resolved.settings.mode.uses_bucket:
             handler.attempt_timeout = resolved.settings.timeout
         summary = run_blocking(lambda: run_with_signals(resolved, handler))
     except BatchInferError as error:

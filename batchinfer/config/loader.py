@@ -90,6 +90,33 @@ def load_stored_config(
     return replace(_build_config(settings), file=original_file, env_files=tuple(env_files))
 
 
+def override_config(config: Config, flags: Mapping[str, object]) -> Config:
+    """A configuration that has been read, with flags (as in `load_config`) over it.
+
+    Raises ConfigError.
+    """
+    settings = list(_iter_flag_settings(flags))
+    read = _build_config([settings])
+    given = {(each.section, each.key) for each in settings}
+    if given & _INCLUDE_KEYS:
+        given |= _INCLUDE_KEYS
+    sections: dict[str, Any] = {
+        name: replace(
+            getattr(config, name),
+            **{key: getattr(getattr(read, name), key) for section, key in given if section == name},
+        )
+        for name in SECTIONS
+    }
+    return replace(
+        config,
+        **sections,
+        params={**config.params, **read.params},
+        origins={**config.origins, **read.origins},
+        raw_params={**config.raw_params, **read.raw_params},
+        env_files=(*_read_named_env_file(flags), *config.env_files),
+    )
+
+
 def get_stored_path(stored: Mapping[str, Json], which: str = "file") -> Path | None:
     """The config (or `env_file`) that a run was started with; it may not exist any more."""
     table = stored.get(ORIGIN_SECTION)
@@ -137,7 +164,7 @@ def _build_config(layers: Iterable[Iterable[_Setting]]) -> Config:
     )
 
 
-_INCLUDE_KEYS = (("input", "include"), ("input", "glob"))
+_INCLUDE_KEYS = {("input", "include"), ("input", "glob")}
 
 
 def _parse_setting(setting: _Setting) -> object:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from batchinfer._version import __version__
-from batchinfer.domain import Json, Mode, RunInfo
+from batchinfer.domain import Json, RunInfo
 from batchinfer.exports.export_source import ExportSource
 from batchinfer.exports.ro_crate_files import CrateEntity, make_references
 from batchinfer.exports.safe_endpoint import safe_host_and_name
@@ -71,7 +71,7 @@ def _make_service(info: RunInfo) -> dict[str, Json]:
     endpoint = _get_config_text(info, "service", "endpoint")
     host, name = safe_host_and_name(endpoint)
     access = "called synchronously"
-    if info.mode is Mode.ASYNC:
+    if info.mode.uses_bucket:
         bucket = _get_config_text(info, "bucket", "name")
         name = name or bucket  # the platform gives both the same name
         bucket_host, _ = safe_host_and_name(_get_config_text(info, "bucket", "endpoint"))

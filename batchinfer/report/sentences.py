@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batchinfer.domain import Json, Mode, RunInfo, State
+from batchinfer.domain import Json, RunInfo, State
 from batchinfer.exports.safe_endpoint import safe_host_and_name
 from batchinfer.protocols.inference_protocol import Software
 from batchinfer.report.aggregates import MAX_WORK_GAP_SECONDS
@@ -70,9 +70,9 @@ def list_run_facts(info: RunInfo, software: Software | None) -> Sequence[tuple[s
     _, name = safe_host_and_name(_config_text(info.config, "service", "endpoint") or "")
     if host:
         facts.append(("Service", [*([clip(name, 120)] if name else []), clip(host, 120)]))
-    if info.mode is Mode.ASYNC and (bucket := _config_text(info.config, "bucket", "name")):
+    if info.mode.uses_bucket and (bucket := _config_text(info.config, "bucket", "name")):
         facts.append(("Bucket", [clip(bucket)]))
-    how = "synchronous calls" if info.mode is Mode.SYNC else "asynchronous, through the bucket"
+    how = "asynchronous, through the bucket" if info.mode.uses_bucket else "synchronous calls"
     facts.append(("Mode", [how]))
     if software is not None:
         facts.append((clip(software.name, 40), [clip(software.version, 40)]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchinfer._version import __version__
-from batchinfer.domain import Mode, RunInfo, State
+from batchinfer.domain import RunInfo, State
 from batchinfer.ports import LimitChanged
 from batchinfer.protocols.registry import find_run_protocol
 from batchinfer.report import charts, sentences
@@ -218,7 +218,7 @@ def _failure_rows(statistics: RunStatistics, report: ReportInfo) -> Sequence[Map
 def _timeline_charts(statistics: RunStatistics, report: ReportInfo) -> Sequence[charts.Chart]:
     if not statistics.attempt_count:
         return []
-    what = "In flight" if report.info.mode is Mode.SYNC else "Submitted and unfinished"
+    what = "Submitted and unfinished" if report.info.mode.uses_bucket else "In flight"
     drawn = [
         charts.chart_finished(statistics.timeline),
         charts.chart_in_flight(statistics.timeline, report.adjustments, what),

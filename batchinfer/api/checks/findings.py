@@ -62,7 +62,7 @@ def check_clock(ahead: float | None, mode: Mode) -> Finding:
         return Finding("clock", FindingState.GOOD, "as the server's", mode)
     side = "behind" if ahead > 0 else "ahead of"
     message = f"this machine's clock is {skew:,.0f} s {side} the server's: set it"
-    if mode is Mode.ASYNC and skew >= MAX_S3_CLOCK_SKEW_SECONDS:
+    if mode.uses_bucket and skew >= MAX_S3_CLOCK_SKEW_SECONDS:
         return Finding(
             "clock", FindingState.BAD, f"{message}; the store refuses all requests", mode
         )

@@ -16,7 +16,6 @@ import anyio
 from batchinfer.api.bucket_cleanup import delete_run_objects
 from batchinfer.api.checks.findings import Finding, FindingState
 from batchinfer.api.composition import open_job
-from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job import Job, load_stored_run
 from batchinfer.config import Config, RunSettings
 from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Mode, Result
@@ -55,7 +54,7 @@ async def run_probe(
 
 
 async def _delete_probe_objects(run: Path, settings: RunSettings) -> None:
-    stored = load_stored_run(run) if DELIVERIES[settings.mode].uses_bucket else None
+    stored = load_stored_run(run) if settings.mode.uses_bucket else None
     if stored is not None:
         await delete_run_objects(settings, stored.info)
 

@@ -138,13 +138,13 @@ class Controller:
         highest = concurrency.highest or delivery.max_adaptive_limit
         start = self._engine.limit.value
         return AdaptiveLimit(
-            concurrency.lowest, highest, start, unlimited_wait=delivery.uses_bucket
+            concurrency.lowest, highest, start, unlimited_wait=self._mode.uses_bucket
         )
 
     def _count_limited(self) -> int:
         """How many of what the limit is for there are."""
         progress = self._engine.progress
-        submitted = progress.counts.submitted if DELIVERIES[self._mode].uses_bucket else 0
+        submitted = progress.counts.submitted if self._mode.uses_bucket else 0
         return submitted + progress.in_flight
 
     def _describe_in_flight(self) -> str:

@@ -19,6 +19,7 @@ from batchinfer.config import (
     find_differences,
     load_config,
     load_stored_config,
+    override_config,
     parse_param_argument,
 )
 from batchinfer.config.sections import SECTIONS
@@ -747,3 +748,18 @@ def test_a_run_of_an_older_version_kept_one_pattern_as_a_text():
     assert load_stored_config({"input": {"glob": "*.jpg"}}, {}, {}).input == InputSection(
         glob=("*.jpg",)
     )
+
+
+def test_flags_override_a_config_that_was_read_before(write):
+    flags = {
+        "run.timeout": 7,
+        "input.include": ["*.png"],
+        "params.imgsz": 320,
+        "run.hedge": None,
+        "service.protocol": "ai4os",
+    }
+    read = load_config(write(FULL), {}, {})
+    assert override_config(read, flags) == load_config(write(FULL), {}, flags)
+    assert override_config(read, {}) == read
+    with pytest.raises(ConfigError, match="no key"):
+        override_config(read, {"run.tiemout": 7})
