@@ -113,7 +113,7 @@ async def adescribe(
         StoreError: there is no run in the directory.
     """
     if run is None:
-        loaded = config if isinstance(config, Config) else load_config(config, env_file=env_file)
+        loaded = load_config(config, env_file=env_file)
     else:
         require_run(Path(run))
         if not again and (kept := model_help.load_stored_help(Path(run))) is not None:

@@ -24,7 +24,6 @@ from batchinfer.config import (
     get_stored_path,
     load_config,
     load_stored_config,
-    override_config,
     resolve_run_settings,
 )
 from batchinfer.domain import Json, Mode, RunInfo
@@ -227,7 +226,7 @@ def _drop_unset(flags: Mapping[str, object]) -> Mapping[str, object]:
 def _load_config(job: Job, info: RunInfo | None) -> Config:
     match job.config:
         case Config():
-            return override_config(job.config, job.flags)
+            return load_config(job.config, job.env, job.flags)
         case None if info is not None:
             return load_stored_config(info.config, job.env, job.flags, run=job.run)
         case path if info is not None and not job.sources:

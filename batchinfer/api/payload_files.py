@@ -84,9 +84,7 @@ async def prepare(
     Raises ConfigError, SourceError, and ExportError when the directory is not empty or cannot be
     written to.
     """
-    config = request.config
-    if not isinstance(config, Config):
-        config = load_config(config, request.env, request.flags)
+    config = load_config(request.config, request.env, request.flags)
     settings = resolve_payload_settings(config, request.env)
     with TemporaryDirectory(prefix="batchinfer-") as spool:
         source = _open_sources(request, config, settings, Path(spool))

@@ -49,7 +49,7 @@ class Settings(TypedDict, total=False):
 
 
 def load_config(
-    config: StrPath | None = None,
+    config: StrPath | Config | None = None,
     *,
     env_file: StrPath | None = None,
     **settings: Unpack[Settings],
@@ -57,7 +57,7 @@ def load_config(
     """Read a configuration once, to be used for several runs as their argument `config`.
 
     Args:
-        config: the configuration file; None: what the environment says.
+        config: the configuration, as a file or as read before; None: what the environment says.
         env_file: a file of environment variables with the secrets.
         settings: override keys of the configuration, see `Settings`.
 
@@ -65,7 +65,7 @@ def load_config(
         ConfigError: the configuration cannot be read.
     """
     flags = _make_flags(env_file, settings)
-    return read_config(None if config is None else Path(config), os.environ, flags)
+    return read_config(to_config(config), os.environ, flags)
 
 
 def settings_to_flags(settings: Settings) -> dict[str, object]:

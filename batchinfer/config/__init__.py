@@ -19,13 +19,7 @@ resolved into `RunSettings`.
 
 from batchinfer.config.diff import find_differences
 from batchinfer.config.env_files import get_env_file_path, merge_env, read_env_file
-from batchinfer.config.loader import (
-    ENV_FILE_FLAG,
-    get_stored_path,
-    load_config,
-    load_stored_config,
-    override_config,
-)
+from batchinfer.config.loader import ENV_FILE_FLAG, get_stored_path, load_config, load_stored_config
 from batchinfer.config.run_settings import (
     BucketSettings,
     PayloadSettings,
@@ -79,7 +73,6 @@ __all__ = [
     "load_config",
     "load_stored_config",
     "merge_env",
-    "override_config",
     "parse_param_argument",
     "read_env_file",
     "resolve_payload_settings",

@@ -38,12 +38,16 @@ ENV_FILE_FLAG = f"{ORIGIN_SECTION}.env_file"
 """The flag that names a file of environment variables: it is no setting."""
 
 
-def load_config(path: Path | None, env: Mapping[str, str], flags: Mapping[str, object]) -> Config:
-    """Read the configuration of a new run.
+def load_config(
+    path: Path | Config | None, env: Mapping[str, str], flags: Mapping[str, object]
+) -> Config:
+    """Read the configuration of a new run; of one that has been read, only override it.
 
     `flags` are named `section.first_key` ("run.timeout", "params.imgsz"), or `ENV_FILE_FLAG`; None
     means not given. Raises ConfigError.
     """
+    if isinstance(path, Config):
+        return _override_config(path, flags)
     env_files = [*_read_named_env_file(flags), *read_env_files([path or Path(DEFAULT_CONFIG_FILE)])]
     settings = [
         _iter_file_settings(path),
@@ -90,11 +94,7 @@ def load_stored_config(
     return replace(_build_config(settings), file=original_file, env_files=tuple(env_files))
 
 
-def override_config(config: Config, flags: Mapping[str, object]) -> Config:
-    """A configuration that has been read, with flags (as in `load_config`) over it.
-
-    Raises ConfigError.
-    """
+def _override_config(config: Config, flags: Mapping[str, object]) -> Config:
     settings = list(_iter_flag_settings(flags))
     read = _build_config([settings])
     given = {(each.section, each.key) for each in settings}

@@ -19,7 +19,6 @@ from batchinfer.config import (
     find_differences,
     load_config,
     load_stored_config,
-    override_config,
     parse_param_argument,
 )
 from batchinfer.config.sections import SECTIONS
@@ -759,7 +758,7 @@ def test_flags_override_a_config_that_was_read_before(write):
         "service.protocol": "ai4os",
     }
     read = load_config(write(FULL), {}, {})
-    assert override_config(read, flags) == load_config(write(FULL), {}, flags)
-    assert override_config(read, {}) == read
+    assert load_config(read, {}, flags) == load_config(write(FULL), {}, flags)
+    assert load_config(read, {}, {}) == read
     with pytest.raises(ConfigError, match="no key"):
-        override_config(read, {"run.tiemout": 7})
+        load_config(read, {}, {"run.tiemout": 7})
