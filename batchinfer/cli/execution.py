@@ -11,13 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from batchinfer import api
-from batchinfer.api.job import ResolvedJob, load_stored_run, resolve_job
-from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import open_parent_pipe
 from batchinfer.cli.output import (
@@ -27,16 +25,17 @@ from batchinfer.cli.output import (
     next_free_name,
     to_command_line,
 )
-from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_signals
-from batchinfer.config import DEFAULT_CONFIG_FILE, get_stored_path
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import BatchInferError, ConfigError, IncompleteConfig, RunAborted
-from batchinfer.progress import Display, choose_display, format_range
-from batchinfer.progress.progress_format import format_codes
 from batchinfer.shell import quote_for_shell
 from batchinfer.text_format import format_count, format_duration
 
-SuggestSteps: TypeAlias = Callable[[api.Summary], list[str]]
+if TYPE_CHECKING:
+    from batchinfer.cli.signal_handler import SignalHandler
+    from batchinfer.progress import Display
+
+SuggestSteps: TypeAlias = "Callable[[api.Summary], list[str]]"
 """What to do after a job that came to its end."""
 
 
@@ -53,6 +52,10 @@ def execute(
     `continue_command`: the command line that continues it. `with_estimate`: say how long the rest
     would take. Raises what `api.run_job` raises, after writing it as an event in JSON mode.
     """
+    from batchinfer.api.sync_runner import run_blocking
+    from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_signals
+    from batchinfer.progress import choose_display
+
     started_monotonic, started_at, parent_pipe = time.monotonic(), time.time(), open_parent_pipe()
     display = choose_display(
         sys.stderr,
@@ -105,13 +108,16 @@ def execute(
     return code
 
 
-def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) -> ResolvedJob:
+def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) -> api.ResolvedJob:
     """Read the run directory and the configuration, once. Raises ConfigError, StoreError.
 
     Without -c a new run takes ./batchinfer.toml. A run that is resumed and lacks a secret (secrets
     written in a config file itself are not stored) takes the config it was started with, else
     ./batchinfer.toml. `keep_mode`: whatever the config says, the mode is that of the run.
     """
+    from batchinfer.api.job import load_stored_run, resolve_job
+    from batchinfer.config import get_stored_path
+
     stored = load_stored_run(job.run)
     if keep_mode and stored is not None:
         job = replace(job, flags={**job.flags, "run.mode": stored.info.mode.value})
@@ -220,6 +226,9 @@ def _report_estimate(
 
 
 def _format_estimate(run_estimate: api.RunEstimate) -> Iterator[str]:
+    from batchinfer.progress import format_range
+    from batchinfer.progress.progress_format import format_codes
+
     failed = (
         f", {sum(run_estimate.failures.values()):,} failed: {format_codes(run_estimate.failures)}"
     )
