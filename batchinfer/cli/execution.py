@@ -79,33 +79,25 @@ def execute(
         if handler.has_started or verbosity.as_json:
             _close_display(display, job.run, started_monotonic, error.exit_code)
         raise _with_continue_hint(error, handler, continue_command) from None
-    if summary is None:
-        has_run = _close_display(display, job.run, started_monotonic, api.EXIT_INTERRUPTED)
-        lines, code = (
-            [f"Continue with: {continue_command}"] if has_run else [],
-            api.EXIT_INTERRUPTED,
-        )
+    lines = [f"Continue with: {continue_command}"]
+    if summary is None:  # interrupted before the engine ran
+        if not _close_display(display, job.run, started_monotonic, api.EXIT_INTERRUPTED):
+            lines = []
     else:
-        code = summary.exit_code
-        if code == api.EXIT_INTERRUPTED:
-            lines = [f"Continue with: {continue_command}"]
-        else:
-            estimate = (
-                _report_estimate(job.run, started_at, handler, display, verbosity)
-                if with_estimate
-                else []
-            )
+        if summary.exit_code != api.EXIT_INTERRUPTED:
             lines = [
-                *estimate,
+                *(
+                    _report_estimate(job.run, started_at, handler, display, verbosity)
+                    if with_estimate
+                    else ()
+                ),
                 *_explain_nothing_sent(job, summary, handler),
                 *suggest_steps(summary),
             ]
         display.close(summary)
     if not verbosity.quiet:
         echo_message(*lines)
-    if summary is None:
-        exit_now()
-    return code
+    return exit_now() if summary is None else summary.exit_code
 
 
 def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) -> api.ResolvedJob:

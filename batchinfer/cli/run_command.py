@@ -109,18 +109,7 @@ def run(
         add_sources=add,
     )
     if dry_run:
-        dry_run_preview = api.preview(resolve_run(job, verbosity))
-        if curl and not as_json:
-            echo_data(dry_run_preview.curl or "# No item could be sent.")
-        else:
-            echo_data(
-                *(
-                    [json.dumps(dry_run_preview.as_json())]
-                    if as_json
-                    else _format_preview(dry_run_preview)
-                )
-            )
-        exit_with(api.EXIT_FAILED if dry_run_preview.payload is None else api.EXIT_OK)
+        exit_with(_echo_preview(job, verbosity, curl=curl))
     continue_command = to_command_line(
         "resume",
         job.run,
@@ -131,6 +120,18 @@ def run(
             job, verbosity, continue_command, suggest_next_steps, with_estimate=estimate is not None
         )
     )
+
+
+def _echo_preview(job: api.Job, verbosity: Verbosity, *, curl: bool) -> int:
+    """Show what would be sent; the exit code."""
+    preview = api.preview(resolve_run(job, verbosity))
+    if verbosity.as_json:
+        echo_data(json.dumps(preview.as_json()))
+    elif curl:
+        echo_data(preview.curl or "# No item could be sent.")
+    else:
+        echo_data(*_format_preview(preview))
+    return api.EXIT_FAILED if preview.payload is None else api.EXIT_OK
 
 
 def _default_run_directory(source: str, verbosity: Verbosity) -> Path:
