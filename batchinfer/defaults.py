@@ -18,6 +18,10 @@ COLD_START_TIMEOUT: Final = 900.0
 GIVE_UP_AFTER: Final = 14_400.0
 """How long a service that has answered before is waited for."""
 MAX_ATTEMPTS: Final = 5
+MEMORY_BYTES: Final = 256_000_000
+"""For files and replies that are in memory at a time."""
+MAX_REPLY_BYTES: Final = 64_000_000
+"""Of one reply, at most."""
 BUCKET_REGION: Final = "us-east-1"
 FILE_PARAM: Final = "files"
 """The model's parameter that receives an item's file."""

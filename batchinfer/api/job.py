@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchinfer.api.typed_params import find_stored_numbers, find_text_params
-from batchinfer.backends.proxies import find_proxy_for_url
 from batchinfer.config import (
     Concurrency,
     Config,
@@ -205,6 +204,8 @@ def resolve(job: Job | ResolvedJob) -> ResolvedJob:
 
 def check_job(resolved: ResolvedJob) -> None:
     """Refuse what does not fit the run or the mode. Raises ConfigError, RunMismatch."""
+    from batchinfer.backends.proxies import find_proxy_for_url  # noqa: PLC0415 - imports http
+
     job, stored, settings = resolved.job, resolved.stored, resolved.settings
     find_proxy_for_url(settings.target.endpoint)  # raises when the address is none
     if job.phase is not AsyncPhase.BOTH and not settings.mode.uses_bucket:

@@ -3,7 +3,9 @@
 * Data goes to stdout, messages go to stderr.
 * A mistake of the user is a message (`error: ...`), never a traceback. An exception that is not a
   BatchInferError is a bug: traceback, exit code 70.
-* A command's module is imported when the command is called, so that `--help` answers at once.
+* A command's module is imported when the command is called, and what it does when it does it: at
+  the top of a module stand imports that `--help` needs, or that cost nothing. `api` imports each of
+  its names when it is used.
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ from batchinfer._version import __version__
 from batchinfer.cli.param_types import PATH_PARAMETERS, TEXT_PARAM_TYPE
 from batchinfer.cli.std_streams import open_standard_streams
 from batchinfer.errors import BatchInferError
-from batchinfer.machine_limits import raise_open_file_limit
-from batchinfer.suggestions import suggest
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
 
@@ -74,6 +74,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """The command from its file."""
         if cmd_name not in COMMAND_SUMMARIES:
+            from batchinfer.suggestions import suggest
+
             ctx.fail(f"There is no command {cmd_name!r}.{suggest(cmd_name, COMMAND_SUMMARIES)}")
         module = import_module(f"batchinfer.cli.{cmd_name}_command")
         command: click.Command = getattr(module, cmd_name)
@@ -91,6 +93,9 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. A reader that closes the pipe early is no failure."""
+        from batchinfer.machine_limits import raise_open_file_limit
+
+        raise_open_file_limit()
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -131,7 +136,6 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    raise_open_file_limit()
     return _flush_stdout(_invoke_command(args))
 
 
@@ -140,7 +144,7 @@ def _invoke_command(args: Sequence[str] | None) -> int:
         # Commands end with a code of their own (`Context.exit`), or with None.
         return batchinfer.main(args, prog_name="batchinfer", standalone_mode=False) or 0
     except BatchInferError as error:
-        from batchinfer.cli.output import format_error  # noqa: PLC0415 - --help does without
+        from batchinfer.cli.output import format_error
 
         return _report_error(format_error(error), error.exit_code)
     except click.ClickException as error:
@@ -154,7 +158,7 @@ def _invoke_command(args: Sequence[str] | None) -> int:
 
 
 def _report_error(message: str, code: int, usage: str = "") -> int:
-    from batchinfer.cli.output import echo_message, escape_lines  # noqa: PLC0415 - --help does without
+    from batchinfer.cli.output import echo_message, escape_lines
 
     echo_message(f"{usage}error: {escape_lines(message)}")
     return code

@@ -10,15 +10,11 @@ from pathlib import Path
 
 import click
 
-from batchinfer.api.checks import CheckRequest, Finding, FindingState
-from batchinfer.api.checks import run_checks as check_all
-from batchinfer.api.command_forms import find_run_ids
-from batchinfer.api.sync_runner import run_blocking
+from batchinfer.api.checks.findings import Finding, FindingState
 from batchinfer.cli import cli_options
 from batchinfer.cli.execution import exit_with
 from batchinfer.cli.output import echo_data, echo_message, escape_lines
-from batchinfer.config import DEFAULT_CONFIG_FILE
-from batchinfer.config.value_parsers import parse_duration
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
 from batchinfer.errors import ConfigError
 from batchinfer.ports import Event, OutageOngoing
@@ -60,6 +56,10 @@ def check(
     and puts one small object into the bucket, outside inputs/, which it deletes. Ends with 0 when
     all is well, 1 with a cross, 2 with one at the configuration.
     """
+    from batchinfer.api.checks import CheckRequest, run_checks
+    from batchinfer.api.command_forms import find_run_ids
+    from batchinfer.api.sync_runner import run_blocking
+
     default = Path(DEFAULT_CONFIG_FILE)
     findings: list[Finding] = []
     request = CheckRequest(
@@ -76,7 +76,7 @@ def check(
         if not as_json:
             echo_data(*_format_finding(finding))
 
-    code = run_blocking(lambda: check_all(request, on_finding, _WaitMessages()))
+    code = run_blocking(lambda: run_checks(request, on_finding, _WaitMessages()))
     if as_json:
         checks: list[Json] = [finding.as_json() for finding in findings]
         echo_data(json.dumps({"checks": checks, "exit_code": code}))
@@ -116,6 +116,8 @@ def _choose_symbols() -> dict[FindingState, str]:
 
 
 def _parse_wait(text: str) -> float:
+    from batchinfer.config.value_parsers import parse_duration
+
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -8,12 +8,9 @@ from pathlib import Path
 import click
 
 from batchinfer import api
-from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
-from batchinfer.cli.execution import resolve_run
 from batchinfer.cli.output import echo_data, echo_message, to_command_line
-from batchinfer.config import ENV_FILE_FLAG
 from batchinfer.text_format import format_count, format_size
 
 
@@ -35,6 +32,10 @@ def clean(
     Only objects that this run made, of items that have succeeded or failed for good; nothing else
     in the bucket is touched. What RUN itself keeps stays.
     """
+    from batchinfer.api.sync_runner import run_blocking
+    from batchinfer.cli.execution import resolve_run
+    from batchinfer.config import ENV_FILE_FLAG
+
     api.require_job_run(run)
     job = api.Job(run=run, config=config, flags={ENV_FILE_FLAG: env_file})
     resolved = resolve_run(job, Verbosity(as_json), keep_mode=True)

@@ -16,12 +16,10 @@ import click
 
 from batchinfer import defaults
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
-from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, split_param_argument
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Mode
-from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
-from batchinfer.sources.glob_patterns import has_magic
+from batchinfer.sources.file_kinds import FILE_KINDS
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX
-from batchinfer.sources.selection import FILE_KINDS
 from batchinfer.text_format import escape_unprintable
 
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -154,13 +152,13 @@ execution_options = combine_options(
         "--memory",
         metavar="SIZE",
         help="For files and replies that are in memory at a time, as 1GB. Default: "
-        f"{_format_megabytes(DEFAULT_MEMORY_BYTES)}.",
+        f"{_format_megabytes(defaults.MEMORY_BYTES)}.",
     ),
     click.option(
         "--max-reply",
         metavar="SIZE",
         help="Of one reply, as 200MB; an item whose reply is larger fails. Default: "
-        f"{_format_megabytes(DEFAULT_MAX_REPLY_BYTES)}.",
+        f"{_format_megabytes(defaults.MAX_REPLY_BYTES)}.",
     ),
     click.option(
         "--timeout",
@@ -274,6 +272,8 @@ _SECTION_BY_OPTION = {
 
 def to_config_flags(options: Mapping[str, object], params: Sequence[str] = ()) -> dict[str, object]:
     """What was given on the command line as `config.load_config` names it. Raises ConfigError."""
+    from batchinfer.config import ENV_FILE_FLAG, split_param_argument
+
     config_flags = {
         f"{_SECTION_BY_OPTION.get(name, 'run')}.{name}": each for name, each in options.items()
     }
@@ -325,6 +325,8 @@ def to_key_arguments(key: str) -> tuple[str, ...]:
 
 def default_run_directory(source: str) -> Path:
     """The run directory of a source when none was named: here, after the source."""
+    from batchinfer.sources.glob_patterns import has_magic
+
     source = source.removeprefix(FILES_FROM_PREFIX).removeprefix(AS_FILE_PREFIX)
     if source == "-":
         return Path("stdin-run")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from batchinfer import api
-from batchinfer.api.control import COMMAND_NAMES, parse_command
+from batchinfer.api.control.commands import COMMAND_NAMES, parse_command
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_data, escape_lines
 

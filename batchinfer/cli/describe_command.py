@@ -10,23 +10,22 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 import click
 
 from batchinfer import api
-from batchinfer.api.model_help import describe as ask
-from batchinfer.api.model_help import load_stored_help
-from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
-from batchinfer.cli.execution import resolve_run
 from batchinfer.cli.output import echo_data, echo_message
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
-from batchinfer.config import DEFAULT_CONFIG_FILE, ENV_FILE_FLAG, Config, load_config
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Mode
-from batchinfer.progress import LogDisplay, QuietDisplay
-from batchinfer.protocols.model_schema import Parameter
 from batchinfer.text_format import escape_unprintable
+
+if TYPE_CHECKING:
+    from batchinfer.config import Config
+    from batchinfer.protocols.model_schema import Parameter
 
 _MIN_COLUMNS, _FALLBACK_COLUMNS = 40, 100
 """Signs that a line has at least, and without a terminal."""
@@ -68,6 +67,8 @@ def describe(
     The service is asked for its help; a cold one is waited for. With RUN its service is asked, and
     the answer is kept there: parameters are checked against it before anything is sent.
     """
+    from batchinfer.api.model_help import load_stored_help
+
     if run is not None:
         api.require_job_run(run)
     stored = None if run is None or again else load_stored_help(run)
@@ -81,6 +82,11 @@ def describe(
 def _fetch_description(
     run: Path | None, config: Path | None, env_file: Path | None, mode: str | None, *, quiet: bool
 ) -> api.ModelDescription:
+    from batchinfer.api import model_help
+    from batchinfer.api.sync_runner import run_blocking
+    from batchinfer.config import ENV_FILE_FLAG
+    from batchinfer.progress import LogDisplay, QuietDisplay
+
     display = QuietDisplay() if quiet else LogDisplay(sys.stderr, clock=time.monotonic)
     flags = {"run.mode": mode, ENV_FILE_FLAG: env_file}
     loaded_config = _load_config(run, config, flags, quiet=quiet)
@@ -88,7 +94,9 @@ def _fetch_description(
         echo_message("Asking the service; if it is cold, this takes minutes.")
     chosen_mode = None if mode is None else Mode(mode)
     return run_blocking(
-        lambda: ask(loaded_config, os.environ, display, run=run, mode=chosen_mode, refresh=True)
+        lambda: model_help.describe(
+            loaded_config, os.environ, display, run=run, mode=chosen_mode, refresh=True
+        )
     )
 
 
@@ -96,6 +104,9 @@ def _load_config(
     run: Path | None, config: Path | None, flags: Mapping[str, object], *, quiet: bool
 ) -> Config:
     """The configuration to ask with; of the run, if there is one. Raises ConfigError."""
+    from batchinfer.cli.execution import resolve_run
+    from batchinfer.config import load_config
+
     if run is None:
         default = Path(DEFAULT_CONFIG_FILE)
         return load_config(config or (default if default.exists() else None), os.environ, flags)

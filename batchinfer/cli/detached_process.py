@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from batchinfer.api.control import SOCKET_NAME
 from batchinfer.cli.cli_options import uses_stdin
 from batchinfer.cli.output import echo_data, echo_message, format_time, to_command_line
 from batchinfer.errors import BatchInferError, ConfigError, StoreError
+
+if TYPE_CHECKING:
+    import subprocess
 
 RUN_LOG_NAME: Final = "run.log"
 """In the run directory."""
@@ -70,6 +71,8 @@ def spawn_detached() -> tuple[subprocess.Popen[bytes], str]:
 
     Raises ConfigError where that cannot be done.
     """
+    import subprocess
+
     if sys.platform == "win32":
         raise ConfigError("--detach needs a system with Unix processes.")
     read_descriptor, write_descriptor = os.pipe()
@@ -100,6 +103,8 @@ class ParentPipe:
 
     def report_started(self, run: Path) -> None:
         """Say so, and from now on everything to the run's log. Raises StoreError."""
+        from batchinfer.api.control import SOCKET_NAME
+
         try:
             log = os.open(run / RUN_LOG_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:

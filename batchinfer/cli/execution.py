@@ -11,13 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from batchinfer import api
-from batchinfer.api.job import ResolvedJob, load_stored_run, resolve_job
-from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import open_parent_pipe
 from batchinfer.cli.output import (
@@ -27,16 +25,17 @@ from batchinfer.cli.output import (
     next_free_name,
     to_command_line,
 )
-from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_signals
-from batchinfer.config import DEFAULT_CONFIG_FILE, get_stored_path
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
 from batchinfer.errors import BatchInferError, ConfigError, IncompleteConfig, RunAborted
-from batchinfer.progress import Display, choose_display, format_range
-from batchinfer.progress.progress_format import format_codes
 from batchinfer.shell import quote_for_shell
 from batchinfer.text_format import format_count, format_duration
 
-SuggestSteps: TypeAlias = Callable[[api.Summary], list[str]]
+if TYPE_CHECKING:
+    from batchinfer.cli.signal_handler import SignalHandler
+    from batchinfer.progress import Display
+
+SuggestSteps: TypeAlias = "Callable[[api.Summary], list[str]]"
 """What to do after a job that came to its end."""
 
 
@@ -53,6 +52,10 @@ def execute(
     `continue_command`: the command line that continues it. `with_estimate`: say how long the rest
     would take. Raises what `api.run_job` raises, after writing it as an event in JSON mode.
     """
+    from batchinfer.api.sync_runner import run_blocking
+    from batchinfer.cli.signal_handler import SignalHandler, exit_now, run_with_signals
+    from batchinfer.progress import choose_display
+
     started_monotonic, started_at, parent_pipe = time.monotonic(), time.time(), open_parent_pipe()
     display = choose_display(
         sys.stderr,
@@ -76,42 +79,37 @@ def execute(
         if handler.has_started or verbosity.as_json:
             _close_display(display, job.run, started_monotonic, error.exit_code)
         raise _with_continue_hint(error, handler, continue_command) from None
-    if summary is None:
-        has_run = _close_display(display, job.run, started_monotonic, api.EXIT_INTERRUPTED)
-        lines, code = (
-            [f"Continue with: {continue_command}"] if has_run else [],
-            api.EXIT_INTERRUPTED,
-        )
+    lines = [f"Continue with: {continue_command}"]
+    if summary is None:  # interrupted before the engine ran
+        if not _close_display(display, job.run, started_monotonic, api.EXIT_INTERRUPTED):
+            lines = []
     else:
-        code = summary.exit_code
-        if code == api.EXIT_INTERRUPTED:
-            lines = [f"Continue with: {continue_command}"]
-        else:
-            estimate = (
-                _report_estimate(job.run, started_at, handler, display, verbosity)
-                if with_estimate
-                else []
-            )
+        if summary.exit_code != api.EXIT_INTERRUPTED:
             lines = [
-                *estimate,
+                *(
+                    _report_estimate(job.run, started_at, handler, display, verbosity)
+                    if with_estimate
+                    else ()
+                ),
                 *_explain_nothing_sent(job, summary, handler),
                 *suggest_steps(summary),
             ]
         display.close(summary)
     if not verbosity.quiet:
         echo_message(*lines)
-    if summary is None:
-        exit_now()
-    return code
+    return exit_now() if summary is None else summary.exit_code
 
 
-def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) -> ResolvedJob:
+def resolve_run(job: api.Job, verbosity: Verbosity, *, keep_mode: bool = False) -> api.ResolvedJob:
     """Read the run directory and the configuration, once. Raises ConfigError, StoreError.
 
     Without -c a new run takes ./batchinfer.toml. A run that is resumed and lacks a secret (secrets
     written in a config file itself are not stored) takes the config it was started with, else
     ./batchinfer.toml. `keep_mode`: whatever the config says, the mode is that of the run.
     """
+    from batchinfer.api.job import load_stored_run, resolve_job
+    from batchinfer.config import get_stored_path
+
     stored = load_stored_run(job.run)
     if keep_mode and stored is not None:
         job = replace(job, flags={**job.flags, "run.mode": stored.info.mode.value})
@@ -220,6 +218,9 @@ def _report_estimate(
 
 
 def _format_estimate(run_estimate: api.RunEstimate) -> Iterator[str]:
+    from batchinfer.progress import format_range
+    from batchinfer.progress.progress_format import format_codes
+
     failed = (
         f", {sum(run_estimate.failures.values()):,} failed: {format_codes(run_estimate.failures)}"
     )

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import click
 
-from batchinfer.api.config_files import create_config_files, make_config_texts
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
-from batchinfer.config import DEFAULT_CONFIG_FILE, get_env_file_path
-from batchinfer.config.dashboard import MAX_DASHBOARD_CHARS, parse_dashboard
+from batchinfer.config.env_files import get_env_file_path
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.errors import ConfigError
 
 
@@ -43,6 +42,8 @@ def init(*, file: Path, source: str | None, env_only: bool) -> None:
     every command reads by itself, and which only you can read. An existing file is never
     overwritten.
     """
+    from batchinfer.api.config_files import make_config_texts
+
     if source is not None:
         _init_from(file, source, env_only=env_only)
         return
@@ -62,6 +63,9 @@ def init(*, file: Path, source: str | None, env_only: bool) -> None:
 
 
 def _init_from(file: Path, source: str, *, env_only: bool) -> None:
+    from batchinfer.api.config_files import make_config_texts
+    from batchinfer.config.dashboard import parse_dashboard
+
     try:
         dashboard = parse_dashboard(_read_dashboard_text(source))
     except ConfigError as error:
@@ -85,6 +89,8 @@ def _init_from(file: Path, source: str, *, env_only: bool) -> None:
 
 
 def _read_dashboard_text(source: str) -> str:
+    from batchinfer.config.dashboard import MAX_DASHBOARD_CHARS
+
     try:
         if source == "-":
             data = sys.stdin.buffer.read(MAX_DASHBOARD_CHARS + 1)
@@ -104,6 +110,8 @@ def _config_arguments(file: Path) -> tuple[str | Path, ...]:
 
 def _create_files(texts: Mapping[Path, str], options: Sequence[str]) -> None:
     """`options`: those of this command, for the line that is proposed when a file is there."""
+    from batchinfer.api.config_files import create_config_files
+
     other_file = _next_free_path(next(iter(texts)))
     create_config_files(texts, to_command_line("init", other_file, *options))
 

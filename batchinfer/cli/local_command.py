@@ -6,7 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,15 +15,15 @@ from batchinfer.cli.cli_options import format_examples
 from batchinfer.cli.detached_process import is_detached_child, open_parent_pipe, spawn_detached
 from batchinfer.cli.output import echo_data, echo_message
 from batchinfer.errors import ConfigError
-from batchinfer.local.demo_images import write_demo_images
-from batchinfer.local.local_server import serve
-from batchinfer.local.service_connection import ServiceConnection
 from batchinfer.local.service_options import (
     DEEPAAS_VERSIONS,
     DEFAULT_DEEPAAS_VERSION,
     InjectedFault,
     LocalServiceOptions,
 )
+
+if TYPE_CHECKING:
+    from batchinfer.local.service_connection import ServiceConnection
 
 
 class _FiniteRangeParamType(click.FloatRange):
@@ -181,6 +181,8 @@ def local(
     Synchronous calls and a bucket, with the platform's texts, quirks and (if asked for) faults. For
     trial, demo and tests. Prints the config to use, runs until Ctrl-C.
     """
+    from batchinfer.local.local_server import serve
+
     if deepaas_venv is not None and deepaas_format is not None:
         raise click.UsageError("a real DEEPaaS (--deepaas) has a format of its own.")
     if detach and (code := _detach_service(config_out, as_json=as_json)) is not None:
@@ -229,6 +231,8 @@ def _detach_service(config_out: Path | None, *, as_json: bool) -> int | None:
     if as_json:
         echo_data(line)
     elif config_out is None:
+        from batchinfer.local.service_connection import ServiceConnection
+
         echo_data(ServiceConnection.from_json(line).to_toml())
     echo_message(f"ready; stop it: kill {process.pid}")
     return 0
@@ -248,6 +252,8 @@ def _check_writable(data: Path | None, journal: Path | None) -> None:
 
 
 def _write_photographs(folder: Path) -> None:
+    from batchinfer.local.demo_images import write_demo_images
+
     if folder.exists() and any(folder.iterdir()):
         echo_message(f"{folder} is not empty, and is left as it is.")
         return

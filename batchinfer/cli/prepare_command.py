@@ -7,13 +7,10 @@ from pathlib import Path
 
 import click
 
-from batchinfer.api.payload_files import INDEX_FILE, PrepareRequest
-from batchinfer.api.payload_files import prepare as prepare_all
-from batchinfer.api.sync_runner import run_blocking
 from batchinfer.cli import cli_options
 from batchinfer.cli.execution import exit_with
 from batchinfer.cli.output import echo_data, echo_message, escape_lines
-from batchinfer.config import DEFAULT_CONFIG_FILE
+from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Failure, Item
 from batchinfer.text_format import escape_unprintable, format_count, format_size
 
@@ -58,11 +55,14 @@ def prepare(
     Each can be given to the OSCAR web UI (Invoke), or to curl. index.csv says which file is which.
     No endpoint, token or bucket is needed.
     """
+    from batchinfer.api import payload_files
+    from batchinfer.api.sync_runner import run_blocking
+
     source = cli_options.combine_sources(source, files_from, as_file=as_file)
     cli_options.require_source(source)
     if config is None and Path(DEFAULT_CONFIG_FILE).exists():
         config = Path(DEFAULT_CONFIG_FILE)
-    request = PrepareRequest(
+    request = payload_files.PrepareRequest(
         sources=source,
         directory=output,
         config=config,
@@ -70,7 +70,7 @@ def prepare(
         force=force,
         stdin=cli_options.get_stdin(source),
     )
-    result = run_blocking(lambda: prepare_all(request, _echo_failure))
+    result = run_blocking(lambda: payload_files.prepare(request, _echo_failure))
     if as_json:
         echo_data(json.dumps(result.as_json()))
     for notice in result.notices:
@@ -78,7 +78,7 @@ def prepare(
     files = format_count(result.written, "payload")
     echo_message(
         f"{files} ({format_size(result.bytes)}) written to {escape_lines(result.directory)}; see "
-        f"{INDEX_FILE} in it."
+        f"{payload_files.INDEX_FILE} in it."
     )
     if failed := sum(result.failures.values()):
         echo_message(f"{format_count(failed, 'item')} could not be prepared.")

@@ -15,7 +15,6 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_data, echo_message, translate_stdout_errors
 from batchinfer.errors import ConfigError
 from batchinfer.exports import query_output
-from batchinfer.exports.export_writer import open_target
 from batchinfer.text_format import escape_unprintable, format_count
 
 _FALLBACK_COLUMNS = 100
@@ -65,6 +64,8 @@ def query(
     Without SQL: what there is to ask for. Works at any time, also while the run is going on. Views
     and columns: docs/reference/run-format.md.
     """
+    from batchinfer.exports.export_writer import open_target
+
     if sql is None:
         echo_data(*_format_views(api.list_views(run)))
         return

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from batchinfer.api.run_report import report as make
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_data, echo_message, escape_lines
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
@@ -60,7 +59,9 @@ def report(
     It is complete in itself and asks nothing of any network: mail it, or open it from disk. Of a
     large run it shows a sample. Works at any time, also while the run is going on.
     """
-    written = make(
+    from batchinfer.api import run_report
+
+    written = run_report.report(
         run, output, title=title, size=megabytes * _BYTES_PER_MB, map=mapped, boxes=boxes
     )
     if as_json:

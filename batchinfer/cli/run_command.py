@@ -9,14 +9,12 @@ from pathlib import Path
 import click
 
 from batchinfer import api
-from batchinfer.api.dry_run import Preview, preview
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, resolve_run, suggest_next_steps
 from batchinfer.cli.output import echo_data, echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
-from batchinfer.sources.skip_counts import describe_skipped
 from batchinfer.text_format import format_count, format_size
 
 
@@ -111,18 +109,7 @@ def run(
         add_sources=add,
     )
     if dry_run:
-        dry_run_preview = preview(resolve_run(job, verbosity))
-        if curl and not as_json:
-            echo_data(dry_run_preview.curl or "# No item could be sent.")
-        else:
-            echo_data(
-                *(
-                    [json.dumps(dry_run_preview.as_json())]
-                    if as_json
-                    else _format_preview(dry_run_preview)
-                )
-            )
-        exit_with(api.EXIT_FAILED if dry_run_preview.payload is None else api.EXIT_OK)
+        exit_with(_echo_preview(job, verbosity, curl=curl))
     continue_command = to_command_line(
         "resume",
         job.run,
@@ -135,6 +122,18 @@ def run(
     )
 
 
+def _echo_preview(job: api.Job, verbosity: Verbosity, *, curl: bool) -> int:
+    """Show what would be sent; the exit code."""
+    preview = api.preview(resolve_run(job, verbosity))
+    if verbosity.as_json:
+        echo_data(json.dumps(preview.as_json()))
+    elif curl:
+        echo_data(preview.curl or "# No item could be sent.")
+    else:
+        echo_data(*_format_preview(preview))
+    return api.EXIT_FAILED if preview.payload is None else api.EXIT_OK
+
+
 def _default_run_directory(source: str, verbosity: Verbosity) -> Path:
     path = cli_options.default_run_directory(source)
     if not verbosity.quiet:
@@ -142,7 +141,7 @@ def _default_run_directory(source: str, verbosity: Verbosity) -> Path:
     return path
 
 
-def _format_preview(dry_run_preview: Preview) -> Iterator[str]:
+def _format_preview(dry_run_preview: api.Preview) -> Iterator[str]:
     yield (
         f"Dry run: {format_count(dry_run_preview.items, 'item')}, "
         f"{format_size(dry_run_preview.bytes)}; nothing is sent."
@@ -152,6 +151,8 @@ def _format_preview(dry_run_preview: Preview) -> Iterator[str]:
         "mode)."
     )
     if dry_run_preview.taken or dry_run_preview.skipped:
+        from batchinfer.sources.skip_counts import describe_skipped
+
         yield describe_skipped(dry_run_preview.taken, dry_run_preview.skipped)
     for notice in dry_run_preview.notices:
         if notice.code == "skipped":  # said above

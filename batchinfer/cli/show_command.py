@@ -13,7 +13,6 @@ from batchinfer import api
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_data, escape_lines, format_time
 from batchinfer.domain import Attempt, Failure, Json, Reply, Submitted
-from batchinfer.exports.item_rows import encode_row, make_row
 from batchinfer.text_format import escape_unprintable, format_count, format_duration
 
 
@@ -43,6 +42,8 @@ def show(*, run: Path, key: str, as_json: bool) -> None:
 
 def _load_exported(detail: api.Detail) -> dict[str, Json]:
     """The item exactly as it is exported."""
+    from batchinfer.exports.item_rows import encode_row, make_row
+
     loaded: dict[str, Json] = json.loads(encode_row(make_row(detail.result)))
     return loaded
 

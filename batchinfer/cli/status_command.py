@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from batchinfer import api
-from batchinfer.api.control import progress_from_status
 from batchinfer.cli import cli_options
 from batchinfer.cli.output import (
     echo_data,
@@ -89,6 +88,8 @@ def _follow(run: Path, *, as_json: bool) -> None:
 def _load_progress(run: Path, worker: Mapping[str, Any]) -> Progress:
     """From the running process; else from the run directory."""
     if worker:
+        from batchinfer.api.control import progress_from_status
+
         return progress_from_status(worker)
     run_status = api.status(run)
     failures = {group.code: group.count for group in run_status.failures}
@@ -152,6 +153,8 @@ def _format_waits(run_status: api.Status) -> Iterator[str]:
 def _format_worker(run_status: api.Status, worker: Mapping[str, Any] | None) -> Iterator[str]:
     """What only the running process knows; and how the limit changed."""
     if worker is not None:
+        from batchinfer.api.control import progress_from_status
+
         description = (
             ""
             if not worker

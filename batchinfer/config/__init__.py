@@ -17,65 +17,6 @@ resolved into `RunSettings`.
                       └──────────┴──resolve_run_settings──▶ RunSettings
 """  # noqa: D205 - one thought
 
-from batchinfer.config.diff import find_differences
-from batchinfer.config.env_files import get_env_file_path, merge_env, read_env_file
-from batchinfer.config.loader import ENV_FILE_FLAG, get_stored_path, load_config, load_stored_config
-from batchinfer.config.run_settings import (
-    BucketSettings,
-    PayloadSettings,
-    RunSettings,
-    ServiceSettings,
-)
-from batchinfer.config.sections import (
-    BucketSection,
-    Config,
-    InputSection,
-    RunSection,
-    ServiceSection,
-)
-from batchinfer.config.settings_resolver import (
-    collect_named_secrets,
-    resolve_payload_settings,
-    resolve_run_settings,
-)
-from batchinfer.config.template import CONFIG_TEMPLATE, DEFAULT_CONFIG_FILE, ENV_FILE_TEMPLATE
-from batchinfer.config.value_parsers import (
-    Concurrency,
-    MaxFailures,
-    Percent,
-    Secret,
-    parse_param_argument,
-    split_param_argument,
-)
+from batchinfer.lazy_exports import lazy_exports
 
-__all__ = [
-    "CONFIG_TEMPLATE",
-    "DEFAULT_CONFIG_FILE",
-    "ENV_FILE_FLAG",
-    "ENV_FILE_TEMPLATE",
-    "BucketSection",
-    "BucketSettings",
-    "Concurrency",
-    "Config",
-    "InputSection",
-    "MaxFailures",
-    "PayloadSettings",
-    "Percent",
-    "RunSection",
-    "RunSettings",
-    "Secret",
-    "ServiceSection",
-    "ServiceSettings",
-    "collect_named_secrets",
-    "find_differences",
-    "get_env_file_path",
-    "get_stored_path",
-    "load_config",
-    "load_stored_config",
-    "merge_env",
-    "parse_param_argument",
-    "read_env_file",
-    "resolve_payload_settings",
-    "resolve_run_settings",
-    "split_param_argument",
-]
+__getattr__ = lazy_exports(__name__)

@@ -18,7 +18,6 @@ from batchinfer.config.env_files import EnvFile, merge_env
 from batchinfer.config.interpolation import parse_reference
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.flow.memory_budget import DEFAULT_MAX_REPLY_BYTES, DEFAULT_MEMORY_BYTES
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 
 
@@ -96,10 +95,10 @@ class RunSection:
     """Attempts started per second, at most; None: no such limit."""
     bandwidth: float | None = field(default=None, metadata={"read": value_parsers.parse_bandwidth})
     """Bytes sent per second, at most; None: no such limit."""
-    memory: int = field(default=DEFAULT_MEMORY_BYTES, metadata={"read": value_parsers.parse_size})
+    memory: int = field(default=defaults.MEMORY_BYTES, metadata={"read": value_parsers.parse_size})
     """Bytes of files and replies that are in memory at a time; one that is larger goes alone."""
     max_reply: int = field(
-        default=DEFAULT_MAX_REPLY_BYTES, metadata={"read": value_parsers.parse_size}
+        default=defaults.MAX_REPLY_BYTES, metadata={"read": value_parsers.parse_size}
     )
     """Bytes of one reply, decompressed; an item whose reply is larger fails (reply_too_large)."""
     timeout: float | None = field(default=None, metadata={"read": value_parsers.parse_duration})

@@ -17,7 +17,7 @@ from batchinfer.config.interpolation import check_references, parse_reference
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
 from batchinfer.protocols.inference_protocol import MAX_PARAM_DEPTH
-from batchinfer.sources.selection import FILE_KINDS
+from batchinfer.sources.file_kinds import FILE_KINDS
 
 
 @dataclass(frozen=True, slots=True)

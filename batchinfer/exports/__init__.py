@@ -6,40 +6,6 @@ one class (`export_format.py` says how); the libraries that a format needs are i
 used.
 """
 
-from batchinfer.exports.export_format import (
-    EXPORT_FORMATS,
-    INTERPRETATION_OPTIONS,
-    ExportFormat,
-    FileExport,
-    FolderExport,
-    describe_kind,
-    find_format,
-    find_format_by_path,
-    list_formats,
-    make_format_table,
-)
-from batchinfer.exports.export_source import (
-    FILE_NAME_STYLES,
-    ExportOptions,
-    ExportSource,
-    FileNameStyle,
-)
-from batchinfer.exports.export_writer import write_export
+from batchinfer.lazy_exports import lazy_exports
 
-__all__ = [
-    "EXPORT_FORMATS",
-    "FILE_NAME_STYLES",
-    "INTERPRETATION_OPTIONS",
-    "ExportFormat",
-    "ExportOptions",
-    "ExportSource",
-    "FileExport",
-    "FileNameStyle",
-    "FolderExport",
-    "describe_kind",
-    "find_format",
-    "find_format_by_path",
-    "list_formats",
-    "make_format_table",
-    "write_export",
-]
+__getattr__ = lazy_exports(__name__)

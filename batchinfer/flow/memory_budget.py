@@ -22,9 +22,11 @@ from typing import Final, Self
 
 import anyio
 
-DEFAULT_MEMORY_BYTES: Final = 256_000_000
+from batchinfer import defaults
+
+DEFAULT_MEMORY_BYTES: Final = defaults.MEMORY_BYTES
 """The budget where none is given, in bytes."""
-DEFAULT_MAX_REPLY_BYTES: Final = 64_000_000
+DEFAULT_MAX_REPLY_BYTES: Final = defaults.MAX_REPLY_BYTES
 """Bytes of one reply, at most, where nothing else is said."""
 
 

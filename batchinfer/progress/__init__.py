@@ -10,7 +10,6 @@ import time
 from typing import TextIO
 
 from batchinfer.ports import Clock
-from batchinfer.progress.bar_display import BarDisplay
 from batchinfer.progress.displays import (
     Display,
     JsonDisplay,
@@ -22,7 +21,6 @@ from batchinfer.progress.progress_format import format_range, format_rate
 from batchinfer.progress.progress_state import RateWindow, Summary
 
 __all__ = [
-    "BarDisplay",
     "Display",
     "JsonDisplay",
     "LogDisplay",
@@ -55,9 +53,11 @@ def choose_display(
         return JsonDisplay(data_stream, clock=clock, verbose=verbose)
     if quiet:
         return QuietDisplay()
-    can_redraw = _is_terminal(message_stream) or _is_notebook(message_stream)
-    display_type = BarDisplay if can_redraw and not plain else LogDisplay
-    return display_type(message_stream, clock=clock, verbose=verbose)
+    if not plain and (_is_terminal(message_stream) or _is_notebook(message_stream)):
+        from batchinfer.progress.bar_display import BarDisplay  # noqa: PLC0415 - imports tqdm
+
+        return BarDisplay(message_stream, clock=clock, verbose=verbose)
+    return LogDisplay(message_stream, clock=clock, verbose=verbose)
 
 
 def _is_notebook(stream: TextIO) -> bool:

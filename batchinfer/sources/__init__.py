@@ -33,8 +33,6 @@ absolute file spec `/./` marks where the key begins: that is how `specs` remembe
 relatively, so that a resumed run finds the same keys.
 """
 
-from batchinfer.sources.combined_source import CombinedSource, open_source
-from batchinfer.sources.own_files import OwnFiles
-from batchinfer.sources.selection import Selection
+from batchinfer.lazy_exports import lazy_exports
 
-__all__ = ["CombinedSource", "OwnFiles", "Selection", "open_source"]
+__getattr__ = lazy_exports(__name__)

@@ -17,6 +17,7 @@ import csv
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import BinaryIO, Final
 
@@ -31,6 +32,7 @@ from batchinfer.sources.manifest_lines import (
 )
 
 _CSV_NUMBER_PATTERN = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,17})?(e[+-][0-9]{1,3})?")
+_NUMBER_STARTS: Final = frozenset("-0123456789")
 _INT64_RANGE = range(-(1 << 63), 1 << 63)
 _SEPARATORS: Final = (",", ";", "\t")
 _SEPARATOR_LINE_PATTERN = re.compile(r'"?sep=([,;|\t])"?[,;\t\s]*', re.IGNORECASE)
@@ -52,7 +54,7 @@ def read_entries(
         columns = _parse_header(header, file_param)
         for row in reader:
             line, end = end + 1, reader.line_num
-            if not _has_content(row):
+            if not (text := "".join(row)) or text.isspace():  # for every row: no generator
                 continue
             try:
                 entry = columns.parse_row(line, row)
@@ -129,11 +131,8 @@ class _ColumnLayout:
                 raise ManifestMistake(
                     f"column {at + 1} has no name in the first row, and holds {row[at]!r}"
                 )
-        files = tuple([(param, row[at]) for param, at in self.files if row[at]])
-        params: dict[str, Json] = {}
-        for name, at in self.params:
-            if row[at]:
-                params[name] = _parse_cell(row[at])
+        files = self._get_files(row) if self.files else ()
+        params = self._get_params(row) if self.params else {}
         key = row[self.key] if self.key is not None else ""
         if not key:
             if not files:
@@ -142,6 +141,20 @@ class _ColumnLayout:
         if not files and not params:
             raise ManifestMistake("neither file nor parameter: there is nothing to send")
         return ManifestEntry(line, key, files, params)
+
+    def _get_files(self, row: list[str]) -> tuple[tuple[str, str], ...]:
+        files: tuple[tuple[str, str], ...] = ()
+        for param, at in self.files:
+            if path := row[at]:
+                files = (*files, (param, path))
+        return files
+
+    def _get_params(self, row: list[str]) -> dict[str, Json]:
+        params: dict[str, Json] = {}
+        for name, at in self.params:
+            if cell := row[at]:
+                params[name] = _parse_cell(cell) if cell[0] in _NUMBER_STARTS else cell
+        return params
 
     def _fit_row(self, row: list[str]) -> list[str]:
         """The row without blank cells beyond the header, and with those that may be missing."""
@@ -212,6 +225,7 @@ def _suggest_fix(header: list[str]) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)  # columns have few values, or cells that are no numbers
 def _parse_cell(cell: str) -> Json:
     """The number, if `cell` is exactly how it is spelled; else the text."""
     if match := _CSV_NUMBER_PATTERN.fullmatch(cell):

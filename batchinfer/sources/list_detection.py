@@ -9,7 +9,6 @@ import os
 from typing import Final
 
 from batchinfer.errors import option
-from batchinfer.sources.input_files import find_on_disk
 from batchinfer.text_format import escape_undecodable
 
 FILES_FROM_PREFIX: Final = "files-from:"
@@ -48,6 +47,8 @@ def split_prefix(spec: str) -> tuple[str, str]:
 
 def explain_likely_list(spec: str) -> str | None:
     """The question to ask about a single source of this name; None: it is clear what it is."""
+    from batchinfer.sources.input_files import find_on_disk  # noqa: PLC0415 - most want prefixes only
+
     spec = find_on_disk(spec)
     name = spec.lower()
     extension = os.path.splitext(name)[1]  # noqa: PTH122 - a string

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count, islice
+from itertools import count, islice
 from typing import BinaryIO, Final, NoReturn, TypeAlias
 
 from batchinfer.domain import Item
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest, path_list
 from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyPositions, find_duplicate_keys
-from batchinfer.sources.input_files import find_fault, stat_named_file
+from batchinfer.sources.input_files import stat_named_file
 from batchinfer.sources.manifest_lines import (
     ManifestEntry,
     MistakeCollector,
@@ -27,6 +27,7 @@ from batchinfer.sources.manifest_lines import (
     ignore_mistake,
     open_manifest_stream,
 )
+from batchinfer.sources.named_files import BATCH_FILES, STAT_THREADS, FileChecker
 from batchinfer.sources.own_files import OwnFiles
 
 ManifestReader: TypeAlias = Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
@@ -39,10 +40,6 @@ _READER_BY_EXTENSION: Final[dict[str, ManifestReader]] = {
     ".jsonl": jsonl_manifest.read_entries,
     ".ndjson": jsonl_manifest.read_entries,
 }
-_STAT_THREADS: Final = 16
-"""Files whose status is asked for at a time: a file server answers each only after a while."""
-_FILES_PER_TASK: Final = 64
-"""Files in one task of a thread."""
 
 
 def find_manifest_reader(name: str) -> ManifestReader | None:
@@ -103,13 +100,17 @@ def check_manifests(
         for number, manifest in enumerate(manifests):
             before, line = mistakes.count, 0
             if first:
-                find_faults = partial(_find_faults, manifest.base_folder, own_files, may_be_missing)
-                report = partial(_add_mistake, mistakes, manifest.name)
-                entries = _iter_checked_entries(manifest.iter_entries, find_faults, report)
+                batches = _iter_checked_batches(
+                    manifest,
+                    own_files,
+                    partial(_add_mistake, mistakes, manifest.name),
+                    may_be_missing=may_be_missing,
+                )
             else:
-                entries = manifest.iter_entries(ignore_mistake)
-            for line, key, _, _ in entries:
-                yield key, (number, line)
+                batches = _iter_batches(manifest.iter_entries(ignore_mistake))
+            for batch in batches:
+                for line, key, _, _ in batch:
+                    yield key, (number, line)
             if first and not line and mistakes.count == before:
                 mistakes.add(manifest.name, "there is no item in it")
 
@@ -125,15 +126,10 @@ def check_manifests(
     mistakes.raise_if_any(is_complete=duplicate_count < MAX_SUSPECTS)
 
 
-FindFaults: TypeAlias = Callable[[Sequence[ManifestEntry]], Sequence[tuple[int, str]]]
-
-
-def _iter_checked_entries(
-    read_entries: Callable[[ReportMistake], Iterator[ManifestEntry]],
-    find_faults: FindFaults,
-    report: ReportMistake,
-) -> Iterator[ManifestEntry]:
-    """The entries, some thousand at a time; `report` also gets files that cannot be inputs."""
+def _iter_checked_batches(
+    manifest: ManifestSource, own_files: OwnFiles, report: ReportMistake, *, may_be_missing: bool
+) -> Iterator[Sequence[ManifestEntry]]:
+    """The entries, many at a time; `report` also gets files that cannot be inputs."""
     mistakes: list[tuple[int, str]] = []
 
     def flush_mistakes() -> None:
@@ -143,33 +139,20 @@ def _iter_checked_entries(
 
     def add_mistake(line: int, message: str) -> None:
         mistakes.append((line, message))
-        if len(mistakes) > _STAT_THREADS * _FILES_PER_TASK:
+        if len(mistakes) > BATCH_FILES:
             flush_mistakes()
 
-    entries = read_entries(add_mistake)
-    with ThreadPoolExecutor(_STAT_THREADS, "batchinfer-stat") as pool:
-        while batch := list(islice(entries, _STAT_THREADS * _FILES_PER_TASK)):
-            chunks = [
-                batch[at : at + _FILES_PER_TASK] for at in range(0, len(batch), _FILES_PER_TASK)
-            ]
-            mistakes += chain.from_iterable(pool.map(find_faults, chunks))
+    with ThreadPoolExecutor(STAT_THREADS, "batchinfer-stat") as pool:
+        checker = FileChecker(manifest.base_folder, own_files, pool, may_be_missing=may_be_missing)
+        for batch in _iter_batches(manifest.iter_entries(add_mistake)):
+            mistakes += checker.find_faults(batch)
             flush_mistakes()
-            yield from batch
+            yield batch
         flush_mistakes()
 
 
-def _find_faults(
-    base_folder: str,
-    own_files: OwnFiles,
-    may_be_missing: bool,
-    entries: Sequence[ManifestEntry],
-) -> Sequence[tuple[int, str]]:
-    return [
-        (entry.line, fault)
-        for entry in entries
-        for _, path in entry.files
-        if (fault := find_fault(base_folder, path, own_files, may_be_missing=may_be_missing))
-    ]
+def _iter_batches(entries: Iterator[ManifestEntry]) -> Iterator[Sequence[ManifestEntry]]:
+    return iter(lambda: list(islice(entries, BATCH_FILES)), [])
 
 
 def _add_mistake(mistakes: MistakeCollector, name: str, line: int, message: str) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 from batchinfer.domain import Json
@@ -118,29 +120,46 @@ class _Utf8Reader(io.RawIOBase):
 
 def iter_lines(stream: BinaryIO, report: ReportMistake) -> Iterator[bytes]:
     """Every line with its end (LF, CRLF, CR), without a BOM; stops after one that cannot be one."""
-    for number, line in enumerate(_split_lines(stream), 1):
+    return chain.from_iterable(_iter_line_blocks(stream, report))
+
+
+def iter_text_lines(stream: BinaryIO, report: ReportMistake) -> Iterator[str]:
+    """The same as text. A line that is not UTF-8, or holds a NUL, is reported and passed on."""
+    return chain.from_iterable(_iter_text_blocks(stream, report))
+
+
+def _iter_line_blocks(stream: BinaryIO, report: ReportMistake) -> Iterator[list[bytes]]:
+    """Many lines at a time: a manifest may have millions."""
+    line_count = 0
+    while block := stream.read(_BUFFER_BYTES):
+        if not line_count:
+            block = block.removeprefix(_UTF8_BOM)
+        block += stream.readline(MAX_MANIFEST_LINE_BYTES)  # to the end of its last line
+        if len(block) >= MAX_MANIFEST_LINE_BYTES:
+            break
+        lines = block.splitlines(keepends=True)
+        line_count += len(lines)
+        yield lines
+    else:
+        return
+    # A line that is too long, or very many that end with CR only.
+    for number, line in enumerate(_split_lines(block, stream), line_count + 1):
         if len(line) >= MAX_MANIFEST_LINE_BYTES:
             report(number, f"longer than {MAX_MANIFEST_LINE_BYTES:,} bytes; the rest was not read")
             return
-        yield line.removeprefix(_UTF8_BOM) if number == 1 else line
+        yield [line]
 
 
-def _split_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines, at most `MAX_MANIFEST_LINE_BYTES` each. A CR alone ends one, too (old Macintosh)."""
+def _split_lines(first_block: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    """Lines, at most about `MAX_MANIFEST_LINE_BYTES` each. A CR alone ends one, too."""
     rest = b""
-    while block := stream.readline(MAX_MANIFEST_LINE_BYTES):
+    more = iter(partial(stream.readline, MAX_MANIFEST_LINE_BYTES), b"")
+    for block in chain(io.BytesIO(first_block), more):
         if rest and block == b"\n" and rest.endswith(b"\r"):
             yield rest + block
             rest = b""
             continue
-        block, rest = rest + block, b""
-        if block.count(b"\r") == block.endswith(b"\r\n"):
-            if block.endswith(b"\n") or len(block) >= MAX_MANIFEST_LINE_BYTES:
-                yield block
-            else:
-                rest = block
-            continue
-        *complete, rest = block.splitlines(keepends=True)
+        *complete, rest = (rest + block).splitlines(keepends=True)
         yield from complete
         if rest.endswith(b"\n") or len(rest) >= MAX_MANIFEST_LINE_BYTES:
             yield rest
@@ -149,9 +168,24 @@ def _split_lines(stream: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
-def iter_text_lines(stream: BinaryIO, report: ReportMistake) -> Iterator[str]:
-    """The same as text. A line that is not UTF-8, or holds a NUL, is reported and passed on."""
-    for number, line in enumerate(iter_lines(stream, report), 1):
+def _iter_text_blocks(stream: BinaryIO, report: ReportMistake) -> Iterator[Iterable[str]]:
+    line_count = 0
+    for lines in _iter_line_blocks(stream, report):
+        try:
+            texts = [*map(bytes.decode, lines)]
+        except UnicodeDecodeError:
+            texts = []
+        if not texts or b"\0" in b"".join(lines):
+            yield _decode_reporting(lines, line_count + 1, report)
+        else:
+            yield texts
+        line_count += len(lines)
+
+
+def _decode_reporting(
+    lines: Sequence[bytes], first_number: int, report: ReportMistake
+) -> Iterator[str]:
+    for number, line in enumerate(lines, first_number):
         if b"\0" in line:
             report(number, "holds a NUL byte; no file name or value can")
         try:

@@ -10,29 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from batchinfer.errors import option
 from batchinfer.sources import glob_patterns
+from batchinfer.sources.file_kinds import FILE_KINDS
 from batchinfer.sources.input_files import to_nfc
-
-FILE_KINDS: Final = {
-    "images": (
-        *("jpg", "jpeg", "jpe", "jfif", "jp2", "j2k", "jpx", "jxl", "png", "webp", "avif", "heic"),
-        *("heif", "tif", "tiff", "bmp", "dib", "gif", "pbm", "pgm", "ppm", "pnm", "tga", "exr"),
-        *("hdr", "dcm", "nii", "nii.gz", "nrrd", "mha", "mhd"),
-    ),
-    "audio": (
-        *("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "aac", "aif", "aiff", "wma", "amr"),
-        *("au", "w64", "caf"),
-    ),
-    "video": (
-        *("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "wmv", "flv", "mts", "m2ts"),
-        *("3gp", "ogv"),
-    ),
-}
-"""What `--only` takes, by the ending of the name, in any case. Images are what models read as such:
-pictures, and volumes of medical imaging; not the raw files of cameras."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """`batchinfer check`: everything that can be seen before anything is sent."""
 
-from batchinfer.api.checks.check_runner import CheckRequest, run_checks
-from batchinfer.api.checks.findings import Finding, FindingState
+from batchinfer.lazy_exports import lazy_exports
 
-__all__ = ["CheckRequest", "Finding", "FindingState", "run_checks"]
+__getattr__ = lazy_exports(__name__)

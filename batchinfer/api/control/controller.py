@@ -6,8 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any
+from dataclasses import asdict
 
 from batchinfer.api.control.commands import (
     ControlCommand,
@@ -18,19 +17,11 @@ from batchinfer.api.control.commands import (
 )
 from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import Concurrency
-from batchinfer.domain import Counts, Json, Mode
+from batchinfer.domain import Json, Mode
 from batchinfer.engine import Engine
 from batchinfer.errors import ConfigError
 from batchinfer.flow import AdaptiveLimit, ConcurrencyLimit, FixedLimit
-from batchinfer.ports import (
-    Committed,
-    Event,
-    Notice,
-    Observer,
-    OutageEnded,
-    OutageOngoing,
-    Progress,
-)
+from batchinfer.ports import Committed, Event, Notice, Observer, OutageEnded, OutageOngoing
 from batchinfer.progress import format_rate
 from batchinfer.progress.progress_format import format_done, format_progress, format_wait_reason
 from batchinfer.text_format import format_duration
@@ -173,19 +164,6 @@ class Controller:
 def make_refusal(message: str) -> dict[str, Json]:
     """The answer to what cannot be done."""
     return {"ok": False, "code": "refused", "message": message}
-
-
-def progress_from_status(status: Mapping[str, Any]) -> Progress:
-    """`Controller.action_status`, as another process has read it, for a display."""
-    return Progress(
-        Counts(*(status[each.name] for each in fields(Counts))),
-        status["in_flight"],
-        is_source_complete=status["complete"],
-        failed_by_code=status["failures"],
-        limit=status["limit"],
-        estimated_servers=status["serving"],
-        paused=status["paused"],
-    )
 
 
 def _describe_stopping(in_flight: int) -> str:

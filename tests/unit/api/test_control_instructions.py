@@ -29,13 +29,8 @@ from batchinfer.api.control.commands import (
     decode_command,
     encode_command,
 )
-from batchinfer.api.control.control_socket import (
-    CLIENT_TIMEOUT,
-    MAX_COMMAND_BYTES,
-    SOCKET_NAME,
-    _receive_line,
-    short_socket_path,
-)
+from batchinfer.api.control.control_client import SOCKET_NAME, short_socket_path
+from batchinfer.api.control.control_socket import CLIENT_TIMEOUT, MAX_COMMAND_BYTES, _receive_line
 from batchinfer.config import Concurrency
 from batchinfer.domain import Item, Mode, RunInfo
 from batchinfer.engine import Engine

@@ -9,7 +9,7 @@ import pytest
 
 from batchinfer.domain import Counts
 from batchinfer.ports import Committed, OutageOngoing, Progress
-from batchinfer.progress import BarDisplay
+from batchinfer.progress.bar_display import BarDisplay
 from batchinfer.progress.progress_format import format_progress
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -10,7 +10,6 @@ import pytest
 from batchinfer.domain import Attempt, Counts, Failure, FailureKind, Mode, Record, Reply, State
 from batchinfer.ports import Committed, LimitChanged, Notice, OutageEnded, OutageOngoing, Progress
 from batchinfer.progress import (
-    BarDisplay,
     JsonDisplay,
     LogDisplay,
     QuietDisplay,
@@ -19,6 +18,7 @@ from batchinfer.progress import (
     choose_display,
     format_rate,
 )
+from batchinfer.progress.bar_display import BarDisplay
 from batchinfer.progress.progress_format import format_codes, format_done, format_progress
 from batchinfer.text_format import escape_unprintable, format_duration
 

@@ -1,0 +1,9 @@
+from batchinfer.api.control.commands import COMMAND_NAMES as COMMAND_NAMES
+from batchinfer.api.control.commands import ControlCommand as ControlCommand
+from batchinfer.api.control.commands import parse_command as parse_command
+from batchinfer.api.control.control_client import SOCKET_NAME as SOCKET_NAME
+from batchinfer.api.control.control_client import get_worker_status as get_worker_status
+from batchinfer.api.control.control_client import progress_from_status as progress_from_status
+from batchinfer.api.control.control_client import send_command as send_command
+from batchinfer.api.control.control_socket import serve_control as serve_control
+from batchinfer.api.control.controller import Controller as Controller

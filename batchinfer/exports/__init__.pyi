@@ -1,0 +1,15 @@
+from batchinfer.exports.export_format import EXPORT_FORMATS as EXPORT_FORMATS
+from batchinfer.exports.export_format import INTERPRETATION_OPTIONS as INTERPRETATION_OPTIONS
+from batchinfer.exports.export_format import ExportFormat as ExportFormat
+from batchinfer.exports.export_format import FileExport as FileExport
+from batchinfer.exports.export_format import FolderExport as FolderExport
+from batchinfer.exports.export_format import describe_kind as describe_kind
+from batchinfer.exports.export_format import find_format as find_format
+from batchinfer.exports.export_format import find_format_by_path as find_format_by_path
+from batchinfer.exports.export_format import list_formats as list_formats
+from batchinfer.exports.export_format import make_format_table as make_format_table
+from batchinfer.exports.export_source import FILE_NAME_STYLES as FILE_NAME_STYLES
+from batchinfer.exports.export_source import ExportOptions as ExportOptions
+from batchinfer.exports.export_source import ExportSource as ExportSource
+from batchinfer.exports.export_source import FileNameStyle as FileNameStyle
+from batchinfer.exports.export_writer import write_export as write_export
