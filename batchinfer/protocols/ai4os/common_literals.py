@@ -11,10 +11,10 @@ It reads with `orjson`, in a twentieth of the time of `literals.py`, and says no
   has only strings without surrogates, finite numbers and the three constants in it:
   of those, `literals.py` reads back every `repr` (tested).
 * `repr` of a float takes as long as everything else, so **a line without escapes, double quotes and
-  constants** is first compared with what `orjson` writes, blanks behind commas and colons put in.
+  exponents** is first compared with what `orjson` writes, blanks behind commas and colons put in.
   If the two agree, no string holds a comma or a colon (`orjson.loads` would have brought the blank
-  back), hence all blanks are where `repr` has them; and numbers, exponents aside, are spelled as
-  `literals.py` demands it: no sign, zero or point too many.
+  back), so that all blanks are where `repr` has them; and each number is spelled as it must be: no
+  sign, zero or point too many. Exponents are spelled differently (1e-05, 0.00001; 1e+16, 1e16).
 """
 
 from __future__ import annotations
@@ -42,16 +42,11 @@ def parse_prediction_line(line: str) -> Any:
     try:
         if "'" not in line:
             return _parse_json(line)
-        if '"' in line or "\\" in line or _has_constants(line):
-            return _parse_repr(line)
+        if '"' in line or "\\" in line:
+            return _parse_any_repr(line)
         return _parse_plain_repr(line)
     except ValueError:  # of `orjson`, or of half a surrogate pair
         return INVALID_LITERAL
-
-
-def _has_constants(line: str) -> bool:
-    """Whether it has words of Python or JSON, capital or not, be it in a string."""
-    return "None" in line or "null" in line or "rue" in line or "alse" in line
 
 
 def _parse_json(line: str) -> Any:
@@ -65,25 +60,42 @@ def _parse_json(line: str) -> Any:
 
 
 def _parse_plain_repr(line: str) -> Any:
-    """Of a line without double quotes, escapes and constants."""
-    data = line.replace("'", '"').encode()
-    outline = _make_outline(data)
+    """Of a line without double quotes and escapes."""
+    text = line.replace("'", '"')
+    if "None" in line or "null" in line or "rue" in line or "alse" in line:
+        text = _rewrite_constants(text)
+    data = text.encode()
     value = orjson.loads(data)
-    if _is_too_deep(data, value):
-        return INVALID_LITERAL
-    is_repr = (
-        orjson.dumps(value).replace(b",", b", ").replace(b":", b": ") == data
-        and b"0e" not in outline
-    ) or repr(value) == line
-    if not is_repr:
+    outline = _make_outline(data)
+    if _is_too_deep(data, value) or not (
+        _is_spelled_exactly(data, outline, value) or repr(value) == line
+    ):
         return INVALID_LITERAL
     return parse_nested_json(value)[0] if _has_json_strings(outline) else value
 
 
-def _parse_repr(line: str) -> Any:
+def _rewrite_constants(text: str) -> str:
+    """The constants of Python as those of JSON, in strings not; those of JSON as no JSON."""
+    parts = text.split('"')  # every second one is a string
+    outside = '"'.join(parts[::2])
+    for json_constant, constant in (("null", "None"), ("true", "True"), ("false", "False")):
+        outside = outside.replace(json_constant, "?").replace(constant, json_constant)
+    parts[::2] = outside.split('"')
+    return '"'.join(parts)
+
+
+def _is_spelled_exactly(data: bytes, outline: bytes, value: Any) -> bool:
+    """Whether `data` is `value` as `repr` spells it, but for the quotes and constants.
+
+    False also where it has exponents.
+    """
+    spelled = orjson.dumps(value).replace(b",", b", ").replace(b":", b": ")
+    return spelled == data and b"0e" not in outline
+
+
+def _parse_any_repr(line: str) -> Any:
     text = line.replace('"', '\\"').replace("'", '"')
-    text = text.replace("None", "null").replace("True", "true").replace("False", "false")
-    data = text.encode()
+    data = text.replace("None", "null").replace("True", "true").replace("False", "false").encode()
     value = orjson.loads(data)
     if _is_too_deep(data, value) or repr(value) != line:
         return INVALID_LITERAL
