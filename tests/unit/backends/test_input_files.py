@@ -13,8 +13,8 @@ import pytest
 
 from batchinfer.backends.input_reader import read_files
 from batchinfer.backends.loaded_payload import LoadedPayload
+from batchinfer.backends.payload_encoding import ENCODE_CHUNK_BYTES
 from batchinfer.backends.payload_loader import (
-    ENCODE_CHUNK_BYTES,
     MAX_READER_THREADS,
     STREAMED_ENCODING_MIN_BYTES,
     PayloadLoader,
@@ -42,7 +42,10 @@ def failure_of(file: InputFile, limit: int = 1000) -> Failure:
 
 
 async def load(item: Item, mode: Mode = Mode.SYNC, **params: object) -> bytes | Failure:
-    return await PayloadLoader(AI4OS, params, mode).load(item)
+    loader = PayloadLoader(AI4OS, params, mode)
+    loaded = await loader.load(item)  # in a thread; and on the event loop, where that is possible
+    assert await loader.load(item) == loaded
+    return loaded
 
 
 async def test_an_item_becomes_a_payload_with_its_own_parameters_winning(tmp_path: Path):
