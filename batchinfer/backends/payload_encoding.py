@@ -8,7 +8,9 @@ is taken of the bytes that go into the body, there and then.
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Final
@@ -101,13 +103,13 @@ class _GrowingBody:
     """A body in memory that the system has back at once (malloc would keep it)."""
 
     def __init__(self, capacity: int) -> None:
-        self._memory = memoryview(mmap.mmap(-1, capacity))
+        self._memory = memoryview(_map_memory(capacity))
         self._end = 0
 
     def append(self, text: bytes) -> None:
         end = self._end + len(text)
         if end > len(self._memory):  # a protocol encodes to more bytes than it said
-            larger = memoryview(mmap.mmap(-1, 2 * end))
+            larger = memoryview(_map_memory(2 * end))
             larger[: self._end] = self._memory[: self._end]
             self._memory = larger
         self._memory[self._end : end] = text
@@ -115,3 +117,16 @@ class _GrowingBody:
 
     def get(self) -> memoryview:
         return self._memory[: self._end]
+
+
+def _map_memory(size: int) -> mmap.mmap:
+    """Memory of the system's. Private and in huge pages, where there are any, to fill it takes half
+    the time.
+    """  # noqa: D205 - one thought
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory

@@ -10,10 +10,11 @@ is what may be sent (`input_reader` lists what is wrong with a file, each a `Fai
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from batchinfer.backends.input_reader import (
     MAX_ITEM_BYTES,
@@ -43,6 +44,12 @@ MAX_READER_THREADS: Final = 32
 """Items being read at once, at most: so many can hang before the others cannot be read."""
 STREAMED_ENCODING_MIN_BYTES: Final = 1 << 20
 """Bytes of an item's files from which on they are encoded as they are read."""
+MAX_LOADS_PER_TURN: Final = 32
+"""Items that the event loop loads before it does something else: a few ms at the most."""
+
+_QueuedLoad: TypeAlias = tuple[
+    Sequence[InputFile], Mapping[str, Json], asyncio.Future[LoadedPayload | Failure | None]
+]
 
 
 class PayloadLoader:
@@ -71,6 +78,8 @@ class PayloadLoader:
         self._read_timeout = read_timeout
         self._thread_pool = DaemonThreadPool(MAX_READER_THREADS)
         self._cached_files = CachedFileReader()
+        self._loop = asyncio.get_running_loop()
+        self._queued: list[_QueuedLoad] = []
         self._encoded_params: dict[tuple[str, ...], Mapping[str, Json] | Failure] = {}
 
     async def load(self, item: Item) -> bytes | Failure:
@@ -105,7 +114,7 @@ class PayloadLoader:
         try:
             if reservation is not None:
                 await reservation.acquire(await self._peak_bytes(item.files))
-            loaded = self._load_cached(item.files, params)
+            loaded = await self._load_cached(item.files, params)
             if loaded is None:
                 loaded = await self._thread_pool.run(
                     partial(self._load_blocking, item.files, params), self._read_timeout
@@ -142,13 +151,38 @@ class PayloadLoader:
             self._encoded_params = {names: encoded}
         return self._encoded_params[names]
 
-    def _load_cached(
+    async def _load_cached(
         self, files: Sequence[InputFile], params: Mapping[str, Json]
     ) -> LoadedPayload | Failure | None:
-        """As `_load_blocking`, without waiting for a disk; None when that cannot be done."""
+        """As `_load_blocking`, on the event loop and without waiting for a disk.
+
+        None when that cannot be done. Items that ask together are loaded one after the other, which
+        takes less time than each at its own: code and data are in the processor's cache.
+        """
         size = _sum_sizes(files)
         if size is None or size > min(MAX_CACHED_READ_BYTES, self._max_bytes):
             return None
+        future: asyncio.Future[LoadedPayload | Failure | None] = self._loop.create_future()
+        if not self._queued:
+            self._loop.call_soon(self._load_queued)
+        self._queued.append((files, params, future))
+        return await future
+
+    def _load_queued(self) -> None:
+        queued, self._queued = self._queued[:MAX_LOADS_PER_TURN], self._queued[MAX_LOADS_PER_TURN:]
+        if self._queued:
+            self._loop.call_soon(self._load_queued)
+        for files, params, future in queued:
+            if future.done():  # cancelled
+                continue
+            try:
+                future.set_result(self._try_load_cached(files, params))
+            except BaseException as error:  # noqa: BLE001 - who asked for it gets it
+                future.set_exception(error)
+
+    def _try_load_cached(
+        self, files: Sequence[InputFile], params: Mapping[str, Json]
+    ) -> LoadedPayload | Failure | None:
         contents: list[tuple[InputFile, bytes]] = []
         for file in files:
             if (data := self._cached_files.read(file)) is None:
