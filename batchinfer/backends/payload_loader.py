@@ -47,9 +47,8 @@ STREAMED_ENCODING_MIN_BYTES: Final = 1 << 20
 MAX_LOADS_PER_TURN: Final = 32
 """Items that the event loop loads before it does something else: a few ms at the most."""
 
-_QueuedLoad: TypeAlias = tuple[
-    Sequence[InputFile], Mapping[str, Json], asyncio.Future[LoadedPayload | Failure | None]
-]
+_CachedLoad: TypeAlias = asyncio.Future[LoadedPayload | Failure | None]
+_QueuedLoad: TypeAlias = tuple[Sequence[InputFile], Mapping[str, Json], _CachedLoad]
 
 
 class PayloadLoader:
@@ -111,10 +110,14 @@ class PayloadLoader:
             return params
         if not item.files:
             return call_protocol(encode_without_files, self._protocol, params)
+        size = _sum_sizes(item.files)
         try:
             if reservation is not None:
-                await reservation.acquire(await self._peak_bytes(item.files))
-            loaded = await self._load_cached(item.files, params)
+                known_size = await self._measure(item.files) if size is None else size
+                await reservation.acquire(self._peak_bytes(known_size))
+            loaded = None
+            if size is not None and size <= min(MAX_CACHED_READ_BYTES, self._max_bytes):
+                loaded = await self._load_cached(item.files, params)
             if loaded is None:
                 loaded = await self._thread_pool.run(
                     partial(self._load_blocking, item.files, params), self._read_timeout
@@ -129,12 +132,13 @@ class PayloadLoader:
             reservation.shrink(loaded.size)
         return loaded
 
-    async def _peak_bytes(self, files: Sequence[InputFile]) -> int:
-        """Bytes that are in memory while files are made a payload, at the most."""
-        size = _sum_sizes(files)
-        if size is None:
-            files = await self._thread_pool.run(partial(add_sizes, files), self._read_timeout)
-            size = sum(file.size or 0 for file in files)
+    async def _measure(self, files: Sequence[InputFile]) -> int:
+        """Bytes of all files, as they are now."""
+        sized = await self._thread_pool.run(partial(add_sizes, files), self._read_timeout)
+        return sum(file.size or 0 for file in sized)
+
+    def _peak_bytes(self, size: int) -> int:
+        """Bytes that are in memory while files of `size` are made a payload, at the most."""
         encoded = self._protocol.get_encoded_size(size)
         # The payload; of a small one also the files themselves, and the payload in one piece.
         return encoded if size > STREAMED_ENCODING_MIN_BYTES else encoded + size + encoded
@@ -151,22 +155,18 @@ class PayloadLoader:
             self._encoded_params = {names: encoded}
         return self._encoded_params[names]
 
-    async def _load_cached(
-        self, files: Sequence[InputFile], params: Mapping[str, Json]
-    ) -> LoadedPayload | Failure | None:
+    def _load_cached(self, files: Sequence[InputFile], params: Mapping[str, Json]) -> _CachedLoad:
         """As `_load_blocking`, on the event loop and without waiting for a disk.
 
-        None when that cannot be done. Items that ask together are loaded one after the other, which
-        takes less time than each at its own: code and data are in the processor's cache.
+        Its result is None when that cannot be done. Items that ask together are loaded one after
+        the other, which takes less time than each at its own: code and data are in the processor's
+        cache.
         """
-        size = _sum_sizes(files)
-        if size is None or size > min(MAX_CACHED_READ_BYTES, self._max_bytes):
-            return None
-        future: asyncio.Future[LoadedPayload | Failure | None] = self._loop.create_future()
+        future: _CachedLoad = self._loop.create_future()
         if not self._queued:
             self._loop.call_soon(self._load_queued)
         self._queued.append((files, params, future))
-        return await future
+        return future
 
     def _load_queued(self) -> None:
         queued, self._queued = self._queued[:MAX_LOADS_PER_TURN], self._queued[MAX_LOADS_PER_TURN:]
