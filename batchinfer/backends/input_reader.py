@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, ServiceSignal
-from batchinfer.inputs import OpenInput, open_input, stat_input
+from batchinfer.inputs import OpenInput, open_input, read_unchanged, stat_input
 from batchinfer.machine_limits import detect_shortage
 
 MAX_ITEM_BYTES: Final = 1 << 30
@@ -48,18 +48,23 @@ def read_files(
     """The bytes of each file, or what is wrong with the first bad one. Blocks: for a thread."""
     contents: list[tuple[InputFile, bytes]] = []
     for file in files:
-        data = read_checked(file, max_bytes, _read_whole)
+        data = (
+            read_unchanged(file) if file.size is not None and file.size <= max_bytes else None
+        ) or read_checked(file, max_bytes, _read_whole)
         if isinstance(data, Failure):
             return data
-        if (
-            redactor is not None
-            and len(data) <= SECRET_SCAN_MAX_BYTES
-            and redactor.has_secret(data)
-        ):
-            return _file_failure("file_holds_secret", file, _REFUSED_CONTENT, _ADVICE_KEEP_OUT)
+        if failure := find_secret(file, data, redactor):
+            return failure
         max_bytes -= len(data)
         contents.append((file, data))
     return contents
+
+
+def find_secret(file: InputFile, data: bytes, redactor: Redactor | None) -> Failure | None:
+    """Why the content of a small file must not be sent; None: no secret was found in it."""
+    if redactor is None or len(data) > SECRET_SCAN_MAX_BYTES or not redactor.has_secret(data):
+        return None
+    return _file_failure("file_holds_secret", file, _REFUSED_CONTENT, _ADVICE_KEEP_OUT)
 
 
 def add_sizes(files: Sequence[InputFile]) -> Sequence[InputFile]:

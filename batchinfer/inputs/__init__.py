@@ -2,7 +2,7 @@
 
 No other package opens an input or asks for its size and time. `opener` takes a path as it stands
 in `InputFile.path`; `uri_scheme` is what a plugin implements; `local_files` is the one for plain
-paths.
+paths, and `unchanged_files` the short way to those that are as their source saw them.
 """
 
 from batchinfer.inputs.local_files import NotRegularFileError
@@ -15,6 +15,11 @@ from batchinfer.inputs.opener import (
     restat_file,
     stat_input,
 )
+from batchinfer.inputs.unchanged_files import (
+    MAX_CACHED_READ_BYTES,
+    CachedFileReader,
+    read_unchanged,
+)
 from batchinfer.inputs.uri_scheme import (
     InputStat,
     ListedInput,
@@ -24,6 +29,8 @@ from batchinfer.inputs.uri_scheme import (
 )
 
 __all__ = [
+    "MAX_CACHED_READ_BYTES",
+    "CachedFileReader",
     "InputStat",
     "ListedInput",
     "NotRegularFileError",
@@ -35,6 +42,7 @@ __all__ = [
     "open_input",
     "open_stream",
     "read_head",
+    "read_unchanged",
     "restat_file",
     "stat_input",
 ]

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from batchinfer.inputs.uri_scheme import InputStat
 
-_READ_FLAGS: Final = (
+READ_FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody writes to would block for ever
     | getattr(os, "O_CLOEXEC", 0)
@@ -17,8 +17,26 @@ _READ_FLAGS: Final = (
 )
 
 
+_NO_ACCESS_TIME: Final[int] = getattr(os, "O_NOATIME", 0)
+
+
 class NotRegularFileError(OSError):
     """What a path names is a folder, a device, a pipe or a socket."""
+
+
+def open_for_reading(path: str) -> int:
+    """Open a file; of this user's own ones the time of the access is not noted. Raises OSError.
+
+    To note it takes a write to the disk for each file.
+    """
+    if _NO_ACCESS_TIME:
+        try:
+            return os.open(path, READ_FLAGS | _NO_ACCESS_TIME)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another user's, or a file system that does not know it
+            pass
+    return os.open(path, READ_FLAGS)
 
 
 class LocalFiles:
@@ -31,7 +49,7 @@ class LocalFiles:
 
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading from its beginning. Raises as `stat`; NotRegularFileError."""
-        handle = os.open(path, _READ_FLAGS)
+        handle = open_for_reading(path)
         if stat.S_ISREG(os.fstat(handle).st_mode):
             return os.fdopen(handle, "rb")
         os.close(handle)
@@ -46,7 +64,7 @@ class OpenLocalFile:
     fingerprint: Final = None
 
     def __init__(self, path: str) -> None:
-        self._handle = os.open(path, _READ_FLAGS)
+        self._handle = open_for_reading(path)
         status = os.fstat(self._handle)
         self.size = status.st_size
         self.mtime_ns = status.st_mtime_ns

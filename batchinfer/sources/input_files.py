@@ -35,6 +35,8 @@ def name_to_key(name: str) -> str:
     Different names have different keys: where a name itself holds what a byte is spelled as
     (`\xff`), its backslashes are doubled.
     """
+    if name.isascii() and "\\" not in name:
+        return name
     if "\\" in name:
         name = _AMBIGUOUS_BACKSLASHES_PATTERN.sub(lambda found: found[0] * 2, name)
     return escape_undecodable(name)

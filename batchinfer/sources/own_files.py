@@ -44,8 +44,7 @@ class OwnFiles:
         """
         if status is not None and (status.st_dev, status.st_ino) in self.identities:
             return "a file of batchinfer's that is in use"
-        folder, name = os.path.split(path)
-        if may_be_artifact(name) and (mark := detect_artifact(path)):
+        if may_be_artifact(path[path.rfind("/") + 1 :]) and (mark := detect_artifact(path)):
             return f"a {mark} of batchinfer's"
         if not may_be_linked:
             return None
@@ -55,7 +54,7 @@ class OwnFiles:
                 description := self.describe_file(real, status, may_be_linked=True)
             ):
                 return description
-        return self._describe_typed_folder(folder)
+        return self._describe_typed_folder(os.path.dirname(path))  # noqa: PTH120
 
     def describe_folder(self, path: str, *, may_be_linked: bool = True) -> str | None:
         """The same for a folder with all that is in it."""

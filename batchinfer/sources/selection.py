@@ -48,15 +48,17 @@ class Selection:
 
     def includes(self, relative_path: str) -> bool:
         """Whether the file at this path below the source is taken."""
+        if not self.include_patterns:
+            return self.allows(relative_path)
         path = to_nfc(relative_path)
-        if self.include_patterns and not any(
-            each.fullmatch(path) for each in self.include_patterns
-        ):
+        if not any(each.fullmatch(path) for each in self.include_patterns):
             return False
         return self.allows(path)
 
     def allows(self, relative_path: str) -> bool:
         """The same for what was named: whether it is neither excluded nor of another kind."""
+        if not self.extensions and not self.exclude_patterns:
+            return True
         path = to_nfc(relative_path)
         if self.extensions and not path.lower().endswith(self.extensions):
             return False

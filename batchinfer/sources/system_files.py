@@ -54,9 +54,8 @@ _FOLDER_REGEXES = ((r"found\.\d{3}", "found.000"),)
 _FILE_BY_FOLDED_NAME = {name.casefold(): name for name in _SYSTEM_FILES}
 _FOLDER_BY_FOLDED_NAME = {name.casefold(): name for name in _SYSTEM_FOLDERS}
 _FILE_PATTERNS = [(re.compile(shape, re.IGNORECASE), name) for shape, name in _FILE_REGEXES]
-_ANY_FILE_PATTERN = re.compile(
-    "|".join(f"(?:{shape})" for shape, _ in _FILE_REGEXES), re.IGNORECASE
-)
+_MARKS = (":", "\uf03a", "@syno", "~$", ".crdownload")
+"""Of these, every name that matches one of the patterns holds one, in its folded spelling."""
 _FOLDER_PATTERNS = [(re.compile(shape, re.IGNORECASE), name) for shape, name in _FOLDER_REGEXES]
 
 HIDDEN_FILE_KIND = "hidden"
@@ -65,10 +64,15 @@ HIDDEN_FILE_KIND = "hidden"
 
 def classify_system_file(name: str) -> str | None:
     """What left a file of this name behind, for people; None: it is an ordinary file."""
-    if system_name := _FILE_BY_FOLDED_NAME.get(name.casefold()):
+    folded = name.casefold()
+    if system_name := _FILE_BY_FOLDED_NAME.get(folded):
         return system_name
-    if _ANY_FILE_PATTERN.fullmatch(name):  # one match instead of many: most names match none
-        return next(kind for pattern, kind in _FILE_PATTERNS if pattern.fullmatch(name))
+    for mark in _MARKS:  # far cheaper than a pattern, and most names hold none
+        if mark in folded:
+            for pattern, kind in _FILE_PATTERNS:
+                if pattern.fullmatch(name):
+                    return kind
+            break
     return HIDDEN_FILE_KIND if name.startswith(".") else None
 
 

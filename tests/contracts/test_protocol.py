@@ -13,11 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.backends.http_backend import open_http_backend
-from batchinfer.backends.payload_loader import (
-    ENCODE_CHUNK_BYTES,
-    STREAMED_ENCODING_MIN_BYTES,
-    PayloadLoader,
-)
+from batchinfer.backends.payload_encoding import ENCODE_CHUNK_BYTES
+from batchinfer.backends.payload_loader import STREAMED_ENCODING_MIN_BYTES, PayloadLoader
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config.value_parsers import parse_plugin_name
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, Reply

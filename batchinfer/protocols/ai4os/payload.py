@@ -26,12 +26,11 @@ from __future__ import annotations
 import binascii
 import json
 import math
-import os.path
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Final, TypeAlias
 
@@ -93,7 +92,9 @@ _DOUBLE_EXTENSIONS: Final = frozenset(
     }
 )
 """Of OME, GIFTI and CIFTI, and of point clouds: readers go by both."""
-_EXTENSION_PATTERN: Final = re.compile(r"[a-z0-9]{1,16}")
+_SECOND_EXTENSIONS: Final = _COMPRESSION_EXTENSIONS | {last for _, last in _DOUBLE_EXTENSIONS}
+_MAX_CHARS: Final = 16
+"""Characters of an extension, at most."""
 _INT64_MAX_BITS: Final = 63
 _MAX_PARAM_INT_BITS: Final = 4096
 
@@ -147,10 +148,14 @@ def build_payload_parts(
         return [head]
     parts, start = [], head[:-1] + (b"," if params else b"") + b'"oscar-files":['
     for param, file_format in files:
-        entry = orjson.dumps({"key": param, "file_format": file_format})
-        parts.append(start + entry[:-1] + b',"data":"')
+        parts.append(start + _encode_entry_start(param, file_format))
         start = b'"},'
     return [*parts, b'"}]}']
+
+
+@lru_cache(maxsize=1_024)
+def _encode_entry_start(param: str, file_format: str) -> bytes:
+    return orjson.dumps({"key": param, "file_format": file_format})[:-1] + b',"data":"'
 
 
 def detect_file_format(path: str, head: bytes) -> str:
@@ -159,9 +164,12 @@ def detect_file_format(path: str, head: bytes) -> str:
     Never empty; lower-case ASCII letters and digits, and a dot where a format has two extensions
     (`nii.gz`, `ome.tif`). A number is no extension where the bytes say more (`scan.001`).
     """
-    rest, dot, extension_part = os.path.basename(path).lower().rpartition(".")  # noqa: PTH119 - a name, not a path of this machine
-    extension_part = extension_part if dot and rest.strip(".") else ""
-    if _EXTENSION_PATTERN.fullmatch(extension_part) and not extension_part.isdecimal():
+    rest, _, last = path[path.rfind("/") + 1 :].lower().rpartition(".")
+    extension_part = last if rest.strip(".") else ""  # what only begins with a dot has none
+    is_extension = extension_part.isascii() and extension_part.isalnum() and len(last) <= _MAX_CHARS
+    if is_extension and not extension_part.isdecimal():
+        if extension_part not in _SECOND_EXTENSIONS:
+            return extension_part
         before = rest.rpartition(".")[2] if "." in rest.lstrip(".") else ""
         return (
             f"{before}.{extension_part}"
@@ -172,7 +180,7 @@ def detect_file_format(path: str, head: bytes) -> str:
         return extension_for(media)
     if looks_like_json(head[:SNIFF_BYTES]):
         return "json"
-    return extension_part if _EXTENSION_PATTERN.fullmatch(extension_part) else "bin"
+    return extension_part if is_extension else "bin"
 
 
 def _is_double_extension(before: str, last: str) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from batchinfer.backends.bucket_backend import BucketBackend
 from batchinfer.backends.bucket_client import BucketUnreachable, MemoryBucket
-from batchinfer.backends.payload_loader import PayloadBody, PayloadLoader
+from batchinfer.backends.loaded_payload import PayloadBody
+from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, Submitted
 from support.protocols import AI4OS, AI4OS_BUCKET
 

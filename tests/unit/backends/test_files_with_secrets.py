@@ -43,9 +43,12 @@ async def load(tmp_path: Path, data: bytes, *more: bytes, secrets=(TOKEN, KEY), 
     for at, each in enumerate((data, *more)):
         path = tmp_path / f"{at}.dat"
         path.write_bytes(each)
-        files.append(InputFile(f"file{at}", str(path)))
+        now = path.stat()
+        files.append(InputFile(f"file{at}", str(path), now.st_size, now.st_mtime_ns))
     loader = PayloadLoader(AI4OS, {}, mode, redactor=Redactor(secrets))
-    return await loader.load(Item("a", tuple(files)))
+    loaded = await loader.load(item := Item("a", tuple(files)))  # in a thread
+    assert await loader.load(item) == loaded  # on the event loop, where that is possible
+    return loaded
 
 
 @pytest.mark.parametrize("mode", Mode)

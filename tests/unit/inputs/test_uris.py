@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.backends.payload_loader import LoadedPayload, PayloadLoader
+from batchinfer.backends.loaded_payload import LoadedPayload
+from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, RemoteFile, ServiceSignal
 from batchinfer.errors import SourceError, SourceUnavailable
