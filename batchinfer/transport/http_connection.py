@@ -1,0 +1,365 @@
+"""One connection, one call at a time.
+
+What makes it safe to keep a connection: its answer was framed and is whole, all of the request was
+sent, and nothing followed the answer. Whatever else comes closes it, so that no bytes of one answer
+are ever taken for the next one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from batchinfer.flow.rate_limiters import BandwidthLimiter
+from batchinfer.transport.body_sender import BodySender
+from batchinfer.transport.call_timeouts import CallTimeouts
+from batchinfer.transport.http_response import WHOLE_BODY_BYTES, HttpHeaders, HttpResponse
+from batchinfer.transport.transport_errors import (
+    ClientPayloadError,
+    FirstByteTimeout,
+    HeaderTooLongError,
+    MalformedResponseError,
+    ReadTimeout,
+    SendStalled,
+    ServerDisconnectedError,
+)
+
+SINGLE_WRITE_BYTES: Final = 1 << 16
+"""Bytes of a request that are written in one piece, for the kernel takes them at once: nobody needs
+to watch them go."""
+READ_AHEAD_BYTES: Final = 1 << 17
+"""Bytes of a body that are taken from the connection before anybody has read them."""
+HEADERS_PER_MAX: Final = 4
+"""How many headers of the greatest length a head may be as long as."""
+_FIRST_FINAL_STATUS: Final = 200
+_FIRST_ERROR_STATUS: Final = 300
+_SWITCHING_PROTOCOLS: Final = 101
+
+
+class ConnectionOwner(Protocol):
+    """Whom a connection belongs to."""
+
+    timeouts: CallTimeouts
+    bandwidth: BandwidthLimiter | None
+    max_header_bytes: int
+
+    def keep(self, connection: HttpConnection) -> None:
+        """It can take another call."""
+
+    def forget(self, connection: HttpConnection) -> None:
+        """It is closed."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """See the module. The order of events in a call: `send`, head, body, end or failure."""
+
+    def __init__(self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._transport: asyncio.Transport
+        self.is_closed = True
+        """Whether it can never be used again."""
+        self.idle_since = 0.0
+        """When its last call ended, on the loop's clock."""
+        self.is_busy = False
+        """Whether a call is under way."""
+        self._is_reading_paused = False
+        self._sender: BodySender | None = None
+        self._response: HttpResponse | None = None
+        """The answer, as soon as its head is here."""
+        self._waiter: asyncio.Future[HttpResponse] | None = None
+        """Of whoever waits for the answer, or for more of it."""
+
+    # A call --------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        head: bytes,
+        parts: Sequence[bytes | memoryview],
+        on_sent: Callable[[], None] | None,
+        started_at: float,
+    ) -> asyncio.Future[HttpResponse]:
+        """Begin a call. What it returns is its answer, or an OSError."""
+        self.is_busy = True
+        self._has_body = not head.startswith(b"HEAD ")
+        self._keeps_alive = True
+        self._fields: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._has_long_header = False
+        self._is_answered = False
+        self._total_at = started_at + self._owner.timeouts.total
+        self._sent_at: float | None = None
+        self._paused_at: float | None = None
+        self._heard_at = started_at
+        self._is_heard = False
+        self._on_sent = on_sent
+        self._waiter = waiter = self._loop.create_future()
+        if self._owner.bandwidth is None and sum(map(len, parts)) <= SINGLE_WRITE_BYTES:
+            self._transport.write(b"".join((head, *parts)))
+            self._mark_sent()
+        else:
+            self._sender = BodySender(
+                self._transport,
+                (head, *parts),
+                bandwidth=self._owner.bandwidth,
+                on_sent=self._mark_sent,
+                on_delay=self._extend,
+            )
+            self._sender.send_more()
+        return waiter
+
+    def _mark_sent(self) -> None:
+        self._sender = None
+        self._sent_at = self._loop.time()
+        if self._on_sent is not None:
+            self._on_sent()
+
+    def _extend(self, seconds: float) -> None:
+        self._total_at += seconds
+
+    def _finish(self, response: HttpResponse) -> None:
+        """All of the answer is here."""
+        response.is_complete = True
+        response.source = None
+        waiter = self._waiter
+        if self._keeps_alive and self._sender is None:
+            if not self._has_body:  # it waits for the body that the head has announced
+                self._parser = _make_parser(self)
+            self.is_busy = False
+            self._waiter = self._response = None
+            self.resume()
+            self._owner.keep(self)
+        else:
+            self.abort()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(response)
+
+    def _fail(self, error: BaseException) -> None:
+        waiter, response = self._waiter, self._response
+        if response is not None:
+            response.error = error
+        self.abort()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def check_deadlines(self, now: float) -> None:
+        """End the call if it, or one of its stages, takes too long."""
+        if self._paused_at is not None:
+            return
+        timeouts, response = self._owner.timeouts, self._response
+        if self._is_heard or self._is_reading_paused:
+            self._is_heard, self._heard_at = False, now
+        first_byte_at = self._total_at
+        if timeouts.first_byte is not None and self._sent_at is not None and response is None:
+            first_byte_at = self._sent_at + timeouts.first_byte
+        if now >= first_byte_at < self._total_at:
+            self._fail(FirstByteTimeout())
+        elif now >= self._total_at:
+            self._fail(TimeoutError())
+        elif self._sender is not None and self._sender.is_stalled(now, timeouts.send):
+            self._fail(SendStalled())
+        elif (
+            response is not None
+            and timeouts.read is not None
+            and now - self._heard_at >= timeouts.read
+        ):
+            self._fail(ReadTimeout())
+
+    def shut_down(self) -> None:
+        """End the connection; a call that is under way fails."""
+        if self.is_busy:
+            self._fail(ServerDisconnectedError())
+        else:
+            self.abort()
+
+    # For HttpResponse: see ResponseSource --------------------------------------------------------
+
+    async def receive(self) -> None:
+        """See ResponseSource."""
+        self._waiter = waiter = self._loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def resume(self) -> None:
+        """See ResponseSource."""
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """See ResponseSource. The call ends without a word."""
+        if self._response is not None:
+            self._response.source = None
+        self._waiter = self._response = None
+        self.is_closed = True
+        self.is_busy = False
+        if self._sender is not None:
+            self._sender.stop()
+            self._sender = None
+        self._transport.abort()  # closed only, it would wait until somebody takes what is left
+
+    def pause_deadlines(self) -> None:
+        """See ResponseSource."""
+        self._paused_at = self._loop.time()
+
+    def resume_deadlines(self) -> None:
+        """See ResponseSource."""
+        if self._paused_at is not None:
+            self._heard_at = now = self._loop.time()
+            self._extend(now - self._paused_at)
+            self._paused_at = None
+
+    # asyncio.Protocol ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+        # Any rest pauses writing, so that its end is told. TLS takes 0 for a pause without a rest.
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(high=1 if is_tls else 0, low=0)
+        self._parser = _make_parser(self)
+        self.is_closed = False
+
+    def eof_received(self) -> None:
+        """See asyncio. Nothing more comes: not waited for is what we have not sent yet."""
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self._end(exc)
+        del self._parser  # each knows the other
+
+    def _end(self, error: Exception | None) -> None:
+        self._owner.forget(self)
+        response = self._response
+        self._keeps_alive = False
+        if not self.is_busy:
+            self.is_closed = True
+        elif response is None:
+            self._fail(error or ServerDisconnectedError())
+        elif error is None and not response.is_framed:
+            self._finish(response)  # the end of the connection is the end of the body
+        else:
+            self._fail(error or ClientPayloadError())
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        if self._sender is not None:
+            self._sender.on_drained()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if not self.is_busy:  # nobody has asked
+            if not self.is_closed:
+                self.abort()
+            return
+        self._is_heard = True
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._keeps_alive = False
+        except HttpParserError:
+            if not self._is_answered:
+                self._fail(self._make_parse_error())
+                return
+            self._keeps_alive = False  # what follows the answer is none
+        response = self._response
+        if response is None:
+            self._check_head_size(len(data))
+        elif self._has_long_header:
+            self._fail(HeaderTooLongError())
+        elif self._is_answered:
+            self._finish(response)
+        else:
+            self._hand_over(response)
+
+    def _check_head_size(self, size: int) -> None:
+        """A head is not complete, though so many bytes more are here."""
+        self._head_bytes += size
+        if self._head_bytes > HEADERS_PER_MAX * self._owner.max_header_bytes:
+            self._fail(HeaderTooLongError())
+
+    def _make_parse_error(self) -> OSError:
+        return HeaderTooLongError() if self._has_long_header else MalformedResponseError()
+
+    def _hand_over(self, response: HttpResponse) -> None:
+        """Wake who waits for an answer that is too large to be waited for as a whole."""
+        waiter = self._waiter
+        if waiter is not None and (
+            response.is_begun
+            or response.buffered_bytes > WHOLE_BODY_BYTES
+            or (response.content_length or 0) > WHOLE_BODY_BYTES
+        ):
+            response.is_begun = True
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(response)
+        if response.buffered_bytes > READ_AHEAD_BYTES and not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    # httptools -----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """An answer begins."""
+        if self._is_answered:
+            self._keeps_alive = False  # a second answer, which nobody has asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which is left out."""
+        if len(name) + len(value) > self._owner.max_header_bytes:
+            self._has_long_header = True
+        if self._response is None:
+            self._fields.setdefault(name.lower(), value)
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        status = self._parser.get_status_code()
+        if self._is_answered or _is_interim(status):
+            return
+        self._response = HttpResponse(status, HttpHeaders(self._fields), self)
+        if not self._has_body:
+            self._is_answered = True
+            self._keeps_alive = self._parser.should_keep_alive()
+        if status >= _FIRST_ERROR_STATUS and self._sender is not None:
+            self._sender.stop()  # nobody wants the rest; as it is not sent, nothing is kept
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        response = self._response
+        if self._is_answered or response is None:
+            self._keeps_alive = False
+            return
+        response.chunks.append(data)
+        response.buffered_bytes += len(data)
+
+    def on_message_complete(self) -> None:
+        """An answer is whole."""
+        if self._is_answered:
+            return
+        if self._response is None:  # 1xx: the answer is still to come
+            self._fields = {}
+            return
+        self._is_answered = True
+        self._keeps_alive = self._keeps_alive and self._parser.should_keep_alive()
+
+
+def _is_interim(status: int) -> bool:
+    return status < _FIRST_FINAL_STATUS and status != _SWITCHING_PROTOCOLS
+
+
+def _make_parser(connection: HttpConnection) -> HttpResponseParser:
+    """As lenient as aiohttp is with answers, and no more."""
+    parser = HttpResponseParser(connection)
+    parser.set_dangerous_leniencies(
+        lenient_headers=True,
+        lenient_optional_cr_before_lf=True,
+        lenient_spaces_after_chunk_size=True,
+    )
+    return parser
