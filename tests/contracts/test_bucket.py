@@ -14,7 +14,7 @@ from batchinfer.backends.s3 import open_s3_bucket
 from support.servers import ACCESS_KEY, SECRET_KEY, rclone_s3, reserved_port
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(params=["memory", "direct", "botocore"])
 async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BucketClient]:
     if request.param == "memory":
         yield MemoryBucket(page_size=100)
@@ -28,6 +28,7 @@ async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             secret_key=SECRET_KEY,
             redactor=Redactor([SECRET_KEY]),
             retry_timeout=10,
+            use_botocore=request.param == "botocore",
         ) as bucket:
             yield bucket
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ from batchinfer.errors import ConfigError, FatalError
 from support.servers import ACCESS_KEY, SECRET_KEY, Answer, Request, rclone_s3, stub, talking
 
 NAME = "ai4papi-1"
+
+
+CARRIER: dict[str, bool] = {}
+
+
+@pytest.fixture(params=["direct", "botocore"], autouse=True)
+def carrier(request: pytest.FixtureRequest):
+    """Every test runs over both ways to call a store: what one keeps, the other keeps."""
+    CARRIER["use_botocore"] = request.param == "botocore"
 
 
 @pytest.fixture
@@ -46,7 +56,7 @@ def bucket_at(
         "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
         "retry_timeout": 20.0,
     }
-    return open_s3_bucket(**(known | changed))
+    return open_s3_bucket(**(known | CARRIER | changed))
 
 
 def told(code: str, message: str | None = "why", status: int = 400) -> Answer:
@@ -308,6 +318,34 @@ async def test_what_stays_is_fatal_at_the_first_try(answer: Answer, code: str, s
     assert says in str(caught.value)
     assert SECRET_KEY not in str(caught.value)
     assert len(server.requests) == 1
+
+
+async def test_a_store_that_says_its_region_is_called_for_that():
+    wrong = told("AuthorizationHeaderMalformed")
+    refused = Answer(400, wrong.body.replace(b"</Error>", b"<Region>eu-1</Region></Error>"))
+
+    def answer(request: Request) -> Answer:
+        return Answer() if "/eu-1/s3/" in request.headers["authorization"] else refused
+
+    async with stub(answer) as server, bucket_at(server.port) as bucket:
+        assert await bucket.get("inputs/a.json") == b""
+        assert await bucket.put("inputs/a.json", b"x") is None
+    assert [request.method for request in server.requests] == ["GET", "GET", "PUT"]
+
+
+async def test_a_store_that_is_never_content_with_the_region_is_fatal():
+    regions = cycle(["eu-1", "eu-2"])
+
+    def answer(_: Request) -> Answer:
+        region = f"<Region>{next(regions)}</Region></Error>".encode()
+        refused = told("AuthorizationHeaderMalformed")
+        return Answer(400, refused.body.replace(b"</Error>", region))
+
+    async with stub(answer) as server, bucket_at(server.port) as bucket:
+        with pytest.raises(FatalError) as caught:
+            await bucket.list_page("outputs/")
+    assert caught.value.code == "s3_wrong_region"
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,15 @@ XHTML = (
 )
 
 
+CARRIER: dict[str, bool] = {}
+
+
+@pytest.fixture(params=["direct", "botocore"], autouse=True)
+def carrier(request: pytest.FixtureRequest):
+    """Every test runs over both ways to call a store: what one keeps, the other keeps."""
+    CARRIER["use_botocore"] = request.param == "botocore"
+
+
 def bucket_at(port: int, **changed: Any):
     known: dict[str, Any] = {
         "endpoint": f"http://127.0.0.1:{port}",
@@ -39,7 +48,7 @@ def bucket_at(port: int, **changed: Any):
         "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
         "retry_timeout": 0.0,
     }
-    return open_s3_bucket(**(known | changed))
+    return open_s3_bucket(**(known | CARRIER | changed))
 
 
 def xml(inside: str, root: str = "ListBucketResult") -> Answer:
