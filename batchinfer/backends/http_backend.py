@@ -27,7 +27,8 @@ from batchinfer.backends import tls
 from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.deadlines import CallDeadlines, CallTimeouts
 from batchinfer.backends.http_errors import classify_http_error
-from batchinfer.backends.payload_loader import LoadedPayload, PayloadLoader
+from batchinfer.backends.loaded_payload import LoadedPayload
+from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.protocol_calls import call_decoder, call_protocol, check_outcome
 from batchinfer.backends.proxies import find_proxy
 from batchinfer.backends.redaction import Redactor
@@ -170,7 +171,7 @@ class HttpBackend:
         """
         if (request := self._protocol.help_request) is None:
             return Failure("no_help", "services of this kind do not describe their model")
-        outcome = await self._call(self._make_body(LoadedPayload(request)))
+        outcome = await self._call(self._make_body(LoadedPayload((request,))))
         return call_protocol(self._protocol.extract_help, outcome)
 
     def _make_body(

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from batchinfer.backends.deadlines import CallDeadlines
-from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.backends.loaded_payload import PayloadBody
 from batchinfer.flow.memory_budget import Reservation
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 
