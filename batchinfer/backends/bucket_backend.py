@@ -12,7 +12,8 @@ from typing import Final
 import anyio.to_thread
 
 from batchinfer.backends.bucket_client import BucketClient, ObjectTooLarge
-from batchinfer.backends.payload_loader import PayloadBody, PayloadLoader
+from batchinfer.backends.loaded_payload import PayloadBody
+from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.domain import Failure, FailureKind, Item, Submitted
 from batchinfer.flow.memory_budget import DEFAULT_MEMORY_BYTES, MemoryBudget
 from batchinfer.machine_limits import detect_shortage

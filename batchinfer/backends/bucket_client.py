@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.backends.loaded_payload import PayloadBody
 from batchinfer.domain import Failure
 from batchinfer.errors import BatchInferError
 

@@ -22,11 +22,11 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import Final
 
 from batchinfer.backends.input_reader import (
     MAX_ITEM_BYTES,
@@ -36,6 +36,7 @@ from batchinfer.backends.input_reader import (
     read_files,
     read_timeout_failure,
 )
+from batchinfer.backends.loaded_payload import LoadedPayload
 from batchinfer.backends.protocol_calls import call_protocol
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
@@ -57,19 +58,6 @@ STREAMED_ENCODING_MIN_BYTES: Final = 1 << 20
 """Bytes of an item's files from which on they are encoded as they are read."""
 ENCODE_CHUNK_BYTES: Final = 3 << 16
 """Bytes that are encoded at a time; a multiple of 3, so that the parts fit together."""
-
-PayloadBody: TypeAlias = bytes | memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedPayload:
-    """An item as it can be sent."""
-
-    body: PayloadBody
-    inputs: tuple[SentFile, ...] = ()
-    """Its files, as they stand in the body."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """HTTP headers of its own."""
 
 
 class PayloadLoader:
@@ -142,7 +130,7 @@ class PayloadLoader:
                 return machine_shortage
             raise
         if reservation is not None and not isinstance(loaded, Failure):
-            reservation.shrink(len(loaded.body))
+            reservation.shrink(loaded.size)
         return loaded
 
     async def _peak_bytes(self, files: Sequence[InputFile]) -> int:
@@ -169,8 +157,7 @@ class PayloadLoader:
 
 def _encode_without_files(protocol: InferenceProtocol, params: Mapping[str, Json]) -> LoadedPayload:
     encoded = protocol.encode_item(params, ())
-    (body,) = encoded.parts
-    return LoadedPayload(body, headers=encoded.headers)
+    return LoadedPayload(tuple(encoded.parts), headers=encoded.headers)
 
 
 def _read_and_encode(
@@ -205,8 +192,7 @@ def _encode_contents(
     first, *others = encoded.parts
     pairs = zip(encoded_contents, others, strict=True)
     inputs = [SentFile(f.param, len(data), sha256(data).hexdigest()) for f, data in contents]
-    body = b"".join((first, *chain.from_iterable(pairs)))
-    return LoadedPayload(body, tuple(inputs), encoded.headers)
+    return LoadedPayload((first, *chain.from_iterable(pairs)), tuple(inputs), encoded.headers)
 
 
 def _encode_streaming(
@@ -245,7 +231,7 @@ def _encode_streaming(
             return read
         max_bytes -= len(read)
     body.append(encoded.parts[-1])
-    return LoadedPayload(body.get(), tuple(inputs), encoded.headers)
+    return LoadedPayload((body.get(),), tuple(inputs), encoded.headers)
 
 
 class _GrowingBody:

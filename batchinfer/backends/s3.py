@@ -22,7 +22,7 @@ import anyio
 from batchinfer import defaults
 from batchinfer.backends import s3_direct, s3_errors, tls
 from batchinfer.backends.bucket_client import BucketUnreachable, InvalidS3Response, ListingPage
-from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.backends.loaded_payload import PayloadBody
 from batchinfer.backends.proxies import find_proxy_for_url
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3_calls import VALID_REGION, S3Calls, S3ErrorResponse

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-from batchinfer.transport.transport_errors import ConnectFailedError, NameNotResolvedError
+from batchinfer.transport.transport_errors import ClientConnectorDNSError, ClientConnectorError
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -22,7 +22,7 @@ HAPPY_EYEBALLS_DELAY: Final = 0.25
 
 
 class Connector:
-    """Opens connections to `host` and `port`. Its errors are `ConnectFailedError`s."""
+    """Opens connections to `host` and `port`. Its errors are `ClientConnectorError`s."""
 
     def __init__(self, host: str, port: int, ssl_context: ssl.SSLContext | None) -> None:
         self._host = host
@@ -51,11 +51,9 @@ class Connector:
             except BaseException:
                 connected.close()
                 raise
-        except TimeoutError:
-            raise
-        except OSError as error:
+        except OSError as error:  # the system's own TimeoutError is one
             self._valid_until = 0.0  # it may have moved
-            raise ConnectFailedError(error) from error
+            raise ClientConnectorError(error) from error
         return protocol
 
     def close(self) -> None:
@@ -88,7 +86,7 @@ class Connector:
                     flags=socket.AI_ADDRCONFIG,
                 )
             except OSError as error:  # socket.gaierror is one
-                raise NameNotResolvedError(error) from error
+                raise ClientConnectorDNSError(error) from error
         self._valid_until = self._loop.time() + ADDRESSES_VALID_SECONDS
         return self._addresses
 

@@ -14,11 +14,9 @@ from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.transport.call_timeouts import CallTimeouts
 from batchinfer.transport.connector import Connector
 from batchinfer.transport.http_connection import HttpConnection
-from batchinfer.transport.http_response import HttpResponse
+from batchinfer.transport.http_response import MAX_HEADER_BYTES, HttpResponse
 from batchinfer.transport.transport_errors import ConnectTimeout
 
-MAX_HEADER_BYTES: Final = 1 << 16
-"""Bytes of a header, or of all of a status line."""
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Seconds after which an idle connection is closed."""
 MAX_TICK_SECONDS: Final = 0.25

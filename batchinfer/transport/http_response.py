@@ -9,6 +9,8 @@ from typing import Final, Protocol
 from batchinfer.transport.body_decoder import BodyDecoder, make_body_decoder
 from batchinfer.transport.transport_errors import ClientPayloadError
 
+MAX_HEADER_BYTES: Final = 1 << 16
+"""Bytes of a header, or of all of a status line."""
 WHOLE_BODY_BYTES: Final = 1 << 16
 """Bytes of a body up to which an answer is handed over whole."""
 

@@ -7,7 +7,7 @@ messages.
 from __future__ import annotations
 
 
-class ConnectFailedError(OSError):
+class ClientConnectorError(OSError):
     """There is no connection: TCP, or TLS."""
 
     def __init__(self, os_error: OSError) -> None:
@@ -16,7 +16,7 @@ class ConnectFailedError(OSError):
         """Why, in the system's words."""
 
 
-class NameNotResolvedError(ConnectFailedError):
+class ClientConnectorDNSError(ClientConnectorError):
     """The host's name has no address."""
 
 

@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 from batchinfer.backends.input_reader import read_files
+from batchinfer.backends.loaded_payload import LoadedPayload
 from batchinfer.backends.payload_loader import (
     ENCODE_CHUNK_BYTES,
     MAX_READER_THREADS,
     STREAMED_ENCODING_MIN_BYTES,
-    LoadedPayload,
     PayloadLoader,
 )
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Mode, SentFile
@@ -270,7 +270,7 @@ async def test_without_files_no_room_is_needed():
         loaded = await PayloadLoader(AI4OS, {}, Mode.SYNC).load_within(
             room, Item("a", (), {"text": "hello"})
         )
-    assert loaded == LoadedPayload(b'{"text":"hello"}')
+    assert loaded == LoadedPayload((b'{"text":"hello"}',))
 
 
 @pytest.mark.parametrize("size", [3_000, 3_000_000])
