@@ -20,7 +20,7 @@ from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
 from batchinfer.backends.bucket_client import InvalidS3Response, ListingPage
-from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.backends.loaded_payload import PayloadBody
 from batchinfer.backends.s3_calls import (
     RESPONSE_READ_TIMEOUTS,
     S3_CONNECT_TIMEOUT,

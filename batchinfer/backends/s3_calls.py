@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from batchinfer._version import __version__
 from batchinfer.backends.bucket_client import ListingPage
-from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.backends.loaded_payload import PayloadBody
 
 S3_USER_AGENT: Final = f"batchinfer/{__version__}"
 """Said to the store in place of botocore's, which holds `AWS_EXECUTION_ENV`."""

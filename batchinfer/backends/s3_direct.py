@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from yarl import URL
 
 from batchinfer.backends.bucket_client import InvalidS3Response, ListingPage, ObjectTooLarge
-from batchinfer.backends.payload_loader import PayloadBody
+from batchinfer.backends.loaded_payload import PayloadBody
 from batchinfer.backends.s3_calls import (
     MIN_DOWNLOAD_BYTES_PER_SECOND,
     RESPONSE_READ_TIMEOUTS,
