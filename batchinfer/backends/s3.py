@@ -127,7 +127,9 @@ class S3BucketClient:
         self._calls, self._name, self._host = calls, name, host
         self._redactor, self._retry_timeout = redactor, retry_timeout
 
-    async def put(self, key: str, body: PayloadBody) -> Failure | None:
+    async def put(
+        self, key: str, body: PayloadBody, *, sha256: str | None = None
+    ) -> Failure | None:
         """See BucketClient."""
         was_tried = False
 
@@ -137,7 +139,7 @@ class S3BucketClient:
                 return None  # only the answer was lost; another put would be another event
             was_tried = True
             try:
-                await self._calls.put_object(key, body)
+                await self._calls.put_object(key, body, sha256)
             except S3ErrorResponse as error:
                 if error.code in s3_errors.TOO_LARGE_CODES:
                     return _payload_too_large(len(body))

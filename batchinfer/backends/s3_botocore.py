@@ -127,7 +127,7 @@ class BotocoreCalls:
         self._client, self._name, self._response_timeout = client, name, response_timeout
         self._make_body = partial(StreamedBody, stall_timeout=send_timeout, bandwidth=bandwidth)
 
-    async def put_object(self, key: str, body: PayloadBody) -> None:
+    async def put_object(self, key: str, body: PayloadBody, sha256: str | None) -> None:  # noqa: ARG002 - botocore takes its own
         """See S3Calls."""
         await self._call("put_object", None, Key=key, Body=self._make_body(body))
 

@@ -50,8 +50,11 @@ class S3Calls(Protocol):
     like that, and any other OSError when there was no whole answer in time.
     """
 
-    async def put_object(self, key: str, body: PayloadBody) -> None:
-        """Write an object. Whether an error means that it was not stored, nobody knows."""
+    async def put_object(self, key: str, body: PayloadBody, sha256: str | None) -> None:
+        """Write an object. Whether an error means that it was not stored, nobody knows.
+
+        `sha256`: see `BucketClient.put`.
+        """
 
     async def head_object(self, key: str) -> None:
         """Find that there is such an object."""

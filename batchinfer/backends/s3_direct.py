@@ -11,12 +11,12 @@ does.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -138,9 +138,11 @@ class DirectCalls:
         self._common_lines = head.decode("latin-1").partition("\r\n")[2]
         """Header lines of all requests, each with its CRLF."""
 
-    async def put_object(self, key: str, body: PayloadBody) -> None:
+    async def put_object(self, key: str, body: PayloadBody, sha256: str | None) -> None:
         """See S3Calls."""
-        payload_sha256 = sha256(body).hexdigest() if self._signs_bodies else UNSIGNED_PAYLOAD
+        payload_sha256 = UNSIGNED_PAYLOAD
+        if self._signs_bodies:
+            payload_sha256 = sha256 or hashlib.sha256(body).hexdigest()
         async with self._free_connections:
             response = await self._call("PUT", key, body=body, payload_sha256=payload_sha256)
             await self._read_receipt(response)
