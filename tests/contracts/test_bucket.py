@@ -51,6 +51,35 @@ async def test_what_was_put_is_got(bucket: BucketClient, size: int):
     assert await every(bucket, "inputs/") == [ListedObject("inputs/r-1-1.json", size)]
 
 
+ODD_NAMES = [
+    "a b",
+    "a+b",
+    "a%2Bb",
+    "a%",
+    "ä€𝄞",
+    "a&b=c;d",
+    "a?b#c",
+    "it's (a) [b] {c}!*$@:,",
+    '<k attr="&amp;">',
+    "~a~",
+    "a|b^c`d",
+]
+
+
+async def test_keys_may_hold_what_urls_and_xml_give_a_meaning(bucket: BucketClient):
+    for name in ODD_NAMES:
+        await bucket.put(f"odd/{name}", name.encode())
+    listed = [entry.key for entry in await every(bucket, "odd/")]
+    assert listed == sorted((f"odd/{name}" for name in ODD_NAMES), key=str.encode)
+    for name in ODD_NAMES:
+        key = f"odd/{name}"
+        assert await bucket.get(key) == name.encode()
+        assert next(iter((await bucket.list_page(key)).objects)).key == key
+        assert key not in [entry.key for entry in await every(bucket, "odd/", key)]
+        await bucket.delete(key)
+        assert not await bucket.exists(key)
+
+
 async def test_a_second_put_replaces_the_first(bucket: BucketClient):
     await bucket.put("inputs/a.json", b"first")
     await bucket.put("inputs/a.json", b"second")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -359,6 +360,34 @@ async def test_an_object_that_is_too_large_fails_alone(answer: Answer):
     assert "1,234 bytes" in failure.message
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<Error><Code>InternalError</Code></Error>",
+        b"<Error/>",
+        b"please sign in",
+        b"<Error><Code>SlowDown",
+    ],
+)
+async def test_a_success_that_holds_something_else_is_no_receipt(body: bytes):
+    answers = iter([Answer(200, body), Answer(404)])
+    async with stub(lambda _: next(answers, Answer())) as server, bucket_at(server.port) as bucket:
+        assert await bucket.put("inputs/a.json", b"{}") is None
+    assert [request.method for request in server.requests] == ["PUT", "HEAD", "PUT"]
+
+
+async def test_no_more_connections_are_open_than_allowed():
+    async with stub(Answer()) as server:
+        async with (
+            bucket_at(server.port, concurrency=3) as bucket,
+            anyio.create_task_group() as tasks,
+        ):
+            for number in range(30):
+                tasks.start_soon(bucket.exists, f"inputs/{number}.json")
+        assert len(server.requests) == 30
+        assert server.connections <= 3
+
+
 # What goes over the line ------------------------------------------------------------------------
 
 
@@ -419,6 +448,14 @@ async def test_uploads_together_are_no_faster_than_allowed():
             tasks.start_soon(bucket.put, f"inputs/{number}.json", bytes(100_000))
     # The first piece and what a coarse timer may catch up are free.
     assert max(came) - min(came) > 0.9 * (400_000 - 40_000 - 20_000) / 400_000
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_body_is_signed_over_plain_http(known: bool):
+    sha256 = hashlib.sha256(b"body").hexdigest()
+    async with stub(Answer()) as server, bucket_at(server.port) as bucket:
+        await bucket.put("inputs/a.json", b"body", sha256=sha256 if known else None)
+    assert server.requests[0].headers["x-amz-content-sha256"] == sha256
 
 
 # Whom to trust ----------------------------------------------------------------------------------
