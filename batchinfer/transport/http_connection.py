@@ -89,6 +89,7 @@ class HttpConnection(asyncio.Protocol):
         self._fields: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._has_long_header = False
+        self._is_malformed = False
         self._is_answered = False
         self._total_at = started_at + self._owner.timeouts.total
         self._sent_at: float | None = None
@@ -272,8 +273,8 @@ class HttpConnection(asyncio.Protocol):
         response = self._response
         if response is None:
             self._check_head_size(len(data))
-        elif self._has_long_header:
-            self._fail(HeaderTooLongError())
+        elif self._has_long_header or self._is_malformed:
+            self._fail(self._make_parse_error())
         elif self._is_answered:
             self._finish(response)
         else:
@@ -315,6 +316,8 @@ class HttpConnection(asyncio.Protocol):
         """A header; or a trailer, which is left out."""
         if len(name) + len(value) > self._owner.max_header_bytes:
             self._has_long_header = True
+        if name.endswith((b" ", b"\t")) or b"\0" in value:  # llhttp lets it pass
+            self._is_malformed = True
         if self._response is None:
             self._fields.setdefault(name.lower(), value)
 
