@@ -67,6 +67,8 @@ class HttpConnection(asyncio.Protocol):
         self.is_busy = False
         """Whether a call is under way."""
         self._is_reading_paused = False
+        self._early: bytes | None = b""
+        """What came before the first call; None: that has begun."""
         self._sender: BodySender | None = None
         self._response: HttpResponse | None = None
         """The answer, as soon as its head is here."""
@@ -110,7 +112,21 @@ class HttpConnection(asyncio.Protocol):
                 on_delay=self._extend,
             )
             self._sender.send_more()
+        if self._early is not None:
+            if self._early or self.is_closed:
+                self._loop.call_soon(self._receive_early, self._early)
+            self._early = None
         return waiter
+
+    def _receive_early(self, data: bytes) -> None:
+        """What came before the call is its answer: a server that is too busy does not wait for it.
+
+        That holds for the first call of a connection only.
+        """
+        if data and self.is_busy:
+            self.data_received(data)
+        if self.is_closed and self.is_busy:
+            self._end(None)
 
     def _mark_sent(self) -> None:
         self._sender = None
@@ -234,7 +250,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self._end(exc)
-        del self._parser  # each knows the other
+        if self._early is None:
+            del self._parser  # each knows the other
 
     def _end(self, error: Exception | None) -> None:
         self._owner.forget(self)
@@ -256,9 +273,8 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
-        if not self.is_busy:  # nobody has asked
-            if not self.is_closed:
-                self.abort()
+        if not self.is_busy:
+            self._receive_unasked(data)
             return
         self._is_heard = True
         try:
@@ -279,6 +295,12 @@ class HttpConnection(asyncio.Protocol):
             self._finish(response)
         else:
             self._hand_over(response)
+
+    def _receive_unasked(self, data: bytes) -> None:
+        if self._early is not None and len(self._early) < READ_AHEAD_BYTES:
+            self._early += data
+        elif not self.is_closed:
+            self.abort()
 
     def _check_head_size(self, size: int) -> None:
         """A head is not complete, though so many bytes more are here."""

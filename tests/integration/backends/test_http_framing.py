@@ -112,6 +112,29 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used():
     assert (server.connections, len(server.requests)) == (2, 2)
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 26\r\n", b""])
+@pytest.mark.parametrize("size", [1, 200])
+async def test_a_server_that_is_too_busy_may_say_so_before_it_is_asked(length: bytes, size: int):
+    """It ends its side of the connection at once; what we send is not read before that."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        text = b"HTTP/1.1 503 Busy\r\n" + length + b"\r\npending request queue full"
+        for start in range(0, len(text), size):
+            writer.write(text[start : start + size])
+            await writer.drain()
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(talk, "127.0.0.1", 0) as server,
+        backend_at(server.sockets[0].getsockname()[1]) as backend,
+    ):
+        failure = await backend.attempt(ITEM, 1)
+    assert isinstance(failure, Failure)
+    assert failure.code == "http_503"
+
+
 @pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n", HEAD + b"Connection: close\r\n"])
 async def test_a_connection_that_is_not_to_be_kept_is_not(head: bytes):
     text = head + LENGTH + b"\r\n" + OK

@@ -332,8 +332,8 @@ async def test_a_cancelled_reader_closes_its_connection():
     left = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(OK + b"Content-Length: 1000000\r\n\r\n" + bytes(100_000))
         await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"Content-Length: 1000000\r\n\r\n" + bytes(100_000))
         await reader.read()
         left.set()
 
