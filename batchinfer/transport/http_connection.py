@@ -67,6 +67,8 @@ class HttpConnection(asyncio.Protocol):
         self.is_busy = False
         """Whether a call is under way."""
         self._is_reading_paused = False
+        self._early: bytes | None = b""
+        """What came before the first call; None: that has begun."""
         self._sender: BodySender | None = None
         self._response: HttpResponse | None = None
         """The answer, as soon as its head is here."""
@@ -89,6 +91,7 @@ class HttpConnection(asyncio.Protocol):
         self._fields: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._has_long_header = False
+        self._is_malformed = False
         self._is_answered = False
         self._total_at = started_at + self._owner.timeouts.total
         self._sent_at: float | None = None
@@ -109,7 +112,21 @@ class HttpConnection(asyncio.Protocol):
                 on_delay=self._extend,
             )
             self._sender.send_more()
+        if self._early is not None:
+            if self._early or self.is_closed:
+                self._loop.call_soon(self._receive_early, self._early)
+            self._early = None
         return waiter
+
+    def _receive_early(self, data: bytes) -> None:
+        """What came before the call is its answer: a server that is too busy does not wait for it.
+
+        That holds for the first call of a connection only.
+        """
+        if data and self.is_busy:
+            self.data_received(data)
+        if self.is_closed and self.is_busy:
+            self._end(None)
 
     def _mark_sent(self) -> None:
         self._sender = None
@@ -233,7 +250,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self._end(exc)
-        del self._parser  # each knows the other
+        if self._early is None:
+            del self._parser  # each knows the other
 
     def _end(self, error: Exception | None) -> None:
         self._owner.forget(self)
@@ -255,9 +273,8 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
-        if not self.is_busy:  # nobody has asked
-            if not self.is_closed:
-                self.abort()
+        if not self.is_busy:
+            self._receive_unasked(data)
             return
         self._is_heard = True
         try:
@@ -272,12 +289,18 @@ class HttpConnection(asyncio.Protocol):
         response = self._response
         if response is None:
             self._check_head_size(len(data))
-        elif self._has_long_header:
-            self._fail(HeaderTooLongError())
+        elif self._has_long_header or self._is_malformed:
+            self._fail(self._make_parse_error())
         elif self._is_answered:
             self._finish(response)
         else:
             self._hand_over(response)
+
+    def _receive_unasked(self, data: bytes) -> None:
+        if self._early is not None and len(self._early) < READ_AHEAD_BYTES:
+            self._early += data
+        elif not self.is_closed:
+            self.abort()
 
     def _check_head_size(self, size: int) -> None:
         """A head is not complete, though so many bytes more are here."""
@@ -315,6 +338,8 @@ class HttpConnection(asyncio.Protocol):
         """A header; or a trailer, which is left out."""
         if len(name) + len(value) > self._owner.max_header_bytes:
             self._has_long_header = True
+        if name.endswith((b" ", b"\t")) or b"\0" in value:  # llhttp lets it pass
+            self._is_malformed = True
         if self._response is None:
             self._fields.setdefault(name.lower(), value)
 

@@ -41,7 +41,7 @@ class HttpHeaders(Mapping[str, str]):
 
 
 def _decode_header(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
+    return text.rstrip(b" \t").decode("utf-8", "surrogateescape")
 
 
 class ResponseSource(Protocol):
