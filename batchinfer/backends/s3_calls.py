@@ -10,7 +10,7 @@ import re
 from typing import Final, Protocol
 
 from batchinfer._version import __version__
-from batchinfer.backends.bucket_client import ListingPage
+from batchinfer.backends.bucket_client import InvalidS3Response, ListingPage
 from batchinfer.backends.loaded_payload import PayloadBody
 
 S3_USER_AGENT: Final = f"batchinfer/{__version__}"
@@ -19,10 +19,18 @@ S3_CONNECT_TIMEOUT: Final = 10.0
 """Seconds until a connection is there."""
 VALID_REGION: Final = re.compile(r"(?![0-9]+$)(?!-)[a-zA-Z0-9-]{0,63}(?<!-)")
 """botocore's rule: what can stand in a signature's scope."""
+SUCCESS_STATUSES: Final = range(200, 300)
+_NO_CONTENT: Final = 204
 MIN_DOWNLOAD_BYTES_PER_SECOND: Final = 10_000
 """Bytes per second below which an object is not read to its end."""
 RESPONSE_READ_TIMEOUTS: Final = 4
 """How many `read_timeout`s a whole answer may take, however steadily it drips."""
+
+
+def reject_web_page(status: int, content_type: str | None) -> None:
+    """Raise InvalidS3Response for a success that is a web page. 204 is none, whatever it says."""
+    if status != _NO_CONTENT and (content_type or "").lower().startswith("text/html"):
+        raise InvalidS3Response("it answers with a web page (text/html)")
 
 
 class S3ErrorResponse(Exception):  # noqa: N818 - the store's answer, not ours

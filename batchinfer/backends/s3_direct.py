@@ -29,8 +29,10 @@ from batchinfer.backends.s3_calls import (
     RESPONSE_READ_TIMEOUTS,
     S3_CONNECT_TIMEOUT,
     S3_USER_AGENT,
+    SUCCESS_STATUSES,
     VALID_REGION,
     S3ErrorResponse,
+    reject_web_page,
 )
 from batchinfer.backends.s3_signer import (
     EMPTY_SHA256,
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from batchinfer.transport.http_client import HttpClient
     from batchinfer.transport.http_response import HttpResponse
 
-_SUCCESS: Final = range(200, 300)
 MAX_ERROR_BYTES: Final = 1 << 16
 """Bytes that are read of an answer that is no success."""
 
@@ -210,10 +211,12 @@ class DirectCalls:
             response = await self._http.request(
                 head.encode("latin-1"), None if body is None else (body,)
             )
-            if response.status in _SUCCESS:
-                if (response.headers.get("content-type") or "").lower().startswith("text/html"):
+            if response.status in SUCCESS_STATUSES:
+                try:
+                    reject_web_page(response.status, response.headers.get("content-type"))
+                except InvalidS3Response:
                     response.close()
-                    raise InvalidS3Response("it answers with a web page (text/html)")
+                    raise
                 return response
             error = parse_error(await _read_error(response))
             code = error.get("Code") or str(response.status)

@@ -115,6 +115,13 @@ async def test_a_page_is_no_object_and_no_receipt(verb: str):
             await getattr(bucket, verb)("outputs/a.json", *([b"x"] if verb == "put" else []))
 
 
+async def test_no_content_is_no_page_whatever_it_says():
+    """moto, and whatever else stands on a framework for web pages, calls it text/html."""
+    nothing = Answer(204, headers={"Content-Type": "text/html; charset=utf-8"})
+    async with stub(nothing) as store, bucket_at(store.port) as bucket:
+        await bucket.delete("outputs/a.json")
+
+
 @pytest.mark.parametrize(
     "body", [b"<Error/>", b"<Error><Code/></Error>", b"<Error><Mess", b"no xml"]
 )
