@@ -7,6 +7,7 @@ bounded.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,6 +27,13 @@ _ROOT_DEPTH: Final = 1
 _FIELD_DEPTH: Final = 2
 _OBJECT_FIELD_DEPTH: Final = 3
 _OBJECT_ELEMENT: Final = "Contents"
+
+
+class ListingCutOff(OSError):  # noqa: N818 - reads as a fact
+    """A listing ends before its end: the store, or somebody on the way, broke down."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPROTO, "its listing is cut off")
 
 
 class _XmlFields:
@@ -98,7 +106,10 @@ class _XmlFields:
 
 
 class ListingReader:
-    """Reads one page of `ListObjectsV2` (`encoding-type=url`). Raises InvalidS3Response."""
+    """Reads one page of `ListObjectsV2` (`encoding-type=url`).
+
+    Raises InvalidS3Response for what is none, ListingCutOff for one that is not whole.
+    """
 
     def __init__(self) -> None:
         self._xml = _XmlFields(
@@ -117,7 +128,10 @@ class ListingReader:
         """The page, when all of the answer was fed."""
         if not self._xml.root:
             raise InvalidS3Response(NO_LISTING)
-        self._xml.feed(b"", is_last=True)
+        try:
+            self._xml.feed(b"", is_last=True)
+        except InvalidS3Response:  # what came so far was a listing
+            raise ListingCutOff from None
         fields = self._xml.fields
         decode_key = unquote_plus if fields.get("EncodingType") == "url" else str
         objects = [_make_object(each, decode_key) for each in self._xml.objects]

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.backends.bucket_client import InvalidS3Response, ListedObject, ListingPage
-from batchinfer.backends.s3_xml import MAX_XML_BYTES, MAX_XML_DEPTH, ListingReader, parse_error
+from batchinfer.backends.s3_xml import (
+    MAX_XML_BYTES,
+    MAX_XML_DEPTH,
+    ListingCutOff,
+    ListingReader,
+    parse_error,
+)
 
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 MINIO = (
@@ -84,7 +90,6 @@ DTD = '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;
         "<html><body>Sign in</body></html>",
         "<html><br></body></html>",
         "<Error><Code>AccessDenied</Code></Error>",
-        "<ListBucketResult>",
         "<ListBucketResult></ListBucketResult>x",
         "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
         "<ListBucketResult><Contents><Size>1</Size></Contents></ListBucketResult>",
@@ -96,6 +101,7 @@ DTD = '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;
         f"{DTD}<ListBucketResult/>".encode("utf-16"),
         "<ListBucketResult><Contents><Key>&none;</Key></Contents></ListBucketResult>",
         "<ListBucketResult>" + "<x>" * MAX_XML_DEPTH + "</x>" * MAX_XML_DEPTH,
+        "<ListBucketResult><Contents></ListBucketResult>",
         b"<ListBucketResult><Contents><Key>\xff</Key></Contents></ListBucketResult>",
         b'<?xml version="1.0" encoding="no such"?><ListBucketResult/>',
     ],
@@ -109,7 +115,7 @@ def test_what_is_no_listing_is_an_invalid_answer(body: str | bytes):
 def test_a_web_page_is_told_from_what_is_cut_off():
     with pytest.raises(InvalidS3Response, match="no ListBucketResult"):
         read("<html><p>Sign in")
-    with pytest.raises(InvalidS3Response, match="cannot be read"):
+    with pytest.raises(ListingCutOff, match="its listing is cut off"):
         read("<ListBucketResult><Contents>")
 
 
