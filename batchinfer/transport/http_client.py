@@ -85,10 +85,11 @@ class HttpClient:
         started_at = self._loop.time()
         connection = self._take_idle(started_at) or await self._connect(started_at)
         if parts is None:
-            waiter = connection.send(head + b"\r\n", (), on_sent, started_at)
+            waiter = connection.send(head + b"\r\n", (), 0, on_sent, started_at)
         else:
-            head = b"%bContent-Length: %d\r\n\r\n" % (head, sum(map(len, parts)))
-            waiter = connection.send(head, parts, on_sent, started_at)
+            size = sum(map(len, parts))
+            head = b"%bContent-Length: %d\r\n\r\n" % (head, size)
+            waiter = connection.send(head, parts, size, on_sent, started_at)
             del parts  # it holds in memory what may have been sent
         if self._timer is None:
             self._timer = self._loop.call_later(self._tick_seconds, self._tick)

@@ -81,17 +81,17 @@ class HttpConnection(asyncio.Protocol):
         self,
         head: bytes,
         parts: Sequence[bytes | memoryview],
+        size: int,
         on_sent: Callable[[], None] | None,
         started_at: float,
     ) -> asyncio.Future[HttpResponse]:
-        """Begin a call. What it returns is its answer, or an OSError."""
+        """Begin a call, whose `parts` have `size` bytes. What it returns is its answer."""
         self.is_busy = True
         self._has_body = not head.startswith(b"HEAD ")
         self._keeps_alive = True
         self._fields: dict[bytes, bytes] = {}
         self._head_bytes = 0
-        self._has_long_header = False
-        self._is_malformed = False
+        self._is_head_suspect = False
         self._is_answered = False
         self._total_at = started_at + self._owner.timeouts.total
         self._sent_at: float | None = None
@@ -100,7 +100,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_heard = False
         self._on_sent = on_sent
         self._waiter = waiter = self._loop.create_future()
-        if self._owner.bandwidth is None and sum(map(len, parts)) <= SINGLE_WRITE_BYTES:
+        if size <= SINGLE_WRITE_BYTES and self._owner.bandwidth is None:
             self._transport.write(b"".join((head, *parts)))
             self._mark_sent()
         else:
@@ -277,20 +277,23 @@ class HttpConnection(asyncio.Protocol):
             self._receive_unasked(data)
             return
         self._is_heard = True
+        if self._response is None:
+            # Whether its headers have to be looked at, which llhttp takes as they come.
+            self._is_head_suspect |= b"\0" in data or len(data) > self._owner.max_header_bytes
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self._keeps_alive = False
         except HttpParserError:
             if not self._is_answered:
-                self._fail(self._make_parse_error())
+                self._fail(self._find_header_fault() or MalformedResponseError())
                 return
             self._keeps_alive = False  # what follows the answer is none
         response = self._response
         if response is None:
             self._check_head_size(len(data))
-        elif self._has_long_header or self._is_malformed:
-            self._fail(self._make_parse_error())
+        elif self._is_head_suspect and (fault := self._find_header_fault()):
+            self._fail(fault)
         elif self._is_answered:
             self._finish(response)
         else:
@@ -304,12 +307,19 @@ class HttpConnection(asyncio.Protocol):
 
     def _check_head_size(self, size: int) -> None:
         """A head is not complete, though so many bytes more are here."""
+        self._is_head_suspect = True
         self._head_bytes += size
         if self._head_bytes > HEADERS_PER_MAX * self._owner.max_header_bytes:
             self._fail(HeaderTooLongError())
 
-    def _make_parse_error(self) -> OSError:
-        return HeaderTooLongError() if self._has_long_header else MalformedResponseError()
+    def _find_header_fault(self) -> OSError | None:
+        self._is_head_suspect = False
+        for name, value in self._fields.items():
+            if len(name) + len(value) > self._owner.max_header_bytes:
+                return HeaderTooLongError()
+            if b"\0" in value:
+                return MalformedResponseError()
+        return None
 
     def _hand_over(self, response: HttpResponse) -> None:
         """Wake who waits for an answer that is too large to be waited for as a whole."""
@@ -336,12 +346,8 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which is left out."""
-        if len(name) + len(value) > self._owner.max_header_bytes:
-            self._has_long_header = True
-        if name.endswith((b" ", b"\t")) or b"\0" in value:  # llhttp lets it pass
-            self._is_malformed = True
         if self._response is None:
-            self._fields.setdefault(name.lower(), value)
+            self._fields.setdefault(name.rstrip().lower(), value)
 
     def on_headers_complete(self) -> None:
         """The head is here."""
