@@ -23,6 +23,7 @@ MAX_TICK_SECONDS: Final = 0.25
 """Seconds between two looks at the deadlines of all calls, at most."""
 TICKS_PER_TIMEOUT: Final = 8
 """How often each deadline is looked at within its time, at least."""
+_FRAMING_HEADERS: Final = frozenset({"content-length", "transfer-encoding"})
 _LINE_BREAK: Final = re.compile(r"[\r\n\0]")
 
 
@@ -59,11 +60,13 @@ class HttpClient:
     def make_head(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
         """The head of a request, but for its Content-Length: method, target, `Host`, `headers`.
 
-        `target`: path and query, encoded as they are sent. Raises ValueError when a header holds a
-        line break.
+        `target`: path and query, encoded as they are sent. `headers` may hold another `Host`; how
+        the body is framed is not theirs to say. Raises ValueError when one holds a line break.
         """
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.host_header}"]
-        lines += [f"{name}: {value}" for name, value in headers]
+        fields = [(name, value) for name, value in headers if name.lower() not in _FRAMING_HEADERS]
+        if not any(name.lower() == "host" for name, _ in fields):
+            fields.insert(0, ("Host", self.host_header))
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
         if any(map(_LINE_BREAK.search, lines)):
             raise ValueError("a header of the request holds a line break")
         return "\r\n".join([*lines, ""]).encode()

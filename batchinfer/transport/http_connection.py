@@ -100,7 +100,9 @@ class HttpConnection(asyncio.Protocol):
         self._is_heard = False
         self._on_sent = on_sent
         self._waiter = waiter = self._loop.create_future()
-        if size <= SINGLE_WRITE_BYTES and self._owner.bandwidth is None:
+        if self.is_closed:  # by the server, before its first call
+            pass
+        elif size <= SINGLE_WRITE_BYTES and self._owner.bandwidth is None:
             self._transport.write(b"".join((head, *parts)))
             self._mark_sent()
         else:
@@ -113,9 +115,7 @@ class HttpConnection(asyncio.Protocol):
             )
             self._sender.send_more()
         if self._early is not None:
-            if self._early or self.is_closed:
-                self._loop.call_soon(self._receive_early, self._early)
-            self._early = None
+            self._receive_early(self._early)
         return waiter
 
     def _receive_early(self, data: bytes) -> None:
@@ -123,7 +123,8 @@ class HttpConnection(asyncio.Protocol):
 
         That holds for the first call of a connection only.
         """
-        if data and self.is_busy:
+        self._early = None
+        if data:
             self.data_received(data)
         if self.is_closed and self.is_busy:
             self._end(None)
