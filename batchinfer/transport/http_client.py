@@ -99,7 +99,10 @@ class HttpClient:
         try:
             return await waiter
         except asyncio.CancelledError:
-            connection.abort()
+            if waiter.cancelled():
+                connection.abort()
+            elif waiter.exception() is None:  # the connection may be another's by now
+                waiter.result().close()
             raise
 
     def close(self) -> None:
@@ -145,6 +148,8 @@ class HttpClient:
     def forget(self, connection: HttpConnection) -> None:
         """For HttpConnection: it is closed."""
         self._connections.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
 
     # Deadlines -----------------------------------------------------------------------------------
 
@@ -156,7 +161,7 @@ class HttpClient:
                 connection.check_deadlines(now)
         while self._idle and now - self._idle[0].idle_since >= KEEP_ALIVE_SECONDS:
             self._idle.pop(0).abort()
-        is_waiting = len(self._connections) > len(self._idle)
+        is_waiting = any(connection.is_busy for connection in self._connections)
         self._timer = self._loop.call_later(self._tick_seconds, self._tick) if is_waiting else None
 
 

@@ -143,7 +143,9 @@ class HttpConnection(asyncio.Protocol):
         response.is_complete = True
         response.source = None
         waiter = self._waiter
-        if self._keeps_alive and self._sender is None:
+        # Whoever was cancelled has yet to learn of it, and will close the connection then.
+        is_cancelled = waiter is not None and waiter.cancelled()
+        if self._keeps_alive and self._sender is None and not is_cancelled:
             if not self._has_body:  # it waits for the body that the head has announced
                 self._parser = _make_parser(self)
             self.is_busy = False
@@ -201,7 +203,8 @@ class HttpConnection(asyncio.Protocol):
         try:
             await waiter
         except asyncio.CancelledError:
-            self.abort()
+            if waiter.cancelled():  # else the call has ended, and the connection may be another's
+                self.abort()
             raise
 
     def resume(self) -> None:
