@@ -1,7 +1,7 @@
 """The values that all packages share: items, attempts, outcomes, records, results.
 
-They are frozen and can be pickled. Nothing here knows a network, a disk, a clock or a library, and
-nothing of batchinfer is imported.
+They are frozen (`values.py` says how far) and can be pickled. Nothing here knows a network, a disk,
+a clock or a library.
 
 The states of an item::
 
@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+
+from batchinfer.values import value_class
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 """Data as JSON knows it. Floats may be nan or infinite: models return them (the store spells them
@@ -93,7 +95,7 @@ class ServiceSignal(StrEnum):
     """Not sent for another reason: nothing was heard of the service."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class InputFile:
     """One file of an item, as the source saw it."""
 
@@ -130,7 +132,7 @@ class InputFile:
         return not _is_time_zone_shift(mtime_ns, self.mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RemoteFile(InputFile):
     """One file of an item that is no file of this machine: `path` is a URI of a source plugin."""
 
@@ -152,7 +154,7 @@ def _is_time_zone_shift(one: int, other: int) -> bool:
     return difference % (900 * _NS_PER_SECOND) == 0 and difference <= 14 * 3600 * _NS_PER_SECOND
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Item:
     """One unit of input: what one prediction is made from."""
 
@@ -171,7 +173,7 @@ class Item:
     """How many of them do not count against `max_attempts`: those from before a `retry`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SentFile:
     """One file of an item as an attempt read it, to send it."""
 
@@ -183,7 +185,7 @@ class SentFile:
     """Of the very bytes that were sent, in hexadecimal."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reply:
     """What the model returned."""
 
@@ -204,8 +206,20 @@ class Reply:
     lease: object = field(default=None, repr=False, compare=False)
     """Holds its part of the memory budget until the reply is forgotten; None in another process."""
 
+    def with_inputs(self, inputs: tuple[SentFile, ...]) -> Reply:
+        """A copy with the files that were sent. `dataclasses.replace` takes seven times as long."""
+        return Reply(
+            self.media_type,
+            self.prediction,
+            self.data,
+            self.log,
+            self.server_seconds,
+            inputs,
+            self.lease,
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@value_class
 class Failure:
     """Why an attempt did not succeed. A value: it is recorded, never raised."""
 
@@ -243,7 +257,7 @@ _SIGNAL_BY_KIND = {
 Outcome: TypeAlias = Reply | Failure
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Submitted:
     """Async mode: the input object is in the bucket; its outcome will turn up in `outputs/`."""
 
@@ -260,7 +274,7 @@ def get_signal(outcome: Outcome | Submitted) -> ServiceSignal:
     return outcome.signal or _SIGNAL_BY_KIND[outcome.kind]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Attempt:
     """One attempt at one item, from the moment it held a slot to its outcome."""
 
@@ -276,7 +290,7 @@ class Attempt:
     attempt in async mode are recorded with its submission."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Record:
     """One attempt and what follows from it: the unit that the writer commits."""
 

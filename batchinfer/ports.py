@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from batchinfer.domain import Counts, Item, OpenItem, Outcome, Record, State, Submitted
+from batchinfer.values import value_class
 
 Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch. Durations are measured on the event loop's own clock instead."""
@@ -27,7 +28,7 @@ class Backend(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutputArrival:
     """An outcome that has arrived in the bucket."""
 
@@ -188,7 +189,7 @@ class Store(WorkQueue, RecordSink, Submissions, Protocol):
     """All that a run needs to remember, in one place."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Progress:
     """Where the run stands; counts only what is durable."""
 
@@ -207,7 +208,7 @@ class Progress:
     """Whether a person has stopped new attempts for now."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Committed:
     """Something has become durable: records, or (then without any) items of the source."""
 

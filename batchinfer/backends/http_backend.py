@@ -153,9 +153,11 @@ class HttpBackend:
             call = self._call(loaded, reservation.release)
             del loaded  # nothing may keep in memory what has been sent
             outcome = await call
-        if inputs and (isinstance(outcome, Reply) or outcome.sent):
-            return replace(outcome, inputs=inputs)
-        return outcome
+        if not inputs:
+            return outcome
+        if isinstance(outcome, Reply):
+            return outcome.with_inputs(inputs)
+        return replace(outcome, inputs=inputs) if outcome.sent else outcome
 
     async def fetch_help(self) -> str | Failure:
         """What the service answers when it is asked for a description of its model.

@@ -29,7 +29,7 @@ def call_protocol(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
     except Exception as error:  # a plugin may raise anything
         if detect_shortage(error) is not None:
             raise
-        return _make_failure(f"it raised {type(error).__name__}: {error}")
+        return _make_exception_failure(error)
 
 
 def call_decoder(
@@ -37,20 +37,30 @@ def call_decoder(
 ) -> T | Failure | FatalError:
     """The same; a FatalError is returned, also where the method raises it."""
     try:
-        return call_protocol(function, *args, **kwargs)
+        return function(*args, **kwargs)
     except FatalError as error:
         return error
+    except Exception as error:
+        if detect_shortage(error) is not None:
+            raise
+        return _make_exception_failure(error)
 
 
 def check_outcome(outcome: object, answer: bytes) -> Outcome | FatalError:
     """The outcome that a protocol has decoded from `answer`, if it is one."""
+    if isinstance(outcome, Reply):
+        return outcome
     match outcome:
         case Failure(code=code, log="") if code == PROTOCOL_ERROR:
             return replace(outcome, log=answer[:MAX_ERROR_BODY_BYTES].decode("utf-8", "replace"))
-        case Reply() | Failure() | FatalError():
+        case Failure() | FatalError():
             return outcome
         case _:
             return _make_failure(f"it returned a {type(outcome).__name__} instead of an outcome")
+
+
+def _make_exception_failure(error: Exception) -> Failure:
+    return _make_failure(f"it raised {type(error).__name__}: {error}")
 
 
 def _make_failure(what: str) -> Failure:

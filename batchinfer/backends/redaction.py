@@ -20,6 +20,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
 
+import orjson
+
 from batchinfer.domain import Failure, Json, Outcome
 
 MASK = "***"
@@ -51,13 +53,14 @@ def is_weak_secret(secret: str) -> bool:
 class Redactor:
     """Replaces each secret, in every spelling it may turn up in, by `***`."""
 
-    __slots__ = ("_data", "_in_files", "_strong", "_text")
+    __slots__ = ("_data", "_in_files", "_strong", "_strong_in_json", "_text")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = [secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS]
         self._text = _sort_spellings(known)
         self._data = [s.encode("utf-8", "surrogateescape") for s in self._text]
         self._strong = _sort_spellings(filter(is_strong_secret, known))
+        self._strong_in_json = list(_iter_json_forms(self._strong))
         distinctive = filter(_is_distinctive, known)
         self._in_files = tuple(
             {s: None for secret in distinctive for s in _encode_file_spellings(secret)}
@@ -70,18 +73,47 @@ class Redactor:
     def redact_outcome(self, outcome: T) -> T:
         """The outcome with no secret in its log and message, and no strong one in its prediction.
 
-        Lists and dicts of the prediction are changed in place.
+        The same object when there were none. Lists and dicts of the prediction are changed in
+        place.
         """
+        log = self.redact_text(outcome.log)
         if isinstance(outcome, Failure):
             message = self.redact_text(outcome.message)
-            return replace(outcome, message=message, log=self.redact_text(outcome.log))
-        prediction, found = self._redact_prediction(outcome.prediction)
-        data = outcome.data
-        for coded in (spelling.encode("utf-8", "surrogateescape") for spelling in self._strong):
-            if data is not None and coded in data:
-                data, found = data.replace(coded, MASK.encode()), True
-        log = self.redact_text(outcome.log) + (MASKED_PREDICTION_NOTE if found else "")
+            if log is outcome.log and message is outcome.message:
+                return outcome
+            return replace(outcome, message=message, log=log)
+        prediction, data, found = outcome.prediction, outcome.data, False
+        if self._may_hold_strong_secret(prediction):
+            prediction, found = self._redact_prediction(prediction)
+        if data is not None:
+            for coded in (spelling.encode("utf-8", "surrogateescape") for spelling in self._strong):
+                if coded in data:
+                    data, found = data.replace(coded, MASK.encode()), True
+        if found:
+            log += MASKED_PREDICTION_NOTE
+        elif log is outcome.log:
+            return outcome
         return replace(outcome, prediction=prediction, data=data, log=log)
+
+    def _may_hold_strong_secret(self, prediction: Json) -> bool:
+        """False only if no text in a prediction has a spelling of a strong secret in it.
+
+        For that, all of its texts are written as one JSON and searched, in a tenth of the time
+        that a walk takes. JSON writes a text character by character, each in one way wherever it
+        stands; so where a text holds a spelling, the JSON holds what JSON writes for the spelling.
+        A prediction that JSON cannot say (with half of a surrogate pair in a text, or a number of
+        many digits) may hold anything.
+        """
+        if not self._strong:
+            return False
+        try:
+            text = orjson.dumps(prediction)
+        except TypeError:
+            return True
+        for spelling in self._strong_in_json:  # noqa: SIM110 - `any` takes longer than the searches
+            if spelling in text:
+                return True
+        return False
 
     def _redact_prediction(self, prediction: Json) -> tuple[Json, bool]:
         """A prediction without strong secrets, and whether there were any."""
@@ -161,6 +193,15 @@ def _sort_spellings(secrets: Iterable[str]) -> list[str]:
     """Longest first: no spelling may be broken up by a shorter one inside it."""
     found = {spelling for secret in secrets for spelling in _iter_spellings(secret)}
     return sorted(found, key=lambda spelling: (-len(spelling), spelling))
+
+
+def _iter_json_forms(spellings: Iterable[str]) -> Iterator[bytes]:
+    """What JSON writes for them inside a text; nothing for those that it cannot say."""
+    for spelling in spellings:
+        try:
+            yield orjson.dumps(spelling)[1:-1]
+        except TypeError:  # half of a surrogate pair
+            continue
 
 
 def _iter_spellings(secret: str) -> Iterator[str]:

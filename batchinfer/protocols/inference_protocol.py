@@ -22,6 +22,7 @@ from batchinfer.domain import Failure, Json, Mode, Outcome
 from batchinfer.errors import FatalError
 from batchinfer.protocols.model_schema import ModelSchema
 from batchinfer.protocols.object_ids import ObjectName, OutputKey
+from batchinfer.values import value_class
 
 MAX_PARAM_DEPTH = 100
 """Levels of lists and dicts in a parameter."""
@@ -29,7 +30,7 @@ HEAD_BYTES = 512
 """Bytes of the beginning of a file that a protocol sees before it encodes the item."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FileHead:
     """A file that is about to be sent: all that is known before it has been read."""
 
@@ -42,7 +43,7 @@ class FileHead:
     """Bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EncodedItem:
     """What is sent for an item, without the contents of its files."""
 
@@ -52,7 +53,7 @@ class EncodedItem:
     """HTTP headers of this item, besides those of `make_headers`; of use in sync mode only."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HttpAnswer:
     """The answer to a call."""
 

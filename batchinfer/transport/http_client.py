@@ -23,6 +23,7 @@ MAX_TICK_SECONDS: Final = 0.25
 """Seconds between two looks at the deadlines of all calls, at most."""
 TICKS_PER_TIMEOUT: Final = 8
 """How often each deadline is looked at within its time, at least."""
+_FRAMING_HEADERS: Final = frozenset({"content-length", "transfer-encoding"})
 _LINE_BREAK: Final = re.compile(r"[\r\n\0]")
 
 
@@ -59,11 +60,13 @@ class HttpClient:
     def make_head(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
         """The head of a request, but for its Content-Length: method, target, `Host`, `headers`.
 
-        `target`: path and query, encoded as they are sent. Raises ValueError when a header holds a
-        line break.
+        `target`: path and query, encoded as they are sent. `headers` may hold another `Host`; how
+        the body is framed is not theirs to say. Raises ValueError when one holds a line break.
         """
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.host_header}"]
-        lines += [f"{name}: {value}" for name, value in headers]
+        fields = [(name, value) for name, value in headers if name.lower() not in _FRAMING_HEADERS]
+        if not any(name.lower() == "host" for name, _ in fields):
+            fields.insert(0, ("Host", self.host_header))
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
         if any(map(_LINE_BREAK.search, lines)):
             raise ValueError("a header of the request holds a line break")
         return "\r\n".join([*lines, ""]).encode()
@@ -85,17 +88,21 @@ class HttpClient:
         started_at = self._loop.time()
         connection = self._take_idle(started_at) or await self._connect(started_at)
         if parts is None:
-            waiter = connection.send(head + b"\r\n", (), on_sent, started_at)
+            waiter = connection.send(head + b"\r\n", (), 0, on_sent, started_at)
         else:
-            head = b"%bContent-Length: %d\r\n\r\n" % (head, sum(map(len, parts)))
-            waiter = connection.send(head, parts, on_sent, started_at)
+            size = sum(map(len, parts))
+            head = b"%bContent-Length: %d\r\n\r\n" % (head, size)
+            waiter = connection.send(head, parts, size, on_sent, started_at)
             del parts  # it holds in memory what may have been sent
         if self._timer is None:
             self._timer = self._loop.call_later(self._tick_seconds, self._tick)
         try:
             return await waiter
         except asyncio.CancelledError:
-            connection.abort()
+            if waiter.cancelled():
+                connection.abort()
+            elif waiter.exception() is None:  # the connection may be another's by now
+                waiter.result().close()
             raise
 
     def close(self) -> None:
@@ -141,6 +148,8 @@ class HttpClient:
     def forget(self, connection: HttpConnection) -> None:
         """For HttpConnection: it is closed."""
         self._connections.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
 
     # Deadlines -----------------------------------------------------------------------------------
 
@@ -152,7 +161,7 @@ class HttpClient:
                 connection.check_deadlines(now)
         while self._idle and now - self._idle[0].idle_since >= KEEP_ALIVE_SECONDS:
             self._idle.pop(0).abort()
-        is_waiting = len(self._connections) > len(self._idle)
+        is_waiting = any(connection.is_busy for connection in self._connections)
         self._timer = self._loop.call_later(self._tick_seconds, self._tick) if is_waiting else None
 
 

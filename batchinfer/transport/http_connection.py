@@ -11,17 +11,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.transport.body_sender import BodySender
 from batchinfer.transport.call_timeouts import CallTimeouts
-from batchinfer.transport.http_response import WHOLE_BODY_BYTES, HttpHeaders, HttpResponse
+from batchinfer.transport.http_response import WHOLE_BODY_BYTES, HttpResponse
+from batchinfer.transport.response_parser import ResponseParser
 from batchinfer.transport.transport_errors import (
     ClientPayloadError,
     FirstByteTimeout,
-    HeaderTooLongError,
-    MalformedResponseError,
     ReadTimeout,
     SendStalled,
     ServerDisconnectedError,
@@ -32,11 +29,7 @@ SINGLE_WRITE_BYTES: Final = 1 << 16
 to watch them go."""
 READ_AHEAD_BYTES: Final = 1 << 17
 """Bytes of a body that are taken from the connection before anybody has read them."""
-HEADERS_PER_MAX: Final = 4
-"""How many headers of the greatest length a head may be as long as."""
-_FIRST_FINAL_STATUS: Final = 200
 _FIRST_ERROR_STATUS: Final = 300
-_SWITCHING_PROTOCOLS: Final = 101
 
 
 class ConnectionOwner(Protocol):
@@ -70,8 +63,7 @@ class HttpConnection(asyncio.Protocol):
         self._early: bytes | None = b""
         """What came before the first call; None: that has begun."""
         self._sender: BodySender | None = None
-        self._response: HttpResponse | None = None
-        """The answer, as soon as its head is here."""
+        self._parser = ResponseParser(self, owner.max_header_bytes)
         self._waiter: asyncio.Future[HttpResponse] | None = None
         """Of whoever waits for the answer, or for more of it."""
 
@@ -81,18 +73,13 @@ class HttpConnection(asyncio.Protocol):
         self,
         head: bytes,
         parts: Sequence[bytes | memoryview],
+        size: int,
         on_sent: Callable[[], None] | None,
         started_at: float,
     ) -> asyncio.Future[HttpResponse]:
-        """Begin a call. What it returns is its answer, or an OSError."""
+        """Begin a call, whose `parts` have `size` bytes. What it returns is its answer."""
         self.is_busy = True
-        self._has_body = not head.startswith(b"HEAD ")
-        self._keeps_alive = True
-        self._fields: dict[bytes, bytes] = {}
-        self._head_bytes = 0
-        self._has_long_header = False
-        self._is_malformed = False
-        self._is_answered = False
+        self._parser.begin(has_body=not head.startswith(b"HEAD "))
         self._total_at = started_at + self._owner.timeouts.total
         self._sent_at: float | None = None
         self._paused_at: float | None = None
@@ -100,7 +87,9 @@ class HttpConnection(asyncio.Protocol):
         self._is_heard = False
         self._on_sent = on_sent
         self._waiter = waiter = self._loop.create_future()
-        if self._owner.bandwidth is None and sum(map(len, parts)) <= SINGLE_WRITE_BYTES:
+        if self.is_closed:  # by the server, before its first call
+            pass
+        elif size <= SINGLE_WRITE_BYTES and self._owner.bandwidth is None:
             self._transport.write(b"".join((head, *parts)))
             self._mark_sent()
         else:
@@ -113,9 +102,7 @@ class HttpConnection(asyncio.Protocol):
             )
             self._sender.send_more()
         if self._early is not None:
-            if self._early or self.is_closed:
-                self._loop.call_soon(self._receive_early, self._early)
-            self._early = None
+            self._receive_early(self._early)
         return waiter
 
     def _receive_early(self, data: bytes) -> None:
@@ -123,7 +110,8 @@ class HttpConnection(asyncio.Protocol):
 
         That holds for the first call of a connection only.
         """
-        if data and self.is_busy:
+        self._early = None
+        if data:
             self.data_received(data)
         if self.is_closed and self.is_busy:
             self._end(None)
@@ -142,11 +130,12 @@ class HttpConnection(asyncio.Protocol):
         response.is_complete = True
         response.source = None
         waiter = self._waiter
-        if self._keeps_alive and self._sender is None:
-            if not self._has_body:  # it waits for the body that the head has announced
-                self._parser = _make_parser(self)
+        # Whoever was cancelled has yet to learn of it, and will close the connection then.
+        is_cancelled = waiter is not None and waiter.cancelled()
+        if self._parser.keeps_alive and self._sender is None and not is_cancelled:
+            self._parser.end()
             self.is_busy = False
-            self._waiter = self._response = None
+            self._waiter = None
             self.resume()
             self._owner.keep(self)
         else:
@@ -155,9 +144,9 @@ class HttpConnection(asyncio.Protocol):
             waiter.set_result(response)
 
     def _fail(self, error: BaseException) -> None:
-        waiter, response = self._waiter, self._response
-        if response is not None:
-            response.error = error
+        waiter = self._waiter
+        if self._parser.response is not None:
+            self._parser.response.error = error
         self.abort()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
@@ -166,7 +155,7 @@ class HttpConnection(asyncio.Protocol):
         """End the call if it, or one of its stages, takes too long."""
         if self._paused_at is not None:
             return
-        timeouts, response = self._owner.timeouts, self._response
+        timeouts, response = self._owner.timeouts, self._parser.response
         if self._is_heard or self._is_reading_paused:
             self._is_heard, self._heard_at = False, now
         first_byte_at = self._total_at
@@ -200,7 +189,8 @@ class HttpConnection(asyncio.Protocol):
         try:
             await waiter
         except asyncio.CancelledError:
-            self.abort()
+            if waiter.cancelled():  # else the call has ended, and the connection may be another's
+                self.abort()
             raise
 
     def resume(self) -> None:
@@ -211,9 +201,10 @@ class HttpConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """See ResponseSource. The call ends without a word."""
-        if self._response is not None:
-            self._response.source = None
-        self._waiter = self._response = None
+        if self._parser.response is not None:
+            self._parser.response.source = None
+            self._parser.response = None
+        self._waiter = None
         self.is_closed = True
         self.is_busy = False
         if self._sender is not None:
@@ -240,7 +231,6 @@ class HttpConnection(asyncio.Protocol):
         # Any rest pauses writing, so that its end is told. TLS takes 0 for a pause without a rest.
         is_tls = transport.get_extra_info("sslcontext") is not None
         self._transport.set_write_buffer_limits(high=1 if is_tls else 0, low=0)
-        self._parser = _make_parser(self)
         self.is_closed = False
 
     def eof_received(self) -> None:
@@ -251,12 +241,12 @@ class HttpConnection(asyncio.Protocol):
         """See asyncio."""
         self._end(exc)
         if self._early is None:
-            del self._parser  # each knows the other
+            self._parser.drop()
 
     def _end(self, error: Exception | None) -> None:
         self._owner.forget(self)
-        response = self._response
-        self._keeps_alive = False
+        response = self._parser.response
+        self._parser.keeps_alive = False
         if not self.is_busy:
             self.is_closed = True
         elif response is None:
@@ -277,21 +267,13 @@ class HttpConnection(asyncio.Protocol):
             self._receive_unasked(data)
             return
         self._is_heard = True
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            self._keeps_alive = False
-        except HttpParserError:
-            if not self._is_answered:
-                self._fail(self._make_parse_error())
-                return
-            self._keeps_alive = False  # what follows the answer is none
-        response = self._response
-        if response is None:
-            self._check_head_size(len(data))
-        elif self._has_long_header or self._is_malformed:
-            self._fail(self._make_parse_error())
-        elif self._is_answered:
+        fault = self._parser.feed(data)
+        response = self._parser.response
+        if fault is not None:
+            self._fail(fault)
+        elif response is None:
+            pass
+        elif self._parser.is_complete:
             self._finish(response)
         else:
             self._hand_over(response)
@@ -302,17 +284,10 @@ class HttpConnection(asyncio.Protocol):
         elif not self.is_closed:
             self.abort()
 
-    def _check_head_size(self, size: int) -> None:
-        """A head is not complete, though so many bytes more are here."""
-        self._head_bytes += size
-        if self._head_bytes > HEADERS_PER_MAX * self._owner.max_header_bytes:
-            self._fail(HeaderTooLongError())
-
-    def _make_parse_error(self) -> OSError:
-        return HeaderTooLongError() if self._has_long_header else MalformedResponseError()
-
     def _hand_over(self, response: HttpResponse) -> None:
-        """Wake who waits for an answer that is too large to be waited for as a whole."""
+        """An answer is not complete: wake who waits for it, if it is too large to be whole."""
+        if response.status >= _FIRST_ERROR_STATUS and self._sender is not None:
+            self._sender.stop()  # nobody wants the rest; as it is not sent, nothing is kept
         waiter = self._waiter
         if waiter is not None and (
             response.is_begun
@@ -326,65 +301,3 @@ class HttpConnection(asyncio.Protocol):
         if response.buffered_bytes > READ_AHEAD_BYTES and not self._is_reading_paused:
             self._is_reading_paused = True
             self._transport.pause_reading()
-
-    # httptools -----------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """An answer begins."""
-        if self._is_answered:
-            self._keeps_alive = False  # a second answer, which nobody has asked for
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which is left out."""
-        if len(name) + len(value) > self._owner.max_header_bytes:
-            self._has_long_header = True
-        if name.endswith((b" ", b"\t")) or b"\0" in value:  # llhttp lets it pass
-            self._is_malformed = True
-        if self._response is None:
-            self._fields.setdefault(name.lower(), value)
-
-    def on_headers_complete(self) -> None:
-        """The head is here."""
-        status = self._parser.get_status_code()
-        if self._is_answered or _is_interim(status):
-            return
-        self._response = HttpResponse(status, HttpHeaders(self._fields), self)
-        if not self._has_body:
-            self._is_answered = True
-            self._keeps_alive = self._parser.should_keep_alive()
-        if status >= _FIRST_ERROR_STATUS and self._sender is not None:
-            self._sender.stop()  # nobody wants the rest; as it is not sent, nothing is kept
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
-        response = self._response
-        if self._is_answered or response is None:
-            self._keeps_alive = False
-            return
-        response.chunks.append(data)
-        response.buffered_bytes += len(data)
-
-    def on_message_complete(self) -> None:
-        """An answer is whole."""
-        if self._is_answered:
-            return
-        if self._response is None:  # 1xx: the answer is still to come
-            self._fields = {}
-            return
-        self._is_answered = True
-        self._keeps_alive = self._keeps_alive and self._parser.should_keep_alive()
-
-
-def _is_interim(status: int) -> bool:
-    return status < _FIRST_FINAL_STATUS and status != _SWITCHING_PROTOCOLS
-
-
-def _make_parser(connection: HttpConnection) -> HttpResponseParser:
-    """As lenient as aiohttp is with answers, and no more."""
-    parser = HttpResponseParser(connection)
-    parser.set_dangerous_leniencies(
-        lenient_headers=True,
-        lenient_optional_cr_before_lf=True,
-        lenient_spaces_after_chunk_size=True,
-    )
-    return parser

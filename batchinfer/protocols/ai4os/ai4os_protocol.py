@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from http import HTTPStatus
 
 from batchinfer.domain import Failure, Json, Mode, Outcome
 from batchinfer.errors import FatalError
@@ -141,21 +141,25 @@ class Ai4osProtocol(InferenceProtocol):
     def decode_answer(self, answer: HttpAnswer) -> Outcome | FatalError:
         """See InferenceProtocol."""
         headers = answer.headers
-        refusal = classify_status(
-            answer.status,
+        if answer.status != HTTPStatus.OK:
+            refusal = classify_status(
+                answer.status,
+                answer.body,
+                elapsed=answer.elapsed,
+                now=answer.now,
+                retry_after=headers.get("Retry-After"),
+                location=headers.get("Location"),
+            )
+            if refusal is not None:
+                return refusal
+        outcome = parse_body(
             answer.body,
-            elapsed=answer.elapsed,
-            now=answer.now,
-            retry_after=headers.get("Retry-After"),
-            location=headers.get("Location"),
+            is_framed=answer.is_framed,
+            server_seconds=_parse_seconds(headers.get("X-Duration-Seconds")),
         )
-        if refusal is not None:
-            return refusal
-        outcome = parse_body(answer.body, is_framed=answer.is_framed)
         if isinstance(outcome, Failure):
             return find_fatal_error(outcome) or outcome
-        seconds = _parse_seconds(headers.get("X-Duration-Seconds"))
-        return outcome if seconds is None else replace(outcome, server_seconds=seconds)
+        return outcome
 
     def extract_help(self, outcome: Outcome) -> str | Failure:
         """See InferenceProtocol."""

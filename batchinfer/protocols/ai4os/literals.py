@@ -137,7 +137,7 @@ def parse_json_at(text: str, start: int) -> ParsedLiteral | None:
     except (ValueError, RecursionError):
         return None
     brackets = text.count("[", start, end) + text.count("{", start, end)
-    if brackets > MAX_LITERAL_DEPTH and not _is_within_depth(value):
+    if brackets > MAX_LITERAL_DEPTH and not is_within_depth(value):
         return None
     if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
         value = escape_surrogates(value)
@@ -189,7 +189,7 @@ def _parse_container_at(text: str, start: int, line_end: int) -> ParsedLiteral |
     line = _ANSI_RESET_AT_END.sub("", text[start:line_end]).rstrip()
     value = parse_simple_repr(line)
     brackets = line.count("[") + line.count("{")
-    if value is INVALID_LITERAL or (brackets > MAX_LITERAL_DEPTH and not _is_within_depth(value)):
+    if value is INVALID_LITERAL or (brackets > MAX_LITERAL_DEPTH and not is_within_depth(value)):
         return None
     return ParsedLiteral(value, start + len(line))
 
@@ -228,7 +228,7 @@ def _iter_json_strings(root: list[Any]) -> Iterator[tuple[Any, Any]]:
                 yield container, index
 
 
-def _is_within_depth(value: Any) -> bool:
+def is_within_depth(value: Any) -> bool:
     """Whether `value` is at most `MAX_LITERAL_DEPTH` deep."""
     level: list[Any] = [value]
     for _ in range(MAX_LITERAL_DEPTH):

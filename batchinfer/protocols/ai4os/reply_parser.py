@@ -46,6 +46,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from batchinfer.domain import (
@@ -58,11 +59,14 @@ from batchinfer.domain import (
     Reply,
     ServiceSignal,
 )
+from batchinfer.protocols.ai4os.common_literals import parse_prediction_line
+from batchinfer.protocols.ai4os.common_transcript import find_common_value
 from batchinfer.protocols.ai4os.literals import (
     ParsedLiteral,
     parse_nested_json,
     parse_returned_text,
 )
+from batchinfer.protocols.ai4os.repr_tokens import INVALID_LITERAL
 from batchinfer.protocols.ai4os.transcript import (
     RECORD_STAMP,
     Completeness,
@@ -96,17 +100,34 @@ _MIN_BASE64_CHARS: Final = 24
 """Characters; a shorter base64 text must show otherwise that it is none by chance ("done")."""
 
 
-def parse_body(body: bytes, *, is_framed: bool = True) -> Outcome:
+def parse_body(
+    body: bytes, *, is_framed: bool = True, server_seconds: float | None = None
+) -> Outcome:
     """The outcome of a sync call that was answered with HTTP 200.
 
     `is_framed`: whether the transport would have shown that the body was cut off (Content-Length,
-    or chunks). Otherwise the body itself must show that it is whole.
+    or chunks). Otherwise the body itself must show that it is whole. `server_seconds`: as in
+    `Reply`.
     """
+    text = decode_output(body)
+    if (line := find_common_value(text)) is not None:
+        prediction = parse_prediction_line(line)
+        if prediction is not INVALID_LITERAL:
+            return Reply(
+                JSON_MEDIA_TYPE, prediction, log=strip_ansi(text), server_seconds=server_seconds
+            )
+    outcome = parse_any_body(body, text, is_framed=is_framed)
+    if isinstance(outcome, Failure) or server_seconds is None:
+        return outcome
+    return replace(outcome, server_seconds=server_seconds)
+
+
+def parse_any_body(body: bytes, text: str, *, is_framed: bool) -> Outcome:
+    """As `parse_body`, which is the quick way for most answers; `text`: the body as text."""
     if (file := _decode_base64_body(body)) is not None:
         if is_framed or body.rstrip().endswith(b"=") or is_complete_file(file):
             return parse_output(file, "")
         return cut_off_failure("")
-    text = decode_output(body)
     log = strip_ansi(text)
     output = strip_command_echo(text)
     has_more = len(output) < len(text)

@@ -48,16 +48,16 @@ RECORD_STAMP: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.,]
 
 _LOG_LEVEL_PATTERN: Final = "(?:TRACE|DEBUG|INFO|AUDIT|WARNING|ERROR|CRITICAL)"
 _LOG_RECORD: Final = re.compile(rf"{RECORD_STAMP}{_LOG_LEVEL_PATTERN} \S+ ")
-_RETURN_RECORD: Final = re.compile(
+RETURN_RECORD: Final = re.compile(
     rf"{RECORD_STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] return:(?: |(?=\n|\Z))"
 )
-_RETURN_RECORD_END: Final = "] return:"
-_PREDICT_CALLED_TEXT: Final = "[INFO, Method] predict was called."
+RETURN_RECORD_END: Final = "] return:"
+PREDICT_CALLED_TEXT: Final = "[INFO, Method] predict was called."
 _PREDICT_CALLED_RECORD: Final = re.compile(
     rf"{RECORD_STAMP}INFO deepaas\.cmd\.cli \[[^\]\n]*\] \[INFO, Method\] predict was "
     r"called\.[^\n]*\n?"
 )
-_COMMAND_ECHO: Final = "[*] Final command: deepaas-cli "
+COMMAND_ECHO: Final = "[*] Final command: deepaas-cli "
 _RECORD_STAMP_PATTERN: Final = re.compile(RECORD_STAMP)
 _MODEL_OUTPUT_START: Final = re.compile(
     r"^(?:usage: deepaas-cli|Traceback |Error: DEEPaaS)", re.MULTILINE
@@ -80,7 +80,7 @@ _END_MARKED_RECORD: Final = "was called.\x1b[00m"
 """What shows that every record has an end mark, as in 2.6.0."""
 _MAX_PROGRESS_BAR_CHARS: Final = 500
 """Characters; no progress bar is longer."""
-_MAX_RETURN_MARK_CHARS: Final = 500
+MAX_RETURN_MARK_CHARS: Final = 500
 """Characters; no record up to its `return:` is longer."""
 _MAX_RETURN_MARKS: Final = 32
 """So many `return:` are looked at, the last ones."""
@@ -144,7 +144,7 @@ def strip_command_echo(text: str) -> str:
     The command repeats every parameter, and so might look like anything. Mostly it comes last;
     where the service writes at once it comes first, and then nothing is cut.
     """
-    command_start = _find_line_start(_COMMAND_ECHO, text, len(text))
+    command_start = _find_line_start(COMMAND_ECHO, text, len(text))
     if command_start < 0 or not (
         _RECORD_STAMP_PATTERN.search(text, 0, command_start)
         or _MODEL_OUTPUT_START.search(text, 0, command_start)
@@ -166,14 +166,14 @@ def find_returned_value(text: str, *, has_more: bool = False) -> ReturnedValue |
 
 
 def _iter_return_marks(text: str) -> Iterator[re.Match[str]]:
-    """As `_RETURN_RECORD.finditer(text)`, but faster: searches around the end of the mark."""
+    """As `RETURN_RECORD.finditer(text)`, but faster: searches around the end of the mark."""
     search_start = at = 0
-    while (at := text.find(_RETURN_RECORD_END, at)) >= 0:
-        at += len(_RETURN_RECORD_END)
+    while (at := text.find(RETURN_RECORD_END, at)) >= 0:
+        at += len(RETURN_RECORD_END)
         search_start = max(
-            search_start, text.rfind("\n", search_start, at) + 1, at - _MAX_RETURN_MARK_CHARS
+            search_start, text.rfind("\n", search_start, at) + 1, at - MAX_RETURN_MARK_CHARS
         )
-        if mark := _RETURN_RECORD.search(text, search_start, min(at + 1, len(text))):
+        if mark := RETURN_RECORD.search(text, search_start, min(at + 1, len(text))):
             yield mark
         search_start = at  # no mark holds another "]"
 
@@ -182,7 +182,7 @@ def is_unmarked(text: str) -> bool:
     """Whether a DEEPaaS wrote this that prints results without a mark."""
     # The words first: to look for a record at every place of a text takes ten times as long.
     return (
-        _PREDICT_CALLED_TEXT in text
+        PREDICT_CALLED_TEXT in text
         and next(iter_records(_PREDICT_CALLED_RECORD, text), None) is not None
     )
 
@@ -207,7 +207,7 @@ def find_unmarked_value(text: str, *, has_more: bool = False) -> ReturnedValue |
         output[:last_record_end],
         output[last_record_end + 1 if last_record_end else 0 :],
     )
-    is_unbuffered = _find_line_start(_COMMAND_ECHO, text, start) >= 0
+    is_unbuffered = _find_line_start(COMMAND_ECHO, text, start) >= 0
     for part, take_last in ((after, is_unbuffered), (before, True)):
         if values := _find_literals(part, max(completeness, Completeness.LINE_END)):
             return values[-1 if take_last else 0]

@@ -10,6 +10,7 @@ import gzip
 import math
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -129,6 +130,16 @@ async def test_a_line_break_in_a_header_is_refused(name: str):
             client.make_head("GET", "/", [(name, "a\r\nHost: evil")])
 
 
+async def test_how_a_body_is_framed_is_not_for_headers_to_say():
+    async with stub(Answer(body=b"text")) as server, client_of(server.port) as client:
+        odd = [("content-length", "99"), ("Transfer-Encoding", "chunked"), ("HOST", "other")]
+        await client.request(client.make_head("POST", "/", odd), [b"body"])
+    (request,) = server.requests
+    assert request.body == b"body"
+    assert request.headers["host"] == "other"
+    assert "transfer-encoding" not in request.headers
+
+
 # Large bodies ------------------------------------------------------------------------------------
 
 
@@ -166,6 +177,37 @@ async def test_a_large_body_arrives_whole_and_is_told_to_be_sent(tls, parts, ban
             assert await body_of(response) == b"".join(parts)
     assert sent == [1, 1]
     assert server.connections == 1
+
+
+class Watched(bytearray):
+    """Tells whether it is still held by anybody."""
+
+
+@pytest.mark.parametrize("size", [1_000, 300_000, 3_000_000])
+async def test_what_was_sent_is_held_by_nobody_while_its_answer_is_waited_for(size: int):
+    """A prediction may take minutes, and others are sent meanwhile."""
+    came, may_answer, sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(size)
+        came.set()
+        await may_answer.wait()
+        writer.write(OK + b"Content-Length: 0\r\n\r\n")
+
+    async with talking(talk) as port, client_of(port) as client:
+        body = Watched(size)
+        watch = weakref.ref(body)
+        head = client.make_head("PUT", "/", [])
+        calling = asyncio.create_task(client.request(head, [memoryview(body)], on_sent=sent.set))
+        del body
+        with within(10):
+            await sent.wait()
+            await came.wait()
+        await asyncio.sleep(0)
+        assert watch() is None
+        may_answer.set()
+        assert (await calling).body == b""
 
 
 async def test_what_nobody_reads_is_not_taken_from_the_connection():
@@ -309,6 +351,25 @@ async def test_an_early_refusal_is_heard_and_ends_the_sending(tls, secure):
             response = await call(client, "PUT", bytes(100_000_000))
         assert (response.status, response.body) == (413, b"no")
     assert taken < 100_000_000
+
+
+@pytest.mark.parametrize("size", [10, 30_000_000])
+@pytest.mark.parametrize("text", [b"HTTP/1.1 503 Busy\r\n\r\nfull", b""], ids=["503", "nothing"])
+async def test_a_server_may_say_no_before_it_is_asked(text: bytes, size: int):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+        writer.write_eof()
+        while await reader.read(1 << 16):
+            pass
+
+    async with talking(refuse) as port, client_of(port) as client:
+        with within(10):
+            if text:
+                response = await call(client, "PUT", bytes(size))
+                assert (response.status, response.body) == (503, b"full")
+            else:
+                with pytest.raises(ServerDisconnectedError):
+                    await call(client, "PUT", bytes(size))
 
 
 async def test_an_early_success_is_read_while_the_rest_is_sent():

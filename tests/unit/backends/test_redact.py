@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from batchinfer.backends.redaction import Redactor, is_strong_secret, is_weak_secret
 from batchinfer.domain import Failure, Reply
+from batchinfer.protocols.ai4os.reply_parser import parse_body
+from support.deepaas_answers import sync_body
 
 SECRETS = ["0123456789abcdef" * 4, "pa ss/wo+rd", 'it\'s "quoted" & <é>\\n', "secret-key=="]
 
@@ -103,6 +105,97 @@ def test_a_strong_secret_is_masked_in_a_file_and_a_word_is_not():
     redact = Redactor([STRONG, WORD])
     data = redact.redact_outcome(Reply("text/x", data=f"{WORD} {STRONG}".encode())).data
     assert data == b"bear ***"
+
+
+STRONG_SECRETS = [
+    STRONG,
+    'say "0123456789" \\ it\'s',
+    "two\nlines\t0123456789\x01\x7f",
+    "é\u2028\U0001f600-0123456789-ü",
+    "undecodable \udcff 0123456789",
+    "aaaaaaaaaaaaaaaaaaaaaaa1",
+]
+
+
+def masked_everywhere(value, redact):
+    """A prediction with the secrets in each of its texts masked."""
+    match value:
+        case str():
+            return redact.redact_text(value)
+        case list():
+            return [masked_everywhere(entry, redact) for entry in value]
+        case dict():
+            return {
+                masked_everywhere(key, redact): masked_everywhere(entry, redact)
+                for key, entry in value.items()
+            }
+        case _:
+            return value
+
+
+@st.composite
+def predictions_with(draw, secret):
+    """What holds a secret in some spelling, or a part of one, or none; not all of it JSON."""
+    spelled = draw(st.sampled_from(list(SPELLINGS.values())))
+    try:
+        held = spelled(secret)
+    except UnicodeEncodeError:
+        held = secret
+    cut = draw(st.integers(0, len(held)))
+    parts = st.sampled_from([held, held, held[:cut], held[cut:], "***", "", "\ud800", '"', "\\"])
+    texts = st.lists(parts | st.text(max_size=3), max_size=3).map("".join)
+    texts |= texts.map(json.dumps)
+    leaves = texts | st.sampled_from([None, True, 5, 10**30, 0.5, float("nan"), 1234567890123456])
+    return draw(
+        st.recursive(
+            leaves,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+            max_leaves=8,
+        )
+    )
+
+
+@given(st.sampled_from(STRONG_SECRETS), st.data())
+def test_no_text_of_a_prediction_is_overlooked(secret, data):
+    redact = Redactor([secret, WORD])
+    assert is_strong_secret(secret)
+    prediction = data.draw(predictions_with(secret))
+    expected = masked_everywhere(prediction, Redactor([secret]))
+    was = repr(prediction)
+    reply = redact.redact_outcome(Reply(prediction=prediction))
+    assert repr(reply.prediction) == repr(expected)
+    assert ("stood in the prediction" in reply.log) == (repr(expected) != was)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "['\\x30123456789abcdef']",
+        "['[\"\\\\u0030123456789\\\\u0061bcdef\"]']",
+        '["\\u0030123456789abcdef"]',
+        "b'\\x30123456789abcdef'",
+        "('0123456789abcdef',)",
+    ],
+)
+@pytest.mark.parametrize("version", ["2.5.2", "2.6.0"])
+def test_a_secret_that_shows_only_when_the_answer_is_read_is_masked(printed, version):
+    reply = parse_body(sync_body(printed, version))
+    assert STRONG in repr(reply.prediction)
+    redacted = Redactor([STRONG]).redact_outcome(reply)
+    assert STRONG not in repr(redacted)
+    assert "***" in repr(redacted.prediction)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Reply(prediction=[{"a": "b"}, 1, None], log="a log"),
+        Reply("image/png", data=b"\x89PNG", log="a log"),
+        Failure("x", "a message", log="a log"),
+    ],
+)
+def test_an_outcome_without_a_secret_is_not_copied(outcome):
+    assert Redactor([STRONG, WORD]).redact_outcome(outcome) is outcome
 
 
 def test_a_failure_says_no_secret():
