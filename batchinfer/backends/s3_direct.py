@@ -157,11 +157,11 @@ class DirectCalls:
         """See S3Calls."""
         async with self._free_connections, asyncio.timeout(self._response_timeout) as timeout:
             response = await self._call("GET", key)
-            size = response.content_length or 0
+            body = response.body
+            size = len(body) if body is not None else response.content_length or 0
             if max_bytes is not None and size > max_bytes:
                 response.close()
                 raise ObjectTooLarge(size)
-            body = response.body
             if body is not None:
                 return body
             timeout.reschedule(

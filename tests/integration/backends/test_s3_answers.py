@@ -223,6 +223,18 @@ async def test_nor_of_one_that_does_not_tell_its_size():
             await bucket.get("outputs/a.json", max_bytes=300_000)
 
 
+async def test_nor_of_a_small_one_that_does_not_tell_its_size():
+    async def chunked(stream: anyio.abc.SocketStream) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        while await stream.receive():
+            await stream.send(head + b"5\r\nxxxxx\r\n0\r\n\r\n")
+
+    async with talking(chunked) as port, bucket_at(port) as bucket:
+        assert await bucket.get("outputs/a.json", max_bytes=5) == b"xxxxx"
+        with pytest.raises(TooLarge):
+            await bucket.get("outputs/a.json", max_bytes=4)
+
+
 @pytest.mark.parametrize("verb", ["list_page", "get", "exists", "delete", "put"])
 async def test_a_store_that_accepts_and_is_deaf_is_given_up(verb: str):
     async def deaf(_: anyio.abc.SocketStream) -> None:
