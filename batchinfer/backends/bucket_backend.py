@@ -5,6 +5,7 @@ Each input object that is put starts one prediction.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import replace
 from typing import Final
@@ -19,7 +20,7 @@ from batchinfer.flow.memory_budget import DEFAULT_MEMORY_BYTES, MemoryBudget
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.ports import SubmittedObject
 from batchinfer.protocols.inference_protocol import BucketProtocol
-from batchinfer.protocols.object_ids import digest_payload, new_epoch
+from batchinfer.protocols.object_ids import make_digest, new_epoch
 
 THREADED_DIGEST_MIN_BYTES: Final = 1 << 20
 """Bytes from which on a payload's digest is taken in a thread."""
@@ -54,7 +55,8 @@ class BucketBackend:
             loaded = await self._payload_loader.load_within(reservation, item)
             if isinstance(loaded, Failure):
                 return loaded
-            digest = await _compute_digest(loaded.body)
+            body_sha256 = await _compute_sha256(loaded.body)
+            digest = make_digest(body_sha256)
             name = self._protocol.make_object_name(
                 self._run_id, item.position, number, self._epoch + digest
             )
@@ -62,14 +64,16 @@ class BucketBackend:
                 for input_object in self._unrecorded_inputs.get((item.position, number), ()):
                     if await self._holds_payload(input_object, loaded.body, digest):
                         return Submitted(input_object.name, loaded.inputs)
-                failure = await self._put_once(name, loaded.body)
+                failure = await self._put_once(name, loaded.body, body_sha256)
             except OSError as error:
                 self._unconfirmed_puts.add(name)
                 machine_shortage = getattr(error, "shortage", None) or detect_shortage(error)
                 return machine_shortage or Failure(
                     "bucket_unreachable", str(error), FailureKind.UNAVAILABLE
                 )
-        return replace(failure or Submitted(name), inputs=loaded.inputs)
+        if failure is not None:
+            return replace(failure, inputs=loaded.inputs)
+        return Submitted(name, loaded.inputs)
 
     def remember(self, input_object: SubmittedObject) -> None:
         """Note an input object that may be that of an item which is not in the run yet."""
@@ -86,9 +90,8 @@ class BucketBackend:
             loaded = await self._payload_loader.load_within(reservation, item)
             if isinstance(loaded, Failure):
                 return False
-            return await self._holds_payload(
-                input_object, loaded.body, await _compute_digest(loaded.body)
-            )
+            digest = make_digest(await _compute_sha256(loaded.body))
+            return await self._holds_payload(input_object, loaded.body, digest)
 
     async def _holds_payload(
         self, input_object: SubmittedObject, body: PayloadBody, digest: str
@@ -102,17 +105,18 @@ class BucketBackend:
         except ObjectTooLarge:
             return False
 
-    async def _put_once(self, name: str, body: PayloadBody) -> Failure | None:
+    async def _put_once(self, name: str, body: PayloadBody, sha256: str) -> Failure | None:
         key = self._protocol.make_input_key(name)
         if name in self._unconfirmed_puts and await self._bucket.exists(key):
             failure = None  # another put would start another prediction
         else:
-            failure = await self._bucket.put(key, body)
+            failure = await self._bucket.put(key, body, sha256=sha256)
         self._unconfirmed_puts.discard(name)
         return failure
 
 
-async def _compute_digest(body: PayloadBody) -> str:
+async def _compute_sha256(body: PayloadBody) -> str:
+    """In hexadecimal. Its beginning becomes part of the object's name; all of it is signed."""
     if len(body) < THREADED_DIGEST_MIN_BYTES:
-        return digest_payload(body)
-    return await anyio.to_thread.run_sync(digest_payload, body)
+        return hashlib.sha256(body).hexdigest()
+    return (await anyio.to_thread.run_sync(hashlib.sha256, body)).hexdigest()

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import anyio
 
 from batchinfer.backends.loaded_payload import PayloadBody
 from batchinfer.domain import Failure
 from batchinfer.errors import BatchInferError
+
+T = TypeVar("T")
 
 MAX_CONCURRENT_DELETES: Final = 16
 """Deletions under way at a time."""
@@ -70,8 +72,12 @@ class BucketClient(Protocol):
     when no object can be reached until somebody acts: wrong keys, no such bucket, quota.
     """
 
-    async def put(self, key: str, body: PayloadBody) -> Failure | None:
+    async def put(
+        self, key: str, body: PayloadBody, *, sha256: str | None = None
+    ) -> Failure | None:
         """Write an object, whole, over one of the same key. None: it is stored.
+
+        `sha256`: the body's, in hexadecimal, when it is known.
 
         Each put that is stored starts a prediction (docs/platform.md, "Input events"), so it is
         stored once: when a try broke off, the next one first checks whether the object is there.
@@ -150,20 +156,31 @@ class Listing:
 
 async def delete_keys(bucket: BucketClient, keys: Sequence[str]) -> None:
     """Delete objects one by one, some at a time. Raises the first error, alone."""
-    limiter, errors = anyio.CapacityLimiter(MAX_CONCURRENT_DELETES), list[Exception]()
+    await for_each(keys, bucket.delete, max_concurrent=MAX_CONCURRENT_DELETES)
 
-    async def delete_one(key: str) -> None:
-        async with limiter:
-            if errors:
-                return
+
+async def for_each(
+    items: Sequence[T], process: Callable[[T], Awaitable[None]], *, max_concurrent: int
+) -> None:
+    """Process items in their order, some at a time. Raises the first error, alone.
+
+    After an error, no other item is begun. A few tasks take item after item: a task of its own for
+    each would cost as much as some of the calls.
+    """
+    remaining, errors = iter(items), list[Exception]()
+
+    async def process_some() -> None:
+        for item in remaining:
             try:
-                await bucket.delete(key)
+                await process(item)
             except (OSError, BatchInferError) as error:
                 errors.append(error)
+            if errors:
+                return
 
     async with anyio.create_task_group() as task_group:
-        for key in keys:
-            task_group.start_soon(delete_one, key)
+        for _ in range(min(max_concurrent, len(items))):
+            task_group.start_soon(process_some)
     if errors:
         raise errors[0]
 
@@ -179,7 +196,13 @@ class MemoryBucket:
         """While set, every verb raises it."""
         self._page_size = page_size
 
-    async def put(self, key: str, body: PayloadBody) -> Failure | None:
+    async def put(
+        self,
+        key: str,
+        body: PayloadBody,
+        *,
+        sha256: str | None = None,  # noqa: ARG002 - see there
+    ) -> Failure | None:
         """See BucketClient."""
         self._raise_error()
         self.objects[key] = bytes(body)

@@ -1,41 +1,13 @@
-"""How long a call may take, and each of its stages.
-
-::
-
-    connect ─▶ send ─────────▶ wait for an answer ─▶ read it
-    connect    send: nothing   first_byte            (total only)
-               moves so long
-    ├───────────────────────── total ──────────────────────┤
-
-Time that this process waits on purpose (`--bandwidth`, memory) counts for none of them.
-"""
+"""The deadlines of a call that aiohttp makes: see `transport.call_timeouts`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
-from batchinfer import defaults
-
-
-class FirstByteTimeout(TimeoutError):  # noqa: N818 - reads as a fact
-    """Everything was sent, and no answer began in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallTimeouts:
-    """All in seconds."""
-
-    total: float
-    """Of the whole call."""
-    connect: float = defaults.CONNECT_TIMEOUT
-    """Until the connection is there: name, TCP, TLS."""
-    send: float = defaults.SEND_TIMEOUT
-    """While the body is sent, without any of it being accepted."""
-    first_byte: float | None = None
-    """From the body's last byte to the answer's first; None: as long as `total` allows."""
+from batchinfer.transport.call_timeouts import CallTimeouts
+from batchinfer.transport.transport_errors import FirstByteTimeout
 
 
 class CallDeadlines:

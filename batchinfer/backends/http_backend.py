@@ -1,21 +1,21 @@
 """Delivery by calls (sync mode): one HTTP request per attempt.
 
-What is sent and what an answer means is up to the protocol. Whatever happens to a call comes back
-as a value, or as a FatalError when no call can succeed; no exception of aiohttp leaves
-(`http_errors.py` classifies them). The token goes to the endpoint and nowhere else: no redirect is
-followed, no .netrc is read. Secrets are removed before anything is stored. A cancelled call closes
-its connection.
+What is sent and what an answer means is up to the protocol; who carries it, to `http_carrier.py`.
+Whatever happens to a call comes back as a value, or as a FatalError when no call can succeed; no
+exception of a carrier leaves (`http_errors.py` classifies them). The token goes to the endpoint and
+nowhere else: no redirect is followed, no .netrc is read. Secrets are removed before anything is
+stored. A cancelled call closes its connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 import aiohttp
 import anyio.to_thread
@@ -25,16 +25,14 @@ from yarl import URL
 from batchinfer import defaults
 from batchinfer.backends import tls
 from batchinfer.backends.clock_skew import parse_clock_skew
-from batchinfer.backends.deadlines import CallDeadlines, CallTimeouts
+from batchinfer.backends.http_carrier import CarriedResponse, HttpCarrier, open_http_carrier
 from batchinfer.backends.http_errors import classify_http_error
 from batchinfer.backends.loaded_payload import LoadedPayload
 from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.protocol_calls import call_decoder, call_protocol, check_outcome
-from batchinfer.backends.proxies import find_proxy
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.reply_reader import UNBUDGETED_REPLY_BYTES, ReplyReader, read_body_start
-from batchinfer.backends.streamed_body import StreamedBody
-from batchinfer.domain import Failure, Item, Json, Mode, Outcome, Reply, SentFile
+from batchinfer.domain import Failure, Item, Json, Mode, Outcome, Reply
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import (
     DEFAULT_MAX_REPLY_BYTES,
@@ -47,9 +45,7 @@ from batchinfer.machine_limits import detect_shortage
 from batchinfer.ports import Clock
 from batchinfer.protocols.http_text import MAX_ERROR_BODY_BYTES, safe_url
 from batchinfer.protocols.inference_protocol import HttpAnswer, InferenceProtocol
-
-MAX_HEADER_BYTES: Final = 1 << 16
-"""Bytes of a header, or of all of a status line."""
+from batchinfer.transport.call_timeouts import CallTimeouts
 
 
 @asynccontextmanager
@@ -72,6 +68,7 @@ async def open_http_backend(
     max_reply: int = DEFAULT_MAX_REPLY_BYTES,
     user_agent: str = "batchinfer",
     clock: Clock = time.time,
+    use_aiohttp: bool = False,
 ) -> AsyncIterator[HttpBackend]:
     """A backend that calls `endpoint`; its connections live as long as the context.
 
@@ -79,30 +76,27 @@ async def open_http_backend(
     that are read and sent, and of replies that are read, at a time. `max_reply`: bytes of one
     reply, at most. `spool_dir`: the folder where large ones are kept while they are read.
     `bandwidth`: bytes that are sent per second, at most. There are as many connections as calls;
-    the caller limits them. A proxy is taken from the environment, once. Raises FatalError
+    the caller limits them. `use_aiohttp`, and a proxy: see `open_http_carrier`. Raises FatalError
     (`bad_endpoint`) and ConfigError (`ca_file`, the proxy).
     """
     url = _parse_endpoint(endpoint, redactor, protocol.endpoint_hint)
     is_https = url.scheme == "https"
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0, ssl=tls.create_ssl_context(ca_file, verify=verify) if is_https else False
-        ),
+    timeouts = CallTimeouts(timeout, connect_timeout, send_timeout, first_byte_timeout)
+    async with open_http_carrier(
+        url,
         headers={**protocol.make_headers(token), "User-Agent": user_agent},
-        timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=find_proxy(url.scheme, url.host or "", url.port),
-        max_line_size=MAX_HEADER_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-    ) as session:
+        ssl_context=tls.create_ssl_context(ca_file, verify=verify) if is_https else None,
+        timeouts=timeouts,
+        bandwidth=BandwidthLimiter(bandwidth) if bandwidth else None,
+        use_aiohttp=use_aiohttp,
+    ) as carrier:
         yield HttpBackend(
             protocol=protocol,
-            session=session,
+            carrier=carrier,
             url=url,
             payload_loader=PayloadLoader(protocol, params, Mode.SYNC, redactor=redactor),
-            timeouts=CallTimeouts(timeout, connect_timeout, send_timeout, first_byte_timeout),
+            timeouts=timeouts,
             memory_budget=MemoryBudget(memory),
-            bandwidth=BandwidthLimiter(bandwidth) if bandwidth else None,
             redactor=redactor,
             reply_reader=ReplyReader(max_reply, spool_dir),
             clock=clock,
@@ -116,23 +110,21 @@ class HttpBackend:
         self,
         *,
         protocol: InferenceProtocol,
-        session: aiohttp.ClientSession,
+        carrier: HttpCarrier,
         url: URL,
         payload_loader: PayloadLoader,
         timeouts: CallTimeouts,
         memory_budget: MemoryBudget,
-        bandwidth: BandwidthLimiter | None,
         redactor: Redactor,
         reply_reader: ReplyReader,
         clock: Clock,
     ) -> None:
         self._protocol = protocol
-        self._session = session
+        self._carrier = carrier
         self._url = url
         self._payload_loader = payload_loader
         self._timeouts = timeouts
         self._memory_budget = memory_budget
-        self._bandwidth = bandwidth
         self._redactor = redactor
         self._reply_reader = reply_reader
         self._clock = clock
@@ -141,6 +133,7 @@ class HttpBackend:
         self._undecoded: list[tuple[HttpAnswer, asyncio.Future[Outcome]]] = []
         self.clock_skew: float | None = None
         """Seconds that the server's clock was ahead of ours in its latest answer; None: unknown."""
+        self._latest_date: str | None = None
 
     async def attempt(self, item: Item, number: int) -> Outcome:  # noqa: ARG002 - the port's
         """One call. See `ports.Backend`."""
@@ -156,13 +149,15 @@ class HttpBackend:
             loaded = await self._payload_loader.load_within(reservation, item)
             if isinstance(loaded, Failure):
                 return loaded
-            inputs, headers = loaded.inputs, loaded.headers
-            body = self._make_body(loaded, reservation)
+            inputs = loaded.inputs
+            call = self._call(loaded, reservation.release)
             del loaded  # nothing may keep in memory what has been sent
-            outcome = await self._call(body, inputs, headers)
-        if isinstance(outcome, Reply) or not outcome.sent:
+            outcome = await call
+        if not inputs:
             return outcome
-        return replace(outcome, inputs=inputs)
+        if isinstance(outcome, Reply):
+            return outcome.with_inputs(inputs)
+        return replace(outcome, inputs=inputs) if outcome.sent else outcome
 
     async def fetch_help(self) -> str | Failure:
         """What the service answers when it is asked for a description of its model.
@@ -171,67 +166,48 @@ class HttpBackend:
         """
         if (request := self._protocol.help_request) is None:
             return Failure("no_help", "services of this kind do not describe their model")
-        outcome = await self._call(self._make_body(LoadedPayload((request,))))
+        outcome = await self._call(LoadedPayload((request,)), lambda: None)
         return call_protocol(self._protocol.extract_help, outcome)
 
-    def _make_body(
-        self, loaded: LoadedPayload, reservation: Reservation | None = None
-    ) -> StreamedBody:
-        return StreamedBody(
-            loaded.body,
-            content_type=self._protocol.content_type,
-            stall_timeout=self._timeouts.send,
-            bandwidth=self._bandwidth,
-            reservation=reservation,
-        )
-
-    async def _call(
-        self,
-        body: StreamedBody,
-        inputs: tuple[SentFile, ...] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> Outcome:
+    async def _call(self, payload: LoadedPayload, on_sent: Callable[[], None]) -> Outcome:
         with self._memory_budget.new_reservation() as reservation:
-            outcome = await self._send_and_decode(body, headers, reservation)
-            if isinstance(outcome, Failure):
-                return outcome
-            lease = reservation.lease(self._loop.call_soon_threadsafe)
-            if lease or inputs:
-                return replace(outcome, lease=lease, inputs=inputs)
+            exchange = self._carrier.exchange(
+                payload, on_sent, partial(self._read_body, reservation)
+            )
+            del payload  # as above
+            started_at = self._loop_time()
+            try:
+                response, content = await exchange
+            except (aiohttp.ClientError, OSError) as error:
+                failure = classify_http_error(error, self._url, self._timeouts)
+                return _return_or_raise(failure)
+            if content is None:
+                return self._reply_too_large(response)
+            outcome = await self._decode_response(response, content, started_at)
+            if reservation.size and isinstance(outcome, Reply):
+                lease = reservation.lease(self._loop.call_soon_threadsafe)
+                return replace(outcome, lease=lease)
             return outcome
 
-    async def _send_and_decode(
-        self, body: StreamedBody, headers: Mapping[str, str] | None, reservation: Reservation
+    async def _read_body(self, reservation: Reservation, response: CarriedResponse) -> bytes | None:
+        """As much of a body as is wanted; None: it is too large."""
+        date = response.headers.get("Date")
+        if date != self._latest_date:  # it changes once a second
+            self._latest_date = date
+            self.clock_skew = parse_clock_skew(date, self._clock())
+        if response.status in self._protocol.success_statuses:
+            return await self._reply_reader.read(response, reservation)
+        return await read_body_start(response, MAX_ERROR_BODY_BYTES)
+
+    async def _decode_response(
+        self, response: CarriedResponse, content: bytes, started_at: float
     ) -> Outcome:
-        started_at = self._loop_time()
-        body.deadlines = deadlines = CallDeadlines(self._timeouts)
-        try:
-            async with (
-                deadlines.timeout,
-                self._session.post(
-                    self._url, data=body, headers=headers or None, allow_redirects=False
-                ) as response,
-            ):
-                deadlines.on_response_start()
-                self.clock_skew = parse_clock_skew(response.headers.get("Date"), self._clock())
-                body.release()  # an early answer must not wait for the memory of its own request
-                is_success = response.status in self._protocol.success_statuses
-                if is_success:
-                    content = await self._reply_reader.read(response, reservation, deadlines)
-                else:
-                    content = await read_body_start(response, MAX_ERROR_BODY_BYTES)
-                if content is None:
-                    response.close()
-        except (aiohttp.ClientError, OSError) as error:
-            failure = classify_http_error(deadlines.translate(error), self._url, self._timeouts)
-            return _return_or_raise(failure)
-        if content is None:
-            return self._reply_too_large(response)
+        is_success = response.status in self._protocol.success_statuses
         answer = HttpAnswer(
             status=response.status,
             body=content if is_success else self._redactor.redact_bytes(content),
             headers=response.headers if is_success else self._redact_headers(response),
-            is_framed=_is_framed(response),
+            is_framed=response.is_framed,
             elapsed=self._loop_time() - started_at,
             now=self._clock(),
         )
@@ -239,7 +215,7 @@ class HttpBackend:
             return await self._decode_batched(answer)
         return await anyio.to_thread.run_sync(self._decode, answer, abandon_on_cancel=True)
 
-    def _redact_headers(self, response: aiohttp.ClientResponse) -> Mapping[str, str]:
+    def _redact_headers(self, response: CarriedResponse) -> Mapping[str, str]:
         redact = self._redactor.redact_text
         return CIMultiDict((name, redact(value)) for name, value in response.headers.items())
 
@@ -275,7 +251,7 @@ class HttpBackend:
             raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
         return self._redactor.redact_outcome(outcome)
 
-    def _reply_too_large(self, response: aiohttp.ClientResponse) -> Failure:
+    def _reply_too_large(self, response: CarriedResponse) -> Failure:
         max_bytes, size = self._reply_reader.max_bytes, response.content_length
         announced = "" if size is None or size <= max_bytes else f" ({size:,} bytes)"
         return Failure(
@@ -290,14 +266,6 @@ def _return_or_raise(outcome: Failure | FatalError) -> Failure:
     if isinstance(outcome, FatalError):
         raise outcome from None
     return outcome
-
-
-def _is_framed(response: aiohttp.ClientResponse) -> bool:
-    """Whether the transport shows that a body was cut off: its length, or its last chunk, is known.
-    Otherwise the body ends wherever the connection does.
-    """  # noqa: D205 - one thought
-    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    return chunked or "Content-Length" in response.headers
 
 
 def _parse_endpoint(endpoint: str, redactor: Redactor, hint: str) -> URL:

@@ -14,12 +14,12 @@ from aiohttp import http_exceptions as http
 from yarl import URL
 
 from batchinfer.backends import tls
-from batchinfer.backends.deadlines import CallTimeouts, FirstByteTimeout
-from batchinfer.backends.streamed_body import SendStalled
 from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.protocols.http_text import PROXY_AUTH_MESSAGE
+from batchinfer.transport import transport_errors as transport
+from batchinfer.transport.call_timeouts import CallTimeouts
 
 DecompressSizeError: type[Exception] = getattr(
     http, "DecompressSizeError", http.ContentEncodingError
@@ -44,27 +44,32 @@ class HttpErrorRule:
 
 HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
     HttpErrorRule(
-        (http.ContentEncodingError, DecompressSizeError),
+        (http.ContentEncodingError, DecompressSizeError, transport.ContentEncodingError),
         "bad_response",
         FailureKind.TRANSIENT,
         "the answer of {host} cannot be unpacked: its Content-Encoding is not what it says, or is "
         "none that is known here. If this goes on, look at the service, or what stands before it",
     ),
     HttpErrorRule(
-        (http.LineTooLong,),
+        (http.LineTooLong, transport.HeaderTooLongError),
         "bad_response",
         FailureKind.TRANSIENT,
         "a header of the answer of {host} is too long to be read (more than 64 kB): look at the "
         "service, or what stands before it",
     ),
     HttpErrorRule(
-        (http.BadStatusLine, http.InvalidHeader, http.BadHttpMessage),
+        (
+            http.BadStatusLine,
+            http.InvalidHeader,
+            http.BadHttpMessage,
+            transport.MalformedResponseError,
+        ),
         "bad_response",
         FailureKind.TRANSIENT,
         "what {host} answers is no HTTP: check the endpoint, and whether http or https is right",
     ),
     HttpErrorRule(
-        (aiohttp.ClientConnectorDNSError,),
+        (aiohttp.ClientConnectorDNSError, transport.ClientConnectorDNSError),
         "unreachable",
         FailureKind.UNAVAILABLE,
         "the name {host} cannot be resolved: check the endpoint and the network",
@@ -77,28 +82,28 @@ HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
         "HTTP_PROXY and NO_PROXY",
     ),
     HttpErrorRule(
-        (aiohttp.ClientConnectorError,),
+        (aiohttp.ClientConnectorError, transport.ClientConnectorError),
         "unreachable",
         FailureKind.UNAVAILABLE,
         "no connection to {host} ({why}): check the endpoint, the network and whether the cluster "
         "is up",
     ),
     HttpErrorRule(
-        (aiohttp.ConnectionTimeoutError,),
+        (aiohttp.ConnectionTimeoutError, transport.ConnectTimeout),
         "unreachable",
         FailureKind.UNAVAILABLE,
         "no connection to {host} within {connect:g} s: check the endpoint, the network and whether "
         "the cluster is up",
     ),
     HttpErrorRule(
-        (SendStalled,),
+        (transport.SendStalled,),
         "send_stalled",
         FailureKind.TRANSIENT,
         "{host} accepted nothing more of what was sent for {send:g} s, and the call was given up: "
         "if this goes on, check the network; on a very slow one, raise send_timeout",
     ),
     HttpErrorRule(
-        (FirstByteTimeout,),
+        (transport.FirstByteTimeout,),
         "timeout",
         FailureKind.TRANSIENT,
         "no answer began within {first_byte:g} s after all was sent (first_byte_timeout); the call "

@@ -12,11 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-import anyio
-
-from batchinfer.backends.bucket_client import BucketClient, ListedObject, Listing
+from batchinfer.backends.bucket_client import BucketClient, ListedObject, Listing, for_each
 from batchinfer.domain import Item, OpenItem, State
-from batchinfer.errors import BatchInferError
 from batchinfer.ports import RecoverableItems, SubmittedObject
 from batchinfer.protocols.inference_protocol import BucketProtocol
 
@@ -79,26 +76,17 @@ async def _filter_matching(
     items: RecoverableItems, verifier: InputVerifier, input_objects: Sequence[SubmittedObject]
 ) -> Sequence[SubmittedObject]:
     """Those that hold what their item is; the first error is raised, alone."""
-    limiter, errors = anyio.CapacityLimiter(MAX_CONCURRENT_VERIFICATIONS), list[Exception]()
     matching: list[SubmittedObject] = []
 
     async def verify(input_object: SubmittedObject) -> None:
-        async with limiter:
-            if errors:
-                return
-            try:
-                page = await items.fetch_pending(input_object.position - 1, 1, float("inf"))
-                item = page[0] if page and page[0].position == input_object.position else None
-                if item is not None and item.attempts + 1 == input_object.attempt:
-                    matching.extend(
-                        [input_object] if await verifier.matches(input_object, item) else []
-                    )
-            except (OSError, BatchInferError) as error:
-                errors.append(error)
+        page = await items.fetch_pending(input_object.position - 1, 1, float("inf"))
+        item = page[0] if page and page[0].position == input_object.position else None
+        if (
+            item is not None
+            and item.attempts + 1 == input_object.attempt
+            and await verifier.matches(input_object, item)
+        ):
+            matching.append(input_object)
 
-    async with anyio.create_task_group() as task_group:
-        for input_object in input_objects:
-            task_group.start_soon(verify, input_object)
-    if errors:
-        raise errors[0]
+    await for_each(input_objects, verify, max_concurrent=MAX_CONCURRENT_VERIFICATIONS)
     return sorted(matching, key=lambda one: one.position)

@@ -27,7 +27,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -38,6 +37,7 @@ from batchinfer.backends.bucket_client import (
     Listing,
     ObjectTooLarge,
     delete_keys,
+    for_each,
 )
 from batchinfer.backends.input_recovery import InputVerifier, recover_unrecorded_inputs
 from batchinfer.backends.orphan_outputs import OrphanResolver, UnresolvedReason
@@ -55,7 +55,7 @@ from batchinfer.backends.output_pairs import (
 from batchinfer.backends.protocol_calls import call_decoder, check_outcome
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, OpenItem, Outcome
-from batchinfer.errors import BatchInferError, FatalError
+from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import (
     DEFAULT_MAX_REPLY_BYTES,
     DEFAULT_MEMORY_BYTES,
@@ -63,8 +63,6 @@ from batchinfer.flow.memory_budget import (
 )
 from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, RecoverableItems, SubmittedObject
 from batchinfer.protocols.inference_protocol import BucketProtocol, SavedOutput
-
-T = TypeVar("T")
 
 MAX_CONCURRENT_FETCHES = 16
 """Pairs fetched at a time."""
@@ -145,8 +143,10 @@ class BucketOutputWatcher:
             if pairs and listing.has_more():
                 carried_over = [pairs.pop()]  # it may go on on the next page: read it there, whole
             seen |= await self._emit_decided(pairs, items, emit)
-        await self._for_each(
-            self._orphan_candidates, lambda stray: self._process_orphan_candidate(stray, emit)
+        await for_each(
+            self._orphan_candidates,
+            lambda stray: self._process_orphan_candidate(stray, emit),
+            max_concurrent=MAX_CONCURRENT_FETCHES,
         )
         self._emitted &= seen
         self._saved_by_log = {
@@ -199,27 +199,12 @@ class BucketOutputWatcher:
         candidates = [(pair, open_items.get(pair.parsed_name.position)) for pair in pairs]
         recorded = [(pair, item) for pair, item in candidates if item and is_recorded(pair, item)]
         new_pairs = [(pair, item) for pair, item in recorded if pair.base_name not in self._emitted]
-        await self._for_each(new_pairs, lambda each: self._process_pair(*each, emit))
+        await for_each(
+            new_pairs,
+            lambda each: self._process_pair(*each, emit),
+            max_concurrent=MAX_CONCURRENT_FETCHES,
+        )
         return {pair.base_name for pair, _ in recorded}
-
-    async def _for_each(self, items: Sequence[T], process: Callable[[T], Awaitable[None]]) -> None:
-        """Process items, some at a time. Raises the first error, alone."""
-        limiter, errors = anyio.CapacityLimiter(MAX_CONCURRENT_FETCHES), list[Exception]()
-
-        async def process_one(item: T) -> None:
-            async with limiter:
-                if errors:
-                    return
-                try:
-                    await process(item)
-                except (OSError, BatchInferError) as error:
-                    errors.append(error)
-
-        async with anyio.create_task_group() as task_group:
-            for thing in items:
-                task_group.start_soon(process_one, thing)
-        if errors:
-            raise errors[0]
 
     async def _process_pair(self, listed: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
         """Emit what a pair says, if it can be decided yet."""

@@ -20,10 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
-import aiohttp
 import anyio.to_thread
 
-from batchinfer.backends.deadlines import CallDeadlines
+from batchinfer.backends.http_carrier import CarriedResponse
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import Reservation
 from batchinfer.machine_limits import DISK_FULL_ERRNOS
@@ -45,13 +44,14 @@ class ReplyReader:
         self.max_bytes = max_bytes
         self._spool_dir = spool_dir
 
-    async def read(
-        self, response: aiohttp.ClientResponse, reservation: Reservation, deadlines: CallDeadlines
-    ) -> bytes | None:
+    async def read(self, response: CarriedResponse, reservation: Reservation) -> bytes | None:
         """The whole body, whose memory `reservation` then holds; None: it is too large.
 
         Raises what reading raises, and FatalError (`disk_full`).
         """
+        body = response.body
+        if body is not None and len(body) <= min(UNBUDGETED_REPLY_BYTES, self.max_bytes):
+            return body
         content_length = response.content_length
         if (
             content_length is not None
@@ -59,18 +59,23 @@ class ReplyReader:
             and not _is_compressed(response)
         ):
             return None
+        return await self._read_pieces(response, reservation)
+
+    async def _read_pieces(
+        self, response: CarriedResponse, reservation: Reservation
+    ) -> bytes | None:
         chunks: list[bytes] = []
         size = buffered = 0
         file: IO[bytes] | None = None
         try:
-            while chunk := await response.content.readany():
+            while chunk := await response.read_some():
                 chunks.append(chunk)
                 size += len(chunk)
                 buffered += len(chunk)
                 if size > self.max_bytes:
                     return None
                 if size > UNBUDGETED_REPLY_BYTES and not reservation.size:
-                    await _acquire_memory(reservation, IN_MEMORY_REPLY_BYTES, deadlines)
+                    await _acquire_memory(reservation, IN_MEMORY_REPLY_BYTES, response)
                 if buffered > IN_MEMORY_REPLY_BYTES:
                     if file is None:
                         file = await self._run_disk_io(self._open_spool_file)
@@ -78,7 +83,7 @@ class ReplyReader:
                     chunks, buffered = [], 0
             if size > UNBUDGETED_REPLY_BYTES:
                 reservation.release()
-                await _acquire_memory(reservation, REPLY_PARSE_MEMORY_FACTOR * size, deadlines)
+                await _acquire_memory(reservation, REPLY_PARSE_MEMORY_FACTOR * size, response)
             if file is None:
                 return b"".join(chunks)
             await self._run_disk_io(file.writelines, chunks)
@@ -105,11 +110,11 @@ class ReplyReader:
             ) from None
 
 
-async def read_body_start(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def read_body_start(response: CarriedResponse, max_bytes: int) -> bytes:
     """The beginning of a body; when there is more, the connection is closed."""
     chunks: list[bytes] = []
     size = 0
-    while size <= max_bytes and (chunk := await response.content.readany()):
+    while size <= max_bytes and (chunk := await response.read_some()):
         chunks.append(chunk)
         size += len(chunk)
     if size > max_bytes:
@@ -117,8 +122,8 @@ async def read_body_start(response: aiohttp.ClientResponse, max_bytes: int) -> b
     return b"".join(chunks)[:max_bytes]
 
 
-async def _acquire_memory(reservation: Reservation, size: int, deadlines: CallDeadlines) -> None:
-    with deadlines.pause():
+async def _acquire_memory(reservation: Reservation, size: int, response: CarriedResponse) -> None:
+    with response.pause_deadlines():
         await reservation.acquire(size)
 
 
@@ -127,5 +132,5 @@ def _read_spool_file(file: IO[bytes]) -> bytes:
     return file.read()
 
 
-def _is_compressed(response: aiohttp.ClientResponse) -> bool:
+def _is_compressed(response: CarriedResponse) -> bool:
     return response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"

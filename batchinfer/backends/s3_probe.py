@@ -6,22 +6,19 @@ notifications (MinIO does; docs/platform.md, "The object store").
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote
 
 import aiohttp
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from yarl import URL
 
 from batchinfer.backends import tls
 from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.proxies import find_proxy_for_url
+from batchinfer.backends.s3_signer import EMPTY_SHA256, S3Signer, encode_query
 from batchinfer.ports import Clock
 
 LIVE_EVENTS_QUERY: Final = {
@@ -67,32 +64,25 @@ async def probe_bucket(
     clock: Clock = time.time,
 ) -> ProbeResponse:
     """Send `query` to the bucket. Raises OSError when nothing is answered within `seconds`."""
-    query_string = urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")
-    url = f"{endpoint}/{quote(name)}?{query_string}"
-    headers = _sign_headers(url, access_key, secret_key, region)
-    parts = urlsplit(url)
-    ssl = tls.create_ssl_context(ca_file, verify=verify) if parts.scheme == "https" else False
+    query_string = encode_query(query)
+    url = URL(f"{endpoint}/{quote(name)}?{query_string}", encoded=True)
+    signer = S3Signer(access_key, secret_key, region=region, host=url.host_port_subcomponent or "")
+    lines = signer.sign("GET", url.raw_path, query_string, EMPTY_SHA256).splitlines()
+    ssl = tls.create_ssl_context(ca_file, verify=verify) if url.scheme == "https" else False
     timeout = aiohttp.ClientTimeout(total=seconds)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=ssl),
         timeout=timeout,
-        proxy=find_proxy_for_url(url),
+        proxy=find_proxy_for_url(str(url)),
     ) as session:
         try:
             async with session.get(
-                URL(url, encoded=True), headers=headers, allow_redirects=False
+                url, headers=dict(line.split(": ", 1) for line in lines), allow_redirects=False
             ) as response:
                 skew = parse_clock_skew(response.headers.get("Date"), clock())
                 return ProbeResponse(response.status, await _read_body_start(response), skew)
         except (aiohttp.ClientError, OSError) as error:
             raise OSError(f"no answer from the store ({type(error).__name__})") from None
-
-
-def _sign_headers(url: str, access_key: str, secret_key: str, region: str) -> dict[str, str]:
-    request = AWSRequest("GET", url)
-    request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(b"").hexdigest()
-    S3SigV4Auth(Credentials(access_key, secret_key), "s3", region).add_auth(request)
-    return dict(request.headers.items())
 
 
 async def _read_body_start(response: aiohttp.ClientResponse) -> bytes:

@@ -1,4 +1,4 @@
-"""What a store's answers must be, before anybody believes them.
+"""What a store's answers must be, before anybody believes what botocore reads in them.
 
 botocore reads a web page that happens to be XML as an empty listing, and stops with a KeyError or
 ValueError at what lacks a field. A proxy, a login page or a broken store is trouble of the store:
@@ -18,34 +18,38 @@ from batchinfer.backends.bucket_client import (
     ListingPage,
     ObjectTooLarge,
 )
+from batchinfer.backends.s3_calls import (
+    MIN_DOWNLOAD_BYTES_PER_SECOND,
+    SUCCESS_STATUSES,
+    reject_web_page,
+)
+from batchinfer.backends.s3_xml import NO_LISTING
 
-UNREADABLE_RESPONSE: Final = "its answer cannot be read"
 RESPONSE_PARSE_ERRORS: Final = (KeyError, TypeError, ValueError, AttributeError)
 """What botocore raises on fields that are missing, or hold something else."""
-MIN_DOWNLOAD_BYTES_PER_SECOND: Final = 10_000
-"""Bytes per second below which an object is not read to its end."""
 
 _LIST_OPERATION: Final = "ListObjectsV2"
 _XML_ROOT_ELEMENT: Final = re.compile(
     rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?(\w+)", re.DOTALL
 )
-_SUCCESS_STATUSES: Final = range(200, 300)
 _DOWNLOAD_CHUNK_BYTES: Final = 1 << 16
 
 
 def reject_web_pages(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
     """Raise InvalidAnswer where a page stands in place of an answer of S3. botocore calls it."""
-    if response_dict["status_code"] not in _SUCCESS_STATUSES:
+    status, body = response_dict["status_code"], response_dict["body"]
+    if status not in SUCCESS_STATUSES:
         return
-    body, kind = response_dict["body"], response_dict["headers"].get("Content-Type") or ""
-    if kind.lower().startswith("text/html"):
+    try:
+        reject_web_page(status, response_dict["headers"].get("Content-Type"))
+    except InvalidS3Response:
         if hasattr(body, "close"):
             body.close()
-        raise InvalidS3Response("it answers with a web page (text/html)")
+        raise
     if operation_model.name == _LIST_OPERATION:
         root = _XML_ROOT_ELEMENT.match(body[:_DOWNLOAD_CHUNK_BYTES].lstrip())
         if root is None or root[1] != b"ListBucketResult":
-            raise InvalidS3Response("its listing is none (no ListBucketResult)")
+            raise InvalidS3Response(NO_LISTING)
 
 
 def parse_listing_page(answer: dict[str, Any]) -> ListingPage:

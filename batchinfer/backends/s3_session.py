@@ -21,10 +21,7 @@ from botocore.configprovider import (
 )
 from botocore.loaders import Loader
 
-from batchinfer._version import __version__
-
-S3_USER_AGENT = f"batchinfer/{__version__}"
-"""Said to the store in place of botocore's, which holds `AWS_EXECUTION_ENV`."""
+from batchinfer.backends.s3_calls import S3_USER_AGENT
 
 
 class IsolatedSession(AioSession):  # type: ignore[misc]  # untyped

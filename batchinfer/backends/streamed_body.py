@@ -8,8 +8,7 @@ be accepted.
 from __future__ import annotations
 
 import asyncio
-import struct
-import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,8 +17,9 @@ from aiohttp.abc import AbstractStreamWriter
 
 from batchinfer.backends.deadlines import CallDeadlines
 from batchinfer.backends.loaded_payload import PayloadBody
-from batchinfer.flow.memory_budget import Reservation
 from batchinfer.flow.rate_limiters import BandwidthLimiter
+from batchinfer.transport.socket_progress import count_unacknowledged_bytes
+from batchinfer.transport.transport_errors import SendStalled
 
 WRITE_CHUNK_BYTES: Final = 1 << 16
 """Bytes of a large body that are written at a time, so that other tasks can run."""
@@ -29,15 +29,11 @@ STALL_CHECKS_PER_TIMEOUT: Final = 8
 """How often progress is checked within the time after which a body is given up."""
 
 
-class SendStalled(TimeoutError):  # noqa: N818 - reads as a fact
-    """Nothing of a body was accepted any more."""
-
-
 class StreamedBody(aiohttp.Payload):
     """A body that is being sent.
 
     `stall_timeout`: seconds without movement after which it is given up (SendStalled).
-    `reservation`: the memory that it takes, released as soon as all of it is sent. It is sent once:
+    `on_sent`: called as soon as all of it is sent, or is not needed any more. It is sent once:
     aiohttp by itself repeats a PUT whose connection breaks, and each could start a prediction
     (docs/platform.md, "Input events").
     """
@@ -49,17 +45,15 @@ class StreamedBody(aiohttp.Payload):
         stall_timeout: float,
         content_type: str = "application/json",
         bandwidth: BandwidthLimiter | None = None,
-        reservation: Reservation | None = None,
+        on_sent: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(body, content_type=content_type)
         self.deadlines: CallDeadlines | None = None
         """Of the call that it belongs to."""
         self._size = self._length = len(body)
-        self._stall_timeout, self._bandwidth, self._reservation = (
-            stall_timeout,
-            bandwidth,
-            reservation,
-        )
+        self._stall_timeout = stall_timeout
+        self._bandwidth = bandwidth
+        self._on_sent = on_sent
         self._was_sent = False
         self._read_offset = 0
 
@@ -77,10 +71,10 @@ class StreamedBody(aiohttp.Payload):
             self.deadlines.on_body_sent()
 
     def release(self) -> None:
-        """Drop the body and release its memory: it is not needed any more."""
+        """Drop the body: it is not needed any more."""
         self._value = b""
-        if self._reservation is not None:
-            self._reservation.release()
+        if self._on_sent is not None:
+            self._on_sent()
 
     async def _write_chunks(self, writer: AbstractStreamWriter) -> None:
         view = memoryview(self._value)
@@ -161,7 +155,7 @@ class _StallWatch:
         if transport is None:
             return ()
         written = self._writer.output_size
-        return written, transport.get_write_buffer_size(), _count_unacknowledged_bytes(transport)
+        return written, transport.get_write_buffer_size(), count_unacknowledged_bytes(transport)
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
@@ -181,19 +175,3 @@ class _StallWatch:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
             raise SendStalled from None
-
-
-def _count_unacknowledged_bytes(transport: asyncio.BaseTransport) -> int:
-    """Bytes that the other side has yet to accept from the kernel; 0 where it does not say."""
-    if sys.platform == "win32":
-        return 0
-    import fcntl  # noqa: PLC0415 - not there
-    import termios  # noqa: PLC0415
-
-    socket = transport.get_extra_info("socket")
-    try:
-        answer = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4))
-    except (AttributeError, OSError, ValueError):  # no Linux; no socket, or closed
-        return 0
-    (count,) = struct.unpack("i", answer)
-    return int(count)

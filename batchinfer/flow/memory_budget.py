@@ -90,6 +90,8 @@ class MemoryBudget:
 class Reservation:
     """What one body takes up. Made by `MemoryBudget.new_reservation`."""
 
+    __slots__ = ("_budget", "size")
+
     def __init__(self, budget: MemoryBudget) -> None:
         self.size = 0
         """Bytes taken."""

@@ -8,7 +8,6 @@ one that was restored from a backup, never use the same name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final, Literal
 
 EPOCH_LENGTH: Final = 8
@@ -32,7 +31,7 @@ class ObjectName:
 
     @property
     def digest(self) -> str | None:
-        """What `digest_payload` returned for the payload; None where there is no tag."""
+        """What `make_digest` returned for the payload; None where there is no tag."""
         return self.tag[EPOCH_LENGTH:] or None
 
 
@@ -64,9 +63,9 @@ def new_epoch(random_bytes: bytes) -> str:
     return _encode_base36(int.from_bytes(random_bytes[:_EPOCH_BYTES]), EPOCH_LENGTH)
 
 
-def digest_payload(payload: bytes | memoryview) -> str:
-    """64 bits of the sha256 of what is sent, in hexadecimal."""
-    return sha256(payload).hexdigest()[:DIGEST_LENGTH]
+def make_digest(payload_sha256: str) -> str:
+    """64 bits of the sha256 of what is sent, both in hexadecimal."""
+    return payload_sha256[:DIGEST_LENGTH]
 
 
 def _encode_base36(number: int, length: int) -> str:

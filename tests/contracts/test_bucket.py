@@ -14,7 +14,7 @@ from batchinfer.backends.s3 import open_s3_bucket
 from support.servers import ACCESS_KEY, SECRET_KEY, rclone_s3, reserved_port
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(params=["memory", "direct", "botocore"])
 async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BucketClient]:
     if request.param == "memory":
         yield MemoryBucket(page_size=100)
@@ -28,6 +28,7 @@ async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             secret_key=SECRET_KEY,
             redactor=Redactor([SECRET_KEY]),
             retry_timeout=10,
+            use_botocore=request.param == "botocore",
         ) as bucket:
             yield bucket
 
@@ -48,6 +49,35 @@ async def test_what_was_put_is_got(bucket: BucketClient, size: int):
     assert await bucket.get("inputs/r-1-1.json") == body
     assert await bucket.exists("inputs/r-1-1.json")
     assert await every(bucket, "inputs/") == [ListedObject("inputs/r-1-1.json", size)]
+
+
+ODD_NAMES = [
+    "a b",
+    "a+b",
+    "a%2Bb",
+    "a%",
+    "ä€𝄞",
+    "a&b=c;d",
+    "a?b#c",
+    "it's (a) [b] {c}!*$@:,",
+    '<k attr="&amp;">',
+    "~a~",
+    "a|b^c`d",
+]
+
+
+async def test_keys_may_hold_what_urls_and_xml_give_a_meaning(bucket: BucketClient):
+    for name in ODD_NAMES:
+        await bucket.put(f"odd/{name}", name.encode())
+    listed = [entry.key for entry in await every(bucket, "odd/")]
+    assert listed == sorted((f"odd/{name}" for name in ODD_NAMES), key=str.encode)
+    for name in ODD_NAMES:
+        key = f"odd/{name}"
+        assert await bucket.get(key) == name.encode()
+        assert next(iter((await bucket.list_page(key)).objects)).key == key
+        assert key not in [entry.key for entry in await every(bucket, "odd/", key)]
+        await bucket.delete(key)
+        assert not await bucket.exists(key)
 
 
 async def test_a_second_put_replaces_the_first(bucket: BucketClient):

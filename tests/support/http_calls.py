@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from batchinfer.backends.http_backend import HttpBackend, open_http_backend
@@ -19,6 +20,16 @@ OK = b"""[*] Using DEEPaaS version 2.5.2
 """
 
 
+@dataclass
+class Carrier:
+    """Who carries the calls of a test; see the fixture `carrier`."""
+
+    use_aiohttp: bool = False
+
+
+CARRIER = Carrier()
+
+
 def backend_at(
     port: int, scheme: str = "http", **changed: Any
 ) -> AbstractAsyncContextManager[HttpBackend]:
@@ -30,5 +41,6 @@ def backend_at(
         "timeout": 30.0,
         "redactor": Redactor([TOKEN]),
         "clock": lambda: NOW,
+        "use_aiohttp": CARRIER.use_aiohttp,
     }
     return open_http_backend(**(known | changed))

@@ -1,18 +1,20 @@
 """Submitted items, the bucket their outputs come to, and a watcher over it."""
 
+from hashlib import sha256
+
 from batchinfer.backends.bucket_client import MemoryBucket
 from batchinfer.backends.output_watcher import BucketOutputWatcher
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Attempt, Item, Record, State, Submitted
 from batchinfer.ports import OutputArrival
 from batchinfer.protocols.ai4os.object_names import make_object_name
-from batchinfer.protocols.object_ids import digest_payload
+from batchinfer.protocols.object_ids import make_digest
 from batchinfer.testing import MemoryStore
 from support.paths import FIXTURES
 from support.protocols import AI4OS_BUCKET
 
 RUN = "run1"
-TAG = "epoch123" + digest_payload(b"what was sent")
+TAG = "epoch123" + make_digest(sha256(b"what was sent").hexdigest())
 GRACE = 30.0
 
 

@@ -25,6 +25,8 @@ from support.http_calls import ITEM, OK, TOKEN, backend_at
 from support.paths import FIXTURES
 from support.servers import Answer, Request, Stub, stub, talking
 
+pytestmark = pytest.mark.usefixtures("carrier")
+
 TRANSIENT, PERMANENT, UNAVAILABLE = (
     FailureKind.TRANSIENT,
     FailureKind.PERMANENT,

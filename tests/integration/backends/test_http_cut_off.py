@@ -10,6 +10,8 @@ from support.http_calls import ITEM, OK, backend_at
 from support.paths import FIXTURES
 from support.servers import talking
 
+pytestmark = pytest.mark.usefixtures("carrier")
+
 BODY = (FIXTURES / "sync_2.5.2_ok_yolo_current_format.body").read_bytes()
 SCALAR = OK.replace(b"{'label': 'cat', 'score': 0.5}", b"0.987654")
 TEXT = OK.replace(b"{'label': 'cat', 'score': 0.5}", b"a text\nof two lines")

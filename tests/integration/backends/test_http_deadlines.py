@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import anyio
 import pytest
 import trustme
 
-from batchinfer.backends.http_backend import HttpBackend, open_http_backend
-from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.http_backend import HttpBackend
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
-from support.protocols import AI4OS
+from support.http_calls import backend_at
 from support.servers import Answer, Request, stub
 
-TOKEN = "0123456789abcdef" * 4
+pytestmark = pytest.mark.usefixtures("carrier")
+
 OK = b"""[*] Using DEEPaaS version 2.5.2
 2026-11-23 07:35:30.498 6943 INFO deepaas.cmd.cli [-] return: {'label': 'cat'}
 """
@@ -34,20 +34,6 @@ FEW = 1 << 16
 """Bytes that are all that a receiving socket holds."""
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def backend_at(
-    port: int, scheme: str = "http", **changed: Any
-) -> AbstractAsyncContextManager[HttpBackend]:
-    known: dict[str, Any] = {
-        "protocol": AI4OS,
-        "endpoint": f"{scheme}://127.0.0.1:{port}/run/x",
-        "token": TOKEN,
-        "params": {},
-        "timeout": 30.0,
-        "redactor": Redactor([TOKEN]),
-    }
-    return open_http_backend(**(known | changed))
 
 
 @pytest.fixture

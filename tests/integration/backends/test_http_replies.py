@@ -10,10 +10,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchinfer.backends.http_backend import HttpBackend, open_http_backend
-from batchinfer.backends.redaction import Redactor
+from batchinfer.backends.http_backend import HttpBackend
 from batchinfer.domain import Failure, Item, Outcome, Reply
-from support.protocols import AI4OS
+from support.http_calls import backend_at
+
+pytestmark = pytest.mark.usefixtures("carrier")
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LOG = b"2026-11-23 07:35:30.498 6943 INFO deepaas.cmd.cli [-] return: "
@@ -47,20 +48,6 @@ async def answering(
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1], left
-
-
-@asynccontextmanager
-async def backend_at(port: int, **changed) -> AsyncIterator[HttpBackend]:
-    async with open_http_backend(
-        protocol=AI4OS,
-        endpoint=f"http://127.0.0.1:{port}/run/x",
-        token="0" * 64,
-        params={},
-        timeout=60.0,
-        redactor=Redactor(["0" * 64]),
-        **changed,
-    ) as backend:
-        yield backend
 
 
 def framed(body: bytes) -> bytes:

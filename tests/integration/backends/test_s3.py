@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,15 @@ from batchinfer.errors import ConfigError, FatalError
 from support.servers import ACCESS_KEY, SECRET_KEY, Answer, Request, rclone_s3, stub, talking
 
 NAME = "ai4papi-1"
+
+
+CARRIER: dict[str, bool] = {}
+
+
+@pytest.fixture(params=["direct", "botocore"], autouse=True)
+def carrier(request: pytest.FixtureRequest):
+    """Every test runs over both ways to call a store: what one keeps, the other keeps."""
+    CARRIER["use_botocore"] = request.param == "botocore"
 
 
 @pytest.fixture
@@ -46,7 +57,7 @@ def bucket_at(
         "redactor": Redactor([ACCESS_KEY, SECRET_KEY]),
         "retry_timeout": 20.0,
     }
-    return open_s3_bucket(**(known | changed))
+    return open_s3_bucket(**(known | CARRIER | changed))
 
 
 def told(code: str, message: str | None = "why", status: int = 400) -> Answer:
@@ -310,6 +321,34 @@ async def test_what_stays_is_fatal_at_the_first_try(answer: Answer, code: str, s
     assert len(server.requests) == 1
 
 
+async def test_a_store_that_says_its_region_is_called_for_that():
+    wrong = told("AuthorizationHeaderMalformed")
+    refused = Answer(400, wrong.body.replace(b"</Error>", b"<Region>eu-1</Region></Error>"))
+
+    def answer(request: Request) -> Answer:
+        return Answer() if "/eu-1/s3/" in request.headers["authorization"] else refused
+
+    async with stub(answer) as server, bucket_at(server.port) as bucket:
+        assert await bucket.get("inputs/a.json") == b""
+        assert await bucket.put("inputs/a.json", b"x") is None
+    assert [request.method for request in server.requests] == ["GET", "GET", "PUT"]
+
+
+async def test_a_store_that_is_never_content_with_the_region_is_fatal():
+    regions = cycle(["eu-1", "eu-2"])
+
+    def answer(_: Request) -> Answer:
+        region = f"<Region>{next(regions)}</Region></Error>".encode()
+        refused = told("AuthorizationHeaderMalformed")
+        return Answer(400, refused.body.replace(b"</Error>", region))
+
+    async with stub(answer) as server, bucket_at(server.port) as bucket:
+        with pytest.raises(FatalError) as caught:
+            await bucket.list_page("outputs/")
+    assert caught.value.code == "s3_wrong_region"
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     "answer", [Answer(413, b"<html>413</html>"), told("EntityTooLarge")], ids=["gateway", "S3"]
 )
@@ -319,6 +358,34 @@ async def test_an_object_that_is_too_large_fails_alone(answer: Answer):
     assert isinstance(failure, Failure)
     assert failure.code == "payload_too_large"
     assert "1,234 bytes" in failure.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<Error><Code>InternalError</Code></Error>",
+        b"<Error/>",
+        b"please sign in",
+        b"<Error><Code>SlowDown",
+    ],
+)
+async def test_a_success_that_holds_something_else_is_no_receipt(body: bytes):
+    answers = iter([Answer(200, body), Answer(404)])
+    async with stub(lambda _: next(answers, Answer())) as server, bucket_at(server.port) as bucket:
+        assert await bucket.put("inputs/a.json", b"{}") is None
+    assert [request.method for request in server.requests] == ["PUT", "HEAD", "PUT"]
+
+
+async def test_no_more_connections_are_open_than_allowed():
+    async with stub(Answer()) as server:
+        async with (
+            bucket_at(server.port, concurrency=3) as bucket,
+            anyio.create_task_group() as tasks,
+        ):
+            for number in range(30):
+                tasks.start_soon(bucket.exists, f"inputs/{number}.json")
+        assert len(server.requests) == 30
+        assert server.connections <= 3
 
 
 # What goes over the line ------------------------------------------------------------------------
@@ -381,6 +448,14 @@ async def test_uploads_together_are_no_faster_than_allowed():
             tasks.start_soon(bucket.put, f"inputs/{number}.json", bytes(100_000))
     # The first piece and what a coarse timer may catch up are free.
     assert max(came) - min(came) > 0.9 * (400_000 - 40_000 - 20_000) / 400_000
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_body_is_signed_over_plain_http(known: bool):
+    sha256 = hashlib.sha256(b"body").hexdigest()
+    async with stub(Answer()) as server, bucket_at(server.port) as bucket:
+        await bucket.put("inputs/a.json", b"body", sha256=sha256 if known else None)
+    assert server.requests[0].headers["x-amz-content-sha256"] == sha256
 
 
 # Whom to trust ----------------------------------------------------------------------------------

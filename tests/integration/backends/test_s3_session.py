@@ -60,6 +60,15 @@ def names() -> list[str]:
     return sorted(BESIDE_TABLES.union(*lists))
 
 
+CARRIER: dict[str, bool] = {}
+
+
+@pytest.fixture(params=["direct", "botocore"], autouse=True)
+def carrier(request: pytest.FixtureRequest):
+    """Every test runs over both ways to call a store: what one keeps, the other keeps."""
+    CARRIER["use_botocore"] = request.param == "botocore"
+
+
 async def sent() -> tuple[str, str, dict[str, str]]:
     """What a store receives of a listing: method, target, headers without what is of the moment."""
     async with (
@@ -71,6 +80,7 @@ async def sent() -> tuple[str, str, dict[str, str]]:
             secret_key=SECRET_KEY,
             redactor=Redactor(()),
             retry_timeout=0,
+            **CARRIER,
         ) as bucket,
     ):
         assert (await bucket.list_page("outputs/")).objects == []

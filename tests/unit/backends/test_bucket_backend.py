@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from batchinfer.backends.bucket_backend import BucketBackend
@@ -21,7 +22,10 @@ class Weighing(MemoryBucket):
         super().__init__()
         self.held: list[tuple[int, int]] = []
 
-    async def put(self, key: str, body: PayloadBody) -> Failure | None:
+    async def put(
+        self, key: str, body: PayloadBody, *, sha256: str | None = None
+    ) -> Failure | None:
+        assert sha256 == hashlib.sha256(body).hexdigest()
         self.held.append((self.backend._memory_budget.used_bytes, len(body)))
         return await super().put(key, body)
 

@@ -214,7 +214,7 @@ async def test_a_put_that_may_have_arrived_is_not_put_again(desks: Submitting):
     backend, _ = desks.process()
     put = desks.bucket.put
 
-    async def arrives_unanswered(key, body):
+    async def arrives_unanswered(key, body, **_):
         await put(key, body)
         raise BucketUnreachable("away")
 
