@@ -103,6 +103,8 @@ class AdaptiveLimit:
     what waits, as in async mode. `highest_reason`: why `highest` is less than was asked for, if so.
     """
 
+    learns = True
+
     def __init__(
         self,
         lowest: int = 1,
