@@ -20,9 +20,9 @@ SHORTAGE_PAUSE_SECONDS: Final = 0.1
 MAX_SHORTAGE_PAUSE_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptSample:
-    """One attempt that has ended."""
+    """One attempt that has ended. One is made for each attempt, so it is cheap: not frozen."""
 
     signal: ServiceSignal
     ended_at: float
