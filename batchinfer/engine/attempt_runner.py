@@ -153,14 +153,16 @@ class AttemptRunner:
 
     def _hedge_overdue(self, spawn_worker: SpawnTask, usual_seconds: float) -> float | None:
         """Send the second calls that are due; seconds until the next may be, None: never."""
-        now = anyio.current_time()
+        now = loop_time()
+        hedge_after = HEDGE_AFTER_FACTOR * usual_seconds
         abandon_after = max(ABANDON_AFTER_FACTOR * usual_seconds, MIN_ABANDON_SECONDS)
         waits: list[float] = []
-        for in_flight in list(self._in_flight.values()):
+        for in_flight in list(self._in_flight.values()):  # the oldest first
             age = now - in_flight.began
-            if in_flight.hedge_scope is None and self._can_hedge():
-                if age < HEDGE_AFTER_FACTOR * usual_seconds:
-                    waits.append(HEDGE_AFTER_FACTOR * usual_seconds - age)
+            is_alone = in_flight.hedge_scope is None
+            if is_alone and self._can_hedge():
+                if age < hedge_after:
+                    waits.append(hedge_after - age)
                 elif self._gate.try_acquire():
                     in_flight.hedge_scope = hedge_scope = anyio.CancelScope()
                     self._hedge_count += 1
@@ -170,6 +172,8 @@ class AttemptRunner:
             elif not in_flight.work.was_abandoned:
                 in_flight.work.was_abandoned = True
                 in_flight.finish(make_abandoned_failure(age, ABANDON_AFTER_FACTOR))
+            if is_alone and age < hedge_after:
+                break  # the others are younger, so nothing is due for them before
         return max(0.05, min(waits)) if waits else None
 
     def _can_hedge(self) -> bool:
