@@ -24,6 +24,7 @@ from batchinfer.domain import Item, Outcome, ServiceSignal, Submitted, get_signa
 from batchinfer.engine.recorder import ChangeNotifier
 from batchinfer.failures import make_abandoned_failure
 from batchinfer.flow import Gate
+from batchinfer.flow.loop_clock import loop_time
 from batchinfer.ports import Backend
 
 SpawnTask: TypeAlias = Callable[..., object]
@@ -47,7 +48,7 @@ class WorkItem:
     item: Item
     attempt_number: int
     """Of its next attempt."""
-    added_at: float = field(default_factory=anyio.current_time)
+    added_at: float = field(default_factory=loop_time)
     """When it was taken, on the event loop's clock."""
     unavailable_count: int = 0
     """How often that attempt found the service away."""
@@ -75,17 +76,22 @@ class InFlightAttempt:
     """One attempt in flight, perhaps with a second call."""
 
     work: WorkItem
+    scope: anyio.CancelScope
+    """Holds the first call; its worker's, who does nothing else in it that may be cut off."""
+    began: float
+    """When it began, on the event loop's clock."""
     started_at: float
-    first_scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """The same in seconds since the epoch."""
     hedge_scope: anyio.CancelScope | None = None
     outcome: Outcome | Submitted | None = None
-    """What ended it from outside: the second call's answer, or that it was given up."""
+    """Of the first call; or what ended it from outside: the second call's answer, or that it was
+    given up."""
 
     def finish(self, outcome: Outcome | Submitted) -> None:
-        """End it with this outcome."""
+        """End it with this outcome, from outside."""
         if self.outcome is None:
             self.outcome = outcome
-            self.first_scope.cancel()
+            self.scope.cancel()
 
 
 class Latencies:
@@ -119,22 +125,18 @@ class AttemptRunner:
         self._in_flight: dict[int, InFlightAttempt] = {}
         self._attempt_count = self._hedge_count = 0
 
-    async def run_attempt(self, work: WorkItem, now: float) -> Outcome | Submitted:
-        """Make one attempt; its outcome may come from the second call."""
-        in_flight = InFlightAttempt(work, now)
+    async def run_attempt(self, in_flight: InFlightAttempt) -> None:
+        """Make the first call, within the attempt's scope; set the outcome."""
+        work = in_flight.work
         self._in_flight[work.item.position] = in_flight
         self._attempt_count += 1
         try:
-            with in_flight.first_scope:
-                # An answer that is here counts, also if the second call's came in this moment.
-                in_flight.outcome = await self._backend.attempt(work.item, work.attempt_number)
+            # An answer that is here counts, also if the second call's came in this moment.
+            in_flight.outcome = await self._backend.attempt(work.item, work.attempt_number)
         finally:
             del self._in_flight[work.item.position]
             if in_flight.hedge_scope is not None:
                 in_flight.hedge_scope.cancel()
-        if in_flight.outcome is None:
-            raise AssertionError("only `InFlightAttempt.finish` cancels the first call's scope")
-        return in_flight.outcome
 
     async def hedge_stragglers(self, spawn_worker: SpawnTask) -> None:
         """Send second calls as the rules above say, for as long as the run goes on."""
@@ -151,14 +153,16 @@ class AttemptRunner:
 
     def _hedge_overdue(self, spawn_worker: SpawnTask, usual_seconds: float) -> float | None:
         """Send the second calls that are due; seconds until the next may be, None: never."""
-        now = anyio.current_time()
+        now = loop_time()
+        hedge_after = HEDGE_AFTER_FACTOR * usual_seconds
         abandon_after = max(ABANDON_AFTER_FACTOR * usual_seconds, MIN_ABANDON_SECONDS)
         waits: list[float] = []
-        for in_flight in list(self._in_flight.values()):
-            age = now - in_flight.started_at
-            if in_flight.hedge_scope is None and self._can_hedge():
-                if age < HEDGE_AFTER_FACTOR * usual_seconds:
-                    waits.append(HEDGE_AFTER_FACTOR * usual_seconds - age)
+        for in_flight in list(self._in_flight.values()):  # the oldest first
+            age = now - in_flight.began
+            is_alone = in_flight.hedge_scope is None
+            if is_alone and self._can_hedge():
+                if age < hedge_after:
+                    waits.append(hedge_after - age)
                 elif self._gate.try_acquire():
                     in_flight.hedge_scope = hedge_scope = anyio.CancelScope()
                     self._hedge_count += 1
@@ -168,6 +172,8 @@ class AttemptRunner:
             elif not in_flight.work.was_abandoned:
                 in_flight.work.was_abandoned = True
                 in_flight.finish(make_abandoned_failure(age, ABANDON_AFTER_FACTOR))
+            if is_alone and age < hedge_after:
+                break  # the others are younger, so nothing is due for them before
         return max(0.05, min(waits)) if waits else None
 
     def _can_hedge(self) -> bool:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, FailureKind, ServiceSignal, State, Submitted
+from batchinfer.domain import Attempt, Failure, FailureKind, Reply, ServiceSignal, State, Submitted
 from batchinfer.engine.attempt_runner import WorkItem
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.flow import ServiceHealth
@@ -22,6 +23,10 @@ from batchinfer.flow.retries import (
     WaitForService,
     decide,
 )
+
+SUCCEEDED: Final = Finish(State.SUCCEEDED)
+SUBMITTED: Final = Finish(State.SUBMITTED)
+"""What nearly all attempts come to, made once."""
 
 
 class DecisionMaker:
@@ -36,9 +41,11 @@ class DecisionMaker:
     def decide(self, work: WorkItem, attempt: Attempt, signal: ServiceSignal) -> Decision:
         """What to do next about the item of this attempt."""
         outcome, retry_policy = attempt.outcome, self._policy.retry
+        if isinstance(outcome, Reply):
+            return SUCCEEDED
         if isinstance(outcome, Submitted):
-            return Finish(State.SUBMITTED)
-        if isinstance(outcome, Failure) and self._is_service_fault(outcome, signal):
+            return SUBMITTED
+        if self._is_service_fault(outcome, signal):
             if signal is ServiceSignal.LOCAL_SHORTAGE or self._can_wait(work):
                 unavailable = replace(outcome, kind=FailureKind.UNAVAILABLE)
                 wait = decide(retry_policy, unavailable, work.unavailable_count + 1, self._jitter())

@@ -104,7 +104,7 @@ class FaultAttribution:
     def on_sent(self, *, answered: bool, now: float) -> None:
         """An attempt was sent, so its files were read; `answered`: the service answered it, too."""
         self._has_read_files = True
-        if answered:
+        if answered and (self._gate.machine_capacity.was_short or self._shortage_since is not None):
             before = self._gate.effective_limit
             self._gate.machine_capacity.on_answer(now)
             self._on_limit_change(

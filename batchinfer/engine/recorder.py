@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from batchinfer.domain import Attempt, Counts, Failure, Item, OpenItem, Record, State
 from batchinfer.failures import make_too_large_failure
@@ -21,22 +20,27 @@ MAX_BATCH_RECORDS = 256
 class ChangeNotifier:
     """Wakes whoever waits for something to have changed; no wake-up is ever lost.
 
-    Take `count`, look at what may change, and wait for a change after that count.
+    Take `count`, look at what may change, and wait for a change after that count. Where nobody
+    waits, a change costs nothing.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self._event = anyio.Event()
+        self._event: anyio.Event | None = None
+        """What those wait for that wait now; None: nobody does."""
 
     def notify(self) -> None:
         """Something has changed."""
         self.count += 1
-        self._event.set()
-        self._event = anyio.Event()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     async def wait_changed(self, count: int) -> None:
         """Wait until something has changed since `count`."""
         while self.count <= count:
+            if self._event is None:
+                self._event = anyio.Event()
             await self._event.wait()
 
 
@@ -52,8 +56,12 @@ class Recorder:
         self.succeeded_count = 0
         self._sink = sink
         self._states: Counter[State] = Counter()
-        self._send, self._receive = anyio.create_memory_object_stream[Record](MAX_BATCH_RECORDS)
-        self._put_count = self._written_count = 0
+        self._unwritten: deque[Record] = deque()
+        self._arrivals = ChangeNotifier()
+        self._waiters: deque[tuple[int, anyio.Event]] = deque()
+        """Who waits until that many records were taken, in order."""
+        self._put_count = self._taken_count = self._written_count = 0
+        self._is_closed = self._is_receiver_closed = False
 
     @property
     def counts(self) -> Counts:
@@ -72,12 +80,18 @@ class Recorder:
         self.changes.notify()
 
     async def put(self, record: Record) -> None:
-        """Hand a record over; wait while too many are unwritten."""
+        """Hand a record over; then wait while too many are unwritten.
+
+        Who is cancelled while waiting has handed it over. Raises BrokenResourceError when nothing
+        is written any more.
+        """
+        if self._is_receiver_closed:
+            raise anyio.BrokenResourceError
         self._put_count += 1
-        try:
-            self._send.send_nowait(record)
-        except anyio.WouldBlock:
-            await self._send.send(record)
+        self._unwritten.append(record)
+        self._arrivals.notify()
+        if len(self._unwritten) > MAX_BATCH_RECORDS:
+            await self._wait_for_room(self._put_count - MAX_BATCH_RECORDS)
 
     async def flush(self) -> None:
         """Wait until all that was handed over is durable."""
@@ -86,16 +100,18 @@ class Recorder:
 
     def close(self) -> None:
         """Nothing more will be handed over; `write_batch` comes to its end after the rest."""
-        self._send.close()
+        self._is_closed = True
+        self._arrivals.notify()
 
     def close_receiver(self) -> None:
         """Write no more; a later `put` raises BrokenResourceError."""
-        self._receive.close()
+        self._is_receiver_closed = True
+        self._wake_waiters()
 
     async def write_batch(self) -> Sequence[Record]:
         """Write the next batch that changes anything; its records that counted. None: the end."""
         committed: Sequence[Record] = ()
-        while not committed and (batch := await _next_batch(self._receive)):
+        while not committed and (batch := await self._take_batch()):
             try:
                 previous_states = await self._sink.commit_records(batch)
             except RecordsTooLarge as error:
@@ -104,24 +120,63 @@ class Recorder:
                     for one in batch
                 ]
                 previous_states = await self._sink.commit_records(batch)
-            committed = [
-                self._count_transition(record, previous)
-                for record, previous in zip(batch, previous_states, strict=True)
-                if previous is not None
-            ]
+            committed = self._count_transitions(batch, previous_states)
             self._written_count += len(batch)
             self.window.difference_update(r.position for r in batch if r.state is not State.PENDING)
             self.changes.notify()
         return committed
 
-    def _count_transition(self, record: Record, previous: State) -> Record:
+    async def _wait_for_room(self, taken_count: int) -> None:
+        """Wait until so many records were taken."""
+        waiter = anyio.Event()
+        self._waiters.append((taken_count, waiter))
+        await waiter.wait()
+        if self._taken_count < taken_count:
+            raise anyio.BrokenResourceError
+
+    async def _take_batch(self) -> Sequence[Record]:
+        """One record, and those that wait behind it; none at the end."""
+        unwritten = self._unwritten
+        while not unwritten:
+            if self._is_closed:
+                return []
+            await self._arrivals.wait_changed(self._arrivals.count)
+        batch = [unwritten.popleft() for _ in range(min(len(unwritten), MAX_BATCH_RECORDS))]
+        self._taken_count += len(batch)
+        self._wake_waiters()
+        return batch
+
+    def _wake_waiters(self) -> None:
+        waiters = self._waiters
+        while waiters and (self._is_receiver_closed or waiters[0][0] <= self._taken_count):
+            waiters.popleft()[1].set()
+
+    def _count_transitions(
+        self, batch: Sequence[Record], previous_states: Sequence[State | None]
+    ) -> Sequence[Record]:
+        """Count what a commit has changed; the records that counted."""
+        committed = []
+        succeeded_at_once = 0
+        for record, previous in zip(batch, previous_states, strict=True):
+            if previous is None:
+                continue
+            committed.append(record)
+            if record.state is State.SUCCEEDED and previous is State.PENDING:
+                succeeded_at_once += 1  # nearly all: counted together
+            else:
+                self._count_transition(record, previous)
+        self._states[State.PENDING] -= succeeded_at_once
+        self._states[State.SUCCEEDED] += succeeded_at_once
+        self.succeeded_count += succeeded_at_once
+        return committed
+
+    def _count_transition(self, record: Record, previous: State) -> None:
         self._states[previous] -= 1
         self._states[record.state] += 1
         if record.state is State.SUCCEEDED:
             self.succeeded_count += 1
         elif record.state is State.FAILED and isinstance(record.attempt.outcome, Failure):
             self.failed_by_code[record.attempt.outcome.code] += 1
-        return record
 
 
 def make_record(
@@ -137,15 +192,3 @@ def as_too_large_failure(record: Record) -> Record:
     """What is recorded in place of a reply that no store can hold: a failure of its item."""
     outcome = make_too_large_failure(record.attempt.outcome.inputs)
     return replace(record, attempt=replace(record.attempt, outcome=outcome), state=State.FAILED)
-
-
-async def _next_batch(receive: MemoryObjectReceiveStream[Record]) -> Sequence[Record]:
-    """One record, and those that wait behind it; none at the end of the stream."""
-    batch: list[Record] = []
-    try:
-        batch.append(await receive.receive())
-        while len(batch) < MAX_BATCH_RECORDS:
-            batch.append(receive.receive_nowait())
-    except (anyio.WouldBlock, anyio.EndOfStream):
-        pass
-    return batch

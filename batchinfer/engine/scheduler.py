@@ -28,13 +28,14 @@ from batchinfer.domain import (
     Submitted,
     get_signal,
 )
-from batchinfer.engine.attempt_runner import AttemptRunner, SpawnTask, WorkItem
+from batchinfer.engine.attempt_runner import AttemptRunner, InFlightAttempt, SpawnTask, WorkItem
 from batchinfer.engine.decisions import DecisionMaker
 from batchinfer.engine.fault_attribution import FaultAttribution
 from batchinfer.engine.recorder import ChangeNotifier, Recorder, make_record
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.engine.service_outage import ServiceOutage, Watchdog
 from batchinfer.flow import AttemptSample, Gate, LimitAdjustment, RetryBudget, ServiceState
+from batchinfer.flow.loop_clock import loop_time
 from batchinfer.flow.retries import Finish, WaitForService
 from batchinfer.ports import Backend, Clock, Observer
 
@@ -120,6 +121,8 @@ class Scheduler:
 
     def spawn_workers(self) -> None:
         """Start as many workers as are needed and allowed."""
+        if self._gate.is_full:
+            return
         while self._has_waiting() and self._gate.try_acquire():
             self._spawn_worker(self._run_worker, self._next_work())
         if self._has_waiting() and not self._gate.is_full:
@@ -158,31 +161,60 @@ class Scheduler:
             change_count = self._wakeup.count
             self.spawn_workers()
             opens_at = self._gate.next_open_at if self._has_waiting() else None
-            seconds = None if opens_at is None else max(0.0, opens_at - anyio.current_time())
+            seconds = None if opens_at is None else max(0.0, opens_at - loop_time())
             with anyio.move_on_after(seconds):
                 await self._wakeup.wait_changed(max(change_count, self._wakeup.count))
 
     async def _run_worker(self, work: WorkItem) -> None:
         """Make attempts, item after item, as long as items wait and the gate allows it."""
+        next_work: WorkItem | None = work
         try:
-            while not self._is_stopped:
-                await self._run_attempt(work)
-                if not self._has_waiting(held_slots=1) or not self._gate.try_reuse():
-                    break
-                work = self._next_work()
+            while next_work is not None and not self._is_stopped:
+                next_work = await self._run_attempts(next_work)
         finally:
             self._gate.release()
         self.spawn_workers()
 
-    async def _run_attempt(self, work: WorkItem) -> None:
-        """One attempt, and what follows from it. Raises FatalError."""
-        started_at, began = self._clock(), anyio.current_time()
-        self._watchdog.on_call_start(began)
-        outcome = await self._attempt_runner.run_attempt(work, began)
-        now = anyio.current_time()
+    async def _run_attempts(self, work: WorkItem) -> WorkItem | None:
+        """Make attempts until one is ended from outside, or no more may begin; what comes next.
+
+        Only an attempt in flight is ever ended from outside, so one cancel scope serves for many:
+        one for each would cost as much as all else that is done for an attempt here.
+        """
+        attempt = self._begin_attempt(work, anyio.CancelScope())
+        with attempt.scope:
+            while True:
+                await self._attempt_runner.run_attempt(attempt)
+                if attempt.scope.cancel_called:
+                    break
+                await self._conclude_attempt(attempt)
+                if (next_work := self._take_next()) is None:
+                    return None
+                attempt = self._begin_attempt(next_work, attempt.scope)
+        await self._conclude_attempt(attempt)
+        return self._take_next()
+
+    def _begin_attempt(self, work: WorkItem, scope: anyio.CancelScope) -> InFlightAttempt:
+        now = loop_time()
+        self._watchdog.on_call_start(now)
+        return InFlightAttempt(work, scope, now, self._clock())
+
+    def _take_next(self) -> WorkItem | None:
+        """The item whose attempt begins now on a slot that is held; None: there is none."""
+        if self._is_stopped or not self._has_waiting(held_slots=1) or not self._gate.try_reuse():
+            return None
+        return self._next_work()
+
+    async def _conclude_attempt(self, in_flight: InFlightAttempt) -> None:
+        """What follows from an attempt that has ended. Raises FatalError."""
+        work, began, outcome = in_flight.work, in_flight.began, in_flight.outcome
+        if outcome is None:
+            raise AssertionError("only `InFlightAttempt.finish` cancels an attempt's scope")
+        now = loop_time()
         signal = self._update_flow_control(work, outcome, began, now)
+        seconds = round(now - began, 3)
         attempt = Attempt(
-            work.attempt_number, started_at, round(now - began, 3), outcome, work.item.params
+            work.attempt_number, in_flight.started_at, seconds, outcome, work.item.params
         )
         if signal is ServiceSignal.DENIED:
             self._fault_attribution.hold_back(work, attempt)
@@ -263,9 +295,10 @@ class Scheduler:
         self._outage.update(outcome, now)
         if recovered:
             self._on_limit_change(self._gate.limit.restart(now))
-        self._on_limit_change(
-            self._gate.limit.update(self._make_sample(signal, work, outcome, began, now))
-        )
+        if (limit := self._gate.limit).learns:
+            self._on_limit_change(
+                limit.update(self._make_sample(signal, work, outcome, began, now))
+            )
         self.spawn_workers()
         return signal
 

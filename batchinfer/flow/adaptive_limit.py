@@ -15,7 +15,8 @@ Rules:
 
 1. *Windows.* Samples are gathered until as many answers came as are served at a time: one change
    per window, so at most one cut per window in flight. A window ends at once when it is evident
-   that more are served; such a window never cuts.
+   that more are served; such a window never cuts. All samples count; of answers that come faster
+   than `MAX_STUDIED_PER_SECOND` only some are studied (`AnswerSelection`).
 2. *Target*: what is served, and some that wait. While the number served still rises
    (`SERVERS_RISE_FACTOR`), up to `GROWTH_QUEUE_FACTOR` times as many wait as are served, for a
    scaling service starts containers for those that wait. Once it has not risen for
@@ -44,11 +45,10 @@ from batchinfer.flow.queue_estimators import (
     QueueTimeEstimator,
     ServerCountEstimator,
 )
+from batchinfer.flow.sample_window import MIN_WINDOW_ANSWERS, AnswerSelection, SampleWindow
 
 INITIAL_LIMIT: Final = 8
 """Attempts in flight at the beginning: ten may wait for one container (docs/platform.md)."""
-MIN_WINDOW_ANSWERS: Final = 4
-"""Answers that make a window, at least."""
 MIN_WINDOW_SERVICE_TIMES: Final = 0.8
 """Times the usual time on the server that it lasts at least: answers come in waves."""
 SERVERS_RISE_FACTOR: Final = 1.2
@@ -73,35 +73,14 @@ CONTAINER_LINGER_SECONDS: Final = 60.0
 """Seconds that containers stay although nothing calls them (Knative's stable window)."""
 
 
-class SampleWindow:
-    """The samples between two changes."""
-
-    def __init__(self, began: float, servers: float) -> None:
-        self.started_at, self.servers, self.min_answers = (
-            began,
-            servers,
-            max(MIN_WINDOW_ANSWERS, servers),
-        )
-        self.answers: list[AttemptSample] = []
-        self.sample_count = self.saturated_count = self.overload_count = 0
-        self.evident_servers = 0.0
-        """How many are served at least, if that ended the window early."""
-
-    def add(self, sample: AttemptSample) -> None:
-        """Gather a sample."""
-        self.sample_count += 1
-        self.saturated_count += sample.saturated
-        self.overload_count += sample.signal is ServiceSignal.OVERLOADED
-        if sample.signal is ServiceSignal.ANSWERED:
-            self.answers.append(sample)
-
-
 class AdaptiveLimit:
     """See the rules above.
 
     `lowest`, `highest`: the bounds it never leaves. `unlimited_wait`: nothing on the way cuts off
     what waits, as in async mode. `highest_reason`: why `highest` is less than was asked for, if so.
     """
+
+    learns = True
 
     def __init__(
         self,
@@ -124,6 +103,7 @@ class AdaptiveLimit:
         )
         self._usual_service_seconds, self._window_count = 0.0, 0
         self._window: SampleWindow | None = None
+        self._selection = AnswerSelection()
         self._best_servers, self._rose_at = 0.0, 0.0
         self._last_answer_at = -inf
         self._known_servers = 0.0
@@ -145,6 +125,9 @@ class AdaptiveLimit:
         if sample.signal is not ServiceSignal.ANSWERED:
             return None
         self._last_answer_at = sample.ended_at
+        if not self._selection.selects(sample.ended_at):
+            return None
+        self._window.answers.append(sample)
         is_complete = self._is_window_complete(self._window, sample)
         change = self._conclude_window(self._window, sample.ended_at) if is_complete else None
         return change or self._climb(sample)
@@ -164,7 +147,7 @@ class AdaptiveLimit:
         """Whether the window is long enough, or it is evident that more are served."""
         elapsed = answer.ended_at - window.started_at
         if (
-            len(window.answers) >= window.min_answers
+            window.has_enough_answers
             and elapsed >= MIN_WINDOW_SERVICE_TIMES * self._usual_service_seconds
         ):
             return True
@@ -226,7 +209,7 @@ class AdaptiveLimit:
 
     def _estimate_servers(self, window: SampleWindow, now: float) -> float:
         """How many were being served, by the window's answers."""
-        rate = len(window.answers) / max(now - window.started_at, 1e-9)
+        rate = window.answer_rate(now)
         waits = self._queue_time.estimate(window.answers)
         pairs = list(zip(window.answers, waits, strict=True))
         busy = fmean(answer.seconds - wait for answer, wait in pairs)

@@ -20,9 +20,9 @@ SHORTAGE_PAUSE_SECONDS: Final = 0.1
 MAX_SHORTAGE_PAUSE_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptSample:
-    """One attempt that has ended."""
+    """One attempt that has ended. One is made for each attempt, so it is cheap: not frozen."""
 
     signal: ServiceSignal
     ended_at: float
@@ -55,6 +55,9 @@ class LimitAdjustment:
 class ConcurrencyLimit(Protocol):
     """The rule that moves the number of attempts allowed in flight."""
 
+    learns: bool
+    """Whether samples tell it anything; else it need not be given any."""
+
     @property
     def value(self) -> int:
         """Attempts allowed in flight now, at least 1."""
@@ -73,6 +76,7 @@ class ConcurrencyLimit(Protocol):
 class FixedLimit:
     """A limit that never moves by itself."""
 
+    learns = False
     estimated_servers: float | None = None
 
     def __init__(self, value: int) -> None:
@@ -106,6 +110,11 @@ class MachineCapacity:
         self._pause_seconds = SHORTAGE_PAUSE_SECONDS
         self._cut_at = self._changed_at = -inf
 
+    @property
+    def was_short(self) -> bool:
+        """Whether it ever ran short; until then `on_answer` changes nothing."""
+        return self._cut_at != -inf
+
     def on_shortage(self, in_flight: int, began: float, now: float) -> None:
         """An attempt that began at `began` ran short, while so many were in flight."""
         self._changed_at = now
@@ -121,7 +130,7 @@ class MachineCapacity:
         self._pause_seconds, self.next_open_at = SHORTAGE_PAUSE_SECONDS, None
         if (
             self.value is None
-            or self._cut_at == -inf
+            or not self.was_short
             or now - self._changed_at < SHORTAGE_RECOVERY_SECONDS
         ):
             return

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import anyio
-
 from batchinfer.flow.concurrency_limit import ConcurrencyLimit, LimitAdjustment, MachineCapacity
+from batchinfer.flow.loop_clock import loop_time
 from batchinfer.flow.rate_limiters import RateLimiter
 from batchinfer.flow.service_health import ServiceHealth
 
@@ -52,7 +51,10 @@ class Gate:
     @property
     def is_full(self) -> bool:
         """Whether the limit is reached."""
-        return self.in_flight >= self.effective_limit
+        machine_capacity = self.machine_capacity.value
+        return self.in_flight >= self.limit.value or (
+            machine_capacity is not None and self.in_flight >= machine_capacity
+        )
 
     @property
     def next_open_at(self) -> float | None:
@@ -82,7 +84,7 @@ class Gate:
         self.in_flight -= 1
 
     def _try_start(self) -> bool:
-        now = anyio.current_time()
+        now = loop_time()
         if (
             self.paused
             or not self.health.allows(now)

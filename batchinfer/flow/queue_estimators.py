@@ -26,11 +26,12 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from math import inf, sqrt
-from statistics import fmean, median, quantiles, stdev
+from statistics import fmean, median, quantiles
 from typing import Final
 
 from batchinfer.domain import ServiceSignal
 from batchinfer.flow.concurrency_limit import AttemptSample
+from batchinfer.flow.range_counts import RangeCounter
 
 FLOOR_STANDARD_ERRORS: Final = 2.0
 """Standard errors by which a window's median is taken for longer: the shortest of many medians is
@@ -40,7 +41,7 @@ MIN_UNCHANGED_WINDOWS: Final = 2
 MAX_FLOOR_RAISE_FACTOR: Final = 1.3
 """By how much it is raised then, at most."""
 MAX_REMEMBERED_CALLS: Final = 4096
-"""Ends that are remembered, at least: no call waits for longer than so many."""
+"""Ends that are remembered, at least: no call waits for longer than so many. A power of two."""
 MAX_BLURRED_CALLS: Final = 2
 MAX_BLURRED_SHARE: Final = 0.2
 """How many may end about when a call joins or has its turn, as a share of those served: answers
@@ -132,8 +133,8 @@ class QueuePositions:
 
     def __init__(self) -> None:
         self._end_times: list[float] = []
-        self._start_times: list[float] = []
-        self._service_starts: list[float] = []
+        self._start_times = RangeCounter(MAX_REMEMBERED_CALLS)
+        self._service_starts = RangeCounter(MAX_REMEMBERED_CALLS)
         """Of an answered call that reported it; infinite for all others."""
 
     def add(self, sample: AttemptSample) -> None:
@@ -141,24 +142,15 @@ class QueuePositions:
         server_seconds = sample.server_seconds if sample.signal is ServiceSignal.ANSWERED else None
         self._end_times.append(sample.ended_at)
         self._start_times.append(sample.ended_at - sample.seconds)
-        self._service_starts.append(
+        if self._service_starts.append(
             inf if server_seconds is None else sample.ended_at - server_seconds
-        )
-        if len(self._end_times) >= 2 * MAX_REMEMBERED_CALLS:
-            del (
-                self._end_times[:MAX_REMEMBERED_CALLS],
-                self._start_times[:MAX_REMEMBERED_CALLS],
-                self._service_starts[:MAX_REMEMBERED_CALLS],
-            )
+        ):
+            del self._end_times[:MAX_REMEMBERED_CALLS]
 
     def count_concurrent(self, service_start: float, round_trip: float) -> int:
         """How many of those answered since were being served then, whatever the order."""
-        return sum(
-            other <= service_start
-            for other in self._service_starts[
-                bisect_right(self._end_times, service_start + round_trip) :
-            ]
-        )
+        first = bisect_right(self._end_times, service_start + round_trip)
+        return self._service_starts.count_up_to(service_start, first, len(self._end_times))
 
     def count_servers(
         self, answer: AttemptSample, service_start: float, round_trip: float
@@ -172,7 +164,7 @@ class QueuePositions:
             bisect_right(self._end_times, joined_at),
             bisect_right(self._end_times, service_start + round_trip),
         )
-        ended_before = sum(began <= joined_at for began in self._start_times[first:last])
+        ended_before = self._start_times.count_up_to(joined_at, first, last)
         servers = max(1, answer.in_flight_at_start - ended_before)
         blurred_count = self._count_ended_near(joined_at, round_trip) + self._count_ended_near(
             service_start, round_trip
@@ -200,7 +192,8 @@ class ServerCountEstimator:
         self._newest_counts: deque[int] = deque(maxlen=MAX_NEWEST_ANSWERS)
         self._newest_calls: deque[tuple[float, float]] = deque(maxlen=MAX_NEWEST_ANSWERS)
         """When each of the newest answered joined, and had its turn."""
-        self._overtakings: deque[bool] = deque(maxlen=MAX_OVERTAKING_ANSWERS)
+        self._orderly_answers = MAX_OVERTAKING_ANSWERS
+        """Answers since one call overtook another."""
 
     def add(self, sample: AttemptSample) -> None:
         """An attempt has ended, in whatever way."""
@@ -219,7 +212,7 @@ class ServerCountEstimator:
         """How many are served at least, now that this answer came, which reported its time."""
         service_start = answer.ended_at - (answer.server_seconds or 0.0)
         self._track_overtaking(answer.ended_at - answer.seconds, service_start, round_trip)
-        is_orderly = any(self._agreements) and not any(self._overtakings)
+        is_orderly = any(self._agreements) and self._orderly_answers >= MAX_OVERTAKING_ANSWERS
         count = self._count_servers(answer, service_start, round_trip) if is_orderly else None
         self._newest_counts.append(
             max(count or 0, self._queue_positions.count_concurrent(service_start, round_trip))
@@ -232,19 +225,17 @@ class ServerCountEstimator:
 
     def _track_overtaking(self, joined_at: float, service_start: float, round_trip: float) -> None:
         """Whether this answered call overtook another, or was overtaken."""
-        self._overtakings.append(
-            any(
-                (
-                    other_joined_at < joined_at - round_trip
-                    and service_start < other_service_start - round_trip
-                )
-                or (
-                    other_joined_at > joined_at + round_trip
-                    and service_start > other_service_start + round_trip
-                )
-                for other_joined_at, other_service_start in self._newest_calls
-            )
-        )
+        self._orderly_answers += 1
+        for other_joined_at, other_service_start in self._newest_calls:
+            if other_joined_at < joined_at - round_trip:
+                is_overtaking = service_start < other_service_start - round_trip
+            elif other_joined_at > joined_at + round_trip:
+                is_overtaking = service_start > other_service_start + round_trip
+            else:
+                is_overtaking = False
+            if is_overtaking:
+                self._orderly_answers = 0
+                break
         self._newest_calls.append((joined_at, service_start))
 
     def estimate(
@@ -265,17 +256,22 @@ class ServerCountEstimator:
         counts = [count for count in counted if count is not None]
         if len(counts) < MIN_ROUND_COUNTS:
             return None
-        is_agreed = stdev(counts) < MAX_COUNT_DEVIATION * fmean(counts)
+        mean = fmean(counts)
+        variance = sum((count - mean) ** 2 for count in counts) / (len(counts) - 1)
+        is_agreed = variance < (MAX_COUNT_DEVIATION * mean) ** 2
         self._agreements.append(is_agreed)
         if is_agreed:
-            return fmean(counts)
+            return mean
         # There was an order, so it is the number that changes: the newest show it.
         return median(counts[-MAX_NEWEST_ANSWERS:]) if any(self._agreements) else None
 
     def is_in_burst(self, answer: AttemptSample) -> bool:
         """Whether it was sent with many others: then nothing is known of their order."""
         joined_at = answer.ended_at - answer.seconds
-        return any(raised <= joined_at <= raised + BURST_SECONDS for raised in self._raise_times)
+        for raised_at in reversed(self._raise_times):
+            if raised_at <= joined_at:
+                return joined_at <= raised_at + BURST_SECONDS
+        return False
 
     def _count_servers(
         self, answer: AttemptSample, service_start: float, round_trip: float

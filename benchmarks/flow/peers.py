@@ -25,6 +25,7 @@ class Peer:
 
     value: int
     estimated_servers: float | None = None
+    learns: bool = True
 
     def restart(self, now: float) -> None:
         """See `Limit`: with the plain gate nobody calls this."""

@@ -207,6 +207,47 @@ async def test_a_call_that_never_ends_does_not_hold_the_end(world: World):
     assert anyio.current_time() < 80
 
 
+@pytest.mark.event_loops("asyncio", "virtual")
+@pytest.mark.parametrize("first_too", [False, True])
+async def test_second_calls_on_either_loop_and_both_answers_in_one_moment(first_too: bool):
+    class Twins(Model):
+        def __init__(self) -> None:
+            super().__init__(seconds=0.0)
+            self.calls, self.cut = Counter(), 0
+            self.answers = {30: anyio.Event()}
+
+        async def attempt(self, item, number):
+            self.calls[item.position, number] += 1
+            answered = self.answers.get(item.position)
+            if answered is None or number > 1:
+                return await super().attempt(item, number)
+            if self.calls[item.position, number] == 1:
+                try:
+                    await answered.wait()
+                except anyio.get_cancelled_exc_class():
+                    self.cut += 1
+                    raise
+                return transient()
+            await anyio.lowlevel.checkpoint()
+            if first_too:
+                answered.set()  # and at once the answer of the second
+            return succeed(item, number)
+
+    world, model = World(), Twins()
+    progress = await world.engine(
+        model, source=items(30), concurrency=5, retry=RetryPolicy(3, base_delay=0.01)
+    ).run()
+    assert progress.counts == Counts(succeeded=30)
+    assert model.calls[30, 1] == 2
+    assert first_too or model.cut == 1
+    assert len(world.store.records) == len(
+        {(record.position, record.attempt.number) for record in world.store.records}
+    )
+    for position in model.answers:
+        numbers = [r.attempt.number for r in world.store.records if r.position == position]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_an_upload_gets_no_second_call_for_that_would_start_a_second_job(world: World):
     calls = Counter()
 

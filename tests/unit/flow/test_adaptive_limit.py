@@ -87,6 +87,15 @@ class Service:
         )
 
 
+def test_a_service_that_answers_by_the_thousand_is_measured_too():
+    service = Service(AdaptiveLimit(), containers=50, seconds=0.01, spread=0.3)
+    service.run(2.0)
+    assert service.answered > 5_000
+    assert service.limit.estimated_servers == pytest.approx(50, rel=0.1)
+    assert service.run(1.0) >= 0.95
+    assert service.limit.value <= 4.2 * 50 + 24
+
+
 services = st.builds(
     lambda containers, seconds, spread, tells, seed: Service(
         AdaptiveLimit(), containers, seconds, spread, tells, seed=seed
