@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from batchinfer.artifacts import ArtifactKind, tag_file
 from batchinfer.atomic_files import sync_folder
@@ -25,6 +25,9 @@ from batchinfer.exports.partial_files import (
 )
 from batchinfer.machine_limits import DISK_FULL_ERRNOS
 from batchinfer.text_format import escape_undecodable
+
+_WRITE_BUFFER_BYTES: Final = 2**18
+"""Bytes of an export that one system call writes."""
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def atomic_file(target: Path, kind: ArtifactKind = ArtifactKind.EXPORT) -> Itera
         exists = _exists(destination)
         remove_abandoned(destination.parent)
         with create_partial_file(destination) as partial:
-            with partial.open("wb") as file:
+            with partial.open("wb", buffering=_WRITE_BUFFER_BYTES) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -50,8 +50,9 @@ class ExportSource:
     iter_details: Callable[[], Iterator[ResultDetails]]
     """The same items, with everything known of each; slower than `iter_results`."""
     iter_stored_rows: Callable[[], Iterator[Sequence[Any]]] | None = None
-    """The same items as cells in the order of the fields of `Result`, `prediction` and `params` as
-    the JSON text that is stored; None: made from `iter_results`."""
+    """The same items as cells in the order of the fields of `Result`, text as UTF-8 bytes,
+    `prediction` and `params` as the JSON that is stored, times as seconds since the epoch; None:
+    made from `iter_results`."""
     session_params: Mapping[int, Mapping[str, Json]] = field(default_factory=dict)
     """Parameters of the sessions that sent others than the run's, by `ResultDetails.session`."""
     model_help: str | None = None

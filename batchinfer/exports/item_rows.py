@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import csv
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 from operator import attrgetter
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import orjson
 
@@ -26,11 +27,14 @@ from batchinfer.exports.safe_text import (
     escape_formula_in_json,
     escape_line_ends,
 )
+from batchinfer.exports.stored_text import decode_cell, encode_csv_line, encode_jsonl_line
+from batchinfer.store.time_text import format_time
 from batchinfer.text_format import escape_undecodable
 
 ITEM_COLUMNS: Final = tuple(field.name for field in fields(Result))
 _PREDICTION_INDEX: Final = ITEM_COLUMNS.index("prediction")
 _ITEM_PARAMS_INDEX: Final = ITEM_COLUMNS.index("params")
+_TIME_INDEXES: Final = tuple(map(ITEM_COLUMNS.index, ("started_at", "finished_at")))
 _UNTRUSTED_ITEM_INDEXES: Final = tuple(
     map(ITEM_COLUMNS.index, ("key", "media_type", "code", "message", "path"))
 )
@@ -52,11 +56,9 @@ class JsonlExport(FileExport):
 
     def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:  # noqa: ARG002
         """See `FileExport`."""
-        count = 0
-        for row in iter_rows(source):
-            file.write(encode_row(row))
-            count += 1
-        return count
+        if source.iter_stored_rows is None:
+            return _write_lines(map(encode_row, map(make_row, source.iter_results())), file.write)
+        return _write_lines(map(encode_jsonl_line, source.iter_stored_rows()), file.write)
 
 
 class CsvExport(FileExport):
@@ -71,7 +73,13 @@ class CsvExport(FileExport):
     def write(self, source: ExportSource, file: BinaryIO, options: ExportOptions) -> int:
         """See `FileExport`."""
         text = Utf8Writer(file, bom=options.csv_bom)
-        count = write_csv_rows(iter_rows(source), text, formulas=options.formulas)
+        if source.iter_stored_rows is None:
+            rows = map(make_row, source.iter_results())
+            count = write_csv_rows(rows, text, formulas=options.formulas)
+        else:
+            count = write_csv_rows((), text, formulas=options.formulas)
+            encode = partial(encode_csv_line, formulas=options.formulas)
+            count += _write_lines(map(encode, source.iter_stored_rows()), text.write_encoded)
         text.warn_for_excel(source)
         return count
 
@@ -82,10 +90,12 @@ def iter_rows(source: ExportSource) -> Iterator[ItemRow]:
         yield from map(make_row, source.iter_results())
         return
     for cells in source.iter_stored_rows():
-        row = list(cells)
+        row = [decode_cell(cell) if cell.__class__ is bytes else cell for cell in cells]
         if row[_PREDICTION_INDEX] == "null":
             row[_PREDICTION_INDEX] = None
-        yield _make_text_valid(row)
+        for index in _TIME_INDEXES:
+            row[index] = format_time(cast("float | None", cells[index]))
+        yield row
 
 
 def make_row(result: Result) -> ItemRow:
@@ -120,6 +130,15 @@ def write_csv_rows(rows: Iterable[ItemRow], text: Utf8Writer, *, formulas: bool)
     return count
 
 
+def _write_lines(lines: Iterable[bytes], write: Callable[[bytes], object]) -> int:
+    """Write lines; how many."""
+    count = 0
+    for line in lines:
+        write(line)
+        count += 1
+    return count
+
+
 def _make_text_valid(row: ItemRow) -> ItemRow:
     for index in _UNTRUSTED_ITEM_INDEXES:
         if row[index]:
@@ -150,9 +169,13 @@ class Utf8Writer:
 
     def write(self, text: str) -> None:
         """Write it as UTF-8."""
+        self.write_encoded(text.encode())
+
+    def write_encoded(self, text: bytes) -> None:
+        """Write what is UTF-8 already."""
         if not self._first_non_ascii and not text.isascii():
-            self._first_non_ascii = next(char for char in text if not char.isascii())
-        self._file.write(text.encode())
+            self._first_non_ascii = next(char for char in text.decode() if not char.isascii())
+        self._file.write(text)
 
     def warn_for_excel(self, source: ExportSource) -> None:
         """Notify who would open the file with Excel what to do, if the text needs it."""

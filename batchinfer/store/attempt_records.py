@@ -13,6 +13,12 @@ from batchinfer.ports import RecordsTooLarge, SubmittedObject
 from batchinfer.store import sql_write as sql
 from batchinfer.store import transitions
 from batchinfer.store.database import transaction
+from batchinfer.store.first_replies import (
+    UnexpectedStatusError,
+    mark_succeeded,
+    split_first_replies,
+)
+from batchinfer.store.item_counts import CountChanges
 from batchinfer.store.json_codec import decode_json, encode_json, escape_non_utf8
 from batchinfer.store.output_files import make_output_name, write_outputs
 from batchinfer.store.row_mapping import (
@@ -25,7 +31,6 @@ from batchinfer.store.row_mapping import (
     write_statuses,
 )
 from batchinfer.store.sessions import RunSession, record_activity
-from batchinfer.store.transitions import ItemStatus
 
 _ROW_OVERHEAD_BYTES: Final = 1_000
 """Bytes of a row beside its large text."""
@@ -71,21 +76,65 @@ def _commit_in_transaction(
     records: Sequence[Record],
     session: RunSession | None,
 ) -> Sequence[State | None]:
+    replies, others = split_first_replies(records)
+    try:
+        return _commit_replies_and_others(db, directory, records, replies, others, session)
+    except UnexpectedStatusError:
+        return _commit_replies_and_others(db, directory, records, (), records, session)
+
+
+def _commit_replies_and_others(  # noqa: PLR0917 - a step of the above
+    db: sqlite3.Connection,
+    directory: Path,
+    records: Sequence[Record],
+    replies: Sequence[Record],
+    others: Sequence[Record],
+    session: RunSession | None,
+) -> Sequence[State | None]:
+    """Commit `records`: first `replies`, and the `others`. Raises UnexpectedStatusError."""
     with transaction(db):
-        statuses = read_statuses(db, [one.position for one in records])
-        accepted: list[Record] = []
-        states_before: list[State | None] = []
-        for one in records:
-            before = statuses[one.position]
-            after = transitions.apply_record(before, one)
-            states_before.append(before.state if after else None)
-            if after:
-                statuses[one.position] = after
-                accepted.append(one)
-        _write_records(db, directory, accepted, statuses, session)
-        write_statuses(db, statuses, {one.position for one in accepted})
+        counts = CountChanges()
+        state_before = mark_succeeded(db, replies, counts)
+        item_attempts = {one.position: one.attempt.number for one in replies}
+        accepted, states_before = _apply_records(db, others, item_attempts, counts)
+        _write_records(db, directory, [*replies, *accepted], item_attempts, session)
+        counts.write(db)
         record_activity(db, session)
-    return states_before
+    if not replies:
+        return states_before
+    remaining = iter(states_before)
+    other_ids = set(map(id, others))
+    return [next(remaining) if id(one) in other_ids else state_before for one in records]
+
+
+def _apply_records(
+    db: sqlite3.Connection,
+    records: Sequence[Record],
+    item_attempts: dict[int, int],
+    counts: CountChanges,
+) -> tuple[Sequence[Record], Sequence[State | None]]:
+    """Write what `transitions` decides; the records that count, and the states before, of each.
+
+    The attempts of the items are added to `item_attempts`, what changes in the counts to `counts`.
+    """
+    accepted: list[Record] = []
+    states_before: list[State | None] = []
+    if not records:
+        return accepted, states_before
+    statuses = read_statuses(db, [one.position for one in records])
+    for one in records:
+        before = statuses[one.position]
+        after = transitions.apply_record(before, one)
+        states_before.append(before.state if after else None)
+        if after:
+            statuses[one.position] = after
+            accepted.append(one)
+            if after.state is not before.state:
+                counts.add(before.state, -1)
+                counts.add_outcome(one.position, after.state, one.attempt.outcome)
+    item_attempts.update((position, status.attempts) for position, status in statuses.items())
+    write_statuses(db, statuses, {one.position for one in accepted})
+    return accepted, states_before
 
 
 def mark_submitted(
@@ -107,10 +156,15 @@ def mark_submitted(
                     statuses[one.position] = status
                     marked[one.position] = one
         write_statuses(db, statuses, marked)
+        counts = CountChanges()
+        counts.add(State.PENDING, -len(marked))
+        counts.add(State.SUBMITTED, len(marked))
+        counts.write(db)
         write_rows(
             db,
             sql.INSERT_SUBMISSIONS,
             _make_submission_rows(db, marked, session and session.previous),
+            sql.SUBMISSION_LONG_CELLS,
         )
         record_activity(db, session)
     return len(marked)
@@ -140,10 +194,13 @@ def _write_records(
     db: sqlite3.Connection,
     directory: Path,
     records: Sequence[Record],
-    statuses: Mapping[int, ItemStatus],
+    item_attempts: Mapping[int, int],
     session: RunSession | None,
 ) -> None:
-    """Write attempts, predictions, submissions and inputs; bytes become files first."""
+    """Write attempts, predictions, submissions and inputs; bytes become files first.
+
+    `item_attempts`: by position, `attempts` of the item, now that these records count.
+    """
     attempts = {}
     submissions = []
     predictions: dict[tuple[int, int], tuple[str, str, int | None]] = {}
@@ -174,7 +231,7 @@ def _write_records(
         # A reply may follow the failure of the same attempt within one batch.
         attempts[record.position, number] = record.attempt
     write_outputs(directory, outputs)
-    write_rows(db, sql.INSERT_SUBMISSIONS, submissions)
+    write_rows(db, sql.INSERT_SUBMISSIONS, submissions, sql.SUBMISSION_LONG_CELLS)
     submitted_params = _read_submitted_params(
         db, [key for key, made in attempts.items() if made.params is None]
     )
@@ -187,15 +244,17 @@ def _write_records(
                 made,
                 submitted_params.get(key) or _get_session_params(made, session),
                 predictions.get(key),
-                statuses[key[0]].attempts,
+                item_attempts[key[0]],
             )
             for key, made in attempts.items()
         ),
+        sql.ATTEMPT_LONG_CELLS,
     )
     write_rows(
         db,
         sql.INSERT_PREDICTIONS,
         ((*key, *prediction_cells) for key, prediction_cells in predictions.items()),
+        sql.PREDICTION_LONG_CELLS,
     )
     write_rows(db, sql.INSERT_INPUTS, input_rows)
 

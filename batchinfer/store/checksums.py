@@ -15,16 +15,16 @@ from typing import Any, Final
 from zlib import crc32
 
 _CHECKSUM_CHUNK_BYTES: Final = 2**20
-_ITEM_STRUCT: Final = Struct("<q")
+ITEM_STRUCT: Final = Struct("<q")
 _INPUT_STRUCT: Final = Struct("<qqq")
 _SESSION_STRUCT: Final = Struct("<qd")
 _RUN_STRUCT: Final = Struct("<d")
-_ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
+ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
 
 
 def checksum_item(position: int, key: str, path: str | None, files: str, params: str) -> int:
     """Of a row of `items`."""
-    return _checksum_row(_ITEM_STRUCT, (position,), f"{key}\x1f{path or ''}\x1f{files}\x1f{params}")
+    return _checksum_row(ITEM_STRUCT, (position,), f"{key}\x1f{path or ''}\x1f{files}\x1f{params}")
 
 
 def checksum_input(position: int, number: int, param: str, size: int, sha256: str) -> int:
@@ -69,8 +69,19 @@ def checksum_attempt(
     )
     outcome_text = f"{code or ''}\x1f{message or ''}\x1f{kind or ''}\x1f{params or ''}"
     return _checksum_row(
-        _ATTEMPT_STRUCT, numbers, f"{outcome_text}\x1f{media_type or ''}\x1f{prediction or ''}"
+        ATTEMPT_STRUCT, numbers, f"{outcome_text}\x1f{media_type or ''}\x1f{prediction or ''}"
     )
+
+
+def checksum_cells(layout: Struct, numbers: Sequence[Any], texts: Sequence[bytes]) -> int:
+    """Of a row as it is stored: its numbers, and its texts as bytes, each in the row's order.
+
+    `layout`: `ITEM_STRUCT` or `ATTEMPT_STRUCT`.
+    """
+    try:
+        return crc32(b"\x1f".join(texts), crc32(layout.pack(*numbers)))
+    except struct.error as error:
+        raise ValueError(f"a number is none: {error}") from error
 
 
 def checksum_text(text: str) -> int:

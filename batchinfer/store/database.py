@@ -24,6 +24,7 @@ from batchinfer.store.migrations import (
     APPLICATION_ID,
     FORMAT_VERSION,
     INPUTS_MIN_VERSION,
+    ITEM_COUNTS_MIN_VERSION,
     MIGRATIONS,
     MIN_READABLE_VERSION,
     SESSIONS_MIN_VERSION,
@@ -126,6 +127,8 @@ def open_readonly(directory: Path) -> sqlite3.Connection:
                 connection.execute(sql_read.CREATE_EMPTY_INPUTS_VIEW)
             if get_format_version(connection) < SESSIONS_MIN_VERSION:
                 connection.execute(sql_read.CREATE_EMPTY_SUBMISSIONS_VIEW)
+            if get_format_version(connection) < ITEM_COUNTS_MIN_VERSION:
+                connection.execute(sql_read.CREATE_ITEM_COUNTS_VIEW)
             return connection
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -94,18 +94,28 @@ def decode_files(text: str) -> tuple[InputFile, ...]:
         return tuple([(RemoteFile if "fingerprint" in f else InputFile)(**f) for f in files])
 
 
-def split_into_pages(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
-    """Rows of plain values in pages of bounded size, in order."""
-    page: list[Sequence[Any]] = []
-    size = 0
-    for row in rows:
-        page.append(row)
-        size += sum([len(cell) for cell in row if cell.__class__ is str])
-        if len(page) == MAX_STATEMENT_ROWS or size > MAX_STATEMENT_CHARS:
-            yield page
-            page, size = [], 0
-    if page:
+def split_into_pages(
+    rows: Sequence[Sequence[Any]], long_cells: Sequence[int] = ()
+) -> Iterator[Sequence[Sequence[Any]]]:
+    """Rows of plain values in pages of bounded size, in order.
+
+    `long_cells`: where text may be long. Pages have few different lengths, powers of two, so that
+    SQLite finds the statement of each prepared.
+    """
+    first, length = 0, MAX_STATEMENT_ROWS
+    while first < len(rows):
+        while length > len(rows) - first:
+            length //= 2
+        page = rows[first : first + length]
+        while length > 1 and _count_chars(page, long_cells) > MAX_STATEMENT_CHARS:
+            length //= 2
+            page = page[:length]
         yield page
+        first += length
+
+
+def _count_chars(rows: Sequence[Sequence[Any]], cells: Sequence[int]) -> int:
+    return sum([len(row[cell] or "") for cell in cells for row in rows])
 
 
 def parse_rows(text: str) -> list[list[Any]]:

@@ -203,12 +203,37 @@ LEFT JOIN submissions
 WHERE items.state = 'submitted';
 """
 
+_CREATE_ITEM_COUNTS = """
+CREATE TABLE item_counts (
+    state TEXT NOT NULL CHECK (state IN ('pending', 'submitted', 'succeeded', 'failed')),
+    code TEXT NOT NULL,
+    items INTEGER NOT NULL,
+    first_position INTEGER,
+    PRIMARY KEY (state, code)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO item_counts
+SELECT 'pending', '', count(*), NULL FROM items INDEXED BY items_pending WHERE state = 'pending';
+INSERT INTO item_counts
+SELECT 'submitted', '', count(*), NULL FROM items INDEXED BY items_submitted
+WHERE state = 'submitted';
+INSERT INTO item_counts
+SELECT 'failed', coalesce(attempts.code, ''), count(*), min(items.position)
+FROM items INDEXED BY items_failed
+LEFT JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+WHERE items.state = 'failed' GROUP BY 2;
+INSERT INTO item_counts
+SELECT 'succeeded', '', coalesce(max(position), 0) - (SELECT sum(items) FROM item_counts), NULL
+FROM items;
+"""
+
 MIGRATIONS: Final = (
     _CREATE_FIRST_TABLES,
     _ADD_HELP_COLUMN,
     _CREATE_ADJUSTMENTS_TABLE,
     _CREATE_INPUTS_TABLE,
     _CREATE_SESSIONS_AND_CHECKSUMS,
+    _CREATE_ITEM_COUNTS,
 )
 """Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
 
@@ -223,3 +248,5 @@ INPUTS_MIN_VERSION: Final = 4
 """First version whose run keeps the sha256 of what was sent."""
 SESSIONS_MIN_VERSION: Final = 5
 """First version whose run keeps its sessions, with each attempt what it sent, and checksums."""
+ITEM_COUNTS_MIN_VERSION: Final = 6
+"""First version whose run keeps how many items are in each state."""

@@ -1,8 +1,10 @@
 """Rows as they are read for people: compared with their checksums, made values.
 
-The cells are those of `sql_read.SELECT_RESULTS_BY_STATE` and `SELECT_DETAILS_BY_STATE`. A row of a
-version that kept no checksums is believed. What does not match is collected and left out; whoever
-reads reports it at the end (`DamageCollector.raise_if_any`).
+The cells are those of `sql_read.SELECT_RESULTS_BY_STATE` and `SELECT_DETAILS_BY_STATE`, text as the
+UTF-8 bytes that are stored: checksums are taken of these, and exports pass most of them on, so that
+text is decoded only where it is looked into. A row of a version that kept no checksums is believed.
+What does not match is collected and left out; whoever reads reports it at the end
+(`DamageCollector.raise_if_any`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from zlib import crc32
 
 from batchinfer.domain import (
     Attempt,
@@ -26,12 +29,13 @@ from batchinfer.domain import (
 from batchinfer.errors import RunDamaged
 from batchinfer.store import checksums
 from batchinfer.store.json_codec import decode_files, decode_json, encode_json, parse_rows
+from batchinfer.store.time_text import format_time
 
 MISSING_ROW: Final = ("an item or more", "its row is gone, or has another state than was written")
 _CHECKSUM_MISMATCH: Final = "it is not what was written: its checksum does not match"
-_STATE_VALUES: Final = frozenset(state.value for state in State)
-_SUCCEEDED_VALUE: Final = State.SUCCEEDED.value
-_FINAL_STATE_VALUES: Final = frozenset({_SUCCEEDED_VALUE, State.FAILED.value})
+_STATES: Final = frozenset(state.value.encode() for state in State)
+_SUCCEEDED: Final = State.SUCCEEDED.value.encode()
+_FINAL_STATES: Final = frozenset({_SUCCEEDED, State.FAILED.value.encode()})
 _MAX_NAMED_DAMAGES: Final = 5
 """How many are named."""
 
@@ -78,66 +82,115 @@ class DamageCollector:
 
 
 def check_result_row(damages: DamageCollector, row: Sequence[Any]) -> bool:
-    """Whether a row of a result or of its details is what was written; note it if not."""
-    is_intact = _is_item_intact(row) and _is_attempt_intact(row) and _are_log_and_inputs_intact(row)
+    """Whether a row of a result or of its details is what was written; note it if not.
+
+    Raises ValueError or TypeError for what can be no such row.
+    """
+    is_intact = is_result_intact(row[:RESULT_CELL_COUNT]) and _are_log_and_inputs_intact(row)
     if not is_intact:
-        damages.add(f"the item {row[1]!r}", _CHECKSUM_MISMATCH)
+        damages.add(f"the item {decode_text(row[1])!r}", _CHECKSUM_MISMATCH)
     return is_intact
 
 
-def _is_item_intact(row: Sequence[Any]) -> bool:
-    position, key, path, files, params, checksum = (
-        row[0],
-        row[1],
-        row[11],
-        row[13],
-        row[14],
-        row[15],
-    )
-    return (
-        checksum is None or checksums.checksum_item(position, key, path, files, params) == checksum
-    )
+def is_result_intact(cells: Sequence[Any]) -> bool:
+    """Whether the item, the attempt that is shown, and its prediction are what was written.
 
-
-def _is_attempt_intact(row: Sequence[Any]) -> bool:
-    """Whether the attempt that is shown, its prediction, and what follows from both are intact."""
-    position, _, state, prediction, media_type, code, message, attempts, seconds = row[:9]
-    finished_at, shown_number, number, started_at, kind, retry_after, server_seconds = row[16:23]
-    session, params, checksum, file_checksum = row[23:27]
-    is_final = state in _FINAL_STATE_VALUES
-    if (state == _SUCCEEDED_VALUE) != (media_type is not None) or state not in _STATE_VALUES:
-        return False
-    if is_final != (finished_at is not None):
+    Raises as `check_result_row`. Every row of an export passes here: no copies, no loops.
+    """
+    (
+        position,
+        key,
+        state,
+        prediction,
+        media_type,
+        code,
+        message,
+        attempts,
+        seconds,
+        started_at,
+        finished_at,
+        path,
+        _,  # the parameters that are shown: one of those below
+        files,
+        item_params,
+        item_checksum,
+        shown_number,
+        number,
+        kind,
+        retry_after,
+        server_seconds,
+        session,
+        params,
+        checksum,
+        file_checksum,
+    ) = cells
+    is_final = state in _FINAL_STATES
+    if (
+        (
+            item_checksum is not None
+            and item_checksum
+            != checksums.checksum_cells(
+                checksums.ITEM_STRUCT, (position,), (key, path or b"", files, item_params)
+            )
+        )
+        or not (is_final or state in _STATES)
+        or (state == _SUCCEEDED) != (media_type is not None)
+        or is_final != (finished_at is not None)
+    ):
         return False
     if number is None:
         return not is_final and not attempts
     if checksum is None:
         return True
-    leading_cells = (position, number, started_at, seconds, code, message, kind, retry_after)
-    cells = (*leading_cells, server_seconds, session, params)
-    prediction_row = None if media_type is None else (media_type, prediction, file_checksum)
     return (
         number == shown_number
-        and checksums.checksum_attempt(cells, prediction_row, attempts) == checksum
+        and checksum
+        == checksums.checksum_cells(
+            checksums.ATTEMPT_STRUCT,
+            (
+                position,
+                number,
+                started_at,
+                seconds,
+                -1.0 if retry_after is None else retry_after,
+                -1.0 if server_seconds is None else server_seconds,
+                session or 0,
+                -1 if media_type is None or file_checksum is None else file_checksum,
+                attempts,
+            ),
+            (
+                code or b"",
+                message or b"",
+                kind or b"",
+                params or b"",
+                media_type or b"",
+                b"" if media_type is None else prediction or b"",
+            ),
+        )
         and (not is_final or finished_at == started_at + seconds)
     )
 
 
+def has_checksums(row: Sequence[Any]) -> bool:
+    """Whether checksums cover all text of a row: it is of no older version."""
+    return row[15] is not None and (row[17] is None or row[23] is not None)
+
+
 def _are_log_and_inputs_intact(row: Sequence[Any]) -> bool:
     """Whether the log and the inputs of a row of details are intact."""
-    if len(row) <= _RESULT_CELL_COUNT:
+    if len(row) <= RESULT_CELL_COUNT:
         return True
-    log, log_checksum, inputs = row[_RESULT_CELL_COUNT:]
-    if log_checksum is not None and checksums.checksum_text(log) != log_checksum:
+    log, log_checksum, inputs = row[RESULT_CELL_COUNT:]
+    if log_checksum is not None and crc32(log) != log_checksum:
         return False
     return all(
         input_checksum is None
-        or checksums.checksum_input(row[0], row[17], *cells) == input_checksum
-        for *cells, input_checksum in parse_rows(inputs)
+        or checksums.checksum_input(row[0], row[16], *cells) == input_checksum
+        for *cells, input_checksum in parse_rows(decode_text(inputs))
     )
 
 
-_RESULT_CELL_COUNT: Final = 27
+RESULT_CELL_COUNT: Final = 25
 """Cells of a row of `SELECT_RESULTS_BY_STATE`."""
 
 
@@ -166,56 +219,73 @@ def row_to_result(row: Sequence[Any]) -> Result:
     _, key, state, prediction, media_type, code, message, attempts, seconds = row[:9]
     started_at, finished_at, path, params = row[9:13]
     return Result(
-        key=key,
-        state=State(state),
-        prediction=None if prediction is None else decode_json(prediction),
-        media_type=media_type,
-        code=code,
-        message=message,
+        key=decode_text(key),
+        state=State(decode_text(state)),
+        prediction=None if prediction is None else decode_json(decode_text(prediction)),
+        media_type=_decode_optional(media_type),
+        code=_decode_optional(code),
+        message=_decode_optional(message),
         attempts=attempts,
         seconds=seconds,
-        started_at=started_at,
-        finished_at=finished_at,
-        path=path,
-        params=decode_json(params),
+        started_at=format_time(started_at),
+        finished_at=format_time(finished_at),
+        path=_decode_optional(path),
+        params=decode_json(decode_text(params)),
     )
 
 
 def row_to_result_cells(row: Sequence[Any]) -> Sequence[Any]:
-    """The cells of a row in the order of the fields of `Result`, JSON as the text that is stored.
+    """The cells of a row in the order of the fields of `Result`: JSON as it is stored, and times.
 
-    Text that no checksum covers (of older versions) is decoded and encoded: it may not be JSON.
-    Raises ValueError if it is not.
+    What no checksum covers (of older versions) is looked at: it may be neither JSON nor a time.
+    Raises ValueError or TypeError if it is not.
     """
-    cells = row[1:13]
-    if row[15] is not None and (row[18] is None or row[25] is not None):
+    cells = row[RESULT_FIELDS]
+    if has_checksums(row):
         return cells
     prediction, params = cells[2], cells[11]
+    format_time(cells[8]), format_time(cells[9])
     return (
         *cells[:2],
-        None if prediction is None else encode_json(decode_json(prediction)),
+        None if prediction is None else _encode_again(prediction),
         *cells[3:11],
-        encode_json(decode_json(params)),
+        _encode_again(params),
     )
+
+
+RESULT_FIELDS: Final = slice(1, 13)
+"""Where the cells of the fields of `Result` are."""
+
+
+def _encode_again(text: bytes) -> bytes:
+    return encode_json(decode_json(decode_text(text))).encode()
 
 
 def row_to_result_details(row: Sequence[Any]) -> ResultDetails:
     """The details in a row of `SELECT_DETAILS_BY_STATE`."""
-    log, _, inputs = row[_RESULT_CELL_COUNT:]
-    sent_files = {cells[0]: SentFile(*cells[:3]) for cells in parse_rows(inputs)}
+    log, _, inputs = row[RESULT_CELL_COUNT:]
+    sent_files = {cells[0]: SentFile(*cells[:3]) for cells in parse_rows(decode_text(inputs))}
+    files = decode_files(decode_text(row[13]))
     return ResultDetails(
         position=row[0],
         result=row_to_result(row),
-        files=tuple(
-            [_with_sent_size(file, sent_files.get(file.param)) for file in decode_files(row[13])]
-        ),
-        attempt=row[17],
-        log=log or "",
-        server_seconds=row[22],
+        files=tuple([_with_sent_size(file, sent_files.get(file.param)) for file in files]),
+        attempt=row[16],
+        log=decode_text(log or b""),
+        server_seconds=row[20],
         sha256={param: digest.sha256 for param, digest in sent_files.items()},
-        session=row[23],
-        file_checksum=row[26],
+        session=row[21],
+        file_checksum=row[24],
     )
+
+
+def decode_text(cell: bytes) -> str:
+    """The text of a cell, also when it is no UTF-8 any more: a checksum shows that."""
+    return str(cell, "utf-8", "surrogateescape")
+
+
+def _decode_optional(cell: bytes | None) -> str | None:
+    return None if cell is None else str(cell, "utf-8", "surrogateescape")
 
 
 def row_to_attempt(row: Sequence[Any]) -> Attempt:

@@ -35,11 +35,21 @@ def fetch_json_rows(db: sqlite3.Connection, statement: str, parameters: Any) -> 
     return parse_rows(text)
 
 
-def write_rows(db: sqlite3.Connection, statement: str, new_rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows, as many at once as one statement takes."""
-    for page in split_into_pages(new_rows):
+def write_rows(
+    db: sqlite3.Connection,
+    statement: str,
+    new_rows: Iterable[Sequence[Any]],
+    long_cells: Sequence[int] = (),
+) -> int:
+    """Write rows, as many at once as one statement takes; how many were changed.
+
+    `long_cells`: which cells are text that may be long.
+    """
+    changed = 0
+    for page in split_into_pages(list(new_rows), long_cells):
         filled_statement = sql.fill_rows(statement, len(page), len(page[0]))
-        db.execute(filled_statement, list(chain.from_iterable(page)))
+        changed += db.execute(filled_statement, list(chain.from_iterable(page))).rowcount
+    return changed
 
 
 def read_statuses(db: sqlite3.Connection, positions: Iterable[int]) -> dict[int, ItemStatus]:

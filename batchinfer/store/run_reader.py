@@ -28,15 +28,18 @@ from batchinfer.domain import (
     State,
 )
 from batchinfer.ports import LimitChanged
-from batchinfer.store import checksums, work_queue
+from batchinfer.store import checksums, item_counts, work_queue
 from batchinfer.store import sql_read as sql
 from batchinfer.store.database import translate_errors
 from batchinfer.store.json_codec import decode_files, decode_json, encode_json, parse_rows
 from batchinfer.store.migrations import SESSIONS_MIN_VERSION
 from batchinfer.store.row_checks import (
+    RESULT_FIELDS,
     DamageCollector,
     check_attempt_row,
     check_input_row,
+    has_checksums,
+    is_result_intact,
     row_to_attempt,
     row_to_result,
     row_to_result_cells,
@@ -173,7 +176,7 @@ class RunReader:
     def read_counts(self) -> Counts:
         """Items by state."""
         with translate_errors(self._tables.path):
-            return work_queue.fetch_counts(self._tables.connection)
+            return item_counts.fetch_counts(self._tables.connection)
 
     def read_wait_summary(self, now: float) -> WaitSummary:
         """What the run waits for, as it is recorded."""
@@ -197,8 +200,17 @@ class RunReader:
     def iter_result_rows(
         self, state: State | Literal["finished"] | None = None
     ) -> Iterator[Sequence[Any]]:
-        """As `iter_results`, each as the cells of its fields, JSON as the text that is stored."""
+        """As `iter_results`, each as the cells of its fields, text as UTF-8 bytes, JSON as stored.
+
+        The hot path of exports: what is intact is passed on as it is.
+        """
         for row in self._tables.iter_rows(sql.SELECT_RESULTS_BY_STATE[state], state):
+            try:
+                if has_checksums(row) and is_result_intact(row):
+                    yield row[RESULT_FIELDS]
+                    continue
+            except (ValueError, TypeError):  # noted below
+                pass
             if (cells := self._tables.convert_row(row, row_to_result_cells)) is not None:
                 yield cells
 
@@ -214,7 +226,7 @@ class RunReader:
         """Results of the items at `positions`, in that order; unknown ones are left out."""
         parameters = (encode_json(list(positions)),)
         row_by_position = {
-            row[0]: row for row in self._tables.fetch_all(sql.SELECT_RESULTS_AT, parameters)
+            row[0]: row for row in self._tables.fetch_result_rows(sql.SELECT_RESULTS_AT, parameters)
         }
         results = [
             self._tables.convert_row(row_by_position[position], row_to_result)
@@ -253,10 +265,10 @@ class RunReader:
         remaining_chars = _MAX_SAMPLE_CHARS
         for first in range(_SAMPLE_STRIDE):
             for position in positions[first::_SAMPLE_STRIDE]:
-                for row in self._tables.fetch_all(
+                for row in self._tables.fetch_result_rows(
                     sql.SELECT_RESULTS_AT, (encode_json([position]),)
                 ):
-                    remaining_chars -= len(row[3] or "")
+                    remaining_chars -= len(row[3] or b"")
                     if (result := self._tables.convert_row(row, row_to_result)) is not None:
                         yield result
                 if remaining_chars < 0:
@@ -269,7 +281,7 @@ class RunReader:
             return None
         ((row, retry_at, submitted_at),) = item_rows
         position: Any = parse_rows(row)[0]
-        for details_row in self._tables.fetch_all(sql.SELECT_DETAILS_AT, (position,)):
+        for details_row in self._tables.fetch_result_rows(sql.SELECT_DETAILS_AT, (position,)):
             self._tables.convert_row(details_row, row_to_result_details)
         self.damages.raise_if_any()
         item = row_to_item(parse_rows(row))

@@ -91,33 +91,55 @@ SELECT json_group_array({OPEN_ITEM_JSON}) FROM (
     ORDER BY submitted_at, position LIMIT ?
 ) AS items
 """
-COUNT_ITEMS_BY_STATE = """
-SELECT
-    (SELECT count(*) FROM items INDEXED BY items_pending WHERE state = 'pending'),
-    (SELECT count(*) FROM items INDEXED BY items_submitted WHERE state = 'submitted'),
-    (SELECT count(*) FROM items INDEXED BY items_failed WHERE state = 'failed'),
-    (SELECT coalesce(max(position), 0) FROM items)
+COUNT_ITEMS_BY_STATE = "SELECT state, sum(items) FROM item_counts GROUP BY state"
+SELECT_KEPT_ITEM_COUNTS = "SELECT state, code, items, first_position FROM item_counts"
+SELECT_FAILURE_COUNTS = """
+SELECT 'failed' AS state, coalesce(attempts.code, '') AS code, count(*) AS items,
+    min(items.position) AS first_position
+FROM items INDEXED BY items_failed
+LEFT JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+WHERE items.state = 'failed' GROUP BY 2
 """
+SELECT_ITEM_COUNTS = f"""
+SELECT 'pending' AS state, '' AS code, count(*) AS items, NULL AS first_position
+FROM items INDEXED BY items_pending WHERE state = 'pending'
+UNION ALL
+SELECT 'submitted', '', count(*), NULL FROM items INDEXED BY items_submitted
+WHERE state = 'submitted'
+UNION ALL
+SELECT 'succeeded', '', coalesce(max(position), 0)
+    - (SELECT count(*) FROM items INDEXED BY items_pending WHERE state = 'pending')
+    - (SELECT count(*) FROM items INDEXED BY items_submitted WHERE state = 'submitted')
+    - (SELECT count(*) FROM items INDEXED BY items_failed WHERE state = 'failed'),
+    NULL FROM items
+UNION ALL
+SELECT * FROM ({SELECT_FAILURE_COUNTS})
+"""
+"""What the table `item_counts` must hold: positions have no gaps, so that those that succeeded need
+no counting."""
 
 # Results and details ------------------------------------------------------------------------------
 
 COUNT_FAILURES_BY_CODE = """
-SELECT code, count(*), key, message, min(position) FROM failures
-GROUP BY code ORDER BY count(*) DESC, code
+SELECT item_counts.code, item_counts.items, coalesce(items.key, ''), coalesce(attempts.message, '')
+FROM item_counts
+LEFT JOIN items ON items.position = item_counts.first_position
+LEFT JOIN attempts ON attempts.position = items.position AND attempts.number = items.attempts
+WHERE item_counts.state = 'failed' AND item_counts.items > 0
+ORDER BY item_counts.items DESC, item_counts.code
 """
 COUNT_FAILURE_CODES = """
-SELECT CAST(code AS BLOB), count(*) FROM failures GROUP BY code ORDER BY count(*) DESC, code
+SELECT CAST(code AS BLOB), items FROM item_counts
+WHERE state = 'failed' AND items > 0 ORDER BY items DESC, code
 """
 """As bytes: a code that was damaged on the disk is no reason to fail at the end of a run."""
 _SHOWN_ATTEMPT_NUMBER = "coalesce(predictions.attempt, items.attempts)"
 _RESULTS_TEMPLATE = f"""
 SELECT items.position, items.key, items.state, predictions.prediction, predictions.media_type,
     attempts.code, attempts.message, items.attempts, attempts.seconds,
-    strftime('%Y-%m-%dT%H:%M:%fZ', attempts.started_at, 'unixepoch'),
-    strftime('%Y-%m-%dT%H:%M:%fZ', items.finished_at, 'unixepoch'),
-    items.path, coalesce(attempts.params, items.params),
-    items.files, items.params, items.checksum, items.finished_at,
-    {_SHOWN_ATTEMPT_NUMBER}, attempts.number, attempts.started_at, attempts.kind,
+    attempts.started_at, items.finished_at, items.path, coalesce(attempts.params, items.params),
+    items.files, items.params, items.checksum,
+    {_SHOWN_ATTEMPT_NUMBER}, attempts.number, attempts.kind,
     attempts.retry_after, attempts.server_seconds,
     attempts.session, attempts.params, attempts.checksum, predictions.file_checksum {{}}
 FROM items
@@ -185,7 +207,8 @@ CREATE_EMPTY_SUBMISSIONS_VIEW = """
 CREATE TEMP VIEW submissions AS
 SELECT 0 AS position, 0 AS number, '' AS object, NULL AS session, NULL AS params WHERE 0
 """
-"""What runs of older versions keep of them."""
+CREATE_ITEM_COUNTS_VIEW = f"CREATE TEMP VIEW item_counts AS {SELECT_ITEM_COUNTS}"
+"""What runs of older versions keep of them; counts are counted there."""
 _NEW_COLUMNS_PATTERN: Final = re.compile(
     r"\battempts\.(session|params|log_checksum)\b|\w+\.(file_)?checksum\b",
 )

@@ -7,14 +7,29 @@ A batch is written in place of `{rows}` (see `fill_rows`), and read by a `?` tha
 
 from __future__ import annotations
 
-from batchinfer.store.sql_read import BOUNDED_PAGE_TEMPLATE, ITEM_JSON, STATUS_JSON
+from functools import cache
+from typing import Final
+
+from batchinfer.store.sql_read import (
+    BOUNDED_PAGE_TEMPLATE,
+    ITEM_JSON,
+    SELECT_FAILURE_COUNTS,
+    STATUS_JSON,
+)
 
 
+@cache
 def fill_rows(statement: str, rows: int, cells: int) -> str:
     """The statement for so many rows of so many cells, each a `?`."""
     row = f"({', '.join(['?'] * cells)})"
     return statement.format(rows=", ".join([row] * rows))
 
+
+ITEM_LONG_CELLS: Final = (1, 2, 3, 4)
+ATTEMPT_LONG_CELLS: Final = (5, 8, 11)
+PREDICTION_LONG_CELLS: Final = (3,)
+SUBMISSION_LONG_CELLS: Final = (4,)
+"""Cells of rows to write whose text may be long."""
 
 # Adding -------------------------------------------------------------------------------------------
 
@@ -48,6 +63,11 @@ UPDATE items SET state = column2, attempts = column3, spared = column4, retry_at
     in_bucket = column6, submitted_at = column7, finished_at = column8
 FROM (VALUES {rows}) AS asked WHERE items.position = column1
 """
+MARK_SUCCEEDED = """
+UPDATE items SET state = 'succeeded', attempts = column2, retry_at = NULL, finished_at = column3
+FROM (VALUES {rows}) AS asked
+WHERE items.position = column1 AND items.attempts < column2 AND items.state = column4
+"""
 INSERT_ATTEMPTS = """
 INSERT OR REPLACE INTO attempts (position, number, started_at, seconds, code, message, kind,
     retry_after, log, server_seconds, session, params, checksum, log_checksum) VALUES {rows}
@@ -70,6 +90,13 @@ SELECT_ITEM_PARAMS = """
 SELECT json_group_array(json_array(items.position, items.params))
 FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 """
+
+ADD_TO_ITEM_COUNTS = """
+INSERT INTO item_counts VALUES {rows} ON CONFLICT (state, code) DO UPDATE SET
+    items = items + excluded.items, first_position = min(first_position, excluded.first_position)
+"""
+DELETE_FAILURE_COUNTS = "DELETE FROM item_counts WHERE state = 'failed'"
+INSERT_FAILURE_COUNTS = f"INSERT INTO item_counts {SELECT_FAILURE_COUNTS}"
 
 CLAMP_FUTURE_SUBMISSIONS = """
 UPDATE items INDEXED BY items_submitted SET submitted_at = :now

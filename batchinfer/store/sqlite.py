@@ -24,7 +24,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from batchinfer.domain import Counts, Item, Json, OpenItem, Record, RunInfo, State
 from batchinfer.errors import StoreError
 from batchinfer.ports import AddResult, LimitChanged, SubmittedObject
-from batchinfer.store import attempt_records, run_metadata, sessions, work_queue
+from batchinfer.store import attempt_records, item_counts, run_metadata, sessions, work_queue
 from batchinfer.store.database import (
     DATABASE_NAME,
     close_on_error,
@@ -126,11 +126,11 @@ class SqliteStore:
 
     async def fetch_counts(self) -> Counts:
         """Items by state."""
-        return await self._reader.run(work_queue.fetch_counts)
+        return await self._reader.run(item_counts.fetch_counts)
 
     async def fetch_failure_counts(self) -> Mapping[str, int]:
         """How many items of the run have failed, by code, most frequent first."""
-        return await self._reader.run(work_queue.fetch_failure_counts)
+        return await self._reader.run(item_counts.fetch_failure_counts)
 
     async def start_session(self, params: Mapping[str, Json]) -> RunSession:
         """Begin a session: from now on this process sends, these being the config's [params]."""

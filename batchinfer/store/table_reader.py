@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from batchinfer.domain import State
 from batchinfer.errors import RunCorrupt
-from batchinfer.store import checksums, work_queue
+from batchinfer.store import checksums, item_counts
 from batchinfer.store import sql_read as sql
 from batchinfer.store.database import (
     DATABASE_NAME,
@@ -23,14 +23,20 @@ from batchinfer.store.database import (
     translate_errors,
 )
 from batchinfer.store.migrations import SESSIONS_MIN_VERSION
-from batchinfer.store.row_checks import MISSING_ROW, DamageCollector, check_result_row
+from batchinfer.store.row_checks import (
+    MISSING_ROW,
+    RESULT_CELL_COUNT,
+    DamageCollector,
+    check_result_row,
+    decode_text,
+)
 from batchinfer.store.run_metadata import read_run_info
 
 _T = TypeVar("_T")
 
 _READ_PAGE_ROWS: Final = 500
-_READ_PAGE_CHARS: Final = 16 * 2**20
-"""Characters after which a page ends early."""
+_READ_PAGE_BYTES: Final = 16 * 2**20
+"""Bytes of text after which a page ends early."""
 
 
 class TableReader:
@@ -65,10 +71,16 @@ class TableReader:
                 lambda: self.connection.execute(adapted, parameters).fetchall()
             )
 
+    def fetch_result_rows(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
+        """The rows of a statement that reads results or details, text as bytes."""
+        with translate_errors(self.path), self._text_as_bytes():
+            adapted = sql.adapt_to_version(statement, self.version)
+            return self.connection.execute(adapted, parameters).fetchall()
+
     def iter_rows(
         self, statement: str, state: State | Literal["finished"] | None
     ) -> Iterator[Sequence[Any]]:
-        """All rows, read page by page; that none is missing in the middle is counted."""
+        """All rows, read page by page, text as bytes; that none is missing is counted."""
         statement = sql.adapt_to_version(statement, self.version)
         expected, row_count, after = self._get_min_row_count(state), 0, 0
         while page := self._fetch_page(statement, after):
@@ -79,18 +91,22 @@ class TableReader:
             self._damages.add(*MISSING_ROW)
 
     def convert_row(self, row: Sequence[Any], convert: Callable[[Sequence[Any]], _T]) -> _T | None:
-        """What the row says; None when it is not what was written, which is noted."""
+        """What the row says; None when it is not what was written, which is noted.
+
+        `row`: of results or details, text as bytes.
+        """
         try:
             if check_result_row(self._damages, row):
                 return convert(row)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            self._damages.add(f"the item {row[1]!r}", f"it cannot be read ({error})")
+            key = decode_text(row[1]) if isinstance(row[1], bytes) else row[1]
+            self._damages.add(f"the item {key!r}", f"it cannot be read ({error})")
         return None
 
     def _get_min_row_count(self, state: State | Literal["finished"] | None) -> int | None:
         """How many rows there must be at least, as the indexes know; None: that may fall."""
         with translate_errors(self.path):
-            counts = work_queue.fetch_counts(self.connection)
+            counts = item_counts.fetch_counts(self.connection)
         match state:
             case None:
                 ((count,),) = self.fetch_all(sql.COUNT_KEYS)
@@ -106,20 +122,28 @@ class TableReader:
 
     def _fetch_page(self, statement: str, after: int) -> list[Any]:
         """A page of rows: few, if they are large."""
+        page: list[Any] = []
+        size = 0
+        with (
+            translate_errors(self.path),
+            self._text_as_bytes(),
+            closing(self.connection.execute(statement, (after, _READ_PAGE_ROWS))) as cursor,
+        ):
+            for row in cursor:
+                page.append(row)
+                size += _measure_long_text(row)
+                if size > _READ_PAGE_BYTES:
+                    break
+        return page
 
-        def read() -> list[Any]:
-            page: list[Any] = []
-            size = 0
-            with closing(self.connection.execute(statement, (after, _READ_PAGE_ROWS))) as cursor:
-                for row in cursor:
-                    page.append(row)
-                    size += sum([len(cell) for cell in row if isinstance(cell, str)])
-                    if size > _READ_PAGE_CHARS:
-                        break
-            return page
-
-        with translate_errors(self.path):
-            return self._read_tolerating_bad_utf8(read)
+    @contextmanager
+    def _text_as_bytes(self) -> Iterator[None]:
+        previous = self.connection.text_factory
+        self.connection.text_factory = bytes
+        try:
+            yield
+        finally:
+            self.connection.text_factory = previous
 
     def _read_tolerating_bad_utf8(self, read: Callable[[], list[Any]]) -> list[Any]:
         """The rows, also when a text in them is no UTF-8 any more: a checksum shows it."""
@@ -148,3 +172,12 @@ class TableReader:
         except BaseException:
             self.connection.close()
             raise
+
+
+def _measure_long_text(row: Sequence[Any]) -> int:
+    """Bytes of the cells of a row of results or details that may be long."""
+    try:  # prediction, message, files, parameters
+        size = len(row[3] or b"") + len(row[6] or b"") + len(row[13]) + len(row[14])
+    except TypeError:  # the row is damaged
+        return sum([len(cell) for cell in row if isinstance(cell, bytes)])
+    return size if len(row) == RESULT_CELL_COUNT else size + len(row[RESULT_CELL_COUNT] or b"")

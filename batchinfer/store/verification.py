@@ -15,7 +15,8 @@ from batchinfer.store.database import (
     open_readonly,
     translate_errors,
 )
-from batchinfer.store.migrations import SESSIONS_MIN_VERSION
+from batchinfer.store.item_counts import list_wrong_counts
+from batchinfer.store.migrations import ITEM_COUNTS_MIN_VERSION, SESSIONS_MIN_VERSION
 from batchinfer.store.row_checks import Damage, DamageCollector
 from batchinfer.store.run_reader import RunReader
 from batchinfer.store.sql_read import SELECT_SESSIONS
@@ -49,6 +50,9 @@ def _check_database(directory: Path, damages: DamageCollector) -> None:
             ):
                 if finding != "ok":
                     damages.add(DATABASE_NAME, finding)
+            if get_format_version(connection) >= ITEM_COUNTS_MIN_VERSION:
+                for wrong_count in list_wrong_counts(connection):
+                    damages.add(f"{DATABASE_NAME} (item_counts)", wrong_count)
             if get_format_version(connection) >= SESSIONS_MIN_VERSION:
                 for number, version, started_at, _, params, checksum in connection.execute(
                     SELECT_SESSIONS

@@ -8,11 +8,12 @@ from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from batchinfer.domain import Counts, Item, OpenItem, State
+from batchinfer.domain import Item, OpenItem, State
 from batchinfer.errors import SourceError
 from batchinfer.ports import AddResult
 from batchinfer.store import sql_read, sql_write, transitions
 from batchinfer.store.database import transaction
+from batchinfer.store.item_counts import CountChanges, recount_failures
 from batchinfer.store.json_codec import encode_json, parse_rows
 from batchinfer.store.row_mapping import (
     fetch_json_rows,
@@ -83,12 +84,16 @@ def _add_in_transaction(
             item_to_row(item, position)
             for position, item in enumerate(merged.new, last_position + 1)
         )
-        write_rows(db, sql_write.INSERT_ITEMS, new)
+        write_rows(db, sql_write.INSERT_ITEMS, new, sql_write.ITEM_LONG_CELLS)
         write_rows(
             db,
             sql_write.UPDATE_ITEM_SOURCES,
             (item_to_row(item, item.position) for item in merged.updated),
+            sql_write.ITEM_LONG_CELLS,
         )
+        counts = CountChanges()
+        counts.add(State.PENDING, len(merged.new))
+        counts.write(db)
         record_activity(db, session)
     known_positions = tuple(sorted(item.position for item, _ in known_items.values()))
     return AddResult(
@@ -169,18 +174,6 @@ def fetch_overdue(
     ]
 
 
-def fetch_counts(db: sqlite3.Connection) -> Counts:
-    """Items by state: positions have no gaps, so that those that succeeded need no counting."""
-    pending, submitted, failed, total = db.execute(sql_read.COUNT_ITEMS_BY_STATE).fetchone()
-    return Counts(pending, submitted, total - pending - submitted - failed, failed)
-
-
-def fetch_failure_counts(db: sqlite3.Connection) -> Mapping[str, int]:
-    """How many items have failed, by code, most frequent first."""
-    rows = db.execute(sql_read.COUNT_FAILURE_CODES)
-    return {str(code or b"", "utf-8", "surrogateescape"): count for code, count in rows}
-
-
 def requeue_failed(db: sqlite3.Connection, code: str | None, key: str | None) -> int:
     """Put failed items back to pending; how many."""
     count = after = 0
@@ -192,7 +185,7 @@ def requeue_failed(db: sqlite3.Connection, code: str | None, key: str | None) ->
                 for row in fetch_json_rows(db, sql_write.SELECT_FAILED_PAGE, parameters)
             ]
             if not items:
-                return count
+                break
             refreshed = [
                 replace(item, files=transitions.restat_files(item.files)) for item in items
             ]
@@ -200,6 +193,7 @@ def requeue_failed(db: sqlite3.Connection, code: str | None, key: str | None) ->
                 db,
                 sql_write.UPDATE_ITEM_SOURCES,
                 (item_to_row(item, item.position) for item in refreshed),
+                sql_write.ITEM_LONG_CELLS,
             )
             positions = [item.position for item in items]
             statuses = read_statuses(db, positions)
@@ -210,6 +204,11 @@ def requeue_failed(db: sqlite3.Connection, code: str | None, key: str | None) ->
             )
             count += len(items)
             after = positions[-1]
+        counts = CountChanges()
+        counts.add(State.PENDING, count)
+        counts.write(db)
+        recount_failures(db)
+    return count
 
 
 def clamp_future_times(db: sqlite3.Connection, now: float) -> None:

@@ -11,6 +11,7 @@ _VIEWS = "".join(
     for name in ("results", "submitted")
 )
 _BACK = {
+    6: "DROP TABLE item_counts;",
     5: f"""
 DROP VIEW results; DROP VIEW submitted;
 DROP TABLE submissions;

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from batchinfer.api.result_export import build_export_source
 from batchinfer.exports import write_export
-from batchinfer.exports.item_rows import encode_row, iter_rows, make_row
+from batchinfer.exports.export_source import ExportOptions
+from batchinfer.exports.item_rows import Utf8Writer, encode_row, iter_rows, make_row, write_csv_rows
 from batchinfer.store.json_codec import decode_json, encode_json
 from support.books import HOSTILE, JSONS
 from support.records import failed, item, made, reply, submitted
@@ -49,6 +50,22 @@ async def test_the_bytes_are_those_of_a_value_that_is_encoded_again(run):
     encoded = list(map(make_row, source.iter_results()))
     assert list(iter_rows(source)) == encoded
     assert output(source, "jsonl") == b"".join(map(encode_row, encoded))
+
+
+@pytest.mark.parametrize("formulas", [False, True])
+async def test_the_csv_of_stored_bytes_is_that_of_the_csv_module(tmp_path, formulas):
+    keys = [each.replace("\0", "").encode(errors="ignore").decode() for each in HOSTILE[:-1]]
+    items = [item(f"{key}{n}", path=f"/data/{key}\udc80") for n, key in enumerate(keys)]
+    records = [reply(n, prediction=each) for n, each in enumerate(HOSTILE, 1) if n < len(items)]
+    run = await made(tmp_path / "run", items, [*records, failed(len(items), message=HOSTILE[11])])
+    write_csv_rows(
+        map(make_row, build_export_source(run).iter_results()),
+        Utf8Writer(expected := io.BytesIO()),
+        formulas=formulas,
+    )
+    source, options = build_export_source(run), ExportOptions(formulas=formulas)
+    write_export(source, stream := io.BytesIO(), "csv", options)
+    assert stream.getvalue() == expected.getvalue()
 
 
 @given(JSONS | st.floats() | st.text(st.characters(), max_size=3))

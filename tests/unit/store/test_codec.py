@@ -93,14 +93,20 @@ def test_paths_come_back_byte_for_byte(files):
 
 def test_rows_come_in_pages_of_bounded_size():
     large = "x" * (MAX_STATEMENT_CHARS // 2)
-    made = list(split_into_pages([[1, large], [2, "é"], [3, large], [4, None], [5, large]]))
-    assert [[row[0] for row in page] for page in made] == [[1, 2, 3], [4, 5]]
+    rows = [[1, large], [2, "é"], [3, large], [4, None], [5, large], [6, 2 * large], [7, ""]]
+    made = list(split_into_pages(rows, [1]))
+    assert [row for page in made for row in page] == rows
+    for page in made:
+        assert len(page) == 1 or sum(len(row[1] or "") for row in page) <= MAX_STATEMENT_CHARS
     assert list(split_into_pages([])) == []
 
 
 def test_rows_come_in_pages_of_bounded_length():
-    made = list(split_into_pages([n] for n in range(MAX_STATEMENT_ROWS + 1)))
-    assert [len(page) for page in made] == [MAX_STATEMENT_ROWS, 1]
+    rows = [[n] for n in range(2 * MAX_STATEMENT_ROWS + 7)]
+    made = list(split_into_pages(rows))
+    assert [row for page in made for row in page] == rows
+    # Powers of two: few different statements.
+    assert [len(page) for page in made] == [MAX_STATEMENT_ROWS, MAX_STATEMENT_ROWS, 4, 2, 1]
 
 
 PRINTED = {

@@ -239,6 +239,8 @@ CELLS = {
     "INSERT_PREDICTIONS": 5,
     "INSERT_INPUTS": 6,
     "INSERT_SUBMISSIONS": 5,
+    "ADD_TO_ITEM_COUNTS": 4,
+    "MARK_SUCCEEDED": 4,
 }
 """Of a row of what writes piles."""
 ASKED = {
