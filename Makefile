@@ -15,7 +15,8 @@ PYTEST   = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-
 unexport PYTHONDONTWRITEBYTECODE
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: help setup deepaas consumers browser demo test test-quick check format bench bench-flow bench-results docs clean
+.PHONY: help setup deepaas consumers peers browser demo test test-quick check format bench bench-quick bench-scale \
+    bench-flow bench-results docs clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -74,8 +75,23 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Compare with peers, side by side in one run
+peers: .venv-peers/.stamp  ## Make .venv-peers with what is compared by bench; what cannot be had is said
+
+.venv-peers/.stamp: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	@sed '/^#/d' $< | while read -r line; do \
+	    $(@D)/bin/python -m pip install --quiet $$line < /dev/null || echo "cannot be had: $$line"; \
+	done
+	@touch $@
+
+bench: setup peers  ## Compare with peers, side by side in one run (under 20 minutes)
 	$(BIN)/python -m benchmarks
+
+bench-quick: setup peers  ## The same rows with a tenth of the items, only once (two minutes)
+	$(BIN)/python -m benchmarks --quick
+
+bench-scale: setup peers  ## How costs grow up to 1,000,000 items and 10,000,000 rows (about an hour)
+	$(BIN)/python -m benchmarks.scale --plots docs/images
 
 bench-flow: setup  ## Compare flow controls on a simulated platform, in virtual time
 	$(BIN)/python -m benchmarks.flow
@@ -87,4 +103,4 @@ docs: setup  ## Write docs/reference from the docstrings
 	$(BIN)/python docs/generate_reference.py
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-deepaas-* demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-deepaas-* .venv-peers demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

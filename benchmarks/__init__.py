@@ -1,10 +1,11 @@
-"""How fast batchinfer is, beside its peers, in one run on one machine.
+"""How fast batchinfer is, beside its peers, in one run on one machine (see README.md here).
 
 `python -m benchmarks` (or `make bench`) prints the table. Rules:
 
-* Every client is a process of its own that loads only its own libraries, pinned to one core; the
-  server is another one, pinned to another core. What is compared is the client.
-* The peers are as good as their users would write them, not worse: see `clients.py`.
-* Repetitions are interleaved (A B C D A B C D), so that a noisy neighbour disturbs all alike.
+* Every contender is a process of its own that loads only its own libraries, pinned to one core; the
+  service is another one, pinned to another core. What is compared is the client.
+* The peers are as good as a good programmer would write them, not worse (`peers/`). They have an
+  environment of their own.
+* Rounds are interleaved (A B C D A B C D), so that a noisy neighbour disturbs all alike.
 * Ratios within one run are what counts; absolute rates are the machine's.
 """

@@ -7,147 +7,150 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TextIO
 
-from benchmarks import table
-from benchmarks.clients import IN_FLIGHT, Sample
-from benchmarks.stub import running
-from benchmarks.workloads import WORKLOADS, Workload, folder
+from benchmarks import buckets, calls, payloads, sources, startup, store, table
+from benchmarks.comparisons import Job, Samples, Setup, run_job
+from benchmarks.measuring import ROOT, Runner, choose_cores
 
-PACKAGES = ("batchinfer", "aiohttp", "requests", "uvloop", "pybase64")
+JOBS: Sequence[Job] = (
+    *calls.JOBS,
+    *payloads.JOBS,
+    *buckets.JOBS,
+    *sources.JOBS,
+    *store.JOBS,
+    *startup.JOBS,
+)
+OUR_PACKAGES = ("batchinfer", "aiohttp", "aiobotocore", "orjson", "uvloop", "pybase64", "httptools")
+PEERS = ROOT / ".venv-peers/bin/python"
+QUICK_DIVISOR = 10
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    ask.add_argument("--json", action="store_true", help="samples, rows and goals as JSON")
-    ask.add_argument("--quick", action="store_true", help="an eighth of the items, only once")
-    ask.add_argument("--repetitions", type=int, default=3, help="of each client (default: 3)")
-    ask.add_argument("--shrink", type=int, default=1, metavar="N", help="1/N of the items")
-    ask.add_argument(
-        "--only", default="", metavar="TEXT", help="workloads with TEXT in their title"
-    )
-    ask.add_argument("--folder", type=Path, help="where files and runs go (default: temporary)")
-    given = ask.parse_args()
+    given = _parser().parse_args()
     if given.quick:
-        given.repetitions, given.shrink = 1, 8
-    talk = sys.stderr if given.json else sys.stdout
-    machine = _machine()
-    _say(_shown(machine, given.repetitions), talk)
-    rows: list[table.Row] = []
-    goals: list[table.Goal] = []
-    samples: dict[str, Mapping[str, list[Sample]]] = {}
+        given.rounds, given.shrink = 1, given.shrink * QUICK_DIVISOR
+    jobs = [job for job in JOBS if given.only.lower() in job.title.lower()]
+    if given.list or not jobs:
+        sys.exit("\n".join(job.title for job in JOBS) if given.list else "no row of that title")
+    talk = sys.stderr if given.json or given.markdown else sys.stdout
+    results: list[tuple[table.Section, Samples]] = []
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="batchinfer-bench-") as below:
-        chosen = (each for each in WORKLOADS if given.only in each.title)
-        for workload in (each.shrunk(given.shrink) for each in chosen):
-            taken = _measure(workload, Path(below), given.repetitions)
-            samples[workload.title] = taken
-            rows += table.rows(workload, taken)
-            goals += table.goals(workload, taken)
-            _say(f"\n{table.text_of_rows(table.rows(workload, taken))}", talk)
-    _say(f"\n{table.text_of_goals(goals)}", talk)
+        setup = _make_setup(given, Path(below))
+        machine = describe_machine(setup)
+        print(_format_machine(machine), file=talk)
+        for job in jobs:
+            if talk.isatty():
+                print(f"\n{job.title} ...", end="\r\033[A", file=talk, flush=True)
+            results.append(run_job(job, setup))
+            print("\n" + table.format_section(results[-1][0]), file=talk, flush=True)
+    sections = [section for section, _ in results]
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n{table.summarize(sections)} ({minutes:.1f} minutes)", file=talk)
+    if given.markdown:
+        print(f"{_format_machine(machine)}\n\n{table.format_markdown(sections)}")
     if given.json:
-        result = {
-            "machine": machine,
-            "rows": [asdict(row) for row in rows],
-            "goals": [asdict(goal) for goal in goals],
-            "samples": {
-                title: {client: [asdict(one) for one in some] for client, some in taken.items()}
-                for title, taken in samples.items()
-            },
-        }
-        print(json.dumps(result, indent=2))
+        print(json.dumps({"machine": machine, "rows": _to_json(results)}, indent=2))
 
 
-def _measure(workload: Workload, below: Path, repetitions: int) -> Mapping[str, list[Sample]]:
-    """All clients in turn, again and again; those that are asked for equally much share files."""
-    client_core, service_core = _cores()
-    folders = {
-        client: folder(below, workload.size, count) for client, count in workload.counts.items()
-    }
-    taken: dict[str, list[Sample]] = {client: [] for client in workload.counts}
-    with running(workload.latency, service_core) as endpoint:
-        for _ in range(workload.repetitions or repetitions):
-            for client, files in folders.items():
-                sample = _sample(client, endpoint, files, client_core)
-                if sample.items != workload.counts[client]:
-                    sys.exit(
-                        f"{client}: {sample.items} of {workload.counts[client]} items came back "
-                        "well; a rate of that would mean nothing."
-                    )
-                taken[client].append(sample)
-    return taken
+def _make_setup(given: argparse.Namespace, below: Path) -> Setup:
+    client, service = choose_cores()
+    # Without an environment of the peers, ours has some of them.
+    peers = str(given.peers) if given.peers.exists() else sys.executable
+    return Setup(
+        below,
+        Runner(sys.executable, client),
+        Runner(peers, client),
+        service,
+        given.rounds,
+        given.shrink,
+    )
 
 
-def _sample(client: str, endpoint: str, files: Path, core: int | None) -> Sample:
-    """One client's work, measured in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.clients", client, endpoint, str(files)]
-    if core is not None:
-        command += ["--core", str(core)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=_plain_environment())
-    return Sample(**json.loads(done.stdout))
-
-
-def _plain_environment() -> dict[str, str]:
-    """Nothing that would send a client elsewhere: no proxy, no setting of batchinfer's."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.lower().endswith("_proxy") and not name.startswith("BATCHINFER_")
-    }
-
-
-def _cores() -> tuple[int | None, int | None]:
-    """A core for the client and one for the service; None where they cannot be chosen."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None, None
-    allowed = sorted(os.sched_getaffinity(0))
-    return allowed[0], allowed[-1]
-
-
-def _machine() -> dict[str, object]:
-    client, service = _cores()
+def describe_machine(setup: Setup) -> dict[str, object]:
+    """What the figures depend on."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "client_core": client,
-        "service_core": service,
-        "in_flight": IN_FLIGHT,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "client_core": setup.ours.core,
+        "service_core": setup.service_core,
+        "rounds": setup.rounds,
+        "divisor": setup.divisor,
+        "packages": setup.ours.find_packages(OUR_PACKAGES),
+        "peers": dict(setup.peer_packages),
+        "peers_apart": setup.peers.python != setup.ours.python,
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _shown(machine: Mapping[str, object], repetitions: int) -> str:
-    packages = machine["packages"]
-    assert isinstance(packages, dict)
-    listed = ", ".join(f"{name} {found or 'missing'}" for name, found in packages.items())
+def _format_machine(machine: Mapping[str, object]) -> str:
+    lines = [f"Python {machine['python']}, {machine['system']}"]
+    for name in ("packages", "peers"):
+        packages = machine[name]
+        assert isinstance(packages, dict)
+        found = ", ".join(f"{name} {found or '(missing)'}" for name, found in packages.items())
+        lines.append(f"{name}: {found}")
+    if not machine["peers_apart"]:
+        lines.append("peers run in this environment: `make peers` makes them one of their own")
     shared = machine["client_core"] == machine["service_core"]
-    warning = " (one core for both: expect little)" if shared else ""
-    return (
-        f"Python {machine['python']}, {machine['system']}; {listed}\n"
-        f"{machine['in_flight']} in flight; client on core {machine['client_core']}, service on "
-        f"core {machine['service_core']}{warning}; medians of {repetitions}, interleaved"
+    lines.append(
+        f"client on core {machine['client_core']}, service on core {machine['service_core']}"
+        f"{' (one core for both: expect little)' if shared else ''}; medians of "
+        f"{machine['rounds']} interleaved rounds"
     )
+    if machine["divisor"] != 1:
+        lines.append(f"counts shrunk by {machine['divisor']}: not the figures to quote")
+    return "\n".join(lines)
 
 
-def _say(text: str, talk: TextIO) -> None:
-    print(text, file=talk, flush=True)
+def _to_json(results: Sequence[tuple[table.Section, Samples]]) -> list[dict[str, object]]:
+    return [
+        {
+            "title": section.title,
+            "unit": section.shown.value,
+            "contenders": {
+                row.contender: {
+                    **{measure.name.lower(): value for measure, value in row.values.items()},
+                    "remark": row.remark,
+                    "samples": [asdict(sample) for sample in samples[row.contender]],
+                }
+                for row in section.rows
+            },
+            "goals": [
+                {
+                    "goal": table.name_goal(each.goal),
+                    "at_most": each.goal.at_most,
+                    "bound": each.goal.bound,
+                    "measured": each.measured,
+                    "verdict": each.word,
+                }
+                for each in section.verdicts
+            ],
+            "notes": list(section.notes),
+        }
+        for section, samples in results
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--json", action="store_true", help="samples, rows and goals as JSON")
+    add("--markdown", action="store_true", help="the table as Markdown, to paste")
+    add("--quick", action="store_true", help=f"1/{QUICK_DIVISOR} of the items, only once")
+    add("--rounds", type=int, default=3, metavar="N", help="of each contender (default: 3)")
+    add("--shrink", type=int, default=1, metavar="N", help="1/N of the items")
+    add("--only", default="", metavar="TEXT", help="rows with TEXT in their title")
+    add("--list", action="store_true", help="the titles of all rows")
+    add("--folder", type=Path, help="where files and runs go (default: temporary)")
+    add("--peers", type=Path, default=PEERS, metavar="PYTHON", help="the peers' interpreter")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,96 +1,148 @@
-"""How fast sources are: lines a second and memory of a manifest, time to the first of many files.
-
-Run it with `python -m benchmarks.sources`; each case in a process of its own, for its peak memory.
-"""
+"""Before the first item is sent: large folders, long manifests."""
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from batchinfer.sources import open_source
+from benchmarks.calls import IN_FLIGHT, SMALL
+from benchmarks.comparisons import Comparison, Contender, Job, Setup, fill
+from benchmarks.measuring import Sample, Work
+from benchmarks.services import StubService, stub
+from benchmarks.table import Goal, Kind, Measure
 
 LINES = 1_000_000
-FILES = 100_000
+SUBFOLDERS = 1_000
 
 
-def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--lines", type=int, default=LINES)
-    ask.add_argument("--files", type=int, default=FILES)
-    ask.add_argument("--case", choices=CASES, help="measure one, here")
-    ask.add_argument("--source", help="what --case reads")
-    given = ask.parse_args()
-    if given.case:
-        CASES[given.case](given.source)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for case, source in _prepare(Path(folder), given.lines, given.files):
-            command = [sys.executable, "-m", "benchmarks.sources", "--case", case]
-            subprocess.run([*command, "--source", source], check=True)
+def check_manifest(path: str, lines: int) -> Work:
+    """A manifest as a run checks it before anything is sent: parsed, keys compared."""
+    from batchinfer.sources import open_source  # noqa: PLC0415 - each process loads its own only
+
+    def work() -> int:
+        opened = open_source([path])
+        opened.check()
+        return lines
+
+    return work
 
 
-def check(source: str) -> None:
-    """Lines that `check` reads in a second: parsed, keys compared."""
-    before = _peak()
-    began = time.perf_counter()
-    opened = open_source([source])
-    opened.check()
-    seconds = time.perf_counter() - began
-    lines = sum(1 for part in opened.parts for _ in part.iter_entries(lambda *_: None))
-    rate = lines / seconds
-    name = Path(source).name
-    print(f"check  {name:<14} {rate:>11,.0f} lines/s   peak +{_peak() - before:5.1f} MB")
+@contextmanager
+def compare_first_calls(setup: Setup, *, files: int, nested: bool) -> Iterator[Comparison]:
+    """From the beginning of the work, imports done, until the service has the first request."""
+    count = setup.count(files, 1_000)
+    folder = nested_folder(setup, count) if nested else setup.folder(count, SMALL)
+    with stub(setup.service_core) as service:
+
+        def take(function: str, *, ours: bool, **more: object) -> Sample:
+            service.tell()
+            return (setup.ours if ours else setup.peers).take_until(
+                lambda: _first_request(service),
+                function,
+                endpoint=service.url,
+                folder=str(folder),
+                **more,
+            )
+
+        yield Comparison(
+            Measure.SECONDS,
+            [
+                Contender(
+                    "batchinfer",
+                    partial(take, "benchmarks.calls:run_folder", ours=True, in_flight=IN_FLIGHT),
+                ),
+                Contender(
+                    "scan first, then send",
+                    partial(take, "benchmarks.peers.sources:scan_first", ours=False),
+                    ("aiohttp",),
+                ),
+            ],
+            [Goal(Measure.SECONDS, 1.0, (), Kind.ABSOLUTE, at_most=True)],
+        )
 
 
-def scan(source: str) -> None:
-    """Time to a folder's first item, and files a second."""
-    before = _peak()
-    began = time.perf_counter()
-    items = iter(open_source([source]))
-    next(items)
-    first = time.perf_counter() - began
-    files = 1 + sum(1 for _ in items)
-    rate = files / (time.perf_counter() - began)
-    print(
-        f"scan   {Path(source).name:<14} {rate:>11,.0f} files/s   peak +{_peak() - before:5.1f} "
-        f"MB   first of {files:,} after {first * 1000:.1f} ms"
+@contextmanager
+def compare_manifests(setup: Setup) -> Iterator[Comparison]:
+    lines = setup.count(LINES, 1_000)
+    folder = nested_folder(setup, lines)
+    path = str(setup.build(f"{lines}.csv", lambda path: _write_manifest(path, folder)))
+    yield Comparison(
+        Measure.SECONDS,
+        [
+            Contender(
+                "batchinfer",
+                partial(
+                    setup.ours.take,
+                    "benchmarks.sources:check_manifest",
+                    lines,
+                    path=path,
+                    lines=lines,
+                ),
+                remark="columns, keys and files checked",
+            ),
+            Contender(
+                "csv module alone",
+                partial(setup.peers.take, "benchmarks.peers.sources:csv_alone", lines, path=path),
+                remark="rows are thrown away",
+            ),
+            Contender(
+                "csv module and stat",
+                partial(
+                    setup.peers.take, "benchmarks.peers.sources:csv_and_stat", lines, path=path
+                ),
+                remark="looks whether each file is there",
+            ),
+        ],
+        [
+            Goal(Measure.SECONDS, 2.5, ("csv module alone",), at_most=True),
+            Goal(Measure.MEMORY, 80, (), Kind.ABSOLUTE, at_most=True),
+        ],
     )
 
 
-CASES: dict[str, Callable[[str], None]] = {"check": check, "scan": scan}
+def _first_request(service: StubService) -> float | None:
+    return service.tell().first
 
 
-def _prepare(folder: Path, lines: int, files: int) -> list[tuple[str, str]]:
-    table, objects = folder / "table.csv", folder / "objects.jsonl"
-    with table.open("w") as csv, objects.open("w") as jsonl:
-        csv.write("path\n")
-        for n in range(lines):
-            path = f"images/{n % 97:02d}/photo-{n:07d}.jpg"
-            csv.write(f"{path}\n")
-            jsonl.write(f'{{"path": "{path}"}}\n')
-    flat, tree = folder / "one folder", folder / "100 folders"
-    flat.mkdir()
-    for n in range(files):
-        (flat / f"{n}.jpg").touch()
-    for n in range(100):
-        (tree / str(n)).mkdir(parents=True)
-        for m in range(files // 100):
-            (tree / str(n) / f"{m}.jpg").touch()
-    cases = {"check": (table, objects), "scan": (flat, tree)}
-    return [(case, str(source)) for case, sources in cases.items() for source in sources]
+def nested_folder(setup: Setup, count: int) -> Path:
+    """A folder of so many files, 1,000 in each of its own folders."""
+    return setup.build(f"{count} in folders", lambda path: fill_nested(path, count, SMALL))
 
 
-def _peak() -> float:
-    """This process's peak memory, MB; rusage's would be inherited from the one that started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+def fill_nested(folder: Path, count: int, size: int) -> None:
+    """As `fill`, in folders of 1,000 files or fewer."""
+    folder.mkdir()
+    first = folder / "0000"
+    fill(first, min(SUBFOLDERS, count), size)
+    for number in range(1, -(-count // SUBFOLDERS)):
+        below = folder / f"{number:04d}"
+        below.mkdir()
+        for name in os.listdir(first):  # noqa: PTH208 - a thousand times
+            os.link(first / name, below / name)
 
 
-if __name__ == "__main__":
-    main()
+def _write_manifest(path: Path, folder: Path) -> None:
+    with path.open("w") as file:
+        file.write("path\n")
+        for below in sorted(folder.iterdir()):
+            file.writelines(f"{folder.name}/{below.name}/{each}\n" for each in os.listdir(below))  # noqa: PTH208
+
+
+JOBS = (
+    Job(
+        "first call, 200,000 files in one folder",
+        partial(compare_first_calls, files=200_000, nested=False),
+    ),
+    Job(
+        "first call, 1,000,000 files in one folder",
+        partial(compare_first_calls, files=1_000_000, nested=False),
+    ),
+    Job(
+        "first call, 1,000,000 files in 1,000 folders",
+        partial(compare_first_calls, files=1_000_000, nested=True),
+    ),
+    Job("manifest of 1,000,000 lines, checked whole", compare_manifests),
+)
