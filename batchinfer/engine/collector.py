@@ -21,12 +21,11 @@ from dataclasses import dataclass
 
 import anyio
 
-from batchinfer.domain import Attempt, Failure, OpenItem, Outcome, State, get_signal
+from batchinfer.domain import Attempt, Failure, OpenItem, Outcome, ServiceSignal, State, get_signal
 from batchinfer.engine.recorder import Recorder, make_record
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.errors import RunAborted
 from batchinfer.failures import BUCKET_UNREACHABLE, make_no_output_failure
-from batchinfer.flow import AttemptSample
 from batchinfer.flow.retries import Downtime, ModelKillCounter, Retry, WaitForService, decide
 from batchinfer.ports import (
     Clock,
@@ -57,7 +56,11 @@ class PollInterval:
 
 
 class Collector:
-    """Turns what the watcher finds into records."""
+    """Turns what the watcher finds into records.
+
+    `on_result` is told of each result of a newest attempt: its signal, and how many seconds after
+    its submission it arrived.
+    """
 
     def __init__(
         self,
@@ -70,11 +73,11 @@ class Collector:
         clock: Clock,
         jitter: Callable[[], float],
         poll_interval: PollInterval,
-        on_sample: Callable[[AttemptSample], None],
+        on_result: Callable[[ServiceSignal, float], None],
     ) -> None:
         self._watcher, self._submissions, self._recorder = watcher, submissions, recorder
         self._policy, self._observer, self._clock, self._jitter = policy, observer, clock, jitter
-        self._poll_interval, self._on_sample = poll_interval, on_sample
+        self._poll_interval, self._on_result = poll_interval, on_result
         self._downtime, self._has_answered = Downtime(), False
         self._kill_counter = ModelKillCounter()
         self._quiet_seconds = 0.0
@@ -151,15 +154,11 @@ class Collector:
         self._arrival_count += 1
         if newest_attempt and item.submitted_at is not None:
             self._newest_submitted_at = max(self._newest_submitted_at, item.submitted_at)
-            self._emit_sample(arrival.outcome, self._clock() - item.submitted_at)
+            seconds = max(self._clock() - item.submitted_at, 0.0)
+            self._on_result(get_signal(arrival.outcome), seconds)
         await self._put_record(item, arrival.attempt, arrival.outcome)
         if arrival.size >= LARGE_OUTPUT_BYTES:
             await self._recorder.flush()
-
-    def _emit_sample(self, outcome: Outcome, seconds: float) -> None:
-        submitted = self._recorder.counts.submitted
-        now, seconds = anyio.current_time(), max(seconds, 0.0)
-        self._on_sample(AttemptSample(get_signal(outcome), now, seconds, submitted, submitted))
 
     async def _fail_overdue(self) -> None:
         after, now = self._policy.overdue_after, self._clock()

@@ -56,6 +56,8 @@ class Recorder:
         self.succeeded_count = 0
         self._sink = sink
         self._states: Counter[State] = Counter()
+        self._counts: Counts | None = None
+        """The same as a value; None: they have changed since it was made."""
         self._unwritten: deque[Record] = deque()
         self._arrivals = ChangeNotifier()
         self._waiters: deque[tuple[int, anyio.Event]] = deque()
@@ -66,17 +68,23 @@ class Recorder:
     @property
     def counts(self) -> Counts:
         """Items by state, as committed."""
-        return Counts(*(self._states[state] for state in State))
+        if self._counts is None:
+            self._counts = Counts(*(self._states[state] for state in State))
+        return self._counts
 
     async def reload_counts(self) -> None:
         """Fetch the counts: at the start, or when they were changed past this recorder."""
         counts = await self._sink.fetch_counts()
-        self._states = Counter({state: getattr(counts, state) for state in State})
+        self._states, self._counts = (
+            Counter({state: getattr(counts, state) for state in State}),
+            None,
+        )
         self.changes.notify()
 
     def count_added(self, new_count: int) -> None:
         """Items were added to the queue."""
         self._states[State.PENDING] += new_count
+        self._counts = None
         self.changes.notify()
 
     async def put(self, record: Record) -> None:
@@ -168,6 +176,7 @@ class Recorder:
         self._states[State.PENDING] -= succeeded_at_once
         self._states[State.SUCCEEDED] += succeeded_at_once
         self.succeeded_count += succeeded_at_once
+        self._counts = None
         return committed
 
     def _count_transition(self, record: Record, previous: State) -> None:

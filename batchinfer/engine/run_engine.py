@@ -31,6 +31,7 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
+from batchinfer.domain import ServiceSignal
 from batchinfer.engine.collector import Collector, PollInterval
 from batchinfer.engine.fault_attribution import FaultAttribution
 from batchinfer.engine.feeder import Feeder, ReadPage
@@ -47,6 +48,7 @@ from batchinfer.flow import (
     RateLimiter,
     ServiceState,
 )
+from batchinfer.flow.loop_clock import loop_time
 from batchinfer.ports import (
     Backend,
     Clock,
@@ -143,7 +145,7 @@ class Engine:
                 clock=clock,
                 jitter=jitter,
                 poll_interval=poll_interval or PollInterval(),
-                on_sample=self._on_output_sample,
+                on_result=self._on_result,
             )
         self._unsaved_limit_changes: list[LimitChanged] = []
         self._feed_scope, self._attempt_scope = anyio.CancelScope(), anyio.CancelScope()
@@ -253,10 +255,15 @@ class Engine:
             self._observer.notify(event)
             self._recorder.changes.notify()
 
-    def _on_output_sample(self, sample: AttemptSample) -> None:
-        """Async mode: adjust the limit of what is submitted by an output that has arrived."""
-        saturated = self._recorder.counts.pending > 0 and sample.in_flight >= self.limit.value
-        self._on_limit_change(self.limit.update(replace(sample, saturated=saturated)))
+    def _on_result(self, signal: ServiceSignal, seconds: float) -> None:
+        """Async mode: adjust the limit of what is submitted by a result that has arrived."""
+        if (limit := self.limit).learns:
+            counts = self._recorder.counts
+            saturated = counts.pending > 0 and counts.submitted >= limit.value
+            sample = AttemptSample(
+                signal, loop_time(), seconds, counts.submitted, counts.submitted, saturated
+            )
+            self._on_limit_change(limit.update(sample))
 
     # The feed scope: read the source, feed, back off, collect -------------------------------------
 
