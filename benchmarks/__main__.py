@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks import buckets, calls, payloads, sources, startup, store, table
 from benchmarks.comparisons import Job, Samples, Setup, run_job
-from benchmarks.measuring import ROOT, Runner, choose_cores
+from benchmarks.measuring import PEERS, Runner, choose_cores, find_peers
 
 JOBS: Sequence[Job] = (
     *calls.JOBS,
@@ -28,7 +28,6 @@ JOBS: Sequence[Job] = (
     *startup.JOBS,
 )
 OUR_PACKAGES = ("batchinfer", "aiohttp", "aiobotocore", "orjson", "uvloop", "pybase64", "httptools")
-PEERS = ROOT / ".venv-peers/bin/python"
 QUICK_DIVISOR = 10
 
 
@@ -62,12 +61,10 @@ def main() -> None:
 
 def _make_setup(given: argparse.Namespace, below: Path) -> Setup:
     client, service = choose_cores()
-    # Without an environment of the peers, ours has some of them.
-    peers = str(given.peers) if given.peers.exists() else sys.executable
     return Setup(
         below,
         Runner(sys.executable, client),
-        Runner(peers, client),
+        Runner(find_peers(given.peers), client),
         service,
         given.rounds,
         given.shrink,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 ROOT = Path(__file__).parents[1]
+PEERS = ROOT / ".venv-peers/bin/python"
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at a process."""
@@ -199,6 +200,11 @@ def pin(core: int | None) -> None:
     """Keep this process and its children on one core, where the system can."""
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
+
+
+def find_peers(python: Path = PEERS) -> str:
+    """The peers' interpreter; without their environment ours, which has some of them."""
+    return str(python) if python.exists() else sys.executable
 
 
 def choose_cores() -> tuple[int | None, int | None]:

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from benchmarks.calls import IN_FLIGHT, SMALL
 from benchmarks.comparisons import DISTINCT, Setup, fill
-from benchmarks.measuring import ROOT, Runner, Sample, choose_cores
+from benchmarks.measuring import Runner, Sample, choose_cores, find_peers
 from benchmarks.services import answered_bucket, stub
 from benchmarks.sources import fill_nested
 from benchmarks.startup import PROGRAM
@@ -200,8 +200,7 @@ def main() -> None:
     ask.add_argument("--plots", type=Path, metavar="DIR", help="memory and handles, drawn (SVG)")
     given = ask.parse_args()
     client, service = choose_cores()
-    peers = ROOT / ".venv-peers/bin/python"
-    runners = Runner(sys.executable, client), Runner(str(peers), client)
+    runners = Runner(sys.executable, client), Runner(find_peers(), client)
     cases: list[Case] = []
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="batchinfer-scale-") as below:
         setup = Setup(Path(below), *runners, service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,7 +142,7 @@ def compare_status(setup: Setup) -> Iterator[Comparison]:
             Contender(
                 SHELL,
                 partial(setup.peers.take, "benchmarks.peers.store:sqlite_shell", items, **shell),
-                remark="counts of states",
+                remark=_with_tool("counts of states"),
             ),
         ],
         [Goal(Measure.SECONDS, 0.5, (), Kind.ABSOLUTE, at_most=True)],
@@ -166,7 +167,7 @@ def compare_exports(setup: Setup, *, what: str) -> Iterator[Comparison]:
             Contender(
                 SHELL,
                 partial(setup.peers.take, f"{peers}:sqlite_shell", items, **job),
-                remark="the same columns",
+                remark=_with_tool("the same columns"),
             ),
             Contender(
                 DUCKDB,
@@ -179,6 +180,13 @@ def compare_exports(setup: Setup, *, what: str) -> Iterator[Comparison]:
             Goal(Measure.RATE, 0.5, (SHELL, DUCKDB)),
             Goal(Measure.MEMORY, 130, (), Kind.ABSOLUTE, at_most=True),
         ],
+    )
+
+
+def _with_tool(remark: str) -> str:
+    """A remark, which also says so where there is no shell and Python's module stands for it."""
+    return (
+        remark if shutil.which("sqlite3") else f"{remark}; by Python's sqlite3: there is no shell"
     )
 
 
