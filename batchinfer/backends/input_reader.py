@@ -48,23 +48,19 @@ def read_files(
     """The bytes of each file, or what is wrong with the first bad one. Blocks: for a thread."""
     contents: list[tuple[InputFile, bytes]] = []
     for file in files:
-        data = (
-            read_unchanged(file) if file.size is not None and file.size <= max_bytes else None
-        ) or read_checked(file, max_bytes, _read_whole)
+        unchanged = read_unchanged(file) if (file.size or 0) <= max_bytes else None
+        data = unchanged or read_checked(file, max_bytes, _read_whole)
         if isinstance(data, Failure):
             return data
-        if failure := find_secret(file, data, redactor):
-            return failure
+        if (
+            redactor is not None
+            and len(data) <= SECRET_SCAN_MAX_BYTES
+            and redactor.has_secret(data)
+        ):
+            return _file_failure("file_holds_secret", file, _REFUSED_CONTENT, _ADVICE_KEEP_OUT)
         max_bytes -= len(data)
         contents.append((file, data))
     return contents
-
-
-def find_secret(file: InputFile, data: bytes, redactor: Redactor | None) -> Failure | None:
-    """Why the content of a small file must not be sent; None: no secret was found in it."""
-    if redactor is None or len(data) > SECRET_SCAN_MAX_BYTES or not redactor.has_secret(data):
-        return None
-    return _file_failure("file_holds_secret", file, _REFUSED_CONTENT, _ADVICE_KEEP_OUT)
 
 
 def add_sizes(files: Sequence[InputFile]) -> Sequence[InputFile]:

@@ -1,26 +1,22 @@
 """Reading an item's files at the moment its slot is free, and making one body of them.
 
-A file system can hang (a dead NFS server), so the event loop reads a file only where nothing has to
-be waited for (`inputs.CachedFileReader`): small files of a local disk that are in memory, which is
-the case of those that were copied, made or sent a moment ago. For all others one hop into a thread
-per item reads all its files and builds the whole body; a read that hangs is left to itself when its
-attempt is cancelled. What becomes of the files is the same either way (`payload_encoding`), and so
-is what may be sent (`input_reader` lists what is wrong with a file, each a `Failure` of its item).
+A file system can hang (a dead NFS server), so no file is touched on the event loop: one hop into a
+thread per item reads all its files (`input_reader`, which lists what is wrong with a file, each a
+`Failure` of its item) and builds the whole body (`payload_encoding`). A read that hangs is left to
+itself when its attempt is cancelled.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 from batchinfer.backends.input_reader import (
     MAX_ITEM_BYTES,
     SECRET_SCAN_MAX_BYTES,
     add_sizes,
-    find_secret,
     read_files,
     read_timeout_failure,
 )
@@ -36,7 +32,6 @@ from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPo
 from batchinfer.domain import Failure, InputFile, Item, Json, Mode, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import Reservation
-from batchinfer.inputs import MAX_CACHED_READ_BYTES, CachedFileReader
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.protocols.inference_protocol import InferenceProtocol
 
@@ -44,11 +39,6 @@ MAX_READER_THREADS: Final = 32
 """Items being read at once, at most: so many can hang before the others cannot be read."""
 STREAMED_ENCODING_MIN_BYTES: Final = 1 << 20
 """Bytes of an item's files from which on they are encoded as they are read."""
-MAX_LOADS_PER_TURN: Final = 32
-"""Items that the event loop loads before it does something else: a few ms at the most."""
-
-_CachedLoad: TypeAlias = asyncio.Future[LoadedPayload | Failure | None]
-_QueuedLoad: TypeAlias = tuple[Sequence[InputFile], Mapping[str, Json], _CachedLoad]
 
 
 class PayloadLoader:
@@ -76,9 +66,6 @@ class PayloadLoader:
         self._max_bytes = max_bytes
         self._read_timeout = read_timeout
         self._thread_pool = DaemonThreadPool(MAX_READER_THREADS)
-        self._cached_files = CachedFileReader()
-        self._loop = asyncio.get_running_loop()
-        self._queued: list[_QueuedLoad] = []
         self._encoded_params: dict[tuple[str, ...], Mapping[str, Json] | Failure] = {}
 
     async def load(self, item: Item) -> bytes | Failure:
@@ -115,13 +102,9 @@ class PayloadLoader:
             if reservation is not None:
                 known_size = await self._measure(item.files) if size is None else size
                 await reservation.acquire(self._peak_bytes(known_size))
-            loaded = None
-            if size is not None and size <= min(MAX_CACHED_READ_BYTES, self._max_bytes):
-                loaded = await self._load_cached(item.files, params)
-            if loaded is None:
-                loaded = await self._thread_pool.run(
-                    partial(self._load_blocking, item.files, params), self._read_timeout
-                )
+            loaded = await self._thread_pool.run(
+                partial(self._load_blocking, item.files, params), self._read_timeout
+            )
         except TimeoutError:
             return read_timeout_failure(item.files[0], self._read_timeout)
         except (OSError, MemoryError, RuntimeError) as error:
@@ -155,49 +138,10 @@ class PayloadLoader:
             self._encoded_params = {names: encoded}
         return self._encoded_params[names]
 
-    def _load_cached(self, files: Sequence[InputFile], params: Mapping[str, Json]) -> _CachedLoad:
-        """As `_load_blocking`, on the event loop and without waiting for a disk.
-
-        Its result is None when that cannot be done. Items that ask together are loaded one after
-        the other, which takes less time than each at its own: code and data are in the processor's
-        cache.
-        """
-        future: _CachedLoad = self._loop.create_future()
-        if not self._queued:
-            self._loop.call_soon(self._load_queued)
-        self._queued.append((files, params, future))
-        return future
-
-    def _load_queued(self) -> None:
-        queued, self._queued = self._queued[:MAX_LOADS_PER_TURN], self._queued[MAX_LOADS_PER_TURN:]
-        if self._queued:
-            self._loop.call_soon(self._load_queued)
-        for files, params, future in queued:
-            if future.done():  # cancelled
-                continue
-            try:
-                future.set_result(self._try_load_cached(files, params))
-            except BaseException as error:  # noqa: BLE001 - who asked for it gets it
-                future.set_exception(error)
-
-    def _try_load_cached(
-        self, files: Sequence[InputFile], params: Mapping[str, Json]
-    ) -> LoadedPayload | Failure | None:
-        contents: list[tuple[InputFile, bytes]] = []
-        for file in files:
-            if (data := self._cached_files.read(file)) is None:
-                return None
-            if failure := find_secret(file, data, self._redactor):
-                return failure
-            contents.append((file, data))
-        return call_protocol(encode_contents, self._protocol, params, contents)
-
     def _load_blocking(
         self, files: Sequence[InputFile], params: Mapping[str, Json]
     ) -> LoadedPayload | Failure:
         """Read and encode the files of an item. For a thread."""
-        for file in files:
-            self._cached_files.learn_folder(file.path)
         sized = add_sizes(files)
         if sum(file.size or 0 for file in sized) > STREAMED_ENCODING_MIN_BYTES:
             # Small ones beside a large one are read twice: seldom, and cheap.

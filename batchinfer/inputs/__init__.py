@@ -15,11 +15,7 @@ from batchinfer.inputs.opener import (
     restat_file,
     stat_input,
 )
-from batchinfer.inputs.unchanged_files import (
-    MAX_CACHED_READ_BYTES,
-    CachedFileReader,
-    read_unchanged,
-)
+from batchinfer.inputs.unchanged_files import read_unchanged
 from batchinfer.inputs.uri_scheme import (
     InputStat,
     ListedInput,
@@ -29,8 +25,6 @@ from batchinfer.inputs.uri_scheme import (
 )
 
 __all__ = [
-    "MAX_CACHED_READ_BYTES",
-    "CachedFileReader",
     "InputStat",
     "ListedInput",
     "NotRegularFileError",

@@ -19,8 +19,8 @@ BURST_BYTES: Final = 1 << 20
 """Bytes that are handed to the loop before other tasks have their turn: some 100 us."""
 CHUNK_BYTES: Final = 1 << 18
 """Bytes of a larger body that are written at a time."""
-# Before Python 3.12 it joins all parts, and before 3.12.2 it can hang.
-_WRITES_LINES: Final = sys.version_info >= (3, 12, 2)
+_ASYNCIO_WRITES_LINES: Final = sys.version_info >= (3, 12, 2)
+"""Before Python 3.12 asyncio's own transports join all parts, and before 3.12.2 they can hang."""
 
 
 class BodySender:
@@ -41,6 +41,8 @@ class BodySender:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        is_asyncio = type(transport).__module__.startswith("asyncio.")
+        self._writes_lines = _ASYNCIO_WRITES_LINES or not is_asyncio
         self._bandwidth = bandwidth
         self._on_sent = on_sent
         self._on_delay = on_delay
@@ -86,7 +88,7 @@ class BodySender:
 
     def _write(self, chunk: Sequence[bytes | memoryview], size: int) -> None:
         self._written += size
-        if len(chunk) > 1 and _WRITES_LINES:
+        if len(chunk) > 1 and self._writes_lines:
             self._transport.writelines(chunk)
             return
         for part in chunk:

@@ -21,7 +21,7 @@ from batchinfer.protocols.ai4os.transcript import (
     strip_ansi,
 )
 
-_MAX_CHARS: Final = MAX_LITERAL_VALUES
+_MAX_TRANSCRIPT_CHARS: Final = MAX_LITERAL_VALUES
 """Characters; so few hold less values than are read."""
 _ECHO_START: Final = f"\n{COMMAND_ECHO}"
 _FIRST_LINE: Final = "[*] Using DEEPaaS version "
@@ -30,7 +30,7 @@ _RECORD_END: Final = "\x1b[00m"
 
 def find_common_value(text: str) -> str | None:
     """The line that a returned list or dict fills, if all of it is as usual. See the module."""
-    if not text.startswith(_FIRST_LINE) or len(text) > _MAX_CHARS:
+    if not text.startswith(_FIRST_LINE) or len(text) > _MAX_TRANSCRIPT_CHARS:
         return None
     mark_end = text.find(RETURN_RECORD_END)
     echo = text.find(_ECHO_START)  # from here on nothing counts

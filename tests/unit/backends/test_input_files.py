@@ -15,7 +15,6 @@ from batchinfer.backends.input_reader import read_files
 from batchinfer.backends.loaded_payload import LoadedPayload
 from batchinfer.backends.payload_encoding import ENCODE_CHUNK_BYTES
 from batchinfer.backends.payload_loader import (
-    MAX_LOADS_PER_TURN,
     MAX_READER_THREADS,
     STREAMED_ENCODING_MIN_BYTES,
     PayloadLoader,
@@ -43,10 +42,7 @@ def failure_of(file: InputFile, limit: int = 1000) -> Failure:
 
 
 async def load(item: Item, mode: Mode = Mode.SYNC, **params: object) -> bytes | Failure:
-    loader = PayloadLoader(AI4OS, params, mode)
-    loaded = await loader.load(item)  # in a thread; and on the event loop, where that is possible
-    assert await loader.load(item) == loaded
-    return loaded
+    return await PayloadLoader(AI4OS, params, mode).load(item)
 
 
 async def test_an_item_becomes_a_payload_with_its_own_parameters_winning(tmp_path: Path):
@@ -310,25 +306,3 @@ async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: 
         FailureKind.TRANSIENT,
         False,
     )
-
-
-async def test_of_items_that_wait_together_each_gets_its_own_payload(tmp_path: Path):
-    loader, bodies, items = PayloadLoader(AI4OS, {}, Mode.SYNC), dict[int, object](), []
-    for number in range(3 * MAX_LOADS_PER_TURN):
-        (tmp_path / f"{number}.jpg").write_bytes(b"%d" % number)
-        items.append(Item(str(number), (seen(tmp_path / f"{number}.jpg"),)))
-    await loader.load(items[0])  # so that its folder is known
-
-    async def load_one(number: int) -> None:
-        with anyio.CancelScope() as scope:
-            if number % 5 == 0:
-                scope.cancel()  # while it waits for its turn, or just after
-            bodies[number] = await loader.load(items[number])
-
-    async with anyio.create_task_group() as tasks:
-        for number in range(len(items)):
-            tasks.start_soon(load_one, number)
-    assert bodies.keys() >= {number for number in range(len(items)) if number % 5}
-    for number, body in bodies.items():
-        assert isinstance(body, bytes)
-        assert base64.b64decode(json.loads(body)["oscar-files"][0]["data"]) == b"%d" % number
