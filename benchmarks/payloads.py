@@ -14,7 +14,7 @@ SIZE = 110_000
 
 
 def build(count: int) -> Work:
-    """As the built-in protocol encodes an item, all parts joined."""
+    """As the built-in protocol encodes an item: in parts, which are sent without being joined."""
     from batchinfer.protocols.inference_protocol import FileHead  # noqa: PLC0415 - only here
     from batchinfer.protocols.registry import load_protocol  # noqa: PLC0415 - only here
 
@@ -24,7 +24,8 @@ def build(count: int) -> Work:
         for _ in range(count):
             head = FileHead("files", "image.jpg", image[:512], SIZE)
             before, behind = protocol.encode_item({}, [head]).parts
-            b"".join((before, protocol.encode_content(image), behind))
+            parts = before, protocol.encode_content(image), behind
+            assert len(parts) == 3
         return count
 
     return work
