@@ -399,8 +399,8 @@ async def test_a_signal_ends_whatever_is_being_computed(run, sql):
             with query(run, f"{FOREVER} select 0 union all select 0 union all {sql}") as answer:
                 rows = answer.tuples()
                 assert next(rows) == (0,)  # the sqlite3 module is a row ahead
-                signal.setitimer(signal.ITIMER_REAL, 0.003 * attempt)
                 with pytest.raises(KeyboardInterrupt):
+                    signal.setitimer(signal.ITIMER_REAL, 0.003 * attempt)
                     deque(rows, maxlen=0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
