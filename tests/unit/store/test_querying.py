@@ -391,6 +391,11 @@ RUNAWAYS = {
 }
 
 
+def exhaust_until_alarm(rows, seconds):
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    deque(rows, maxlen=0)
+
+
 @pytest.mark.parametrize("sql", RUNAWAYS.values(), ids=RUNAWAYS)
 async def test_a_signal_ends_whatever_is_being_computed(run, sql):
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -400,8 +405,7 @@ async def test_a_signal_ends_whatever_is_being_computed(run, sql):
                 rows = answer.tuples()
                 assert next(rows) == (0,)  # the sqlite3 module is a row ahead
                 with pytest.raises(KeyboardInterrupt):
-                    signal.setitimer(signal.ITIMER_REAL, 0.003 * attempt)
-                    deque(rows, maxlen=0)
+                    exhaust_until_alarm(rows, 0.003 * attempt)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
