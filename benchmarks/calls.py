@@ -25,11 +25,14 @@ AIOMETER, AIBRIX, TUTORIAL = "aiometer + httpx", "aibrix client", "the tutorial'
 KEEPS_NOTHING = "keeps nothing"
 
 
-def run_folder(endpoint: str, folder: str, in_flight: int, ca_file: str = "") -> Work:
+def run_folder(
+    endpoint: str, folder: str, in_flight: int, ca_file: str = "", *, is_cold: bool = False
+) -> Work:
     """`batchinfer.run` of the folder in a new run directory: every answer read by the platform's
     rules, its prediction and log committed to disk (SQLite, synchronous=FULL).
 
-    A run of one file before loads what a run imports, as the imports of peers are not measured.
+    Unless it `is_cold`, a run of one file before loads what a run imports: the imports of peers are
+    not measured either.
     """
     import batchinfer  # noqa: PLC0415 - each process loads its own client only
     from batchinfer.config import load_config  # noqa: PLC0415 - as above
@@ -43,7 +46,8 @@ def run_folder(endpoint: str, folder: str, in_flight: int, ca_file: str = "") ->
         assert run.summary
         return run.summary.counts.succeeded
 
-    work(next(Path(folder).iterdir()))
+    if not is_cold:
+        work(next(Path(folder).iterdir()))
     return work
 
 

@@ -52,7 +52,13 @@ def compare_first_calls(setup: Setup, *, files: int, nested: bool) -> Iterator[C
             [
                 Contender(
                     "batchinfer",
-                    partial(take, "benchmarks.calls:run_folder", ours=True, in_flight=IN_FLIGHT),
+                    partial(
+                        take,
+                        "benchmarks.calls:run_folder",
+                        ours=True,
+                        in_flight=IN_FLIGHT,
+                        is_cold=True,
+                    ),
                 ),
                 Contender(
                     "scan first, then send",
