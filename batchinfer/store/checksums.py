@@ -11,51 +11,56 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 from struct import Struct
-from typing import Any, Final
+from typing import Any, AnyStr, Final
 from zlib import crc32
 
 _CHECKSUM_CHUNK_BYTES: Final = 2**20
-ITEM_STRUCT: Final = Struct("<q")
+_ITEM_STRUCT: Final = Struct("<q")
 _INPUT_STRUCT: Final = Struct("<qqq")
 _SESSION_STRUCT: Final = Struct("<qd")
 _RUN_STRUCT: Final = Struct("<d")
-ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
+_ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
 
 
-def checksum_item(position: int, key: str, path: str | None, files: str, params: str) -> int:
-    """Of a row of `items`."""
-    return _checksum_row(ITEM_STRUCT, (position,), f"{key}\x1f{path or ''}\x1f{files}\x1f{params}")
+def checksum_item(
+    position: int, key: AnyStr, path: AnyStr | None, files: AnyStr, params: AnyStr
+) -> int:
+    """Of a row of `items`, whose texts are all text, or all the bytes that are stored for it."""
+    return _checksum_row(_ITEM_STRUCT, (position,), (key, path or files[:0], files, params))
 
 
 def checksum_input(position: int, number: int, param: str, size: int, sha256: str) -> int:
     """Of a row of `inputs`."""
-    return _checksum_row(_INPUT_STRUCT, (position, number, size), f"{param}\x1f{sha256}")
+    return _checksum_row(_INPUT_STRUCT, (position, number, size), (param, sha256))
 
 
 def checksum_session(number: int, version: str, started_at: float, params: str) -> int:
     """Of a row of `sessions`."""
-    return _checksum_row(_SESSION_STRUCT, (number, started_at), f"{version}\x1f{params}")
+    return _checksum_row(_SESSION_STRUCT, (number, started_at), (version, params))
 
 
 def checksum_run(  # noqa: PLR0917 - the cells of a row
     id: str, created_at: float, mode: str, config: str, sources: str, help: str | None
 ) -> int:
     """Of the row of `run`."""
-    text = f"{id}\x1f{mode}\x1f{config}\x1f{sources}\x1f{help or ''}"
-    return _checksum_row(_RUN_STRUCT, (created_at,), text)
+    return _checksum_row(_RUN_STRUCT, (created_at,), (id, mode, config, sources, help or ""))
 
 
 def checksum_attempt(
-    row: Sequence[Any], prediction_row: Sequence[Any] | None, attempts: int
+    row: Sequence[Any],
+    prediction_row: Sequence[Any] | None,
+    attempts: int,
+    empty: str | bytes = "",
 ) -> int:
     """Of a row of `attempts`, without its log.
 
     `row`: position, number, started_at, seconds, code, message, kind, retry_after, server_seconds,
     session, params. `prediction_row`: media type, prediction and file checksum, as in
-    `predictions`; None: there is none. `attempts`: the item's.
+    `predictions`; None: there is none. `attempts`: the item's. `empty`: what stands for
+    no text; b"" where texts are the bytes that are stored for them.
     """
     position, number, started_at, seconds, code, message, kind, retry, server, session, params = row
-    media_type, prediction, file_checksum = prediction_row or ("", "", None)
+    media_type, prediction, file_checksum = prediction_row or (None, None, None)
     numbers = (
         position,
         number,
@@ -67,21 +72,11 @@ def checksum_attempt(
         -1 if file_checksum is None else file_checksum,
         attempts,
     )
-    outcome_text = f"{code or ''}\x1f{message or ''}\x1f{kind or ''}\x1f{params or ''}"
-    return _checksum_row(
-        ATTEMPT_STRUCT, numbers, f"{outcome_text}\x1f{media_type or ''}\x1f{prediction or ''}"
+    texts = (
+        *(code or empty, message or empty, kind or empty, params or empty),
+        *(media_type or empty, prediction or empty),
     )
-
-
-def checksum_cells(layout: Struct, numbers: Sequence[Any], texts: Sequence[bytes]) -> int:
-    """Of a row as it is stored: its numbers, and its texts as bytes, each in the row's order.
-
-    `layout`: `ITEM_STRUCT` or `ATTEMPT_STRUCT`.
-    """
-    try:
-        return crc32(b"\x1f".join(texts), crc32(layout.pack(*numbers)))
-    except struct.error as error:
-        raise ValueError(f"a number is none: {error}") from error
+    return _checksum_row(_ATTEMPT_STRUCT, numbers, texts)
 
 
 def checksum_text(text: str) -> int:
@@ -98,8 +93,10 @@ def checksum_file(path: Path) -> int:
     return checksum
 
 
-def _checksum_row(layout: Struct, values: Sequence[Any], text: str) -> int:
+def _checksum_row(layout: Struct, numbers: Sequence[Any], texts: Sequence[Any]) -> int:
+    is_stored = isinstance(texts[0], bytes)
+    data = b"\x1f".join(texts) if is_stored else "\x1f".join(texts).encode(errors="surrogatepass")
     try:
-        return crc32(text.encode("utf-8", "surrogatepass"), crc32(layout.pack(*values)))
+        return crc32(data, crc32(layout.pack(*numbers)))
     except struct.error as error:
         raise ValueError(f"a number is none: {error}") from error

@@ -95,7 +95,7 @@ def check_result_row(damages: DamageCollector, row: Sequence[Any]) -> bool:
 def is_result_intact(cells: Sequence[Any]) -> bool:
     """Whether the item, the attempt that is shown, and its prediction are what was written.
 
-    Raises as `check_result_row`. Every row of an export passes here: no copies, no loops.
+    Raises as `check_result_row`.
     """
     (
         position,
@@ -125,50 +125,30 @@ def is_result_intact(cells: Sequence[Any]) -> bool:
         file_checksum,
     ) = cells
     is_final = state in _FINAL_STATES
+    is_reply = media_type is not None
     if (
-        (
-            item_checksum is not None
-            and item_checksum
-            != checksums.checksum_cells(
-                checksums.ITEM_STRUCT, (position,), (key, path or b"", files, item_params)
-            )
-        )
-        or not (is_final or state in _STATES)
-        or (state == _SUCCEEDED) != (media_type is not None)
+        not (is_final or state in _STATES)
+        or (state == _SUCCEEDED) != is_reply
         or is_final != (finished_at is not None)
+    ):
+        return False
+    if item_checksum is not None and item_checksum != checksums.checksum_item(
+        position, key, path, files, item_params
     ):
         return False
     if number is None:
         return not is_final and not attempts
     if checksum is None:
         return True
-    return (
-        number == shown_number
-        and checksum
-        == checksums.checksum_cells(
-            checksums.ATTEMPT_STRUCT,
-            (
-                position,
-                number,
-                started_at,
-                seconds,
-                -1.0 if retry_after is None else retry_after,
-                -1.0 if server_seconds is None else server_seconds,
-                session or 0,
-                -1 if media_type is None or file_checksum is None else file_checksum,
-                attempts,
-            ),
-            (
-                code or b"",
-                message or b"",
-                kind or b"",
-                params or b"",
-                media_type or b"",
-                b"" if media_type is None else prediction or b"",
-            ),
-        )
-        and (not is_final or finished_at == started_at + seconds)
+    if number != shown_number or (is_final and finished_at != started_at + seconds):
+        return False
+    attempt_row = (
+        *(position, number, started_at, seconds, code, message, kind),
+        *(retry_after, server_seconds, session, params),
     )
+    prediction_row = (media_type, prediction, file_checksum) if is_reply else None
+    found = checksums.checksum_attempt(attempt_row, prediction_row, attempts, b"")
+    return bool(found == checksum)
 
 
 def has_checksums(row: Sequence[Any]) -> bool:
