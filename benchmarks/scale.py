@@ -8,8 +8,8 @@ rows      a run of 100,000, 1,000,000 and 10,000,000 rows: made through the stor
           exports, and its resumption to the first call
 ========  =========================================================================================
 
-Memory and file handles of runs are looked at all the time, and drawn (`scale_plots.py`). Growth is
-told as an exponent: 0 is constant, 1 is in proportion. It takes about an hour; `--shrink 100`
+Memory and file handles of runs are looked at all the time, and drawn (`scale_plots.py`). Growth of
+CPU time and of memory is told as an exponent: 0 is constant, 1 is in proportion. It takes about an hour; `--shrink 100`
 shows in a minute what it does.
 """
 
@@ -146,20 +146,20 @@ def exponent(smaller: tuple[float, float], larger: tuple[float, float]) -> float
 def format_cases(cases: Sequence[Case]) -> str:
     """A line per case; growth is from the line above."""
     lines = [
-        "| what | items | seconds | growth | us of CPU an item | peak MB | growth | handles |",
+        "| what | items | seconds | us of CPU an item | growth | peak MB | growth | handles |",
         "|---|---|---|---|---|---|---|---|",
     ]
     before: Case | None = None
     for case in cases:
         sample, growth, memory_growth = case.sample, "", ""
         if before and before.what == case.what:
-            seconds = (before.items, before.sample.seconds), (case.items, sample.seconds)
+            cpu = (before.items, before.sample.cpu_seconds), (case.items, sample.cpu_seconds)
             memory = (before.items, before.sample.peak_mb), (case.items, sample.peak_mb)
-            growth, memory_growth = f"{exponent(*seconds):.2f}", f"{exponent(*memory):.2f}"
+            growth, memory_growth = f"{exponent(*cpu):.2f}", f"{exponent(*memory):.2f}"
         handles = max((moment.handles for moment in case.moments), default=0)
         lines.append(
-            f"| {case.what} | {case.items:,} | {sample.seconds:,.2f} | {growth} | "
-            f"{sample.cpu_seconds / case.items * 1e6:,.1f} | {sample.peak_mb:,.0f} | "
+            f"| {case.what} | {case.items:,} | {sample.seconds:,.2f} | "
+            f"{sample.cpu_seconds / case.items * 1e6:,.1f} | {growth} | {sample.peak_mb:,.0f} | "
             f"{memory_growth} | {handles or ''} |"
         )
         before = case
