@@ -182,11 +182,8 @@ def _list_containers(root: list[Any]) -> list[Any]:
 
 def _iter_strings(root: list[Any]) -> Iterator[str]:
     for holder in _list_containers(root):
-        if isinstance(holder, dict):
-            yield from holder
-            yield from (entry for entry in holder.values() if isinstance(entry, str))
-        else:
-            yield from (entry for entry in holder if isinstance(entry, str))
+        entries = (*holder, *holder.values()) if isinstance(holder, dict) else holder
+        yield from (entry for entry in entries if isinstance(entry, str))
 
 
 def _sort_spellings(secrets: Iterable[str]) -> list[str]:

@@ -85,6 +85,7 @@ STRONG, WORD = "0123456789abcdef", "bear"
         (f"a {STRONG} b", "a *** b"),
         ({"a": [{"b": STRONG}], "c": 1}, {"a": [{"b": "***"}], "c": 1}),
         ({STRONG: [STRONG, None]}, {"***": ["***", None]}),
+        ({1: STRONG, None: [{2.5: STRONG}]}, {1: "***", None: [{2.5: "***"}]}),
         ([f"eyJ{base64.b64encode(b'user:' + STRONG.encode()).decode()}"], ["eyJdXNlcjo***"]),
         ([[WORD], {WORD: WORD}], [[WORD], {WORD: WORD}]),
         (None, None),
