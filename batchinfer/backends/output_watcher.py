@@ -1,21 +1,7 @@
 """Delivery through a bucket (async mode), receiving: polls for outputs.
 
-The bucket's listing is the truth. The log and the reply of an attempt arrive in random order, or
-never, so each poll decides what can be decided and remembers only the pairs that are incomplete:
-
-===================  ==========================================================================
-what is there        outcome
-===================  ==========================================================================
-log tells a failure  that failure, at once: a failed prediction has no reply
-log says "saved"     the reply; or the orphan under the name that the log tells
-                     (`orphan_outputs.py`): at once if the log shows that it is one, else after the
-                     grace period; then `output_lost`
-log says neither     the reply if there is one; else, after the grace period, what the protocol's
-                     `explain_missing` returns
-reply alone          after the grace period, a reply without a log
-reply cut short      read again until the grace period is over; then that failure
-too large            `reply_too_large`; it is not read
-===================  ==========================================================================
+The bucket's listing is the truth. Each poll decides what can be decided (`output_reader.py`), and
+remembers only the pairs that are incomplete.
 
 Only outputs whose names this run directory has recorded count (`output_pairs.is_recorded`). An
 orphan is taken once, and deleted once that is recorded. With `clean`, so are the input and the
@@ -26,36 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import anyio
-import anyio.to_thread
 
 from batchinfer.backends.bucket_client import (
     BucketClient,
     ListedObject,
     Listing,
-    ObjectTooLarge,
     delete_keys,
     for_each,
 )
 from batchinfer.backends.input_recovery import InputVerifier, recover_unrecorded_inputs
 from batchinfer.backends.orphan_outputs import OrphanResolver, UnresolvedReason
-from batchinfer.backends.output_failures import (
-    REPLY_TOO_LARGE,
-    oversized_output_failure,
-    truncated_output_failure,
-)
+from batchinfer.backends.output_failures import REPLY_TOO_LARGE
 from batchinfer.backends.output_pairs import (
     OutputPair,
     drop_stale_outputs,
     group_pairs,
     is_recorded,
 )
-from batchinfer.backends.protocol_calls import call_decoder, check_outcome
+from batchinfer.backends.output_reader import OutputReader
 from batchinfer.backends.redaction import Redactor
-from batchinfer.domain import Failure, FailureKind, OpenItem, Outcome
-from batchinfer.errors import FatalError
+from batchinfer.domain import Failure, OpenItem, Outcome
 from batchinfer.flow.memory_budget import (
     DEFAULT_MAX_REPLY_BYTES,
     DEFAULT_MEMORY_BYTES,
@@ -66,10 +44,6 @@ from batchinfer.protocols.inference_protocol import BucketProtocol, SavedOutput
 
 MAX_CONCURRENT_FETCHES = 16
 """Pairs fetched at a time."""
-INLINE_DECODE_MAX_BYTES = 1 << 16
-"""Bytes of an output that are read on the event loop; more would make others wait."""
-OUTPUT_MEMORY_FACTOR = 4
-"""How many times its size a reply takes in memory while it is read: bytes, text, data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +82,8 @@ class BucketOutputWatcher:
         self._bucket, self._protocol, self._run_id = bucket, protocol, run_id
         self._redactor, self._grace_seconds = redactor, grace_seconds
         self._memory_budget = memory if isinstance(memory, MemoryBudget) else MemoryBudget(memory)
-        self._max_reply, self._verifier = max_reply, verifier
+        self._reader = OutputReader(bucket, protocol, redactor, max_reply)
+        self._verifier = verifier
         self._incomplete_since: dict[str, float] = {}
         self._poll_started_at, self._last_poll_succeeded = 0.0, True
         """When the poll began; while the store is down, the first poll that failed: time in which
@@ -217,11 +192,8 @@ class BucketOutputWatcher:
             self._add_orphan_candidate(pair, item, cached[1])
             return
         with self._memory_budget.new_reservation() as reservation:
-            await reservation.acquire(self._estimate_memory(pair))
-            try:
-                outcome = await self._read_outcome(pair)
-            except ObjectTooLarge as error:  # it has grown since it was listed
-                outcome = oversized_output_failure(pair, error.size, self._max_reply)
+            await reservation.acquire(self._reader.estimate_memory(pair))
+            outcome = await self._reader.read_pair(pair, within_grace=self._is_within_grace(pair))
             if isinstance(outcome, SavedOutput):
                 self._add_orphan_candidate(pair, item, outcome)
             else:
@@ -253,7 +225,7 @@ class BucketOutputWatcher:
                     if is_contested
                     else self._protocol.explain_lost(candidate.saved)
                 )
-                outcome = self._after_grace(pair, failure)
+                outcome = None if self._is_within_grace(pair) else failure
                 await self._emit_outcome(pair, candidate.item, outcome, emit)
             case entry:
                 await self._process_orphan(candidate, entry, emit)
@@ -265,11 +237,10 @@ class BucketOutputWatcher:
             candidate.pair.base_name, candidate.pair.parsed_name, candidate.pair.log, orphan
         )
         with self._memory_budget.new_reservation() as reservation:
-            await reservation.acquire(self._estimate_memory(pair))
-            try:
-                outcome = await self._read_output(pair, await self._read_log(pair), candidate.saved)
-            except ObjectTooLarge as error:
-                outcome = oversized_output_failure(pair, error.size, self._max_reply)
+            await reservation.acquire(self._reader.estimate_memory(pair))
+            outcome = await self._reader.read_orphan(
+                pair, candidate.saved, within_grace=self._is_within_grace(pair)
+            )
             if outcome is not None:
                 self._orphan_resolver.mark_taken(candidate.orphan_key, pair.base_name, orphan)
             await self._emit_outcome(candidate.pair, candidate.item, outcome, emit)
@@ -289,91 +260,10 @@ class BucketOutputWatcher:
         size = sum(entry.size for entry in pair.listed_objects)
         await emit(OutputArrival(item, pair.parsed_name.attempt, outcome, size))
 
-    async def _read_outcome(self, pair: OutputPair) -> Outcome | SavedOutput | None:
-        """What the pair says; SavedOutput: an orphan has to be found; None: too early to decide."""
-        if oversized := self._find_oversized(pair):
-            return oversized
-        log = await self._read_log(pair)
-        log_result = None if log is None else self._decode_log(log)
-        if isinstance(log_result, Failure):
-            return log_result
-        if pair.json is not None:
-            if log is None and self._is_within_grace(pair):
-                return None  # the log may follow
-            return await self._read_output(pair, log, log_result)
-        if log_result is not None and (log_result.is_orphan or not self._is_within_grace(pair)):
-            return log_result
-        return (
-            self._after_grace(pair, self._protocol.explain_missing(log or b""))
-            if log_result is None
-            else None
-        )
-
-    async def _read_output(
-        self, pair: OutputPair, log: bytes | None, saved: SavedOutput | None
-    ) -> Outcome | None:
-        """What the pair's json says; None: not yet whole, or gone."""
-        if oversized := self._find_oversized(pair):
-            return oversized
-        if pair.json is None:
-            return None
-        data = await self._bucket.get(pair.json.key, max_bytes=self._max_reply)
-        if data is None:
-            return None
-        if len(data) != pair.json.size:  # cut off on its way, or replaced since it was listed
-            return self._after_grace(pair, truncated_output_failure(pair.json, len(data)))
-        text = (log or b"").decode(errors="replace")
-        decode = partial(self._decode_output, data, text, is_saved=saved is not None)
-        if len(data) <= INLINE_DECODE_MAX_BYTES:
-            outcome = decode()
-        else:
-            outcome = await anyio.to_thread.run_sync(decode, abandon_on_cancel=True)
-        if isinstance(outcome, Failure) and outcome.kind is FailureKind.TRANSIENT:
-            return self._after_grace(pair, outcome)  # it may be replaced by a whole one
-        return outcome
-
-    def _decode_log(self, log: bytes) -> SavedOutput | Failure | None:
-        decoded = call_decoder(self._protocol.decode_log, log)
-        if decoded is None or isinstance(decoded, SavedOutput):
-            return decoded
-        outcome = self._raise_if_fatal(check_outcome(decoded, log))
-        return outcome if isinstance(outcome, Failure) else None
-
-    def _decode_output(self, data: bytes, log: str, *, is_saved: bool) -> Outcome:
-        decoded = call_decoder(self._protocol.decode_output, data, log, is_saved=is_saved)
-        return self._raise_if_fatal(check_outcome(decoded, data))
-
-    def _raise_if_fatal(self, outcome: Outcome | FatalError) -> Outcome:
-        if isinstance(outcome, FatalError):
-            raise FatalError(outcome.code, self._redactor.redact_text(outcome.message))
-        return outcome
-
-    async def _read_log(self, pair: OutputPair) -> bytes | None:
-        if pair.log is None:
-            return None
-        return await self._bucket.get(pair.log.key, max_bytes=self._max_reply)
-
-    # What is not there, or too much ---------------------------------------------------------------
-
-    def _after_grace(self, pair: OutputPair, failure: Failure) -> Failure | None:
-        """The failure, once what is missing has been waited for."""
-        return None if self._is_within_grace(pair) else failure
-
     def _is_within_grace(self, pair: OutputPair) -> bool:
+        """Whether what is missing of a pair is still waited for."""
         incomplete_since = self._incomplete_since.get(pair.base_name)
         return (
             incomplete_since is None
             or self._poll_started_at - incomplete_since < self._grace_seconds
-        )
-
-    def _find_oversized(self, pair: OutputPair) -> Failure | None:
-        for entry in pair.listed_objects:
-            if entry.size > self._max_reply:
-                return oversized_output_failure(pair, entry.size, self._max_reply)
-        return None
-
-    def _estimate_memory(self, pair: OutputPair) -> int:
-        """Bytes of memory that reading the pair takes."""
-        return OUTPUT_MEMORY_FACTOR * sum(
-            e.size for e in pair.listed_objects if e.size <= self._max_reply
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from batchinfer.backends.output_watcher import OUTPUT_MEMORY_FACTOR, BucketOutputWatcher
+from batchinfer.backends.output_reader import OUTPUT_MEMORY_FACTOR
+from batchinfer.backends.output_watcher import BucketOutputWatcher
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import FailureKind, Reply, State
 from support.protocols import AI4OS_BUCKET
