@@ -612,7 +612,7 @@ COLUMNS = ["path", "key", "files.mask", "label", ""]
 )
 def test_what_is_checked_in_batches_is_what_the_entries_are(columns, rows, quoting, end):
     text = io.StringIO()
-    writer = csv.writer(text, quoting=quoting, lineterminator=end, escapechar="\\")
+    writer = csv.writer(text, quoting=quoting, lineterminator=end)
     writer.writerows([columns, *rows])
     data = text.getvalue().encode()
 
