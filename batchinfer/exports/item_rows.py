@@ -12,7 +12,7 @@ import csv
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
-from functools import partial
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 
@@ -78,8 +78,8 @@ class CsvExport(FileExport):
             count = write_csv_rows(rows, text, formulas=options.formulas)
         else:
             count = write_csv_rows((), text, formulas=options.formulas)
-            encode = partial(encode_csv_line, formulas=options.formulas)
-            count += _write_lines(map(encode, source.iter_stored_rows()), text.write_encoded)
+            stored_rows = source.iter_stored_rows()
+            count += text.write_lines(map(encode_csv_line, stored_rows, repeat(options.formulas)))
         text.warn_for_excel(source)
         return count
 
@@ -169,13 +169,17 @@ class Utf8Writer:
 
     def write(self, text: str) -> None:
         """Write it as UTF-8."""
-        self.write_encoded(text.encode())
+        self.write_lines([text.encode()])
 
-    def write_encoded(self, text: bytes) -> None:
-        """Write what is UTF-8 already."""
-        if not self._first_non_ascii and not text.isascii():
-            self._first_non_ascii = next(char for char in text.decode() if not char.isascii())
-        self._file.write(text)
+    def write_lines(self, lines: Iterable[bytes]) -> int:
+        """Write lines that are UTF-8 already; how many."""
+        count, write = 0, self._file.write
+        for line in lines:
+            if not line.isascii() and not self._first_non_ascii:
+                self._first_non_ascii = next(char for char in line.decode() if not char.isascii())
+            write(line)
+            count += 1
+        return count
 
     def warn_for_excel(self, source: ExportSource) -> None:
         """Notify who would open the file with Excel what to do, if the text needs it."""

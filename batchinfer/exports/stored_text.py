@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from batchinfer.exports.safe_text import escape_formula, escape_formula_in_json, escape_line_ends
-from batchinfer.store.time_text import format_time
+from batchinfer.store.time_text import encode_time
 from batchinfer.text_format import escape_undecodable
 
 _PLAIN_CSV_CELL: Final = re.compile(rb"""[A-Za-z0-9_./][^;,"\t\r\n]*""")
@@ -42,27 +42,37 @@ def encode_jsonl_line(row: Sequence[Any]) -> bytes:
         path,
         params,
     ) = row
-    line: bytes = (
-        b'{"key":%b,"state":%b,"prediction":%b,"media_type":%b,"code":%b,"message":%b,'
-        b'"attempts":%d,"seconds":%b,"started_at":%b,"finished_at":%b,"path":%b,"params":%b}\n'
-    ) % (
-        _to_json(key),
-        _to_json_once(state),
-        b"null" if prediction is None else prediction,
-        _to_json_once(media_type),
-        _to_json_once(code),
-        _to_json_once(message),
-        attempts,
-        orjson.dumps(seconds),
-        orjson.dumps(format_time(started_at)),
-        orjson.dumps(format_time(finished_at)),
-        _to_json(path),
-        params,
+    line = b"".join(
+        (
+            b'{"key":',
+            _to_json(key),
+            b',"state":',
+            _to_json_once(state),
+            b',"prediction":',
+            b"null" if prediction is None else prediction,
+            b',"media_type":',
+            _to_json_once(media_type),
+            b',"code":',
+            b"null" if code is None else _to_json_once(code),
+            b',"message":',
+            b"null" if message is None else _to_json_once(message),
+            b',"attempts":%d,"seconds":' % attempts,
+            orjson.dumps(seconds),
+            b',"started_at":',
+            _time_to_json(started_at),
+            b',"finished_at":',
+            _time_to_json(finished_at),
+            b',"path":',
+            _to_json(path),
+            b',"params":',
+            params,
+            b"}\n",
+        )
     )
     return line if line.isascii() else escape_line_ends(line)
 
 
-def encode_csv_line(row: Sequence[Any], *, formulas: bool) -> bytes:
+def encode_csv_line(row: Sequence[Any], formulas: bool) -> bytes:
     """A row as a line of CSV, with its end; `formulas` as in `item_rows.write_csv_rows`."""
     (
         key,
@@ -84,12 +94,12 @@ def encode_csv_line(row: Sequence[Any], *, formulas: bool) -> bytes:
             state,
             _json_to_csv(prediction, formulas),
             _to_csv_once(media_type, formulas),
-            _to_csv_once(code, formulas),
-            _to_csv_once(message, formulas),
+            b"" if code is None else _to_csv_once(code, formulas),
+            b"" if message is None else _to_csv_once(message, formulas),
             b"%d" % attempts,
-            b"" if seconds is None else b"%a" % seconds,
-            _encode_time(started_at),
-            _encode_time(finished_at),
+            b"" if seconds is None else _seconds_to_csv(seconds),
+            b"" if started_at is None else encode_time(started_at),
+            b"" if finished_at is None else encode_time(finished_at),
             _to_csv(path, formulas),
             _json_to_csv(params, formulas) + b"\r\n",
         )
@@ -102,7 +112,9 @@ def decode_cell(cell: bytes) -> str:
 
 
 def _to_json(cell: bytes | None) -> bytes:
-    return b"null" if cell is None else orjson.dumps(decode_cell(cell))
+    if cell is None:
+        return b"null"
+    return orjson.dumps(cell.decode() if cell.isascii() else decode_cell(cell))
 
 
 _to_json_once = lru_cache(_REMEMBERED_CELLS)(_to_json)
@@ -130,8 +142,14 @@ def _json_to_csv(cell: bytes | None, formulas: bool) -> bytes:
     return b'"%b"' % cell.replace(b'"', b'""') if b'"' in cell else _quote(cell)
 
 
-def _encode_time(at: float | None) -> bytes:
-    return (format_time(at) or "").encode()
+def _time_to_json(at: float | None) -> bytes:
+    text = b"" if at is None else encode_time(at)
+    return b'"%b"' % text if text else b"null"
+
+
+def _seconds_to_csv(seconds: float) -> bytes:
+    """As `repr` spells it, which is slower, and differs for numbers with an exponent."""
+    return orjson.dumps(seconds) if 0.001 <= seconds < 1e6 else b"%a" % seconds  # noqa: PLR2004
 
 
 def _quote(cell: bytes) -> bytes:

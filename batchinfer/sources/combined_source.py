@@ -13,7 +13,7 @@ from batchinfer.domain import Item
 from batchinfer.errors import SourceError
 from batchinfer.inputs import find_uri_scheme
 from batchinfer.ports import Notice
-from batchinfer.sources import glob_patterns, skip_counts
+from batchinfer.sources import glob_patterns, path_list, skip_counts
 from batchinfer.sources.folder_source import FolderSource
 from batchinfer.sources.input_files import (
     SingleFileSource,
@@ -22,13 +22,8 @@ from batchinfer.sources.input_files import (
     normalize_path,
 )
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, explain_likely_list
-from batchinfer.sources.manifest import (
-    PATH_LIST_READER,
-    ManifestReader,
-    ManifestSource,
-    check_manifests,
-    find_manifest_reader,
-)
+from batchinfer.sources.manifest import ManifestSource, check_manifests, find_manifest_reader
+from batchinfer.sources.manifest_lines import ManifestReader
 from batchinfer.sources.own_files import OwnFiles, describe_refusal
 from batchinfer.sources.selection import Selection, find_literal_names
 from batchinfer.sources.skip_counts import SkipCounts
@@ -217,9 +212,9 @@ class _SpecOpener:
     def _open_list(self, list_path: str) -> tuple[str, _SingleSource]:
         if list_path == "-":
             return FILES_FROM_PREFIX + list_path, open_stdin_manifest(
-                self.spool, self.stdin, self.file_param, PATH_LIST_READER
+                self.spool, self.stdin, self.file_param, path_list.PATH_LIST_READER
             )
-        part = self._make_manifest(_require_path(list_path), PATH_LIST_READER)
+        part = self._make_manifest(_require_path(list_path), path_list.PATH_LIST_READER)
         return FILES_FROM_PREFIX + part.path, part
 
     def _make_manifest(self, spec: str, reader: ManifestReader) -> ManifestSource:

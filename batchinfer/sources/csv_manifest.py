@@ -18,16 +18,20 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, compress, islice
 from typing import BinaryIO, Final
 
 from batchinfer.domain import Json
 from batchinfer.errors import option
 from batchinfer.sources.input_files import normalize_path
 from batchinfer.sources.manifest_lines import (
+    BATCH_ENTRIES,
+    EntryBatch,
     ManifestEntry,
     ManifestMistake,
+    ManifestReader,
     ReportMistake,
+    batch_entries,
     iter_text_lines,
 )
 
@@ -43,8 +47,26 @@ def read_entries(
     stream: BinaryIO, file_param: str, report: ReportMistake
 ) -> Iterator[ManifestEntry]:
     """Every good row; `report` is called for each of the others."""
-    separator, rows = _detect_separator(iter_text_lines(stream, report))
-    reader = csv.reader(rows, delimiter=separator, strict=True)
+    for columns, lines, rows in _iter_rows(stream, file_param, report):
+        yield from columns.parse_rows(lines, rows, report)
+
+
+def read_batches(stream: BinaryIO, file_param: str, report: ReportMistake) -> Iterator[EntryBatch]:
+    """The same, many at a time."""
+    for columns, lines, rows in _iter_rows(stream, file_param, report):
+        batch = columns.batch_rows(lines, rows)
+        yield batch or batch_entries([*columns.parse_rows(lines, rows, report)])
+
+
+CSV_READER: Final = ManifestReader(read_entries, read_batches)
+
+
+def _iter_rows(
+    stream: BinaryIO, file_param: str, report: ReportMistake
+) -> Iterator[tuple[_ColumnLayout, Sequence[int], Sequence[list[str]]]]:
+    """The rows behind the header, many at a time, and the lines where they begin."""
+    separator, text_lines = _detect_separator(iter_text_lines(stream, report))
+    reader = csv.reader(text_lines, delimiter=separator, strict=True)
     end = 0
     try:
         header = next(filter(_has_content, reader), None)
@@ -52,20 +74,43 @@ def read_entries(
         if header is None:
             return
         columns = _parse_header(header, file_param)
-        for row in reader:
-            line, end = end + 1, reader.line_num
-            if not (text := "".join(row)) or text.isspace():  # for every row: no generator
-                continue
-            try:
-                entry = columns.parse_row(line, row)
-            except ManifestMistake as mistake:
-                report(line, str(mistake))
-            else:
-                yield entry
+        for rows in _iter_row_batches(reader):
+            lines, end = _number_lines(rows, end + 1, reader.line_num)
+            yield columns, lines, rows
     except ManifestMistake as mistake:
         report(end, str(mistake))
     except csv.Error as error:
         report(end + 1, f"broken quoting in the row that begins here ({error}); rest not read")
+
+
+def _iter_row_batches(reader: Iterator[list[str]]) -> Iterator[Sequence[list[str]]]:
+    """Rows, many at a time, also those before a csv.Error."""
+    while True:
+        rows: list[list[str]] = []
+        try:
+            for row in islice(reader, BATCH_ENTRIES):
+                rows.append(row)  # noqa: PERF402 - an error must leave them here
+        except csv.Error:
+            yield rows
+            raise
+        if not rows:
+            return
+        yield rows
+
+
+def _number_lines(rows: Sequence[list[str]], first: int, last: int) -> tuple[Sequence[int], int]:
+    """Where rows begin that begin at line `first`, and where they end; `last` was read last."""
+    if last - first + 1 == len(rows):
+        return range(first, last + 1), last
+    lines = []
+    for row in rows:
+        lines.append(first)
+        first += 1 + sum(map(_count_line_ends, row))
+    return lines, first - 1
+
+
+def _count_line_ends(cell: str) -> int:
+    return cell.count("\n") + cell.count("\r") - cell.count("\r\n")
 
 
 def is_known_column(name: str) -> bool:
@@ -122,6 +167,40 @@ class _ColumnLayout:
     files: tuple[tuple[str, int], ...]
     params: tuple[tuple[str, int], ...]
 
+    def batch_rows(self, lines: Sequence[int], rows: Sequence[list[str]]) -> EntryBatch | None:
+        """The rows column by column; None: one of them has to be looked at by itself."""
+        if not self.files or {*map(len, rows)} != {self.width}:
+            return None
+        columns = tuple(zip(*rows, strict=True))
+        (_, first), *others = self.files
+        paths: Sequence[str] = columns[first]
+        if not all(paths) or any(map(str.isspace, paths)):
+            return None
+        if any(any(columns[at]) for at in self.unnamed):
+            return None
+        keys = _make_keys(paths) if self.key is None else columns[self.key]
+        if not all(keys):
+            return None
+        path_lines = lines
+        for _, at in others:
+            paths = (*paths, *filter(None, columns[at]))
+            path_lines = (*path_lines, *compress(lines, columns[at]))
+        return EntryBatch(lines, keys, paths, path_lines)
+
+    def parse_rows(
+        self, lines: Sequence[int], rows: Sequence[list[str]], report: ReportMistake
+    ) -> Iterator[ManifestEntry]:
+        """The entries of rows that are not blank; `report` is called for those that are wrong."""
+        for line, row in zip(lines, rows, strict=True):
+            if not (text := "".join(row)) or text.isspace():  # for every row: no generator
+                continue
+            try:
+                entry = self.parse_row(line, row)
+            except ManifestMistake as mistake:
+                report(line, str(mistake))
+            else:
+                yield entry
+
     def parse_row(self, line: int, row: list[str]) -> ManifestEntry:
         """Read one row. Raises ManifestMistake."""
         if len(row) != self.width:
@@ -162,6 +241,14 @@ class _ColumnLayout:
         if _has_content(row[self.width :]) or any(at not in self.unnamed for at in missing):
             raise ManifestMistake(f"{len(row)} cells, but the header names {self.width} columns")
         return row[: self.width] + [""] * len(missing)
+
+
+def _make_keys(paths: Sequence[str]) -> Sequence[str]:
+    """The keys of entries that have none: their normalized paths."""
+    text = "\n".join(paths)
+    if "//" in text or "./" in text or "/." in text:
+        return [*map(normalize_path, paths)]
+    return paths
 
 
 def _parse_header(header: list[str], file_param: str) -> _ColumnLayout:

@@ -1,57 +1,51 @@
 """Finds equal keys among any number of them, in memory that does not grow with the number.
 
-First a pass that can only err on the safe side: each key sets three bits in each of two words of a
-table (a Bloom filter); one whose bits are all set already is a suspect. Then a second pass, looking
-only at suspects, makes it exact and knows both places; without suspects there is none. With the
-largest table a million different keys make 0.05 suspects, ten million some hundreds.
+First a pass that can only err on the safe side (`_SeenHashes`); a key that may have been seen
+before is a suspect. Then a second pass, looking only at suspects, makes it exact and knows both
+places; without suspects there is none. A million different keys make no suspect, ten million some
+hundreds.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 ManifestPosition: TypeAlias = tuple[int, int]
 """Number of the manifest, number of the line."""
-KeyPositions: TypeAlias = Iterable[tuple[str, ManifestPosition]]
-
-MAX_TABLE_WORDS = 1 << 23
-"""Words of the table at most: 32 MiB."""
-MIN_TABLE_WORDS = 1 << 14
-MAX_SUSPECTS = 50_000
-"""So many are followed up at a time, to keep memory flat also when every key occurs twice."""
+MAX_TABLE_WORDS: Final = 1 << 22
+"""Words of each of two tables at most: together 32 MiB."""
+MIN_TABLE_WORDS: Final = 1 << 14
+MAX_SUSPECTS: Final = 50_000
+"""About so many are followed up at a time, to keep memory flat also when every key occurs twice."""
 
 
-_BLOOM_MASKS = tuple(1 << (n & 7) | 1 << 8 + (n >> 3 & 7) | 1 << 16 + (n >> 6) for n in range(1024))
+class KeyBatch(NamedTuple):
+    """Some keys of a manifest."""
+
+    manifest: int
+    """Its number."""
+    lines: Sequence[int]
+    keys: Sequence[str]
 
 
 def find_duplicate_keys(
-    iter_keys: Callable[[], KeyPositions], expected_keys: int, max_suspects: int = MAX_SUSPECTS
+    iter_keys: Callable[[], Iterable[KeyBatch]],
+    expected_keys: int,
+    max_suspects: int = MAX_SUSPECTS,
 ) -> Iterator[tuple[str, ManifestPosition, ManifestPosition]]:
     """Every key that occurs again, with its first place and the later one.
 
     `iter_keys` starts a pass over all keys; each pass must give the same. `expected_keys` is how
-    many there may be; it decides how big the table is. When there are more than `max_suspects`
+    many there may be; it decides how big the tables are. When there are more than `max_suspects`
     suspects, the search ends with the real ones among the first of them.
     """
-    table = array(
-        "I", bytes(4 * min(max(1 << expected_keys.bit_length(), MIN_TABLE_WORDS), MAX_TABLE_WORDS))
-    )
-    index_mask = len(table) - 1
-    masks = _BLOOM_MASKS
+    seen = _SeenHashes(min(max(1 << expected_keys.bit_length(), MIN_TABLE_WORDS), MAX_TABLE_WORDS))
     suspects: set[int] = set()
-    for key, _ in iter_keys():
-        key_hash = hash(key)
-        one, two = key_hash & index_mask, key_hash >> 23 & index_mask
-        mask_one, mask_two = masks[key_hash >> 44 & 1023], masks[key_hash >> 54 & 1023]
-        word_one, word_two = table[one], table[two]
-        if word_one & mask_one != mask_one or word_two & mask_two != mask_two:
-            table[one] = word_one | mask_one
-            table[two] |= mask_two
-            continue
-        suspects.add(key_hash)
+    for batch in iter_keys():
+        suspects.update(seen.add(batch.keys))
         if len(suspects) >= max_suspects:
             confirmed = list(islice(_confirm_suspects(iter_keys(), suspects), max_suspects))
             if confirmed:
@@ -63,11 +57,58 @@ def find_duplicate_keys(
 
 
 def _confirm_suspects(
-    keys: KeyPositions, suspects: set[int]
+    batches: Iterable[KeyBatch], suspects: set[int]
 ) -> Iterator[tuple[str, ManifestPosition, ManifestPosition]]:
     first_positions: dict[str, ManifestPosition] = {}
-    for key, position in keys:
-        if hash(key) in suspects:
-            first_position = first_positions.setdefault(key, position)
-            if first_position != position:
-                yield key, first_position, position
+    for manifest, lines, keys in batches:
+        if suspects.isdisjoint(map(hash, keys)):
+            continue
+        for line, key in zip(lines, keys, strict=True):
+            if hash(key) in suspects:
+                position = manifest, line
+                first_position = first_positions.setdefault(key, position)
+                if first_position != position:
+                    yield key, first_position, position
+
+
+class _SeenHashes:
+    """Which hashes have been seen; of some that have not, it says so, too.
+
+    A hash chooses a word of a table, which keeps 31 other bits of the first hash that chose it. One
+    that finds the word taken by another sets three bits in each of two words of a second table (a
+    Bloom filter): far fewer, as long as there are more words than keys.
+    """
+
+    def __init__(self, words: int) -> None:
+        """`words`: of each table; a power of two."""
+        self._tags = array("i", [0]) * words
+        self._bloom_words = array("I", [0]) * words
+        self._index_mask = words - 1
+
+    def add(self, keys: Iterable[str]) -> list[int]:
+        """Add the hashes of these keys; those that may have been seen before."""
+        tags, index_mask = self._tags, self._index_mask
+        suspects = []
+        for key_hash in map(hash, keys):
+            index, tag = key_hash & index_mask, key_hash >> 33 or 1
+            if not (found := tags[index]):
+                tags[index] = tag
+            elif found == tag or self._add_to_bloom(key_hash):
+                suspects.append(key_hash)
+        return suspects
+
+    def _add_to_bloom(self, key_hash: int) -> bool:
+        """Whether the hash may have been added before."""
+        words, index_mask = self._bloom_words, self._index_mask
+        one, two = key_hash >> 20 & index_mask, key_hash >> 42 & index_mask
+        mask_one, mask_two = _BLOOM_MASKS[key_hash & 1023], _BLOOM_MASKS[key_hash >> 10 & 1023]
+        if words[one] & mask_one == mask_one and words[two] & mask_two == mask_two:
+            return True
+        words[one] |= mask_one
+        words[two] |= mask_two
+        return False
+
+
+_BLOOM_MASKS: Final = tuple(
+    [1 << (n & 7) | 1 << 8 + (n >> 3 & 7) | 1 << 16 + (n >> 6) for n in range(1024)]
+)

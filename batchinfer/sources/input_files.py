@@ -143,12 +143,14 @@ def _find_local_fault(
 ) -> str | None:
     absolute_path = find_on_disk(path, base_folder)
     try:
-        status = os.stat(absolute_path)  # noqa: PTH116
+        status = os.lstat(absolute_path)
+        if is_link := stat.S_ISLNK(status.st_mode):
+            status = os.stat(absolute_path)  # noqa: PTH116
     except (OSError, ValueError) as error:
         if may_be_missing:
             return None
         return f"{escape_undecodable(absolute_path)}: {_describe_stat_error(error)}"
-    if description := own_files.describe_file(absolute_path, status):
+    if description := own_files.describe_file(absolute_path, status, is_link=is_link):
         return describe_refusal(escape_undecodable(absolute_path), description)
     if stat.S_ISREG(status.st_mode) or may_be_missing:
         return None

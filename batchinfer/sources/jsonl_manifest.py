@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import orjson
 
@@ -21,6 +21,7 @@ from batchinfer.sources.input_files import normalize_path
 from batchinfer.sources.manifest_lines import (
     ManifestEntry,
     ManifestMistake,
+    ManifestReader,
     ReportMistake,
     describe_utf8_error,
     iter_lines,
@@ -48,6 +49,9 @@ def read_entries(
         else:
             yield entry
         first = first and not line.strip()
+
+
+JSONL_READER: Final = ManifestReader(read_entries)
 
 
 def is_header(value: object) -> bool:

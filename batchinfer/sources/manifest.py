@@ -12,33 +12,34 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, islice
-from typing import BinaryIO, Final, NoReturn, TypeAlias
+from itertools import count
+from typing import BinaryIO, Final, NoReturn, TypeVar
 
 from batchinfer.domain import Item
 from batchinfer.errors import SourceError
-from batchinfer.sources import csv_manifest, jsonl_manifest, path_list
-from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyPositions, find_duplicate_keys
+from batchinfer.sources import csv_manifest, jsonl_manifest
+from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyBatch, find_duplicate_keys
 from batchinfer.sources.input_files import stat_named_file
 from batchinfer.sources.manifest_lines import (
+    BATCH_ENTRIES,
+    EntryBatch,
     ManifestEntry,
+    ManifestReader,
     MistakeCollector,
     ReportMistake,
     ignore_mistake,
     open_manifest_stream,
 )
-from batchinfer.sources.named_files import BATCH_FILES, STAT_THREADS, FileChecker
+from batchinfer.sources.named_files import STAT_THREADS, FileChecker
 from batchinfer.sources.own_files import OwnFiles
 
-ManifestReader: TypeAlias = Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
+_T = TypeVar("_T")
 
-PATH_LIST_READER: Final[ManifestReader] = path_list.read_entries
-"""What reads a list of paths, whatever it is called."""
 _READER_BY_EXTENSION: Final[dict[str, ManifestReader]] = {
-    ".csv": csv_manifest.read_entries,
-    ".tsv": csv_manifest.read_entries,
-    ".jsonl": jsonl_manifest.read_entries,
-    ".ndjson": jsonl_manifest.read_entries,
+    ".csv": csv_manifest.CSV_READER,
+    ".tsv": csv_manifest.CSV_READER,
+    ".jsonl": jsonl_manifest.JSONL_READER,
+    ".ndjson": jsonl_manifest.JSONL_READER,
 }
 
 
@@ -57,7 +58,7 @@ class ManifestSource:
     base_folder: str
     """Absolute; what relative paths are relative to."""
     file_param: str
-    read_stream: ManifestReader
+    reader: ManifestReader
 
     def __iter__(self) -> Iterator[Item]:
         """Items, with sizes and times of files. Raises SourceError at the first broken line."""
@@ -67,9 +68,18 @@ class ManifestSource:
 
     def iter_entries(self, report: ReportMistake) -> Iterator[ManifestEntry]:
         """Lines that are right; `report` is called for each of the others."""
+        return self._iter_with(self.reader.read_entries, report)
+
+    def iter_batches(self, report: ReportMistake) -> Iterator[EntryBatch]:
+        """What is checked of them, many at a time."""
+        return self._iter_with(self.reader.iter_batches, report)
+
+    def _iter_with(
+        self, read: Callable[[BinaryIO, str, ReportMistake], Iterator[_T]], report: ReportMistake
+    ) -> Iterator[_T]:
         try:
             with open_manifest_stream(self.path) as stream:
-                yield from self.read_stream(stream, self.file_param, report)
+                yield from read(stream, self.file_param, report)
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(f"{self.name}: cannot be read to its end: {error}") from error
         except UnicodeError as error:  # broken UTF-8 is reported line by line
@@ -95,10 +105,10 @@ def check_manifests(
     passes = count()
     own_files = own_files or OwnFiles()
 
-    def iter_keys() -> KeyPositions:
+    def iter_keys() -> Iterator[KeyBatch]:
         first = next(passes) == 0
         for number, manifest in enumerate(manifests):
-            before, line = mistakes.count, 0
+            before, is_empty = mistakes.count, True
             if first:
                 batches = _iter_checked_batches(
                     manifest,
@@ -107,11 +117,11 @@ def check_manifests(
                     may_be_missing=may_be_missing,
                 )
             else:
-                batches = _iter_batches(manifest.iter_entries(ignore_mistake))
+                batches = manifest.iter_batches(ignore_mistake)
             for batch in batches:
-                for line, key, _, _ in batch:
-                    yield key, (number, line)
-            if first and not line and mistakes.count == before:
+                is_empty = is_empty and not batch.keys
+                yield KeyBatch(number, batch.lines, batch.keys)
+            if first and is_empty and mistakes.count == before:
                 mistakes.add(manifest.name, "there is no item in it")
 
     duplicate_count = 0
@@ -128,7 +138,7 @@ def check_manifests(
 
 def _iter_checked_batches(
     manifest: ManifestSource, own_files: OwnFiles, report: ReportMistake, *, may_be_missing: bool
-) -> Iterator[Sequence[ManifestEntry]]:
+) -> Iterator[EntryBatch]:
     """The entries, many at a time; `report` also gets files that cannot be inputs."""
     mistakes: list[tuple[int, str]] = []
 
@@ -139,20 +149,16 @@ def _iter_checked_batches(
 
     def add_mistake(line: int, message: str) -> None:
         mistakes.append((line, message))
-        if len(mistakes) > BATCH_FILES:
+        if len(mistakes) > BATCH_ENTRIES:
             flush_mistakes()
 
     with ThreadPoolExecutor(STAT_THREADS, "batchinfer-stat") as pool:
         checker = FileChecker(manifest.base_folder, own_files, pool, may_be_missing=may_be_missing)
-        for batch in _iter_batches(manifest.iter_entries(add_mistake)):
-            mistakes += checker.find_faults(batch)
+        for batch in manifest.iter_batches(add_mistake):
+            mistakes += checker.find_faults(batch.paths, batch.path_lines)
             flush_mistakes()
             yield batch
         flush_mistakes()
-
-
-def _iter_batches(entries: Iterator[ManifestEntry]) -> Iterator[Sequence[ManifestEntry]]:
-    return iter(lambda: list(islice(entries, BATCH_FILES)), [])
 
 
 def _add_mistake(mistakes: MistakeCollector, name: str, line: int, message: str) -> None:

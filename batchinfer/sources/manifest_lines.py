@@ -10,8 +10,8 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 from batchinfer.domain import Json
 from batchinfer.errors import SourceError
@@ -41,6 +41,52 @@ class ManifestEntry(NamedTuple):
     files: tuple[tuple[str, str], ...]
     """(parameter, path) pairs; the default file parameter's first."""
     params: Mapping[str, Json]
+
+
+class EntryBatch(NamedTuple):
+    """What is checked of many entries: their keys, and the files that they name."""
+
+    lines: Sequence[int]
+    """Where each entry begins."""
+    keys: Sequence[str]
+    paths: Sequence[str]
+    """Of all entries, in any order."""
+    path_lines: Sequence[int]
+    """Where the entry of each path begins."""
+
+
+BATCH_ENTRIES: Final = 512
+"""Entries in a batch. Python looks for garbage after 700 new lists; a batch makes fewer."""
+
+
+class ManifestReader(NamedTuple):
+    """What reads manifests of one kind. Its functions get a stream, the default file parameter, and
+    what is called for each line that is wrong.
+    """  # noqa: D205 - one thought
+
+    read_entries: Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
+    read_batches: Callable[[BinaryIO, str, ReportMistake], Iterator[EntryBatch]] | None = None
+    """The same entries, many at a time, where that costs less; None: made of them."""
+
+    def iter_batches(
+        self, stream: BinaryIO, file_param: str, report: ReportMistake
+    ) -> Iterator[EntryBatch]:
+        """The entries, many at a time."""
+        if self.read_batches is not None:
+            return self.read_batches(stream, file_param, report)
+        entries = self.read_entries(stream, file_param, report)
+        return map(batch_entries, iter(lambda: list(islice(entries, BATCH_ENTRIES)), []))
+
+
+def batch_entries(entries: Sequence[ManifestEntry]) -> EntryBatch:
+    """The entries as a batch."""
+    files = [(path, entry.line) for entry in entries for _, path in entry.files]
+    return EntryBatch(
+        [entry.line for entry in entries],
+        [entry.key for entry in entries],
+        [path for path, _ in files],
+        [line for _, line in files],
+    )
 
 
 class ManifestMistake(Exception):  # noqa: N818 - it is the user's, not the program's

@@ -11,18 +11,15 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Final
 
 from batchinfer.artifacts import may_be_artifact
 from batchinfer.sources.input_files import find_fault
-from batchinfer.sources.manifest_lines import ManifestEntry
 from batchinfer.sources.own_files import OwnFiles
 
-BATCH_FILES: Final = 1_024
-"""Entries to check at a time."""
 STAT_THREADS: Final = 16
 """Files whose status is asked for at a time: a file server answers each only after a while."""
 _FILES_PER_TASK: Final = 64
@@ -64,13 +61,13 @@ class FileChecker:
         """Of files in them that can be sent."""
         self._max_paths = self._entry_budget = max_paths
 
-    def find_faults(self, entries: Sequence[ManifestEntry]) -> list[tuple[int, str]]:
+    def find_faults(self, paths: Sequence[str], lines: Sequence[int]) -> list[tuple[int, str]]:
         """Why files cannot be inputs, each with the line that names it. Blocks, as disks do."""
-        unlisted = self._find_unlisted(entries)
+        if not (unlisted := self._find_unlisted(paths)):
+            return []
+        named = [each for each in zip(lines, paths, strict=True) if each[1] in unlisted]
         faults: list[tuple[int, str]] = []
-        chunks = [
-            unlisted[at : at + _FILES_PER_TASK] for at in range(0, len(unlisted), _FILES_PER_TASK)
-        ]
+        chunks = [named[at : at + _FILES_PER_TASK] for at in range(0, len(named), _FILES_PER_TASK)]
         for index, chunk in enumerate(chunks, 1):
             began = time.monotonic()
             faults += self._find_each_fault(chunk)
@@ -80,11 +77,10 @@ class FileChecker:
                 break
         return faults
 
-    def _find_each_fault(self, entries: Sequence[ManifestEntry]) -> list[tuple[int, str]]:
+    def _find_each_fault(self, named: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
         return [
-            (entry.line, fault)
-            for entry in entries
-            for _, path in entry.files
+            (line, fault)
+            for line, path in named
             if (
                 fault := find_fault(
                     self._base_folder, path, self._own_files, may_be_missing=self._may_be_missing
@@ -92,26 +88,20 @@ class FileChecker:
             )
         ]
 
-    def _find_unlisted(self, entries: Sequence[ManifestEntry]) -> Sequence[ManifestEntry]:
-        """The entries that have a file of which no listing says that it can be sent."""
-        self._entry_budget += _ENTRIES_PER_FILE * len(entries)
-        unlisted = self._exclude_plain(entries)
-        folders = [path.rpartition("/")[0] for entry in unlisted for _, path in entry.files]
-        for folder, count in Counter(folders).items():
+    def _find_unlisted(self, paths: Sequence[str]) -> Collection[str]:
+        """The paths of which no listing says that they can be sent."""
+        self._entry_budget += _ENTRIES_PER_FILE * len(paths)
+        if self._plain_paths.issuperset(paths):
+            return ()
+        unlisted = [path for path in paths if path not in self._plain_paths]
+        folders = Counter([path.rpartition("/")[0] for path in unlisted])
+        for folder, count in folders.items():
             is_worth_it = count >= _MIN_FILES and self._entry_budget > 0
             if is_worth_it and folder not in self._listed_folders:
                 self._list_folder(folder)
-        return self._exclude_plain(unlisted)
-
-    def _exclude_plain(self, entries: Sequence[ManifestEntry]) -> Sequence[ManifestEntry]:
-        plain_paths = self._plain_paths
-        others = []
-        for entry in entries:
-            for _, path in entry.files:
-                if path not in plain_paths:
-                    others.append(entry)
-                    break
-        return others
+        if self._plain_paths.issuperset(unlisted):
+            return ()
+        return set(unlisted).difference(self._plain_paths)
 
     def _list_folder(self, folder: str) -> None:
         """Remember the plain files of a folder, if its listing is not too long."""
@@ -136,20 +126,33 @@ class FileChecker:
             entries = list(islice(listing, max_entries + 1))
         if len(entries) > max_entries:
             return [], len(entries)
-        names = list(self._iter_plain_names(entries))
+        names = self._find_plain_names(entries)
         # What is true of the folder of one file is true of all.
         if names and self._own_files.describe_file(f"{real_folder}/{names[0]}", None):
             return [], len(entries)
         prefix = f"{folder}/" if folder else ""
         return [prefix + name for name in names], len(entries)
 
-    def _iter_plain_names(self, entries: Sequence[os.DirEntry[str]]) -> Iterator[str]:
-        for entry in entries:
-            name = entry.name
-            if (
-                entry.is_file(follow_symlinks=False)
-                and entry.inode() not in self._own_inodes
-                and ":" not in name
-                and not may_be_artifact(name)
-            ):
-                yield name
+    def _find_plain_names(self, entries: Sequence[os.DirEntry[str]]) -> Sequence[str]:
+        """The names of regular files that are not ours. A million times: no call for each name."""
+        files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+        if not self._own_inodes.isdisjoint(map(_get_inode, files)):
+            files = [entry for entry in files if entry.inode() not in self._own_inodes]
+        names = [entry.name for entry in files]
+        text = "/".join(names)
+        if ":" in text:
+            names = [name for name in names if ":" not in name]
+        if "batchinfer." in text:
+            return [name for name in names if not may_be_artifact(name)]
+        extensions = [name.rpartition(".")[2] for name in names]
+        suspicious = set(filter(may_be_artifact, set(extensions)))
+        if not suspicious:
+            return names
+        return [
+            name
+            for name, extension in zip(names, extensions, strict=True)
+            if extension not in suspicious
+        ]
+
+
+_get_inode = os.DirEntry.inode

@@ -35,12 +35,17 @@ class OwnFiles:
         return cls(frozenset(each for each in identities if each is not None))
 
     def describe_file(
-        self, path: str, status: os.stat_result | None, *, may_be_linked: bool = True
+        self,
+        path: str,
+        status: os.stat_result | None,
+        *,
+        may_be_linked: bool = True,
+        is_link: bool | None = None,
     ) -> str | None:
         """What of batchinfer's a file is, for people; None: it is not ours.
 
         `may_be_linked`: the path may lead through a link, or was typed, so that the folders it
-        really lies in have to be checked, too.
+        really lies in have to be checked, too. `is_link`: whether it is a link; None: not known.
         """
         if status is not None and (status.st_dev, status.st_ino) in self.identities:
             return "a file of batchinfer's that is in use"
@@ -48,7 +53,9 @@ class OwnFiles:
             return f"a {mark} of batchinfer's"
         if not may_be_linked:
             return None
-        if os.path.islink(path):  # noqa: PTH114 - paths are plain strings in this package
+        if is_link is None:
+            is_link = os.path.islink(path)  # noqa: PTH114 - paths are plain strings in this package
+        if is_link:
             real = os.path.realpath(path)
             if real != path and (
                 description := self.describe_file(real, status, may_be_linked=True)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from batchinfer.sources.input_files import name_to_key, normalize_path
 from batchinfer.sources.manifest_lines import (
     MAX_MANIFEST_LINE_BYTES,
     ManifestEntry,
+    ManifestReader,
     ReportMistake,
     iter_lines,
 )
@@ -30,6 +31,9 @@ def read_entries(
     for number, line in _iter_paths(stream, report):
         path = os.fsdecode(line)
         yield ManifestEntry(number, name_to_key(normalize_path(path)), ((file_param, path),), {})
+
+
+PATH_LIST_READER: Final = ManifestReader(read_entries)
 
 
 def _iter_paths(stream: BinaryIO, report: ReportMistake) -> Iterator[tuple[int, bytes]]:

@@ -16,8 +16,13 @@ import orjson
 from batchinfer.atomic_files import replace_file
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest
-from batchinfer.sources.manifest import ManifestReader, ManifestSource
-from batchinfer.sources.manifest_lines import ignore_mistake, iter_lines, open_manifest_stream
+from batchinfer.sources.manifest import ManifestSource
+from batchinfer.sources.manifest_lines import (
+    ManifestReader,
+    ignore_mistake,
+    iter_lines,
+    open_manifest_stream,
+)
 from batchinfer.text_format import escape_undecodable
 
 
@@ -61,8 +66,8 @@ def _detect_reader(spool: Path) -> ManifestReader:
     with open_manifest_stream(str(spool)) as stream:
         for line in iter_lines(stream, ignore_mistake):
             if text := line.strip():
-                return jsonl_manifest.read_entries if _is_json(text) else csv_manifest.read_entries
-    return csv_manifest.read_entries
+                return jsonl_manifest.JSONL_READER if _is_json(text) else csv_manifest.CSV_READER
+    return csv_manifest.CSV_READER
 
 
 def _is_json(line: bytes) -> bool:

@@ -15,18 +15,18 @@ from typing import Any, AnyStr, Final
 from zlib import crc32
 
 _CHECKSUM_CHUNK_BYTES: Final = 2**20
-_ITEM_STRUCT: Final = Struct("<q")
+ITEM_STRUCT: Final = Struct("<q")
 _INPUT_STRUCT: Final = Struct("<qqq")
 _SESSION_STRUCT: Final = Struct("<qd")
 _RUN_STRUCT: Final = Struct("<d")
-_ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
+ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
 
 
 def checksum_item(
     position: int, key: AnyStr, path: AnyStr | None, files: AnyStr, params: AnyStr
 ) -> int:
     """Of a row of `items`, whose texts are all text, or all the bytes that are stored for it."""
-    return _checksum_row(_ITEM_STRUCT, (position,), (key, path or files[:0], files, params))
+    return _checksum_row(ITEM_STRUCT, (position,), (key, path or files[:0], files, params))
 
 
 def checksum_input(position: int, number: int, param: str, size: int, sha256: str) -> int:
@@ -76,7 +76,7 @@ def checksum_attempt(
         *(code or empty, message or empty, kind or empty, params or empty),
         *(media_type or empty, prediction or empty),
     )
-    return _checksum_row(_ATTEMPT_STRUCT, numbers, texts)
+    return _checksum_row(ATTEMPT_STRUCT, numbers, texts)
 
 
 def checksum_text(text: str) -> int:

@@ -9,6 +9,7 @@ What does not match is collected and left out; whoever reads reports it at the e
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -28,6 +29,7 @@ from batchinfer.domain import (
 )
 from batchinfer.errors import RunDamaged
 from batchinfer.store import checksums
+from batchinfer.store.checksums import ATTEMPT_STRUCT, ITEM_STRUCT
 from batchinfer.store.json_codec import decode_files, decode_json, encode_json, parse_rows
 from batchinfer.store.time_text import format_time
 
@@ -149,6 +151,61 @@ def is_result_intact(cells: Sequence[Any]) -> bool:
     prediction_row = (media_type, prediction, file_checksum) if is_reply else None
     found = checksums.checksum_attempt(attempt_row, prediction_row, attempts, b"")
     return bool(found == checksum)
+
+
+def is_intact_reply(row: Sequence[Any]) -> bool:
+    """Whether the row is the usual one: of a reply, all its text covered by checksums, and intact.
+
+    The same as `is_result_intact` says of it, without a call or a value that can be spared: it is
+    asked for every row of an export. False: `check_result_row` decides.
+    """
+    (
+        position,
+        key,
+        state,
+        prediction,
+        media_type,
+        code,
+        message,
+        attempts,
+        seconds,
+        started_at,
+        finished_at,
+        path,
+        _,
+        files,
+        item_params,
+        item_checksum,
+        shown_number,
+        number,
+        kind,
+        retry_after,
+        server_seconds,
+        session,
+        params,
+        checksum,
+        file_checksum,
+    ) = row
+    if state != _SUCCEEDED or media_type is None or number != shown_number:
+        return False
+    if not (code is message is kind is retry_after is None):
+        return False
+    try:
+        item_texts = b"\x1f".join((key, path or b"", files, item_params))
+        if crc32(item_texts, crc32(ITEM_STRUCT.pack(position))) != item_checksum:
+            return False
+        numbers = ATTEMPT_STRUCT.pack(
+            *(position, number, started_at, seconds, -1.0),
+            -1.0 if server_seconds is None else server_seconds,
+            session or 0,
+            -1 if file_checksum is None else file_checksum,
+            attempts,
+        )
+        texts = b"\x1f".join((b"", b"", b"", params or b"", media_type, prediction or b""))
+        is_intact = crc32(texts, crc32(numbers)) == checksum
+        return is_intact and bool(finished_at == started_at + seconds)
+    except (TypeError, struct.error):
+        return False
 
 
 def has_checksums(row: Sequence[Any]) -> bool:

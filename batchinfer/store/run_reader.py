@@ -38,8 +38,7 @@ from batchinfer.store.row_checks import (
     DamageCollector,
     check_attempt_row,
     check_input_row,
-    has_checksums,
-    is_result_intact,
+    is_intact_reply,
     row_to_attempt,
     row_to_result,
     row_to_result_cells,
@@ -204,15 +203,15 @@ class RunReader:
 
         The hot path of exports: what is intact is passed on as it is.
         """
-        for row in self._tables.iter_rows(sql.SELECT_RESULTS_BY_STATE[state], state):
-            try:
-                if has_checksums(row) and is_result_intact(row):
-                    yield row[RESULT_FIELDS]
-                    continue
-            except (ValueError, TypeError):  # noted below
-                pass
-            if (cells := self._tables.convert_row(row, row_to_result_cells)) is not None:
-                yield cells
+        convert_row = self._tables.convert_row
+        for page in self._tables.iter_pages(sql.SELECT_RESULTS_BY_STATE[state], state):
+            all_cells = [
+                row[RESULT_FIELDS]
+                if is_intact_reply(row)
+                else convert_row(row, row_to_result_cells)
+                for row in page
+            ]
+            yield from filter(None, all_cells)
 
     def iter_result_details(
         self, state: State | Literal["finished"] | None = None

@@ -81,12 +81,19 @@ class TableReader:
         self, statement: str, state: State | Literal["finished"] | None
     ) -> Iterator[Sequence[Any]]:
         """All rows, read page by page, text as bytes; that none is missing is counted."""
+        for page in self.iter_pages(statement, state):
+            yield from page
+
+    def iter_pages(
+        self, statement: str, state: State | Literal["finished"] | None
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """The same, a page at a time."""
         statement = sql.adapt_to_version(statement, self.version)
         expected, row_count, after = self._get_min_row_count(state), 0, 0
         while page := self._fetch_page(statement, after):
             row_count += len(page)
             after = page[-1][0]
-            yield from page
+            yield page
         if expected is not None and row_count < min(expected, self._get_min_row_count(state) or 0):
             self._damages.add(*MISSING_ROW)
 
@@ -131,7 +138,12 @@ class TableReader:
         ):
             for row in cursor:
                 page.append(row)
-                size += _measure_long_text(row)
+                try:  # prediction, message, files and parameters may be long
+                    size += len(row[3] or b"") + len(row[6] or b"") + len(row[13]) + len(row[14])
+                    if len(row) != RESULT_CELL_COUNT:
+                        size += len(row[RESULT_CELL_COUNT] or b"")
+                except TypeError:  # the row is damaged
+                    size += sum([len(cell) for cell in row if isinstance(cell, bytes)])
                 if size > _READ_PAGE_BYTES:
                     break
         return page
@@ -172,12 +184,3 @@ class TableReader:
         except BaseException:
             self.connection.close()
             raise
-
-
-def _measure_long_text(row: Sequence[Any]) -> int:
-    """Bytes of the cells of a row of results or details that may be long."""
-    try:  # prediction, message, files, parameters
-        size = len(row[3] or b"") + len(row[6] or b"") + len(row[13]) + len(row[14])
-    except TypeError:  # the row is damaged
-        return sum([len(cell) for cell in row if isinstance(cell, bytes)])
-    return size if len(row) == RESULT_CELL_COUNT else size + len(row[RESULT_CELL_COUNT] or b"")

@@ -13,24 +13,27 @@ from typing import Final
 
 _JULIAN_EPOCH_MS: Final = 210_866_760_000_000.0
 """The epoch in SQLite's milliseconds. It is added and taken away again to round as SQLite does."""
-_MILLISECONDS: Final = tuple(f"{number:03d}Z" for number in range(1000))
+_MILLISECONDS: Final = tuple([b"%03dZ" % number for number in range(1000)])
 _FIRST_UNUSUAL_SECOND: Final = 253_402_300_799
 """From the end of the year 9999 on, and before the epoch, SQLite is asked."""
 
 
 def format_time(at: float | None) -> str | None:
     """ISO 8601, UTC, milliseconds, of seconds since the epoch; None: there is no such time."""
-    if at is None:
-        return None
+    return None if at is None else encode_time(at).decode() or None
+
+
+def encode_time(at: float) -> bytes:
+    """The same as bytes; b"": there is no such time."""
     if not 0 <= at < _FIRST_UNUSUAL_SECOND:
-        return _ask_sqlite(at)
+        return (_ask_sqlite(at) or "").encode()
     milliseconds = int(at * 1000.0 + _JULIAN_EPOCH_MS + 0.5 - _JULIAN_EPOCH_MS)
-    return _format_second(milliseconds // 1000) + _MILLISECONDS[milliseconds % 1000]
+    return _encode_second(milliseconds // 1000) + _MILLISECONDS[milliseconds % 1000]
 
 
 @lru_cache(1024)
-def _format_second(at: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(at))
+def _encode_second(at: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(at)).encode()
 
 
 def _ask_sqlite(at: float) -> str | None:

@@ -13,6 +13,7 @@ from batchinfer.api.result_export import build_export_source
 from batchinfer.exports import write_export
 from batchinfer.exports.export_source import ExportOptions
 from batchinfer.exports.item_rows import Utf8Writer, encode_row, iter_rows, make_row, write_csv_rows
+from batchinfer.exports.stored_text import encode_csv_line
 from batchinfer.store.json_codec import decode_json, encode_json
 from support.books import HOSTILE, JSONS
 from support.records import failed, item, made, reply, submitted
@@ -93,3 +94,9 @@ async def test_text_of_an_older_version_without_checksums_is_looked_at(tmp_path)
         database.execute("UPDATE predictions SET prediction = '[1, 2]' WHERE position = 2")
     rows = [orjson.loads(line) for line in output(build_export_source(run), "jsonl").splitlines()]
     assert [(row["key"], row["prediction"]) for row in rows] == [("b", [1, 2])]
+
+
+@given(st.floats(0, 1e9) | st.floats() | st.floats(1e-5, 1e-2) | st.floats(1e5, 1e7))
+def test_seconds_are_spelled_as_python_spells_them(seconds):
+    row = (b"k", b"succeeded", None, None, None, None, 1, seconds, None, None, None, b"{}")
+    assert encode_csv_line(row, False) == b"k,succeeded,,,,,1,%a,,,,{}\r\n" % seconds

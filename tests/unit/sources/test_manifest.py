@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import SourceError
 from batchinfer.sources import csv_manifest, jsonl_manifest, manifest_lines, open_source
-from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, find_duplicate_keys
-from batchinfer.sources.manifest_lines import MAX_LISTED_MISTAKES, ManifestEntry
+from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyBatch, find_duplicate_keys
+from batchinfer.sources.manifest_lines import (
+    BATCH_ENTRIES,
+    MAX_LISTED_MISTAKES,
+    ManifestEntry,
+    batch_entries,
+)
 
 
 def read(entries, data, file_param="files"):
@@ -460,22 +465,29 @@ def test_line_mistakes_are_not_reported_again_by_the_second_pass(tmp_path):
     assert refusal(tmp_path, b"path\na\na\nx,y\n").startswith("2 mistakes")
 
 
-@given(st.lists(st.sampled_from("abcdefghij")), st.integers(1, 5))
-def test_exactly_the_repeated_keys_are_found(keys, at_most):
+@given(st.lists(st.sampled_from("abcdefghij")), st.integers(1, 5), st.integers(1, 20))
+def test_exactly_the_repeated_keys_are_found(keys, at_most, size):
     placed = [(key, (0, line)) for line, key in enumerate(keys)]
     first = dict(reversed(placed))
     expected = [(key, first[key], place) for key, place in placed if first[key] != place]
-    assert list(find_duplicate_keys(lambda: placed, len(keys))) == expected
-    few = list(find_duplicate_keys(lambda: placed, len(keys), at_most))
+    batches = [
+        KeyBatch(0, range(at, len(keys[: at + size])), keys[at : at + size])
+        for at in range(0, len(keys), size)
+    ]
+    assert list(find_duplicate_keys(lambda: batches, len(keys))) == expected
+    few = list(find_duplicate_keys(lambda: batches, len(keys), at_most))
     assert set(few) <= set(expected)
     assert bool(few) is bool(expected)
 
 
 def test_a_table_that_is_far_too_small_costs_time_but_no_truth():
-    placed = [(str(n), (0, n)) for n in range(100_000)]
-    assert list(find_duplicate_keys(lambda: placed, 1, 5_000)) == []
-    placed.append(("7", (1, 1)))
-    assert list(find_duplicate_keys(lambda: placed, 1, 5_000)) == [("7", (0, 7), (1, 1))]
+    batches = [
+        KeyBatch(0, range(at, at + 100), [*map(str, range(at, at + 100))])
+        for at in range(0, 100_000, 100)
+    ]
+    assert list(find_duplicate_keys(lambda: batches, 1, 5_000)) == []
+    batches.append(KeyBatch(1, [1], ["7"]))
+    assert list(find_duplicate_keys(lambda: batches, 1, 5_000)) == [("7", (0, 7), (1, 1))]
 
 
 # Values ---------------------------------------------------------------------------------------
@@ -574,6 +586,59 @@ def test_no_bytes_break_a_reader(data, entries):
     found, mistakes = read(entries, data)
     assert all(line >= 1 for line, _ in mistakes)
     assert [entry.line for entry in found] == sorted({entry.line for entry in found})
+
+
+def flatten_batches(batches):
+    """All of each field of some batches; which path belongs to which line, in no order."""
+    lines, keys, files = [], [], []
+    for batch in batches:
+        lines += batch.lines
+        keys += batch.keys
+        files += zip(batch.path_lines, batch.paths, strict=True)
+    return lines, keys, sorted(files)
+
+
+CELLS = st.sampled_from(
+    ["", "a", "b.jpg", "./a//b", "./a", " ", "7", "a\nb", '"', ";", "\r\n", "c,d"]
+)
+COLUMNS = ["path", "key", "files.mask", "label", ""]
+
+
+@given(
+    st.permutations(COLUMNS).flatmap(lambda names: st.integers(1, 5).map(lambda n: names[:n])),
+    st.lists(st.lists(CELLS, max_size=6), max_size=12),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_what_is_checked_in_batches_is_what_the_entries_are(columns, rows, quoting, end):
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=quoting, lineterminator=end)
+    writer.writerows([columns, *rows])
+    data = text.getvalue().encode()
+
+    found, mistakes = read(csv_manifest.CSV_READER.read_entries, data)
+    batches, mistakes_in_batches = read(csv_manifest.CSV_READER.iter_batches, data)
+
+    assert flatten_batches(batches) == flatten_batches([batch_entries(found)])
+    assert mistakes_in_batches == mistakes
+
+
+@pytest.mark.parametrize("reader", [csv_manifest.CSV_READER, jsonl_manifest.JSONL_READER])
+@given(data=st.binary(max_size=200))
+def test_no_bytes_are_read_otherwise_in_batches(reader, data):
+    found, mistakes = read(reader.read_entries, b"path\n" + data)
+    batches, mistakes_in_batches = read(reader.iter_batches, b"path\n" + data)
+    assert flatten_batches(batches) == flatten_batches([batch_entries(found)])
+    assert mistakes_in_batches == mistakes
+
+
+def test_lines_are_numbered_right_in_every_batch():
+    plain = [f"{number}.jpg,x" for number in range(2 * BATCH_ENTRIES)]
+    data = "\n".join(["path,label", *plain, '"a\r\n\nb",y', "c.jpg,", "", 'd.jpg,"', "e.jpg,"])
+    found, mistakes = read(csv_manifest.read_entries, data.encode())
+    last = len(plain) + 1
+    assert [entry.line for entry in found] == [*range(2, last + 1), last + 1, last + 4]
+    assert [line for line, _ in mistakes] == [last + 6]
 
 
 # Standard input -------------------------------------------------------------------------------

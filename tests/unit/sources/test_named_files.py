@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.sources.input_files import find_fault
-from batchinfer.sources.manifest_lines import ManifestEntry
+from batchinfer.sources.manifest_lines import ManifestEntry, batch_entries
 from batchinfer.sources.named_files import FileChecker
 from batchinfer.sources.own_files import OwnFiles
 
@@ -84,7 +84,8 @@ def checked(desk, own_files, entries, **options):
         return sorted(
             fault
             for at in range(0, len(entries), 50)
-            for fault in checker.find_faults(entries[at : at + 50])
+            for batch in [batch_entries(entries[at : at + 50])]
+            for fault in checker.find_faults(batch.paths, batch.path_lines)
         )
 
 

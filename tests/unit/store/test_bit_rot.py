@@ -10,14 +10,19 @@ import pytest
 import batchinfer as bi
 from batchinfer.domain import SentFile
 from batchinfer.errors import RunCorrupt, RunDamaged, StoreError
+from batchinfer.store import sql_read
 from batchinfer.store.database import DATABASE_NAME
+from batchinfer.store.row_checks import DamageCollector, is_intact_reply, is_result_intact
 from batchinfer.store.sqlite import SqliteStore
+from batchinfer.store.table_reader import TableReader
 from batchinfer.store.verification import verify_run
 from support.records import INFO, failed, failure, item, reply, submitted
 
 pytestmark = pytest.mark.event_loops("asyncio", "trio")
 
 FLIPS = 60
+SHOWN_PARAMS = 12
+"""The cell that repeats one of two others."""
 
 
 def sending(record, size=11, **params):
@@ -95,6 +100,21 @@ async def test_a_run_that_is_whole_shows_no_damage(run, tmp_path):
     _, told = exported(run, scratch(tmp_path, "whole"))
     assert not told
     assert verify_run(run) == ()
+
+
+async def test_a_row_of_a_reply_is_intact_by_the_quick_check_only_if_it_is(run):
+    reader = TableReader(run, DamageCollector())
+    rows = list(reader.iter_rows(sql_read.SELECT_RESULTS_BY_STATE[None], None))
+    reader.close()
+
+    assert [row[0] for row in rows if is_intact_reply(row)] == [*range(1, 22), 23, 28]
+    for row in rows:
+        for index, cell in enumerate(row):
+            for other in (None, b"x", b"", 3, 0.5, cell * 2 if isinstance(cell, bytes) else b"y"):
+                changed = (*row[:index], other, *row[index + 1 :])
+                if is_intact_reply(changed):
+                    assert is_result_intact(changed)
+                    assert index == SHOWN_PARAMS or changed == row
 
 
 @pytest.mark.slow
