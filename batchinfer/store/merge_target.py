@@ -72,6 +72,8 @@ def create_target(directory: Path, info: RunInfo) -> Iterator[tuple[sqlite3.Conn
 @contextmanager
 def open_target(directory: Path) -> Iterator[tuple[sqlite3.Connection, Path]]:
     """A run that is there, open to be changed at once when the block ends. Raises StoreError."""
+    with translate_errors(directory / DATABASE_NAME):
+        remove_unfinished_target(directory)  # of a process that was killed at its very end
     db = open_writable(directory)
     try:
         with translate_errors(directory / DATABASE_NAME), transaction(db):

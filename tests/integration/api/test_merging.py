@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import batchinfer as bi
 from batchinfer.api.merge_order import make_folder_sort_key
 from batchinfer.api.merge_parts import MergePart, find_missing_shards, is_all_read
-from batchinfer.domain import Counts
+from batchinfer.domain import Counts, SentFile
 from batchinfer.sources import open_source
 from batchinfer.sources.shard import Shard
 from batchinfer.store.lock import RunLock
@@ -53,6 +53,10 @@ def fingerprint(run):
         for path in sorted(run.rglob("*"))
         if path.is_file() and path.name not in {"run.lock", "run.db-shm", "run.db-wal"}
     }
+
+
+def are_on_one_disk(one, other):
+    return not one.exists() or one.stat().st_dev == other.stat().st_dev
 
 
 def alter(run, statement):
@@ -117,7 +121,7 @@ async def test_output_files_are_no_second_copy(tmp_path):
 
 
 async def test_output_files_are_copied_from_another_disk(tmp_path):
-    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
+    if are_on_one_disk(Path("/dev/shm"), tmp_path):
         pytest.skip("there is only one disk here")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         shards = await make_shards(Path(folder))
@@ -219,8 +223,11 @@ async def test_missing_shards_are_told_and_may_come_later(tmp_path):
 async def test_what_is_still_in_the_bucket_is_fetched_first(tmp_path):
     config = {"bucket": {"name": "birds"}, "run": {"mode": "async"}}
     run = await make_run(
-        tmp_path / "run", ["a", "b"], config=config, records=lambda position, key: [submitted(position)]
-    )  # fmt: skip
+        tmp_path / "run",
+        ["a", "b"],
+        config=config,
+        records=lambda position, key: [submitted(position)],
+    )
     with pytest.raises(bi.StoreError, match=r"2 items submitted[^$]*collect"):
         bi.merge([run], tmp_path / "merged", partial=True)
 
@@ -337,8 +344,6 @@ async def test_a_damaged_row_is_never_made_to_look_intact(tmp_path, statement, n
 
 
 async def test_sent_files_are_compared_with_their_checksums(tmp_path):
-    from batchinfer.domain import SentFile
-
     sent = SentFile("files", 10, "ab" * 32)
     run = await make_run(
         tmp_path / "run", ["a"], records=lambda position, key: [reply(position, inputs=(sent,))]
@@ -354,7 +359,7 @@ async def test_sent_files_are_compared_with_their_checksums(tmp_path):
 @pytest.mark.parametrize("harm", ["change", "remove", "escape"])
 async def test_a_damaged_output_file_is_refused(tmp_path, harm):
     run = await make_run(tmp_path / "run", KEYS)
-    file = sorted((run / "outputs").iterdir())[0]
+    file = min((run / "outputs").iterdir())
     if harm == "change":
         file.write_bytes(b"made up")
     elif harm == "remove":
