@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batchinfer.domain import Item, Mode, RunInfo
-from batchinfer.sources.shard import Shard
+from batchinfer.sources.shard import Shard, find_shard_number
 from batchinfer.store.sqlite import SqliteStore
 from benchmarks.runs import CONFIG, CREATED_AT, PAGE, make_item, make_records
 
@@ -30,8 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--shards", type=int, default=16)
+    parser.add_argument("--folder", help="where the runs are made; default: a temporary one")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-merging-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-merging-", dir=arguments.folder) as folder:
         began = time.perf_counter()
         runs = asyncio.run(make_shards(Path(folder), arguments.items, arguments.shards))
         size = sum((run / "run.db").stat().st_size for run in runs) / 1e6
@@ -48,13 +49,12 @@ def main() -> None:
 
 async def make_shards(folder: Path, count: int, shards: int) -> Sequence[Path]:
     """A run for each shard of a source of so many items, whose keys are in a folder's order."""
-    keys_by_shard: list[list[Item]] = [[] for _ in range(shards)]
+    items_by_shard: list[list[Item]] = [[] for _ in range(shards)]
     chosen = [Shard(number, shards) for number in range(1, shards + 1)]
     for item in sorted((make_item(n, ["/data/a.jpg"]) for n in range(1, count + 1)), key=get_key):
-        number = next(n for n, shard in enumerate(chosen) if shard.holds(item.key))
-        keys_by_shard[number].append(item)
+        items_by_shard[find_shard_number(item.key, shards) - 1].append(item)
     runs = []
-    for shard, items in zip(chosen, keys_by_shard, strict=True):
+    for shard, items in zip(chosen, items_by_shard, strict=True):
         runs.append(folder / f"shard-{shard.number}")
         config = {**CONFIG, "input": {"shard": str(shard)}}
         info = RunInfo(f"bench{shard.number}", CREATED_AT, Mode.SYNC, config, ("/data",))

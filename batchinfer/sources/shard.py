@@ -39,11 +39,16 @@ class Shard:
         return cls(number, count)
 
     def holds(self, key: str) -> bool:
-        """Whether the item of this key belongs to the shard.
+        """Whether the item of this key belongs to the shard."""
+        return find_shard_number(key, self.count) == self.number
 
-        The first 8 bytes of the sha256 of the key (UTF-8, normal form NFC), a big-endian number,
-        modulo N: the rest is I - 1.
-        """
-        data = to_nfc(key).encode(errors="surrogatepass")
-        number = int.from_bytes(sha256(data, usedforsecurity=False).digest()[:_HASH_BYTES])
-        return number % self.count == self.number - 1
+
+def find_shard_number(key: str, count: int) -> int:
+    """Which of `count` shards the item of this key belongs to, from 1.
+
+    The first 8 bytes of the sha256 of the key (UTF-8, normal form NFC), a big-endian number, modulo
+    `count`, and 1 added.
+    """
+    data = to_nfc(key).encode(errors="surrogatepass")
+    number = int.from_bytes(sha256(data, usedforsecurity=False).digest()[:_HASH_BYTES])
+    return number % count + 1

@@ -42,18 +42,20 @@ SELECT_INDEXES: Final = """
 SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL
 """
 SELECT_LAST_POSITION: Final = "SELECT coalesce(max(position), 0) FROM items"
-INSERT_MERGED_ITEM: Final = """
-INSERT INTO items (position, key, path, files, params, checksum, state, attempts, spared, retry_at,
-    in_bucket, submitted_at, finished_at)
+_MERGED_ITEM_VALUES: Final = """
 VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, CAST(? AS TEXT),
     ?, ?, ?, ?, ?, ?)
 """
-REPLACE_MERGED_ITEM: Final = """
-UPDATE items SET path = CAST(?3 AS TEXT), files = CAST(?4 AS TEXT), params = CAST(?5 AS TEXT),
-    checksum = ?6, state = CAST(?7 AS TEXT), attempts = ?8, spared = ?9, retry_at = ?10,
-    in_bucket = ?11, submitted_at = ?12, finished_at = ?13
-WHERE position = ?1 AND key = CAST(?2 AS TEXT)
+INSERT_MERGED_ITEM: Final = f"""
+INSERT INTO items (position, key, path, files, params, checksum, state, attempts, spared, retry_at,
+    in_bucket, submitted_at, finished_at) {_MERGED_ITEM_VALUES}
 """
+REPLACE_MERGED_ITEM: Final = f"""
+UPDATE items SET path = column3, files = column4, params = column5, checksum = column6,
+    state = column7, attempts = column8, spared = column9, retry_at = column10,
+    in_bucket = column11, submitted_at = column12, finished_at = column13
+FROM ({_MERGED_ITEM_VALUES}) AS asked WHERE items.position = column1
+"""  # noqa: S608 - put together from constants only
 DELETE_ROWS_OF_ITEM: Final = tuple(
     f"DELETE FROM {table} WHERE position = ?"  # noqa: S608 - names of tables
     for table in ("attempts", "predictions", "inputs", "submissions")
