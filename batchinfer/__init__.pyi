@@ -29,6 +29,9 @@ from batchinfer.api.run_directory import aquery as aquery
 from batchinfer.api.run_directory import areport as areport
 from batchinfer.api.run_directory import ashow as ashow
 from batchinfer.api.run_directory import astatus as astatus
+from batchinfer.api.run_merge import MergeSummary as MergeSummary
+from batchinfer.api.run_merge import amerge as amerge
+from batchinfer.api.run_merge import merge as merge
 from batchinfer.api.run_status import Status as Status
 from batchinfer.api.run_status import show as show
 from batchinfer.api.run_status import status as status

@@ -21,6 +21,7 @@ from batchinfer.config import (
     RunSettings,
     find_differences,
     get_stored_path,
+    get_stored_shard,
     load_config,
     load_stored_config,
     resolve_run_settings,
@@ -28,6 +29,7 @@ from batchinfer.config import (
 from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import ConfigError, IncompleteConfig, RunMismatch, StoreError, option
 from batchinfer.protocols.registry import load_protocol
+from batchinfer.sources.shard import Shard
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.lock import LOCK_NAME
 from batchinfer.store.run_reader import RunReader
@@ -207,6 +209,8 @@ def check_job(resolved: ResolvedJob) -> None:
     from batchinfer.backends.proxies import find_proxy_for_url  # noqa: PLC0415 - imports http
 
     job, stored, settings = resolved.job, resolved.stored, resolved.settings
+    if stored is not None:
+        _reject_other_shard(job.run, get_stored_shard(stored.info.config), settings.selection.shard)
     find_proxy_for_url(settings.target.endpoint)  # raises when the address is none
     if job.phase is not AsyncPhase.BOTH and not settings.mode.uses_bucket:
         raise ConfigError(f"{job.run} is a sync run; {job.phase} is for async runs.")
@@ -220,11 +224,29 @@ def check_job(resolved: ResolvedJob) -> None:
         )
 
 
+def _reject_other_shard(run: Path, stored: Shard | None, given: Shard | None) -> None:
+    """Raise RunMismatch: items of two shards in one run could not be told apart any more."""
+    if given != stored:
+        part = "all of its source" if stored is None else f"shard {stored} of its source"
+        raise RunMismatch(
+            f"The run in {run} holds {part}; you asked for shard {given}. A run keeps its part: "
+            f"leave {option('shard')} away to continue it, or choose another run directory with "
+            f"{option('run')}. Nothing was sent."
+        )
+
+
 def _drop_unset(flags: Mapping[str, object]) -> Mapping[str, object]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
 def _load_config(job: Job, info: RunInfo | None) -> Config:
+    config = _load_given_config(job, info)
+    if info is None or config.input.shard is not None:
+        return config
+    return replace(config, input=replace(config.input, shard=get_stored_shard(info.config)))
+
+
+def _load_given_config(job: Job, info: RunInfo | None) -> Config:
     match job.config:
         case Config():
             return load_config(job.config, job.env, job.flags)

@@ -106,10 +106,12 @@ def read_items(source: CombinedSource) -> Iterator[Item]:
     """The items of a source. Some items of folders are read in advance, for a short time: if those
     are all, what is sent and what is skipped can be reported before anything is sent.
 
-    Raises SourceError when there is none.
+    Raises SourceError when there is none. A shard may be empty, if other shards are not.
     """  # noqa: D205 - one thought
     items = iter(source)
     prefetched = list(islice(items, 1))
+    if not prefetched and source.other_shards.taken:
+        return items  # a small source leaves some shard empty
     if not prefetched:
         raise SourceError(_nothing_to_send_message(source))
     if source.has_folders:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batchinfer.api.job import require_run
 from batchinfer.api.settings import StrPath
+from batchinfer.config import get_stored_shard
 from batchinfer.domain import Counts, Json, Mode
 from batchinfer.errors import UnknownKey
 from batchinfer.ports import LimitChanged, Progress
@@ -46,6 +47,8 @@ class Status:
     adjustments: Sequence[LimitChanged] = ()
     """How the limit moved at last, oldest first."""
     waited_for: WaitSummary = field(default_factory=WaitSummary)
+    shard: str | None = None
+    """The part of its source that the run holds, as "3/16"; None: all."""
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer status --json` prints (docs/reference/scripting.md)."""
@@ -53,6 +56,7 @@ class Status:
         return {
             "run": str(self.run),
             "mode": self.mode.value,
+            "shard": self.shard,
             "total": counts.total,
             "pending": counts.pending,
             "submitted": counts.submitted,
@@ -71,6 +75,7 @@ def status(run: StrPath) -> Status:
     now = time.time()
     with _open_reader(run) as reader:
         span = reader.read_activity_span(now - RATE_WINDOW_SECONDS)
+        shard = get_stored_shard(reader.info.config)
         return Status(
             run=Path(run),
             mode=reader.info.mode,
@@ -83,6 +88,7 @@ def status(run: StrPath) -> Status:
             rate=span.recently_finished / _measure_active_seconds(reader, now),
             adjustments=reader.read_limit_changes(SHOWN_LIMIT_CHANGES),
             waited_for=reader.read_wait_summary(now),
+            shard=None if shard is None else str(shard),
         )
 
 

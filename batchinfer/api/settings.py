@@ -44,6 +44,7 @@ class Settings(TypedDict, total=False):
     exclude: str | list[str]
     only: str | list[str]
     glob: str | list[str]
+    shard: str
     file_param: str
     params: dict[str, Json]
 
@@ -77,7 +78,7 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 flags |= {f"params.{param}": each for param, each in value.items()}
             case "protocol", _:
                 flags["service.protocol"] = value
-            case "include" | "exclude" | "only" | "glob" | "file_param", _:
+            case "include" | "exclude" | "only" | "glob" | "shard" | "file_param", _:
                 flags[f"input.{name}"] = value
             case _:
                 flags[f"run.{name}"] = value

@@ -41,6 +41,7 @@ COMMAND_SUMMARIES = {
     "status": "Where a run stands, and what to do next.",
     "ctl": "Control a running process: pause, resume, concurrency, rate, stop.",
     "retry": "Put failed items back to pending.",
+    "merge": "Make several runs one: the shards of a source.",
     "report": "Make the page people look at: one HTML file.",
     "export": "Write the results: tables, or labels for other programs.",
     "query": "Ask the results in SQL.",

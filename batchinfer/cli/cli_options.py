@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -134,6 +135,13 @@ source_options = combine_options(
         is_flag=True,
         help="SOURCE is a file to be sent itself, though it looks like a list (.csv, .txt, .json).",
     ),
+)
+
+shard_option = click.option(
+    "--shard",
+    metavar="I/N",
+    help="Send only part I of N, as 3/16: other runs send the others, and `batchinfer merge` joins "
+    "them. A run keeps its part.",
 )
 
 execution_options = combine_options(
@@ -265,7 +273,7 @@ csv_bom_option = click.option(
 )
 
 _SECTION_BY_OPTION = {
-    **dict.fromkeys(("include", "exclude", "only", "glob", "file_param"), "input"),
+    **dict.fromkeys(("include", "exclude", "only", "glob", "shard", "file_param"), "input"),
     "protocol": "service",
 }
 
@@ -323,8 +331,19 @@ def to_key_arguments(key: str) -> tuple[str, ...]:
     return ("--", key) if key.startswith("-") else (key,)
 
 
-def default_run_directory(source: str) -> Path:
-    """The run directory of a source when none was named: here, after the source."""
+def default_run_directory(source: str, shard: str | None = None) -> Path:
+    """The run directory of a source when none was named: here, after the source and its shard."""
+    from batchinfer.sources.shard import Shard
+
+    run = _name_after_source(source)
+    if shard is not None:
+        with suppress(ValueError):  # reported when the configuration is read
+            part = Shard.parse(shard)
+            return run.with_name(f"{run.name}-{part.number}-of-{part.count}")
+    return run
+
+
+def _name_after_source(source: str) -> Path:
     from batchinfer.sources.glob_patterns import has_magic
 
     source = source.removeprefix(FILES_FROM_PREFIX).removeprefix(AS_FILE_PREFIX)

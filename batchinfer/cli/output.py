@@ -56,7 +56,7 @@ def _format_flag(name: str, value: str) -> str:
     return flag if value in {"", "True"} else f"{flag} {value}"
 
 
-_FLAGS = {"run": "-o", "to": "-o"}
+_FLAGS = {"run": "-o", "to": "-o", "into": "-o"}
 """Flags that are not called as the argument is."""
 
 

@@ -30,6 +30,7 @@ from batchinfer.cli.output import to_command_line
     metavar="NEW",
     help="The source has moved: where it is now (of several, each in its order).",
 )
+@cli_options.shard_option
 @cli_options.clean_option
 @cli_options.detach_option
 @cli_options.verbosity_options

@@ -26,6 +26,7 @@ from batchinfer.text_format import format_count, format_size
         "batchinfer run photos --dry-run --curl | bash",
         "batchinfer run photos --estimate 50",
         "batchinfer run photos -o my-run --detach",
+        "batchinfer run photos -o shard-3 --shard 3/16",
         "find photos -name '*.png' -newer last -print0 | batchinfer run --files-from - -o new",
     )
 )
@@ -38,6 +39,7 @@ from batchinfer.text_format import format_count, format_size
 )
 @cli_options.execution_options
 @cli_options.item_options
+@cli_options.shard_option
 @cli_options.existing_run_options
 @cli_options.validate_option
 @cli_options.clean_option
@@ -59,6 +61,7 @@ def run(
     config: Path | None,
     run_: Path | None,
     params: tuple[str, ...],
+    shard: str | None,
     limit: int | None,
     force: bool,
     moved: bool,
@@ -96,10 +99,12 @@ def run(
         exit_with(code)
     job = api.Job(
         run=run_
-        or _default_run_directory(source[0], Verbosity(quiet=True) if dry_run else verbosity),
+        or _default_run_directory(
+            source[0], shard, Verbosity(quiet=True) if dry_run else verbosity
+        ),
         sources=source,
         config=config,
-        flags=cli_options.to_config_flags(settings, params),
+        flags=cli_options.to_config_flags({**settings, "shard": shard}, params),
         limit=estimate or limit,
         force=force,
         clean=clean,
@@ -134,8 +139,8 @@ def _echo_preview(job: api.Job, verbosity: Verbosity, *, curl: bool) -> int:
     return api.EXIT_FAILED if preview.payload is None else api.EXIT_OK
 
 
-def _default_run_directory(source: str, verbosity: Verbosity) -> Path:
-    path = cli_options.default_run_directory(source)
+def _default_run_directory(source: str, shard: str | None, verbosity: Verbosity) -> Path:
+    path = cli_options.default_run_directory(source, shard)
     if not verbosity.quiet:
         echo_message(f"Results go to {escape_lines(str(path))} (choose another with -o)")
     return path

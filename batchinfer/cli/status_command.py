@@ -109,8 +109,10 @@ def _format_counts(run_status: api.Status) -> Iterator[str]:
         of = f"{counts.total:,} done ({int(share * 100)}%)"
     else:
         of = f"{counts.total:,} found so far done (its source is not read to the end yet)"
+    shard = "" if run_status.shard is None else f", shard {run_status.shard}"
     yield (
         f"{escape_lines(str(run_status.run))}: {counts.finished:,} of {of}, {run_status.mode} mode"
+        f"{shard}"
     )
     count_by_state = {
         "succeeded": counts.succeeded,

@@ -29,6 +29,7 @@ from batchinfer.text_format import format_count
 @click.option("-o", "--run", "run_", metavar="RUN", type=PATH_PARAM_TYPE, help="Run directory.")
 @cli_options.execution_options
 @cli_options.item_options
+@cli_options.shard_option
 @cli_options.existing_run_options
 @cli_options.validate_option
 @cli_options.detach_option
@@ -41,6 +42,7 @@ def submit(
     config: Path | None,
     run_: Path | None,
     params: tuple[str, ...],
+    shard: str | None,
     limit: int | None,
     force: bool,
     moved: bool,
@@ -65,14 +67,14 @@ def submit(
         api.require_job_run(run_)
     if detach and (code := detach_run(source, quiet=quiet)) is not None:
         exit_with(code)
-    run = run_ or cli_options.default_run_directory(source[0])
+    run = run_ or cli_options.default_run_directory(source[0], shard)
     if run_ is None and not quiet:
         echo_message(f"Results go to {escape_lines(str(run))} (choose another with -o)")
     job = api.Job(
         run=run,
         sources=source,
         config=config,
-        flags=cli_options.to_config_flags(settings, params),
+        flags=cli_options.to_config_flags({**settings, "shard": shard}, params),
         phase=api.AsyncPhase.SUBMIT,
         limit=limit,
         force=force,

@@ -1,9 +1,11 @@
 from batchinfer.config.diff import find_differences as find_differences
+from batchinfer.config.diff import find_merge_differences as find_merge_differences
 from batchinfer.config.env_files import get_env_file_path as get_env_file_path
 from batchinfer.config.env_files import merge_env as merge_env
 from batchinfer.config.env_files import read_env_file as read_env_file
 from batchinfer.config.loader import ENV_FILE_FLAG as ENV_FILE_FLAG
 from batchinfer.config.loader import get_stored_path as get_stored_path
+from batchinfer.config.loader import get_stored_shard as get_stored_shard
 from batchinfer.config.loader import load_config as load_config
 from batchinfer.config.loader import load_stored_config as load_stored_config
 from batchinfer.config.run_settings import BucketSettings as BucketSettings

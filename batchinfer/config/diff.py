@@ -19,6 +19,35 @@ def find_differences(stored: Mapping[str, Json], current: Mapping[str, Json]) ->
     Both as `Config.to_tables` gives them. How fast and how patiently a run goes about it may
     change freely, and so may the half that its mode does not use.
     """
+    return [
+        _describe_difference(section, key, old, new)
+        for section, key, old, new in _iter_differences(
+            stored, current, _list_compared_settings(stored, current)
+        )
+    ]
+
+
+def find_merge_differences(
+    first: Mapping[str, Json], second: Mapping[str, Json]
+) -> Sequence[tuple[str, str, str]]:
+    """What keeps two runs from being one: each setting, what it is in the first and the second.
+
+    Both as a run directory keeps them. Besides what `find_differences` compares, which files are
+    chosen from a source; not which shard of it.
+    """
+    settings = [
+        *_list_compared_settings(first, second),
+        *(("input", key) for key in ("include", "glob", "exclude", "only")),
+    ]
+    return [
+        (f"{section}.{key}", _to_json(old), _to_json(new))
+        for section, key, old, new in _iter_differences(first, second, settings)
+    ]
+
+
+def _list_compared_settings(
+    stored: Mapping[str, Json], current: Mapping[str, Json]
+) -> Sequence[tuple[str, str]]:
     settings = [("run", "mode"), ("service", "protocol")]
     if _get_setting(stored, "run", "mode") == Mode.ASYNC:
         settings += [("bucket", "endpoint"), ("bucket", "name")]
@@ -26,17 +55,16 @@ def find_differences(stored: Mapping[str, Json], current: Mapping[str, Json]) ->
         settings += [("service", "endpoint")]
     settings += [("input", "file_param")]
     names = {**_get_section(stored, PARAMS_SECTION), **_get_section(current, PARAMS_SECTION)}
-    settings += [(PARAMS_SECTION, name) for name in names]
-    return list(_iter_differences(stored, current, settings))
+    return [*settings, *((PARAMS_SECTION, name) for name in names)]
 
 
 def _iter_differences(
     stored: Mapping[str, Json], current: Mapping[str, Json], settings: Sequence[tuple[str, str]]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str, object, object]]:
     for section, key in settings:
         old, new = _get_setting(stored, section, key), _get_setting(current, section, key)
         if _to_json(old) != _to_json(new):
-            yield _describe_difference(section, key, old, new)
+            yield section, key, old, new
 
 
 def _describe_difference(section: str, key: str, old: object, new: object) -> str:

@@ -29,6 +29,7 @@ from batchinfer.config.sections import (
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
 from batchinfer.errors import ConfigError, option
+from batchinfer.sources.shard import Shard
 from batchinfer.suggestions import suggest
 
 ENV_PREFIX = "BATCHINFER_"
@@ -122,6 +123,21 @@ def get_stored_path(stored: Mapping[str, Json], which: str = "file") -> Path | N
     table = stored.get(ORIGIN_SECTION)
     name = table.get(which) if isinstance(table, Mapping) else None
     return Path(name) if isinstance(name, str) else None
+
+
+def get_stored_shard(stored: Mapping[str, Json]) -> Shard | None:
+    """The shard that a run holds, by what it keeps of its configuration; None: all.
+
+    Raises ConfigError when that cannot be read.
+    """
+    table = stored.get("input")
+    text = table.get("shard") if isinstance(table, Mapping) else None
+    if text is None:
+        return None
+    try:
+        return value_parsers.parse_shard(text)
+    except ValueError as error:
+        raise ConfigError(f"run directory: [input] shard: expected {error}, got {text!r}") from None
 
 
 def _read_named_env_file(flags: Mapping[str, object]) -> list[EnvFile]:

@@ -19,6 +19,7 @@ from batchinfer.config.interpolation import parse_reference
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL
+from batchinfer.sources.shard import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,8 @@ class InputSection:
     """Kinds of files: images, audio, video; none: of any kind."""
     glob: tuple[str, ...] = field(default=(), metadata={"read": value_parsers.parse_texts})
     """As `include`, to which it adds; the name of older versions."""
+    shard: Shard | None = field(default=None, metadata={"read": value_parsers.parse_shard})
+    """Only part I of N of the items, as "3/16", by a hash of their keys; None: all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +222,7 @@ def _collect_non_defaults(section: Section) -> dict[str, Json]:
                 continue
             case Secret(text):
                 table[each.name] = text
-            case Percent() | Concurrency():
+            case Percent() | Concurrency() | Shard():
                 table[each.name] = str(value)
             case tuple():
                 table[each.name] = value[0] if len(value) == 1 else list(value)

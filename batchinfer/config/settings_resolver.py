@@ -164,7 +164,9 @@ class _Resolver:
                 Selection.of(include=found)
             except SourceError as error:
                 self.add_problem("input", key, f"cannot be understood: {error.message}")
-        return Selection() if self.problems else Selection.of(include, exclude, given.only)
+        if self.problems:
+            return Selection()
+        return Selection.of(include, exclude, given.only, given.shard)
 
     def _expand_patterns(self, key: str, given: Sequence[str]) -> list[str]:
         return [

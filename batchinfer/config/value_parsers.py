@@ -18,6 +18,7 @@ from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
 from batchinfer.protocols.inference_protocol import MAX_PARAM_DEPTH
 from batchinfer.sources.file_kinds import FILE_KINDS
+from batchinfer.sources.shard import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ def parse_file_kinds(value: object) -> tuple[str, ...]:
     if not set(found) <= FILE_KINDS.keys():
         raise ValueError(f"one or several of {', '.join(FILE_KINDS)}")
     return tuple(found)
+
+
+def parse_shard(value: object) -> Shard:
+    """A part of the source: "3/16" is the third of sixteen."""
+    return Shard.parse(value if isinstance(value, str) else "")
 
 
 def parse_secret(value: object) -> Secret:

@@ -26,6 +26,7 @@ from batchinfer.sources.manifest import ManifestSource, check_manifests, find_ma
 from batchinfer.sources.manifest_lines import ManifestReader
 from batchinfer.sources.own_files import OwnFiles, describe_refusal
 from batchinfer.sources.selection import Selection, find_literal_names
+from batchinfer.sources.shard import Shard
 from batchinfer.sources.skip_counts import SkipCounts
 from batchinfer.sources.stdin_manifest import open_stdin_manifest
 from batchinfer.sources.system_files import classify_system_file
@@ -47,6 +48,10 @@ class CombinedSource:
     """Named files that are not sent."""
     selection_as_typed: tuple[str, ...] = ()
     """The selection among files, as typed."""
+    shard: Shard | None = None
+    """The part of all items that is read; None: all."""
+    other_shards: SkipCounts = field(default_factory=SkipCounts, repr=False)
+    """What the latest iteration left to other shards; `taken` counts lines of manifests, too."""
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -64,8 +69,11 @@ class CombinedSource:
         """Files that the latest iteration took from folders and by patterns, or that were named;
         and how many it skipped, by kind.
         """  # noqa: D205 - one thought
+        of_other_shards = SkipCounts(
+            -sum(self.other_shards.by_kind.values()), self.other_shards.by_kind
+        )
         taken, counts = skip_counts.sum_skip_counts(
-            [self.skipped_files, *(part.skipped for part in self._listings)]
+            [self.skipped_files, *(part.skipped for part in self._listings), of_other_shards]
         )
         return taken + sum(isinstance(part, SingleFileSource) for part in self.parts), counts
 
@@ -101,8 +109,19 @@ class CombinedSource:
 
     def __iter__(self) -> Iterator[Item]:
         """Items in the order of the specs. Raises SourceError when a source breaks on the way."""
+        self.other_shards.clear()
         for part in self.parts:
-            yield from part
+            yield from part if self.shard is None else self._iter_shard(self.shard, part)
+
+    def _iter_shard(self, shard: Shard, part: _SingleSource) -> Iterator[Item]:
+        is_counted = not isinstance(part, ManifestSource)  # of a manifest no file is counted
+        for item in part:
+            if shard.holds(item.key):
+                yield item
+                continue
+            self.other_shards.taken += 1
+            if is_counted:
+                self.other_shards.add(skip_counts.OTHER_SHARDS_KIND)
 
 
 def open_source(
@@ -149,7 +168,12 @@ def open_source(
     opened_specs = tuple(spec for spec, _ in opened)
     parts = tuple(part for _, part in opened)
     return CombinedSource(
-        opened_specs, parts, opener.own_files, skipped_files, opener.selection.as_typed
+        opened_specs,
+        parts,
+        opener.own_files,
+        skipped_files,
+        opener.selection.as_typed,
+        opener.selection.shard,
     )
 
 

@@ -15,6 +15,7 @@ from batchinfer.errors import option
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.file_kinds import FILE_KINDS
 from batchinfer.sources.input_files import to_nfc
+from batchinfer.sources.shard import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,16 @@ class Selection:
     """Names that an include spells out: they are taken though systems leave such files behind."""
     as_typed: tuple[str, ...] = ()
     """Its patterns and kinds as typed, each with its option, for the message of an error."""
+    shard: Shard | None = None
+    """The part of all items that is taken, by their keys; None: all."""
 
     @classmethod
     def of(
-        cls, include: Sequence[str] = (), exclude: Sequence[str] = (), only: Sequence[str] = ()
+        cls,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        only: Sequence[str] = (),
+        shard: Shard | None = None,
     ) -> Selection:
         """From patterns and kinds as typed. Raises SourceError for an invalid pattern."""
         typed = (("include", include), ("exclude", exclude), ("only", only))
@@ -44,6 +51,7 @@ class Selection:
             tuple([f".{ending}" for kind in only for ending in FILE_KINDS[kind]]),
             find_literal_names(include),
             as_typed,
+            shard,
         )
 
     def includes(self, relative_path: str) -> bool:

@@ -10,6 +10,8 @@ from batchinfer.text_format import escape_undecodable
 
 OWN_FILE_KIND = "batchinfer's own"
 """What files and folders are called that batchinfer wrote."""
+OTHER_SHARDS_KIND = "of other shards"
+"""What files are called that another run sends, by its `--shard`."""
 _MAX_SKIP_KINDS = 1_000
 """Kinds that are counted separately at most: memory stays bounded."""
 _MAX_LISTED_SKIP_KINDS = 8

@@ -29,8 +29,8 @@ def checksum_item(
     return _checksum_row(ITEM_STRUCT, (position,), (key, path or files[:0], files, params))
 
 
-def checksum_input(position: int, number: int, param: str, size: int, sha256: str) -> int:
-    """Of a row of `inputs`."""
+def checksum_input(position: int, number: int, param: AnyStr, size: int, sha256: AnyStr) -> int:
+    """Of a row of `inputs`; texts as in `checksum_item`."""
     return _checksum_row(_INPUT_STRUCT, (position, number, size), (param, sha256))
 
 

@@ -171,6 +171,12 @@ SELECT_RESULTS_AT = _RESULTS_TEMPLATE.format(
     "", "items.position IN (SELECT value FROM json_each(?)) ORDER BY items.position"
 )
 SELECT_DETAILS_AT = _RESULTS_TEMPLATE.format(_DETAILS_COLUMNS, "items.position = ?")
+SELECT_ROWS_TO_MERGE = _RESULTS_TEMPLATE.format(
+    """, attempts.log, attempts.log_checksum, items.spared, items.retry_at, items.in_bucket,
+    items.submitted_at""",
+    "items.position > 0 ORDER BY items.position",
+)
+"""The cells of a result, and all else of an item but its other attempts and what it sent."""
 COUNT_KEYS = "SELECT count(*) FROM items INDEXED BY sqlite_autoindex_items_1"
 """As many as there are positions, unless a page of the database is damaged."""
 COUNT_JSON_PREDICTIONS = "SELECT count(*) FROM predictions WHERE media_type = 'application/json'"
