@@ -41,6 +41,7 @@ def build_run_policy(settings: RunSettings, max_items: int | None = None) -> Run
         hedge=settings.hedge,
         max_failures=max_failures if isinstance(max_failures, int) else None,
         max_failure_share=max_failures.value / 100 if isinstance(max_failures, Percent) else None,
+        grace=settings.grace,
         overdue_after=settings.timeout,
         max_items=max_items,
     )

@@ -13,6 +13,7 @@ from batchinfer.api.composition import open_job
 from batchinfer.api.control import Controller, serve_control
 from batchinfer.api.job import Job, ResolvedJob
 from batchinfer.api.run_status import status
+from batchinfer.api.stop_timer import run_engine
 from batchinfer.engine import Engine
 from batchinfer.ports import Event, Observer
 from batchinfer.progress import QuietDisplay, Summary, choose_display
@@ -38,7 +39,7 @@ async def run_job(
         async with serve_control(job.run, engine, controller, mode):
             if on_started is not None:
                 on_started(engine)
-            progress = await engine.run()
+            progress = await run_engine(engine, resolved.settings, start, controller)
         failures = dict(await opened.store.fetch_failure_counts())
     if resolved.job.clean and not engine.stopped:
         # Also what was left behind: earlier attempts, inputs whose event was lost.

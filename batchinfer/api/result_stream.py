@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Unpack
 import anyio
 import anyio.to_thread
 
-from batchinfer.api.composition import open_job
+from batchinfer.api.composition import OpenJob, open_job
 from batchinfer.api.control import Controller, serve_control
 from batchinfer.api.job import Job
 from batchinfer.api.job_runner import show_progress
 from batchinfer.api.settings import Settings, Sources, StrPath, build_job
+from batchinfer.api.stop_timer import run_engine
 from batchinfer.config import Config
 from batchinfer.domain import Result, State
-from batchinfer.engine import Engine
 from batchinfer.ports import Committed, Observer
 from batchinfer.progress import QuietDisplay
 from batchinfer.store.run_reader import RunReader
@@ -69,11 +70,12 @@ async def _stream_job(job: Job, observer: Observer) -> AsyncIterator[AsyncIterat
             await send.send(result)
 
     errors: list[Exception] = []
+    started_at = time.monotonic()
 
-    async def run_engine(engine: Engine) -> None:
+    async def run_to_end(opened: OpenJob) -> None:
         with send:
             try:
-                await engine.run()
+                await run_engine(opened.engine, opened.resolved.settings, started_at, controller)
             except Exception as error:  # noqa: BLE001 - raised below, alone
                 errors.append(error)
 
@@ -84,7 +86,7 @@ async def _stream_job(job: Job, observer: Observer) -> AsyncIterator[AsyncIterat
         receive,
     ):
         async with anyio.create_task_group() as group:
-            group.start_soon(run_engine, opened.engine)
+            group.start_soon(run_to_end, opened)
             try:
                 yield receive
             except Exception as error:  # noqa: BLE001 - the same

@@ -40,6 +40,9 @@ class Settings(TypedDict, total=False):
     hedge: bool
     max_attempts: int
     max_failures: int | str
+    stop_after: float | str
+    grace: float | str
+    scratch: str
     include: str | list[str]
     exclude: str | list[str]
     only: str | list[str]

@@ -136,6 +136,26 @@ source_options = combine_options(
     ),
 )
 
+process_options = combine_options(
+    click.option(
+        "--stop-after",
+        metavar="DURATION",
+        help="Stop after so long as by Ctrl-C, as 3h50m: exit code 130, and resume continues.",
+    ),
+    click.option(
+        "--grace",
+        metavar="DURATION",
+        help="After a stop (also by SIGTERM, SIGUSR1), cut off calls that are still running after "
+        "so long, as 90s. Default: none, up to their timeout.",
+    ),
+    click.option(
+        "--scratch",
+        metavar="DIR",
+        help="Work in a folder of DIR, on a local disk, and copy the run back: at the end, at a "
+        "stop, and every minute or so. For a RUN on a network file system.",
+    ),
+)
+
 execution_options = combine_options(
     click.option(
         "-n",
@@ -196,6 +216,7 @@ execution_options = combine_options(
         "--max-failures", metavar="N|P%", help="Give up when more items have failed, as 100 or 5%."
     ),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Send at most N items now."),
+    process_options,
     click.option(
         "--force", is_flag=True, help="Continue although service, mode or parameters differ now."
     ),

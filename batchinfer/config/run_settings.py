@@ -68,6 +68,9 @@ class RunSettings:
     give_up_after: float
     deadline: float | None
     hedge: bool
+    stop_after: float | None
+    grace: float | None
+    scratch: str | None
     secrets: tuple[str, ...] = field(repr=False)
     """Every secret value, the longest first, for redaction of what the service writes."""
     notices: tuple[Notice, ...] = ()

@@ -136,6 +136,20 @@ class RunSection:
     """Of one item with all its attempts; None: none."""
     hedge: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
     """Whether the last calls in flight get a second one when they take unusually long."""
+    stop_after: float | None = field(
+        default=None, metadata={"read": value_parsers.parse_duration, "stored": False}
+    )
+    """How long a process works before it stops as by Ctrl-C; None: until the run is done."""
+    grace: float | None = field(
+        default=None, metadata={"read": value_parsers.parse_duration, "stored": False}
+    )
+    """How long calls in flight may go on after a stop before they are cut off; None: up to their
+    timeout."""
+    scratch: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True, "stored": False}
+    )
+    """Folder on a local disk to work in; the run is copied back from there. For a run directory on
+    a network file system."""
 
 
 Section: TypeAlias = ServiceSection | BucketSection | InputSection | RunSection
@@ -185,7 +199,7 @@ class Config:
         """What was configured: enough to resume, given the secrets.
 
         Holds what differs from the defaults, and the mode. A secret that is not exactly `${NAME}`
-        is left out.
+        is left out, and so is what concerns one process only (`stop_after`, `grace`, `scratch`).
         """
         tables: dict[str, dict[str, Json]] = {
             "service": _collect_non_defaults(self.service),
@@ -213,7 +227,7 @@ def _collect_non_defaults(section: Section) -> dict[str, Json]:
     for each in fields(section):
         value = getattr(section, each.name)
         match value:
-            case _ if value == each.default:
+            case _ if value == each.default or not each.metadata.get("stored", True):
                 continue
             case Secret(text) if parse_reference(text) is None:
                 continue

@@ -63,6 +63,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
+    scratch = None if config.run.scratch is None else resolver.resolve_text("run", "scratch")
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
     run = config.run
@@ -89,6 +90,9 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         give_up_after=run.give_up_after,
         deadline=run.deadline,
         hedge=run.hedge,
+        stop_after=run.stop_after,
+        grace=run.grace,
+        scratch=scratch,
         secrets=_collect_secrets(config, env),
         notices=(
             *(notice for file in config.env_files for notice in file.notices),

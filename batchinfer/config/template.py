@@ -60,6 +60,9 @@ mode = "sync"                   # "sync": calls of seconds; "async": everything 
 # cold_start = "15m"            # how long to wait for a service that is scaled to zero
 # give_up_after = "4h"          # how long to wait for one that has answered before (an outage)
 # hedge = true                  # a second call for the last ones that take unusually long
+# stop_after = "3h50m"          # a process stops by itself then; resume continues (no such limit)
+# grace = "90s"                 # after a stop, running calls are cut off then (their timeout)
+# scratch = "/tmp"              # works there, for a run directory on a network file system
 """
 
 ENV_FILE_TEMPLATE = """\
