@@ -33,6 +33,7 @@ from batchinfer.api.job_sources import (
 )
 from batchinfer.api.param_validation import validate_job
 from batchinfer.api.run_sources import add_sources, move_source, reject_other_sources
+from batchinfer.api.scratch_folder import Scratch, open_scratch, uses_scratch
 from batchinfer.config import RunSettings
 from batchinfer.domain import RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
@@ -58,6 +59,8 @@ class OpenJob:
     resolved: ResolvedJob
     store: SqliteStore
     engine: Engine
+    scratch: Scratch | None = None
+    """What copies the run back, when it is worked on elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +91,25 @@ async def open_job(
             "bucket."
         )
     raise_open_file_limit()
-    with lock_run(resolved.run):
-        prepared = await _prepare_job(resolved, observer)
+    async with (
+        lock_run(resolved.run, across_machines=uses_scratch(resolved)) as lock,
+        open_scratch(resolved, lock, observer) as (located, scratch),
+    ):
+        prepared = await _prepare_job(located, observer)
         resolved = prepared.resolved
         job, settings = resolved.job, resolved.settings
+        # What is only in the scratch folder may be lost: its objects stay until the end.
+        clean = job.clean and scratch is None
         async with (
             _open_store(prepared) as store,
-            open_backend(settings, store.info.id, job.run, clean=job.clean) as (backend, watcher),
+            open_backend(settings, store.info.id, resolved.store_directory, clean=clean) as (
+                backend,
+                watcher,
+            ),
         ):
             await _start_session(store, prepared, observer)
+            if scratch is not None:
+                await scratch.publish_new()
             can_submit = job.phase is not AsyncPhase.COLLECT
             engine = build_engine(
                 settings,
@@ -105,12 +118,12 @@ async def open_job(
                 backend=backend if can_submit else None,
                 watcher=watcher,
                 read_page=prepared.read_page if can_submit else None,
-                check_source=make_source_check(job.run, store.info.sources),
+                check_source=make_source_check(resolved.store_directory, store.info.sources),
                 collects=job.phase is not AsyncPhase.SUBMIT,
                 max_items=job.limit,
                 on_commit=on_commit,
             )
-            yield OpenJob(resolved=resolved, store=store, engine=engine)
+            yield OpenJob(resolved=resolved, store=store, engine=engine, scratch=scratch)
 
 
 def build_engine(
@@ -153,7 +166,7 @@ async def _prepare_job(resolved: ResolvedJob, observer: Observer) -> PreparedJob
     new_specs = job.moved_to or (job.sources if job.sources_moved else ())
     if resolved.stored is not None and new_specs:
         message, sources = await run_in_thread(
-            move_source, job.run, resolved.stored.info, new_specs
+            move_source, resolved.store_directory, resolved.stored.info, new_specs
         )
         observer.notify(Notice("moved", message))
         resolved = _with_sources(resolved, resolved.stored, sources)
@@ -181,7 +194,9 @@ def _add_or_reject_sources(
     if not resolved.job.add_sources:
         reject_other_sources(resolved.run, stored.info, specs)
         return resolved
-    return _with_sources(resolved, stored, add_sources(resolved.run, stored.info, specs))
+    return _with_sources(
+        resolved, stored, add_sources(resolved.store_directory, stored.info, specs)
+    )
 
 
 def _with_sources(
@@ -195,7 +210,7 @@ def _open_store(prepared: PreparedJob) -> AbstractAsyncContextManager[SqliteStor
     """The run's store; a run that is new is made. Raises StoreError."""
     resolved = prepared.resolved
     if resolved.stored is not None:
-        return SqliteStore.open(resolved.run)
+        return SqliteStore.open(resolved.store_directory)
     if prepared.source is None:
         raise StoreError(f"{resolved.run} holds no run yet: start one with `batchinfer run`.")
     info = RunInfo(
@@ -205,7 +220,7 @@ def _open_store(prepared: PreparedJob) -> AbstractAsyncContextManager[SqliteStor
         config=resolved.config.to_stored_tables(),
         sources=prepared.source.specs,
     )
-    return SqliteStore.create(resolved.run, info)
+    return SqliteStore.create(resolved.store_directory, info)
 
 
 async def _start_session(store: SqliteStore, prepared: PreparedJob, observer: Observer) -> None:

@@ -100,6 +100,13 @@ class ResolvedJob:
     """None: there is no run in the directory yet."""
     config: Config
     settings: RunSettings
+    working_directory: Path | None = None
+    """Where `run.db` is worked on, when that is not the run directory (`scratch`)."""
+
+    @property
+    def store_directory(self) -> Path:
+        """Where `run.db` is worked on."""
+        return self.working_directory or self.job.run
 
     @property
     def run(self) -> Path:

@@ -13,10 +13,10 @@ import anyio.to_thread
 
 from batchinfer.api.composition import OpenJob, open_job
 from batchinfer.api.control import Controller, serve_control
+from batchinfer.api.engine_runner import run_engine
 from batchinfer.api.job import Job
 from batchinfer.api.job_runner import show_progress
 from batchinfer.api.settings import Settings, Sources, StrPath, build_job
-from batchinfer.api.stop_timer import run_engine
 from batchinfer.config import Config
 from batchinfer.domain import Result, State
 from batchinfer.ports import Committed, Observer
@@ -66,25 +66,32 @@ async def _stream_job(job: Job, observer: Observer) -> AsyncIterator[AsyncIterat
     async def on_commit(event: Committed) -> None:
         final_states = {State.SUCCEEDED, State.FAILED}
         positions = [record.position for record in event.records if record.state in final_states]
-        for result in await anyio.to_thread.run_sync(_read_results, job.run, positions):
+        for result in await anyio.to_thread.run_sync(_read_results, directories[-1], positions):
             await send.send(result)
 
+    directories: list[Path] = []
     errors: list[Exception] = []
     started_at = time.monotonic()
 
     async def run_to_end(opened: OpenJob) -> None:
         with send:
             try:
-                await run_engine(opened.engine, opened.resolved.settings, started_at, controller)
+                await run_engine(opened, started_at, controller)
             except Exception as error:  # noqa: BLE001 - raised below, alone
                 errors.append(error)
 
     controller = Controller(observer)
     async with (
         open_job(job, controller, on_commit) as opened,
-        serve_control(job.run, opened.engine, controller, opened.resolved.settings.mode),
+        serve_control(
+            opened.resolved.store_directory,
+            opened.engine,
+            controller,
+            opened.resolved.settings.mode,
+        ),
         receive,
     ):
+        directories.append(opened.resolved.store_directory)
         async with anyio.create_task_group() as group:
             group.start_soon(run_to_end, opened)
             try:

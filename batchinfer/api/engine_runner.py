@@ -1,4 +1,4 @@
-"""`stop_after`: an engine that stops by itself, as by Ctrl-C, before its time is up."""
+"""An engine at work, and what goes on beside it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import time
 
 import anyio
 
-from batchinfer.config import RunSettings
+from batchinfer.api.composition import OpenJob
 from batchinfer.engine import Engine
 from batchinfer.ports import Notice, Observer, Progress
 from batchinfer.text_format import format_count, format_duration
 
 
-async def run_engine(
-    engine: Engine, settings: RunSettings, started_at: float, observer: Observer
-) -> Progress:
-    """`engine.run`, stopped once `settings.stop_after` has passed since `started_at` (monotonic).
+async def run_engine(opened: OpenJob, started_at: float, observer: Observer) -> Progress:
+    """`engine.run`, with what goes on beside it: the stop by `stop_after`, copying a run back.
 
-    The time that opening the run took counts. Raises what `engine.run` raises, never a group.
+    `started_at`: when the process began with the job (monotonic). Raises what `engine.run` raises,
+    never a group.
     """
-    if settings.stop_after is None:
-        return await engine.run()
+    engine, stop_after, scratch = opened.engine, opened.resolved.settings.stop_after, opened.scratch
     progress: Progress | None = None
     cause: Exception | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(_stop_when_due, engine, settings.stop_after, started_at, observer)
+        if stop_after is not None:
+            group.start_soon(_stop_when_due, engine, stop_after, started_at, observer)
+        if scratch is not None:
+            group.start_soon(scratch.publish_regularly, engine)
         try:
             progress = await engine.run()
         except Exception as error:  # noqa: BLE001 - raised below, alone, not in a group
