@@ -66,12 +66,13 @@ class ClusterPool:
         *,
         give_up_after: float,
         max_in_flight: int | None = None,
+        refused_seconds: float = REFUSED_SECONDS,
     ) -> None:
         self.lease_seconds = setup.lease_seconds
         """As in `WorkerSetup`."""
         self._transport, self._setup, self._observer = transport, setup, observer
         self._memory_budget, self._give_up_after = memory_budget, give_up_after
-        self._max_in_flight = max_in_flight
+        self._max_in_flight, self._refused_seconds = max_in_flight, refused_seconds
         self._loop = asyncio.get_running_loop()
         self._listed: frozenset[str] = frozenset()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -111,10 +112,13 @@ class ClusterPool:
 
     def _find_room(self, avoided: Collection[str]) -> WorkerLink | None:
         now, best = self._loop.time(), None
-        is_choosy = bool(avoided) and not self._links.keys() <= set(avoided)
+        is_choosy = bool(avoided) and any(
+            not link.is_lost and link.address not in avoided for link in self._links.values()
+        )
         for link in self._links.values():
             if (
                 (best is None or link.in_flight < best.in_flight)
+                and not link.is_lost
                 and link.has_room(now)
                 and not (is_choosy and link.address in avoided)
             ):
@@ -270,7 +274,7 @@ class ClusterPool:
         seconds = now - self._outage_since
         refusals = [self._refused[each] for each in sorted(self._refused)]
         is_refused_by_all = bool(self._listed) and self._listed <= self._refused.keys()
-        if is_refused_by_all and seconds > REFUSED_SECONDS:
+        if is_refused_by_all and seconds > self._refused_seconds:
             reasons = "; ".join(sorted({refused.reason for refused in refusals})[:3])
             self._fail(
                 FatalError(
