@@ -3,24 +3,17 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from batchinfer.cluster.attempt_worker import INLINE_OUTCOME_BYTES, AttemptWorker
 from batchinfer.cluster.cluster_backend import MAX_LOSSES_PER_ATTEMPT, BucketAttempts
 from batchinfer.cluster.worker_link import PIECE_BYTES
-from batchinfer.domain import (
-    Failure,
-    FailureKind,
-    InputFile,
-    Item,
-    Reply,
-    ServiceSignal,
-    Submitted,
-)
+from batchinfer.domain import Failure, FailureKind, InputFile, Item, Reply, ServiceSignal, Submitted
 from batchinfer.errors import FatalError
 from batchinfer.ports import Notice, OutageEnded, OutageOngoing
-from support.fake_cluster import SCRIPTS, FakeCluster, ScriptedFactory, open_fake
+from support.fake_cluster import SCRIPTS, FakeCluster, ScriptedFactory, open_fake, until
 from support.world import Notebook
 
 pytestmark = pytest.mark.event_loops("asyncio")
@@ -69,6 +62,11 @@ def script(request):
     SCRIPTS.pop(request.node.name, None)
 
 
+async def repeat(function) -> None:
+    while True:
+        await function()
+
+
 async def together(backend, count: int):
     return await asyncio.gather(*(backend.attempt(item(n), 1) for n in range(1, count + 1)))
 
@@ -76,8 +74,7 @@ async def together(backend, count: int):
 async def test_attempts_go_to_all_workers_and_each_brings_its_own_outcome(script):
     cluster = FakeCluster(["a", "b", "c"])
     async with open_fake(cluster, script(answer)) as backend:
-        while len(cluster.workers) < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: not (len(cluster.workers) < 3))
         outcomes = await together(backend, 300)
     assert [each.prediction["key"] for each in outcomes] == [f"item-{n}" for n in range(1, 301)]
     assert all(worker.calls["start"] for worker in cluster.workers.values())
@@ -115,8 +112,7 @@ async def test_a_cancelled_attempt_is_cut_off_at_its_worker(script):
         attempt = asyncio.create_task(backend.attempt(item(1), 1))
         await blocked.until_begun(1)
         attempt.cancel()
-        while not blocked.cut_off:
-            await asyncio.sleep(0.01)
+        await until(lambda: blocked.cut_off)
 
 
 async def test_at_the_end_workers_cut_off_what_is_in_flight(script):
@@ -162,8 +158,7 @@ async def test_a_worker_that_hears_nothing_gives_up_what_it_has(script):
         attempt = asyncio.create_task(backend.attempt(item(1), 1))
         await blocked.until_begun(1)
         cluster.before_call = hang  # the network between the two is gone
-        while not blocked.cut_off:
-            await asyncio.sleep(0.01)
+        await until(lambda: blocked.cut_off)
         attempt.cancel()
 
 
@@ -181,8 +176,7 @@ async def test_large_outcomes_come_in_pieces_and_within_the_memory_budget(script
             assert outcome.lease is not None
             del outcome
         actor = cluster.workers["a"].actor
-        while actor._session._large:
-            await asyncio.sleep(0.01)
+        await until(lambda: not (actor._session._large))
     assert cluster.workers["a"].calls["fetch"] == 4
 
 
@@ -190,8 +184,7 @@ async def test_without_any_worker_attempts_wait_and_it_is_an_outage(script):
     cluster, notebook = FakeCluster([]), Notebook()
 
     async def add() -> None:
-        while not notebook.waited:
-            await asyncio.sleep(0.01)
+        await until(lambda: notebook.waited)
         cluster.addresses.append("a")
 
     adding = asyncio.create_task(add())
@@ -250,8 +243,7 @@ async def test_workers_that_die_one_after_the_other_end_the_run(script):
         lost = {each.code for each in ends}
         assert lost == {"worker_lost"}  # failed attempts, which the engine counts
         with pytest.raises(FatalError) as error:
-            while True:
-                await together(backend, 20)
+            await repeat(lambda: together(backend, 20))
         killing.cancel()
     assert error.value.code == "workers_lost"
 
@@ -289,7 +281,7 @@ async def test_an_unforeseen_error_is_told_without_its_text(script):
         raise ValueError("the header Bearer s3cr3t is not allowed")
 
     async with open_fake(FakeCluster(["a"]), script(fail)) as backend:
-        with pytest.raises(FatalError, match="item-1 .*ValueError in .*fail, line") as error:
+        with pytest.raises(FatalError, match=r"item-1 .*ValueError in .*fail, line") as error:
             await backend.attempt(item(1), 1)
     assert error.value.code == "worker_error"
     assert "s3cr3t" not in str(error.value)
@@ -340,8 +332,8 @@ def on_disk(position: int, path) -> Item:
 
 async def test_a_worker_that_does_not_see_the_source_gets_nothing(script, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
-    actors = iter([BlindWorker, AttemptWorker])
-    cluster, notebook = FakeCluster(["a"], make_actor=lambda: next(actors)()), Notebook()
+    actors = [BlindWorker(), AttemptWorker()]
+    cluster, notebook = FakeCluster(["a"], make_actor=partial(actors.pop, 0)), Notebook()
     async with open_fake(cluster, script(answer), notebook=notebook) as backend:
         cluster.addresses.append("b")
         outcome = await backend.attempt(on_disk(1, tmp_path / "a.jpg"), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,16 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.cluster.attempt_worker import AttemptWorker
-from batchinfer.cluster.cluster_backend import (
-    BucketAttempts,
-    ClusterBackend,
-    open_cluster_backend,
-)
+from batchinfer.cluster.cluster_backend import BucketAttempts, ClusterBackend, open_cluster_backend
 from batchinfer.cluster.cluster_pool import ClusterPool
 from batchinfer.cluster.sealed_factory import BackendFactory, seal_factory
-from batchinfer.cluster.worker_transport import WorkerGone, WorkerRefusal, WorkerSetup
+from batchinfer.cluster.worker_transport import WorkerSetup
 from batchinfer.cluster.worker_versions import describe_versions
-from batchinfer.domain import Item, Reply
+from batchinfer.domain import Item
 from batchinfer.flow.memory_budget import MemoryBudget
 from batchinfer.ports import Backend
 from support.world import Notebook
@@ -51,7 +48,7 @@ class ScriptedFactory:
 
     @asynccontextmanager
     async def __call__(self, scratch_folder: Path) -> AsyncIterator[Backend]:
-        assert scratch_folder.is_dir()
+        assert os.path.isdir(scratch_folder)  # noqa: ASYNC240, PTH112
         yield ScriptedBackend(self.script)
 
 
@@ -110,6 +107,13 @@ class FakeCluster:
         """The process of a worker dies: what it does ends, and nobody is told."""
         self.addresses.remove(address)
         await self.workers[address].actor.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Ask again and again what nothing here is woken by."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def make_setup(factory: BackendFactory, **changed: Any) -> WorkerSetup:
