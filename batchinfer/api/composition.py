@@ -9,11 +9,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar, TypeVarTuple
 
 from batchinfer.api.deliveries import open_backend
+from batchinfer.api.distribution import WorkerBackendFactory, distribute_attempts
 from batchinfer.api.engine_settings import (
     build_gate,
     build_limit,
@@ -33,13 +34,14 @@ from batchinfer.api.job_sources import (
 )
 from batchinfer.api.param_validation import validate_job
 from batchinfer.api.run_sources import add_sources, move_source, reject_other_sources
+from batchinfer.api.scratch_folder import Scratch, open_scratch, uses_scratch
 from batchinfer.config import RunSettings
 from batchinfer.domain import RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
 from batchinfer.errors import ConfigError, SourceError, StoreError, option
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher, Store
-from batchinfer.protocols.object_ids import new_run_id
+from batchinfer.protocols.object_ids import new_epoch, new_run_id
 from batchinfer.sources import CombinedSource
 from batchinfer.store.sessions import RunSession
 from batchinfer.store.sqlite import SqliteStore
@@ -58,6 +60,8 @@ class OpenJob:
     resolved: ResolvedJob
     store: SqliteStore
     engine: Engine
+    scratch: Scratch | None = None
+    """What copies the run back, when it is worked on elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +92,35 @@ async def open_job(
             "bucket."
         )
     raise_open_file_limit()
-    with lock_run(resolved.run):
-        prepared = await _prepare_job(resolved, observer)
+    async with (
+        lock_run(resolved.run, across_machines=uses_scratch(resolved)) as lock,
+        open_scratch(resolved, lock, observer) as (located, scratch),
+    ):
+        prepared = await _prepare_job(located, observer)
         resolved = prepared.resolved
         job, settings = resolved.job, resolved.settings
+        # What is only in the scratch folder may be lost: its objects stay until the end.
+        clean, directory = job.clean and scratch is None, resolved.store_directory
+        can_submit = job.phase is not AsyncPhase.COLLECT
+        epoch = new_epoch(secrets.token_bytes(6))
         async with (
             _open_store(prepared) as store,
-            open_backend(settings, store.info.id, job.run, clean=job.clean) as (backend, watcher),
+            open_backend(settings, store.info.id, directory, clean=clean, epoch=epoch) as (
+                local_backend,
+                watcher,
+            ),
+            distribute_attempts(
+                resolved,
+                local_backend,
+                observer,
+                WorkerBackendFactory(settings, store.info.id, epoch),
+            )
+            if can_submit
+            else nullcontext(local_backend) as backend,
         ):
             await _start_session(store, prepared, observer)
-            can_submit = job.phase is not AsyncPhase.COLLECT
+            if scratch is not None:
+                await scratch.publish_new()
             engine = build_engine(
                 settings,
                 store,
@@ -105,12 +128,13 @@ async def open_job(
                 backend=backend if can_submit else None,
                 watcher=watcher,
                 read_page=prepared.read_page if can_submit else None,
-                check_source=make_source_check(job.run, store.info.sources),
+                check_source=make_source_check(resolved.store_directory, store.info.sources),
                 collects=job.phase is not AsyncPhase.SUBMIT,
                 max_items=job.limit,
                 on_commit=on_commit,
+                is_distributed=backend is not local_backend,
             )
-            yield OpenJob(resolved=resolved, store=store, engine=engine)
+            yield OpenJob(resolved=resolved, store=store, engine=engine, scratch=scratch)
 
 
 def build_engine(
@@ -125,16 +149,20 @@ def build_engine(
     collects: bool = True,
     max_items: int | None = None,
     on_commit: OnCommit | None = None,
+    is_distributed: bool = False,
 ) -> Engine:
-    """An engine for a store that is open and a backend that is (`open_backend`)."""
-    machine_limit = get_max_concurrent_calls()
+    """An engine for a store that is open and a backend that is (`open_backend`).
+
+    `is_distributed`: the workers of a cluster make the attempts, each within its own limits.
+    """
+    machine_limit = None if is_distributed else get_max_concurrent_calls()
     for notice in (*settings.notices, *iter_open_file_notices(settings, machine_limit)):
         observer.notify(notice)
     return Engine(
         queue=store,
         sink=store,
         submissions=store,
-        gate=build_gate(settings, machine_limit),
+        gate=build_gate(settings, machine_limit, is_distributed=is_distributed),
         submitted_limit=build_limit(settings) if settings.mode.uses_bucket else None,
         check_source=check_source,
         observer=observer,
@@ -153,7 +181,7 @@ async def _prepare_job(resolved: ResolvedJob, observer: Observer) -> PreparedJob
     new_specs = job.moved_to or (job.sources if job.sources_moved else ())
     if resolved.stored is not None and new_specs:
         message, sources = await run_in_thread(
-            move_source, job.run, resolved.stored.info, new_specs
+            move_source, resolved.store_directory, resolved.stored.info, new_specs
         )
         observer.notify(Notice("moved", message))
         resolved = _with_sources(resolved, resolved.stored, sources)
@@ -181,7 +209,9 @@ def _add_or_reject_sources(
     if not resolved.job.add_sources:
         reject_other_sources(resolved.run, stored.info, specs)
         return resolved
-    return _with_sources(resolved, stored, add_sources(resolved.run, stored.info, specs))
+    return _with_sources(
+        resolved, stored, add_sources(resolved.store_directory, stored.info, specs)
+    )
 
 
 def _with_sources(
@@ -195,7 +225,7 @@ def _open_store(prepared: PreparedJob) -> AbstractAsyncContextManager[SqliteStor
     """The run's store; a run that is new is made. Raises StoreError."""
     resolved = prepared.resolved
     if resolved.stored is not None:
-        return SqliteStore.open(resolved.run)
+        return SqliteStore.open(resolved.store_directory)
     if prepared.source is None:
         raise StoreError(f"{resolved.run} holds no run yet: start one with `batchinfer run`.")
     info = RunInfo(
@@ -205,7 +235,7 @@ def _open_store(prepared: PreparedJob) -> AbstractAsyncContextManager[SqliteStor
         config=resolved.config.to_stored_tables(),
         sources=prepared.source.specs,
     )
-    return SqliteStore.create(resolved.run, info)
+    return SqliteStore.create(resolved.store_directory, info)
 
 
 async def _start_session(store: SqliteStore, prepared: PreparedJob, observer: Observer) -> None:

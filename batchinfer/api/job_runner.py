@@ -11,6 +11,7 @@ from pathlib import Path
 from batchinfer.api.bucket_cleanup import clean_bucket
 from batchinfer.api.composition import open_job
 from batchinfer.api.control import Controller, serve_control
+from batchinfer.api.engine_runner import run_engine
 from batchinfer.api.job import Job, ResolvedJob
 from batchinfer.api.run_status import status
 from batchinfer.engine import Engine
@@ -35,10 +36,10 @@ async def run_job(
     async with open_job(job, controller) as opened:
         engine, resolved = opened.engine, opened.resolved
         mode = resolved.settings.mode
-        async with serve_control(job.run, engine, controller, mode):
+        async with serve_control(resolved.store_directory, engine, controller, mode):
             if on_started is not None:
                 on_started(engine)
-            progress = await engine.run()
+            progress = await run_engine(opened, start, controller)
         failures = dict(await opened.store.fetch_failure_counts())
     if resolved.job.clean and not engine.stopped:
         # Also what was left behind: earlier attempts, inputs whose event was lost.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple, Unpack
@@ -30,6 +30,7 @@ from batchinfer.sources.source_presence import MIN_MISSING_FILES, SourcePresence
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.json_codec import MAX_STATEMENT_CHARS, encode_json
 from batchinfer.store.lock import RunLock
+from batchinfer.store.run_lease import RunLease
 from batchinfer.store.run_reader import RunReader
 from batchinfer.text_format import escape_undecodable
 
@@ -42,20 +43,40 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-@contextmanager
-def lock_run(run: Path) -> Iterator[None]:
+@asynccontextmanager
+async def lock_run(run: Path, *, across_machines: bool = False) -> AsyncIterator[RunLock]:
     """Hold the run's lock. A directory in which no run was made in the end is removed while the
     lock is held: who is refused the lock must leave alone what another process has begun.
+
+    `across_machines`: also against other machines that share the directory.
     """  # noqa: D205 - one thought
-    with RunLock(run):
+    lock = RunLock(run, across_machines=across_machines)
+    if lock.lease is None:
+        lock.__enter__()
+    else:
+        await _enter_in_thread(lock, lock.lease)
+    with closing(lock):
         try:
-            yield
+            yield lock
         finally:
             with suppress(OSError):
-                if not (run / DATABASE_NAME).exists() and all(map(is_run_file, run.iterdir())):
-                    for entry in run.iterdir():
-                        entry.unlink()
-                    run.rmdir()
+                _remove_unless_run(run)
+
+
+def _remove_unless_run(directory: Path) -> None:
+    if not (directory / DATABASE_NAME).exists() and all(map(is_run_file, directory.iterdir())):
+        for entry in directory.iterdir():
+            entry.unlink()
+        directory.rmdir()
+
+
+async def _enter_in_thread(lock: RunLock, lease: RunLease) -> None:
+    """Whether a holder on another machine is alive may take a minute: Ctrl-C does not wait."""
+    try:
+        await anyio.to_thread.run_sync(lock.__enter__, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        lease.abandon()
+        raise
 
 
 def open_job_sources(resolved: ResolvedJob, spool_folder: Path) -> CombinedSource | None:

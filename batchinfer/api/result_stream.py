@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Unpack
 import anyio
 import anyio.to_thread
 
-from batchinfer.api.composition import open_job
+from batchinfer.api.composition import OpenJob, open_job
 from batchinfer.api.control import Controller, serve_control
+from batchinfer.api.engine_runner import run_engine
 from batchinfer.api.job import Job
 from batchinfer.api.job_runner import show_progress
 from batchinfer.api.settings import Settings, Sources, StrPath, build_job
 from batchinfer.config import Config
 from batchinfer.domain import Result, State
-from batchinfer.engine import Engine
 from batchinfer.ports import Committed, Observer
 from batchinfer.progress import QuietDisplay
 from batchinfer.store.run_reader import RunReader
@@ -65,26 +66,34 @@ async def _stream_job(job: Job, observer: Observer) -> AsyncIterator[AsyncIterat
     async def on_commit(event: Committed) -> None:
         final_states = {State.SUCCEEDED, State.FAILED}
         positions = [record.position for record in event.records if record.state in final_states]
-        for result in await anyio.to_thread.run_sync(_read_results, job.run, positions):
+        for result in await anyio.to_thread.run_sync(_read_results, directories[-1], positions):
             await send.send(result)
 
+    directories: list[Path] = []
     errors: list[Exception] = []
+    started_at = time.monotonic()
 
-    async def run_engine(engine: Engine) -> None:
+    async def run_to_end(opened: OpenJob) -> None:
         with send:
             try:
-                await engine.run()
+                await run_engine(opened, started_at, controller)
             except Exception as error:  # noqa: BLE001 - raised below, alone
                 errors.append(error)
 
     controller = Controller(observer)
     async with (
         open_job(job, controller, on_commit) as opened,
-        serve_control(job.run, opened.engine, controller, opened.resolved.settings.mode),
+        serve_control(
+            opened.resolved.store_directory,
+            opened.engine,
+            controller,
+            opened.resolved.settings.mode,
+        ),
         receive,
     ):
+        directories.append(opened.resolved.store_directory)
         async with anyio.create_task_group() as group:
-            group.start_soon(run_engine, opened.engine)
+            group.start_soon(run_to_end, opened)
             try:
                 yield receive
             except Exception as error:  # noqa: BLE001 - the same

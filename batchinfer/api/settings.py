@@ -40,6 +40,9 @@ class Settings(TypedDict, total=False):
     hedge: bool
     max_attempts: int
     max_failures: int | str
+    stop_after: float | str
+    grace: float | str
+    scratch: str
     include: str | list[str]
     exclude: str | list[str]
     only: str | list[str]
@@ -47,6 +50,11 @@ class Settings(TypedDict, total=False):
     shard: str
     file_param: str
     params: dict[str, Json]
+    on: str
+    scheduler: str
+    scheduler_file: str
+    workers: int
+    lease: float | str
 
 
 def load_config(
@@ -80,6 +88,8 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 flags["service.protocol"] = value
             case "include" | "exclude" | "only" | "glob" | "shard" | "file_param", _:
                 flags[f"input.{name}"] = value
+            case "on" | "scheduler" | "scheduler_file" | "workers" | "lease", _:
+                flags[f"cluster.{name}"] = value
             case _:
                 flags[f"run.{name}"] = value
     return flags
@@ -100,6 +110,7 @@ def build_job(
     add: bool = False,
     moved: bool = False,
     phase: AsyncPhase = AsyncPhase.BOTH,
+    client: object = None,
 ) -> Job:
     """The job that the arguments of a public function describe."""
     flags = _make_flags(env_file, settings or {})
@@ -116,6 +127,7 @@ def build_job(
         sources_moved=moved,
         moved_to=to_texts(moved_to),
         phase=phase,
+        client=client,
     )
 
 

@@ -144,6 +144,26 @@ shard_option = click.option(
     "them. A run keeps its part.",
 )
 
+process_options = combine_options(
+    click.option(
+        "--stop-after",
+        metavar="DURATION",
+        help="Stop after so long as by Ctrl-C, as 3h50m: exit code 130, and resume continues.",
+    ),
+    click.option(
+        "--grace",
+        metavar="DURATION",
+        help="After a stop (also by SIGTERM, SIGUSR1), cut off calls that are still running after "
+        "so long, as 90s. Default: none, up to their timeout.",
+    ),
+    click.option(
+        "--scratch",
+        metavar="DIR",
+        help="Work in a folder of DIR, on a local disk, and copy the run back: at the end, at a "
+        "stop, and every minute or so. For a RUN on a network file system.",
+    ),
+)
+
 execution_options = combine_options(
     click.option(
         "-n",
@@ -204,8 +224,31 @@ execution_options = combine_options(
         "--max-failures", metavar="N|P%", help="Give up when more items have failed, as 100 or 5%."
     ),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Send at most N items now."),
+    process_options,
     click.option(
         "--force", is_flag=True, help="Continue although service, mode or parameters differ now."
+    ),
+)
+
+cluster_options = combine_options(
+    click.option(
+        "--on",
+        metavar="dask|none",
+        help="Let the workers of a Dask cluster make the attempts: of one that is started here, or "
+        "that the next options name.",
+    ),
+    click.option(
+        "--scheduler", metavar="ADDRESS", help="The cluster's scheduler, as tcp://10.0.0.1:8786."
+    ),
+    click.option(
+        "--scheduler-file",
+        metavar="FILE",
+        help="What `dask scheduler --scheduler-file` has written.",
+    ),
+    click.option(
+        "--workers",
+        metavar="N",
+        help="Processes started on this machine. Default with --on dask: one for each core.",
     ),
 )
 
@@ -275,6 +318,7 @@ csv_bom_option = click.option(
 _SECTION_BY_OPTION = {
     **dict.fromkeys(("include", "exclude", "only", "glob", "shard", "file_param"), "input"),
     "protocol": "service",
+    **dict.fromkeys(("on", "scheduler", "scheduler_file", "workers"), "cluster"),
 }
 
 
@@ -318,12 +362,27 @@ def uses_stdin(sources: Sequence[str]) -> bool:
 
 
 def carry_over_options(
-    config: Path | None, env_file: object = None, *, clean: bool
+    config: Path | None,
+    env_file: object = None,
+    *,
+    clean: bool,
+    settings: Mapping[str, object] | None = None,
 ) -> list[str | Path]:
-    """Options that the command line which continues a run must repeat."""
-    files = (("-c", config), ("--env-file", env_file))
-    file_options = [str(word) for option, file in files if file for word in (option, file)]
-    return [*file_options, *(("--clean",) if clean else ())]
+    """Options that the command line which continues a run must repeat.
+
+    `settings`: all that were given, of which those of the cluster are repeated.
+    """
+    given = settings or {}
+    options = (
+        ("-c", config),
+        ("--env-file", env_file),
+        ("--on", given.get("on")),
+        ("--scheduler", given.get("scheduler")),
+        ("--scheduler-file", given.get("scheduler_file")),
+        ("--workers", given.get("workers")),
+    )
+    words = [str(word) for option, value in options if value for word in (option, value)]
+    return [*words, *(("--clean",) if clean else ())]
 
 
 def to_key_arguments(key: str) -> tuple[str, ...]:

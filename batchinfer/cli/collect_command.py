@@ -31,6 +31,7 @@ from batchinfer.domain import Mode
 )
 @click.option("--max-attempts", metavar="N", help="Tries of an item whose failure may pass.")
 @click.option("--max-failures", metavar="N|P%", help="Give up when more items have failed.")
+@cli_options.process_options
 @cli_options.clean_option
 @cli_options.detach_option
 @cli_options.verbosity_options

@@ -70,8 +70,7 @@ def execute(
     )
     try:
         resolved = resolve_run(job, verbosity)
-        if not resolved.settings.mode.uses_bucket:
-            handler.attempt_timeout = resolved.settings.timeout
+        handler.set_patience(resolved.settings)
         summary = run_blocking(lambda: run_with_signals(resolved, handler))
     except BatchInferError as error:
         if verbosity.as_json:

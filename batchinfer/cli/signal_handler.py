@@ -1,8 +1,11 @@
-"""Ctrl-C, SIGTERM, SIGHUP: the first one stops, the second one cancels. Both leave a resumable run.
+"""Ctrl-C, SIGTERM, SIGHUP, SIGUSR1: the first one stops, the second one cancels. Both leave a
+resumable run.
 
-A terminal that closes sends SIGHUP, often twice (by the shell and by the kernel), so SIGHUP only
-ever counts as the first one. Where it is ignored (`nohup`), it stays ignored.
-"""
+A terminal that closes sends SIGHUP, often twice (by the shell and by the kernel). SIGUSR1 is how a
+batch system says that the time limit is near, perhaps to the job's script and to its steps, and
+long before anything is urgent. So these two only ever count as the first one. Where SIGHUP is
+ignored (`nohup`), it stays ignored.
+"""  # noqa: D205 - one thought
 
 from __future__ import annotations
 
@@ -20,11 +23,13 @@ from anyio.abc import TaskStatus
 
 from batchinfer import api
 from batchinfer.api.job import ResolvedJob
+from batchinfer.config import RunSettings
 from batchinfer.engine import Engine
 from batchinfer.ports import Committed, Event, Notice, Observer, Progress
 from batchinfer.text_format import format_duration
 
-_SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
+_SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has neither
+_SIGUSR1 = getattr(signal, "SIGUSR1", None)
 
 
 class SignalHandler:
@@ -36,7 +41,7 @@ class SignalHandler:
         self.observer = _ActivityObserver(observer)
         self.final_progress: Progress | None = None
         """Where the engine left the run; None until then."""
-        self.attempt_timeout: float | None = None
+        self.patience: float | None = None
         """Seconds that an attempt in flight may take, for the person who waits for it."""
         self.startup_scope: anyio.CancelScope | None = None
         """Cancelled, it ends the job before its engine runs."""
@@ -49,6 +54,11 @@ class SignalHandler:
         self._engine = engine
         if self._on_engine_start is not None:
             self._on_engine_start()
+
+    def set_patience(self, settings: RunSettings) -> None:
+        """Know how long what is in flight may take after a stop."""
+        limits = [settings.grace, None if settings.mode.uses_bucket else settings.timeout]
+        self.patience = min((limit for limit in limits if limit is not None), default=None)
 
     def save_progress(self) -> None:
         """Remember where the engine left the run."""
@@ -67,7 +77,7 @@ class SignalHandler:
 
     def handle_signal(self, signum: int = signal.SIGINT) -> None:
         """Stop, then cancel."""
-        if signum == _SIGHUP and self._signal_count:
+        if signum in {_SIGHUP, _SIGUSR1} and (self._signal_count or self._is_stopping()):
             return
         self._signal_count += 1
         match self._engine, self._signal_count:
@@ -78,12 +88,16 @@ class SignalHandler:
             case None, _:
                 os._exit(api.EXIT_INTERRUPTED)
             case Engine() as engine, 1:
-                self._notify(_format_stopping(engine.stop(), self.attempt_timeout))
+                self._notify(_format_stopping(engine.stop(), self.patience))
             case Engine() as engine, 2:
                 engine.cancel()
                 self._notify("Cancelled the running calls: they will be sent again.")
             case _:
                 pass
+
+    def _is_stopping(self) -> bool:
+        """Whether the engine was told to stop by something else (`stop_after`, ctl)."""
+        return self._engine is not None and self._engine.stopped
 
     def _notify(self, message: str) -> None:
         self.observer.notify(Notice("stopping", message))
@@ -130,21 +144,23 @@ def exit_now() -> NoReturn:
     os._exit(api.EXIT_INTERRUPTED)
 
 
-def _format_stopping(in_flight: int, attempt_timeout: float | None) -> str:
+def _format_stopping(in_flight: int, patience: float | None) -> str:
     if in_flight == 0:
         return "Stopping: no call is running."
     calls = "1 running call" if in_flight == 1 else f"{in_flight} running calls"
-    limit = f" (up to {format_duration(attempt_timeout)})" if attempt_timeout is not None else ""
+    limit = f" (up to {format_duration(patience)})" if patience is not None else ""
     them = "it" if in_flight == 1 else "them"
     return f"Stopping: waiting for {calls}{limit}. Press Ctrl-C again to cancel {them}."
 
 
 def _stop_signals() -> tuple[signal.Signals, ...]:
     """The signals that stop a run in this process."""
-    stop_signals = (signal.SIGINT, signal.SIGTERM)
-    if _SIGHUP is None or signal.getsignal(_SIGHUP) is signal.SIG_IGN:
-        return stop_signals
-    return (*stop_signals, _SIGHUP)
+    stop_signals = [signal.SIGINT, signal.SIGTERM]
+    if _SIGUSR1 is not None:
+        stop_signals.append(_SIGUSR1)
+    if _SIGHUP is not None and signal.getsignal(_SIGHUP) is not signal.SIG_IGN:
+        stop_signals.append(_SIGHUP)
+    return tuple(stop_signals)
 
 
 async def _watch_signals(

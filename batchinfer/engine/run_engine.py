@@ -170,7 +170,12 @@ class Engine:
         return self.progress
 
     def stop(self) -> int:
-        """Start nothing new, let what is in flight finish; return how many attempts that are."""
+        """Start nothing new, let what is in flight finish; return how many attempts that are.
+
+        What is not finished after the policy's `grace` is cut off, as by `cancel`.
+        """
+        if not self.stopped and self._policy.grace is not None:
+            self._attempt_scope.deadline = loop_time() + self._policy.grace
         self.stopped = True
         self._feed_scope.cancel()
         if self._scheduler is not None:

@@ -39,6 +39,9 @@ class RunPolicy:
     """The same as a share (0 to 1) of what was finished in this process."""
     max_items: int | None = None
     """Items sent in this process at most; the others stay pending."""
+    grace: float | None = None
+    """How long attempts in flight may go on after a stop, until they are cut off; None: until they
+    end."""
     overdue_after: float = defaults.ATTEMPT_TIMEOUT[Mode.ASYNC]
     """Async mode: how long without sign of life before a submitted item counts as lost."""
 

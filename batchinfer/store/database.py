@@ -1,7 +1,8 @@
 """`run.db` as a file: created, opened, migrated; and its errors in words for users.
 
 Rules: made whole or not at all (under another name, then renamed); WAL and `synchronous=FULL`, so
-that what is committed survives a loss of power and readers never wait for the writer.
+that what is committed survives a loss of power and readers never wait for the writer. On a network
+file system, where WAL cannot be used, a run works on a copy elsewhere (`working_copy`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from batchinfer.store.migrations import (
     MIN_READABLE_VERSION,
     SESSIONS_MIN_VERSION,
 )
+from batchinfer.store.network_file_systems import find_network_file_system
 
 DATABASE_NAME: Final = "run.db"
 
@@ -36,7 +38,7 @@ _MIN_SQLITE_VERSION = (3, 37)
 _BUSY_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for another program's lock on the database."""
 _CONNECTION_PRAGMAS = """
-PRAGMA journal_mode = WAL;
+PRAGMA journal_mode = {journal_mode};
 PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
 PRAGMA temp_store = MEMORY;
@@ -296,7 +298,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
     with close_on_error(connection):
         if mode.startswith("rw"):
-            connection.executescript(_CONNECTION_PRAGMAS)
+            # WAL is memory shared by processes, and machines share none. A rollback journal needs
+            # only locks, which short commands (retry, describe) may rely on (a run does not).
+            is_shared = find_network_file_system(path.parent) is not None
+            journal_mode = "DELETE" if is_shared else "WAL"
+            connection.executescript(_CONNECTION_PRAGMAS.format(journal_mode=journal_mode))
         return connection
 
 

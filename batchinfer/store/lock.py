@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from batchinfer.errors import RunLocked, StoreError
+from batchinfer.store.network_file_systems import find_network_file_system
+from batchinfer.store.run_lease import RunLease
 
 LOCK_NAME: Final = "run.lock"
 
@@ -29,14 +31,30 @@ _RUN_LOCKED_ERRNOS: Final = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errn
 
 
 class RunLock:
-    """Holds a run directory while the block lasts. Raises RunLocked when another one does."""
+    """Holds a run directory while the block lasts. Raises RunLocked when another one does.
 
-    def __init__(self, directory: Path) -> None:
+    On a network file system, where the system's lock may hold on one machine only, there is a
+    `RunLease`, too: to enter then takes up to a minute, if the last holder was killed elsewhere.
+    """
+
+    def __init__(self, directory: Path, *, across_machines: bool = False) -> None:
+        """`across_machines`: take a lease, whatever the file system is."""
         self._path = directory / LOCK_NAME
         self._file: IO[str] | None = None
+        self.lease: RunLease | None = None
+        """What keeps other machines out; None on a local file system."""
+        if across_machines or find_network_file_system(directory):
+            self.lease = RunLease(directory, LOCK_NAME)
 
     def __enter__(self) -> Self:
         self._file = self._acquire()
+        try:
+            if self.lease is not None:
+                self.lease.acquire()
+        except BaseException:
+            self._file.close()
+            self._file = None
+            raise
         self._write_holder(_describe_holder())
         return self
 
@@ -46,7 +64,17 @@ class RunLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def is_held(self) -> bool:
+        """Whether no other machine has taken over the run meanwhile. Raises OSError."""
+        return self._file is not None and (self.lease is None or self.lease.is_held())
+
+    def close(self) -> None:
+        """Give the run back."""
         if self._file is not None:
+            if self.lease is not None:
+                self.lease.release()
             self._write_holder("")
             self._file.close()
             self._file = None

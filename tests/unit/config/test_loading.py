@@ -143,6 +143,8 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"send_timeout": "2s", "first_byte_timeout": "3s"}
     sample |= {"give_up_after": "4s", "deadline": "5s"}
     sample |= {"only": "audio, video", "max_reply": "3MB", "shard": "3/16"}
+    sample |= {"stop_after": "3h50m", "grace": "90s", "scratch": "/tmp"}
+    sample |= {"on": "dask", "workers": "3", "lease": "6s"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):
@@ -168,8 +170,12 @@ def test_every_setting_but_params_can_come_from_the_environment():
         give_up_after=4.0,
         deadline=5.0,
         hedge=False,
+        stop_after=13_800.0,
+        grace=90.0,
+        scratch="/tmp",
     )
     assert config.bucket.verify is False
+    assert (config.cluster.on, config.cluster.workers, config.cluster.lease) == ("dask", 3, 6.0)
 
 
 @pytest.mark.parametrize(
@@ -438,7 +444,7 @@ def test_a_param_argument_without_a_name_is_refused(argument):
     ("text", "message"),
     [
         ("[servce]\nx = 1", "there is no section [servce]. Did you mean [service]?"),
-        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [run], [params]"),
+        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [run], [cluster], "),
         ("[service]\ntokn = 'x'", '[service] has no key "tokn". Did you mean "token"? It has end'),
         ("[run]\nConcurrency = 1", 'Did you mean "concurrency"?'),
         ("token = 'x'", '"token" stands outside any section; it belongs in [service]'),
@@ -586,6 +592,14 @@ def test_what_is_kept_is_read_again(write):
     assert not find_differences(config.to_tables(), again.to_tables())
 
 
+def test_what_concerns_one_process_is_not_kept_with_the_run(write, tmp_path):
+    config = of(write, "[run]\nstop_after = '3h50m'\ngrace = 90\nscratch = 'local'")
+
+    assert (config.run.stop_after, config.run.grace) == (13_800.0, 90.0)
+    assert config.run.scratch == str(tmp_path / "local")
+    assert config.to_tables() == {"run": {"mode": "sync"}}
+
+
 VALUES = st.recursive(
     st.booleans()
     | st.integers()
@@ -698,6 +712,7 @@ def test_the_template_loads_and_names_every_key(write):
 
 def test_what_the_template_shows_as_default_is_the_default(write):
     none = {"rate", "max_failures", "bandwidth", "first_byte_timeout", "deadline"}
+    none |= {"stop_after", "grace", "scratch"}
     for key in {each.name for each in fields(RunSection)} - none - {"mode"}:
         assert f"# {key} =" in CONFIG_TEMPLATE
     live = CONFIG_TEMPLATE.partition("[run]")[2]

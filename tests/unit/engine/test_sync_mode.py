@@ -237,6 +237,29 @@ async def test_cancel_cuts_off_and_leaves_no_trace(world: World):
     assert len(world.store.records) == 5
 
 
+async def test_after_the_grace_what_is_in_flight_is_cut_off_and_leaves_no_trace(world: World):
+    model = Model(lambda item, n: Reply(), seconds=100)
+    engine = world.engine(model, source=items(100), concurrency=5, grace=30)
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.run)
+        await anyio.sleep(150)
+        engine.stop()
+        await anyio.sleep(10)
+        engine.stop()  # a second one gives no second grace
+    assert anyio.current_time() == pytest.approx(180)
+    assert (await world.store.fetch_counts()) == Counts(succeeded=5, pending=95)
+
+
+async def test_what_ends_within_the_grace_is_recorded(world: World):
+    engine = world.engine(Model(seconds=10), source=items(100), concurrency=5, grace=30)
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.run)
+        await anyio.sleep(15)
+        engine.stop()
+    assert anyio.current_time() == pytest.approx(20)
+    assert (await world.store.fetch_counts()) == Counts(succeeded=10, pending=90)
+
+
 async def test_stop_does_not_wait_for_back_offs(world: World):
     model = Model(lambda item, n: transient(retry_after=1000))
     engine = world.engine(model, source=items(4))
