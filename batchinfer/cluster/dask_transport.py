@@ -79,7 +79,10 @@ class DaskWorker:
             answer = await self._client.rpc(self._address).actor_execute(
                 function=function,
                 actor=self._actor.key,
-                args=[to_serialize(each) for each in args],
+                args=[
+                    to_serialize(each) if isinstance(each, (bytes, WorkerSetup)) else each
+                    for each in args  # numbers and texts are what a message is made of
+                ],
                 kwargs={},
             )
         except OSError:
