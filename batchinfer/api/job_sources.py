@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple, Unpack
@@ -55,9 +55,22 @@ async def lock_run(run: Path, *, across_machines: bool = False) -> AsyncIterator
         lock.__enter__()
     else:
         await _enter_in_thread(lock, lock.lease)
+    with _keep_lock(run, lock):
+        yield lock
+
+
+@contextmanager
+def lock_run_blocking(run: Path) -> Iterator[RunLock]:
+    """As `lock_run`, for what runs in a thread of its own."""
+    with RunLock(run) as lock, _keep_lock(run, lock):
+        yield lock
+
+
+@contextmanager
+def _keep_lock(run: Path, lock: RunLock) -> Iterator[None]:
     with closing(lock):
         try:
-            yield lock
+            yield
         finally:
             with suppress(OSError):
                 _remove_unless_run(run)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from batchinfer.api.job import STDIN_MANIFEST, is_run_file, require_run
-from batchinfer.api.job_sources import lock_run
+from batchinfer.api.job_sources import lock_run_blocking
 from batchinfer.api.merge_order import iter_in_source_order
 from batchinfer.api.merge_parts import (
     MergePart,
@@ -123,7 +123,7 @@ def merge(
     target = Path(into)
     directories = _list_runs(to_texts(runs), target)
     _require_target(target)
-    with lock_run(target), ExitStack() as stack:
+    with lock_run_blocking(target), ExitStack() as stack:
         damages = DamageCollector()
         opened = [stack.enter_context(MergeInput(each, damages)) for each in directories]
         existing = _read_existing(target, damages)

@@ -298,12 +298,18 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
     with close_on_error(connection):
         if mode.startswith("rw"):
-            # WAL is memory shared by processes, and machines share none. A rollback journal needs
-            # only locks, which short commands (retry, describe) may rely on (a run does not).
-            is_shared = find_network_file_system(path.parent) is not None
-            journal_mode = "DELETE" if is_shared else "WAL"
+            journal_mode = choose_journal_mode(path.parent)
             connection.executescript(_CONNECTION_PRAGMAS.format(journal_mode=journal_mode))
         return connection
+
+
+def choose_journal_mode(folder: Path) -> str:
+    """SQLite's journal mode for a database in `folder`.
+
+    WAL is memory shared by processes, and machines share none. A rollback journal needs only locks,
+    which short commands (retry, describe) may rely on (a run does not).
+    """
+    return "WAL" if find_network_file_system(folder) is None else "DELETE"
 
 
 def _split_statements(script: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from batchinfer.atomic_files import sync_folder
 from batchinfer.domain import RunInfo
 from batchinfer.store.database import (
     DATABASE_NAME,
+    choose_journal_mode,
     create_database,
     has_run,
     open_writable,
@@ -60,7 +61,7 @@ def create_target(directory: Path, info: RunInfo) -> Iterator[tuple[sqlite3.Conn
                     db.execute(pragma)
                 with transaction(db):
                     yield db, build_folder
-                db.execute("PRAGMA journal_mode = WAL")
+                db.execute(f"PRAGMA journal_mode = {choose_journal_mode(directory)}")
             finally:
                 db.close()
             _publish(build_folder, directory)
