@@ -162,8 +162,13 @@ class FolderSource:
         return chunk
 
     def _iter_items(self, chunk: list[os.DirEntry[str]], current: _OpenFolder) -> Iterator[Item]:
+        """The items of a chunk, which is empty then; its sub-folders are kept in `current`."""
         folders = []
-        for entry in chunk:
+        chunk.reverse()
+        while chunk:
+            # Forgotten one by one: an entry that was asked for its status keeps it, which takes
+            # more memory than the entry itself.
+            entry = chunk.pop()
             if _is_folder(entry):
                 folders.append(entry)
                 continue

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Container, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
@@ -35,6 +35,10 @@ from batchinfer.store.database import (
 )
 from batchinfer.store.run_metadata import read_run_info
 from batchinfer.store.sessions import RunSession
+
+_READER_CACHE_KIB: Final = 2_048
+"""Pages in the memory of the reading connection: it reads the queue from its beginning to its end,
+and hardly any page twice."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -170,6 +174,7 @@ class RunConnections:
             reader = open_writable(directory)
             with close_on_error(reader), translate_errors(directory / DATABASE_NAME):
                 reader.execute("PRAGMA query_only = ON")
+                reader.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
                 return cls(writer, reader, *read_run_info(reader), file_identity)
 
 

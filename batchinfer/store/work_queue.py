@@ -130,10 +130,11 @@ def _halve_backslashes(match: re.Match[str]) -> str:
 
 def fetch_pending(db: sqlite3.Connection, after: int, limit: int, due_by: float) -> Sequence[Item]:
     """Pending items that are due, a page of them."""
-    return [
-        row_to_item(row)
-        for row in fetch_json_rows(db, sql_read.SELECT_PENDING, (after, due_by, limit))
-    ]
+    page = {"after": after, "due": due_by, "limit": limit}
+    (text,) = db.execute(sql_read.SELECT_PENDING, page).fetchone()
+    if text is None:
+        (text,) = db.execute(sql_read.SELECT_BOUNDED_PENDING, page).fetchone()
+    return [row_to_item(row) for row in parse_rows(text)]
 
 
 def fetch_next_retry_at(db: sqlite3.Connection, after: float) -> float | None:

@@ -3,6 +3,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,20 @@ def test_a_folder_bigger_than_a_chunk_is_whole_and_always_in_the_same_order(tmp_
         first[: folder_source.MAX_CHUNK_ENTRIES]
     )
     assert keys(tmp_path) == first
+
+
+def test_an_entry_is_forgotten_with_its_status_when_it_has_become_an_item(tmp_path):
+    count = 1_000
+    for number in range(count):
+        (tmp_path / f"{number:08}.jpg").touch()
+    source = open_source([str(tmp_path)])
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in source) == count
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / count < 64 + 2 * len(str(tmp_path)) + 400  # 600 more with what `stat` said of it
 
 
 def test_a_top_that_vanished_is_an_error(tmp_path):
