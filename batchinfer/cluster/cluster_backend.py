@@ -78,9 +78,11 @@ class BucketAttempts:
 class _AttemptHistory:
     """What an attempt has met so far."""
 
-    __slots__ = ("losses", "shortages", "unreadable", "unreadable_at")
+    __slots__ = ("began", "losses", "shortages", "unreadable", "unreadable_at")
 
     def __init__(self) -> None:
+        self.began = 0.0
+        """When it was given to its latest worker, on the event loop's clock."""
         self.losses = self.shortages = self.unreadable = 0
         self.unreadable_at: set[str] = set()
 
@@ -100,6 +102,7 @@ class ClusterBackend:
         history = _AttemptHistory()
         while True:
             link = await self._pool.acquire(history.unreadable_at)
+            history.began = self._loop.time()
             try:
                 outcome = await self._attempt_at(link, item, number)
             except WorkerLost:
@@ -142,8 +145,7 @@ class ClusterBackend:
     ) -> bool:
         """Whether what was not sent may be sent by another worker, or by this one later."""
         if failure.signal is ServiceSignal.LOCAL_SHORTAGE:
-            now = self._loop.time()
-            link.capacity.on_shortage(link.in_flight + 1, now, now)
+            link.capacity.on_shortage(link.in_flight + 1, history.began, self._loop.time())
             history.shortages += 1
             return history.shortages < MAX_SHORTAGES_PER_ATTEMPT
         if failure.signal is not ServiceSignal.INPUT_UNREADABLE:

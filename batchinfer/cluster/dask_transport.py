@@ -146,7 +146,7 @@ def _to_worker_error(error: BaseException | None) -> Exception:
     match error:
         case WorkerGone() | WorkerRefusal() | OSError():
             return error
-        case ModuleNotFoundError():
+        case ImportError():
             return WorkerRefusal(f"it has no batchinfer, or not all that it needs ({error})")
         case _:
             return WorkerRefusal(f"it failed in an unforeseen way ({type(error).__name__})")

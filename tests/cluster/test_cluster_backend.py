@@ -431,3 +431,12 @@ async def test_what_a_lost_worker_may_have_put_is_looked_for_once_its_lease_has_
         blocked.let.set()
         assert await attempt == Submitted("object-1")
     assert not bucket.unconfirmed
+
+
+async def test_who_waits_in_vain_is_told_why_the_workers_that_are_there_refuse(script):
+    cluster = FakeCluster(["a"])
+    other = {"versions": {"batchinfer": "99.0"}, "refused_seconds": 60.0, "give_up_after": 0.1}
+    with pytest.raises(FatalError, match=r"can take no part.*instead of 99\.0") as error:
+        async with open_fake(cluster, script(answer), **other):
+            pass
+    assert error.value.code == "no_workers"

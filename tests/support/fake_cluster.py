@@ -134,6 +134,7 @@ async def open_fake(
     notebook: Notebook | None = None,
     memory: int = 1 << 26,
     give_up_after: float = 60.0,
+    refused_seconds: float = 0.5,
     max_in_flight: int | None = None,
     bucket_attempts: BucketAttempts | None = None,
     **setup: Any,
@@ -145,7 +146,7 @@ async def open_fake(
         MemoryBudget(memory),
         give_up_after=give_up_after,
         max_in_flight=max_in_flight,
-        refused_seconds=0.5,
+        refused_seconds=refused_seconds,
     )
     async with open_cluster_backend(pool, bucket_attempts) as backend:
         yield backend
