@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchinfer.domain import Mode
+from batchinfer.mode import Mode
 
 ATTEMPT_TIMEOUT: Final = {Mode.SYNC: 600.0, Mode.ASYNC: 3600.0}
 """Of one attempt; in async mode from submission to output."""

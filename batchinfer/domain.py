@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from batchinfer.mode import Mode as Mode  # noqa: PLC0414 - one of these values
 from batchinfer.values import value_class
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
@@ -30,23 +31,6 @@ as the strings "NaN", "Infinity", "-Infinity", for strict JSON has no other way)
 JSON_MEDIA_TYPE = "application/json"
 TEXT_MEDIA_TYPE = "text/plain"
 """Media types of a prediction that was read as data, and of one that could only be kept as text."""
-
-
-class Mode(StrEnum):
-    """How items reach the model; OSCAR's own terms."""
-
-    SYNC = "sync"
-    ASYNC = "async"
-
-    @property
-    def section(self) -> str:
-        """The section of a configuration that says where items of this mode are sent."""
-        return {"sync": "service", "async": "bucket"}[self.value]
-
-    @property
-    def uses_bucket(self) -> bool:
-        """Whether items are submitted and collected, so that objects may be left in a bucket."""
-        return self is Mode.ASYNC
 
 
 class State(StrEnum):

@@ -8,11 +8,11 @@ without counting an attempt.
 from __future__ import annotations
 
 import errno
-import socket
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from batchinfer.domain import Failure, FailureKind, ServiceSignal
+if TYPE_CHECKING:
+    from batchinfer.domain import Failure
 
 DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a write for which there is no room."""
@@ -61,6 +61,8 @@ def get_max_concurrent_calls() -> int | None:
 
 def detect_shortage(error: BaseException | None) -> Failure | None:
     """What this machine lacks, if that is what the error says; else None."""
+    import socket  # noqa: PLC0415 - every command raises the limit of files, few meet a shortage
+
     match error:
         case MemoryError() | socket.gaierror(errno=socket.EAI_MEMORY):
             return _make_memory_failure()
@@ -78,36 +80,38 @@ def detect_shortage(error: BaseException | None) -> Failure | None:
 
 
 def _is_resolver_error(error: OSError) -> bool:
+    import socket  # noqa: PLC0415 - as above
+
     return isinstance(error, socket.gaierror)
 
 
 def _make_open_files_failure() -> Failure:
     limit = get_open_file_limit()
     allowed = f"this process may have {limit:,} open" if limit else "the system's limit"
-    return Failure(
+    return _make_failure(
         "too_many_open_files",
         f"too many open files ({allowed}): fewer calls are made at once. To allow more, run "
         "`ulimit -n 4096` first, or ask the administrator",
-        FailureKind.UNAVAILABLE,
-        signal=ServiceSignal.LOCAL_SHORTAGE,
     )
 
 
 def _make_threads_failure() -> Failure:
-    return Failure(
+    return _make_failure(
         "too_many_threads",
         "this machine starts no more threads: fewer calls are made at once. Check the limit of "
         "processes (`ulimit -u`, or the container's)",
-        FailureKind.UNAVAILABLE,
-        signal=ServiceSignal.LOCAL_SHORTAGE,
     )
 
 
 def _make_memory_failure() -> Failure:
-    return Failure(
+    return _make_failure(
         "out_of_memory",
         "this machine has no memory left: fewer calls are made at once. Lower --memory or -n, or "
         "end other programs",
-        FailureKind.UNAVAILABLE,
-        signal=ServiceSignal.LOCAL_SHORTAGE,
     )
+
+
+def _make_failure(code: str, message: str) -> Failure:
+    from batchinfer.domain import Failure, FailureKind, ServiceSignal  # noqa: PLC0415 - as above
+
+    return Failure(code, message, FailureKind.UNAVAILABLE, signal=ServiceSignal.LOCAL_SHORTAGE)

@@ -104,6 +104,7 @@ def compare_manifests(setup: Setup) -> Iterator[Comparison]:
         ],
         [
             Goal(Measure.SECONDS, 2.5, ("csv module alone",), at_most=True),
+            Goal(Measure.SECONDS, 1.0, ("csv module and stat",), at_most=True),
             Goal(Measure.MEMORY, 80, (), Kind.ABSOLUTE, at_most=True),
         ],
     )

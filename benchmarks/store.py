@@ -180,6 +180,7 @@ def compare_exports(setup: Setup, *, what: str) -> Iterator[Comparison]:
             Goal(Measure.RATE, 0.5, (SHELL, DUCKDB)),
             Goal(Measure.MEMORY, 130, (), Kind.ABSOLUTE, at_most=True),
         ],
+        rounds=min(2, setup.rounds),  # each is long, and like the one before
     )
 
 

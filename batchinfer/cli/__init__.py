@@ -14,7 +14,6 @@ import errno
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -172,6 +171,8 @@ def _report_unexpected_error(error: Exception) -> int:
 
 
 def _report_bug() -> int:
+    import traceback
+
     traceback.print_exc()
     print(  # noqa: T201 - nothing else may work
         "error: this is a bug in batchinfer, for which we are sorry. What is recorded in a run "

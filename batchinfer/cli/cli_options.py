@@ -18,7 +18,7 @@ import click
 from batchinfer import defaults
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
-from batchinfer.domain import Mode
+from batchinfer.mode import Mode
 from batchinfer.sources.file_kinds import FILE_KINDS
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX
 from batchinfer.text_format import escape_unprintable

@@ -7,7 +7,6 @@ started by the very words that were typed, and takes its secrets from the same e
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -52,6 +51,8 @@ def detach_run(sources: Sequence[str] = (), *, quiet: bool = False) -> int | Non
         return code
     echo_data(line)
     if not quiet:
+        import json
+
         run = json.loads(line)["run"]
         echo_message(
             f"The run goes on by itself. Watch it: {to_command_line('status', run, '--follow')}",
@@ -128,6 +129,8 @@ class ParentPipe:
         self._send(message)
 
     def _send(self, message: Mapping[str, object]) -> None:
+        import json
+
         with suppress(OSError), os.fdopen(self._descriptor, "w", encoding="utf-8") as pipe:
             pipe.write(json.dumps(message) + "\n")  # the parent is gone: the run continues
 

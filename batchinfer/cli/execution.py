@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -26,13 +25,13 @@ from batchinfer.cli.output import (
     to_command_line,
 )
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
-from batchinfer.domain import Json
 from batchinfer.errors import BatchInferError, ConfigError, IncompleteConfig, RunAborted
 from batchinfer.shell import quote_for_shell
 from batchinfer.text_format import format_count, format_duration
 
 if TYPE_CHECKING:
     from batchinfer.cli.signal_handler import SignalHandler
+    from batchinfer.domain import Json
     from batchinfer.progress import Display
 
 SuggestSteps: TypeAlias = "Callable[[api.Summary], list[str]]"
@@ -199,6 +198,8 @@ def _emit_error(error: BatchInferError) -> None:
 
 
 def _emit_json_line(**fields: Json) -> None:
+    import json
+
     with suppress(OSError, ValueError):
         click.echo(json.dumps(fields))
 

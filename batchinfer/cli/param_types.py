@@ -6,7 +6,7 @@ byte for byte. In all other texts such bytes are escaped as in keys.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any, Final
 
 import click
@@ -42,7 +42,9 @@ class _NonEmptyPathParamType(click.Path):
         """Read a path."""
         if not str(value).strip():
             self.fail("an empty name names no file.", param, ctx)
-        return super().convert(value, param, ctx)
+        from pathlib import Path  # `--help` needs none
+
+        return Path(os.fsdecode(super().convert(value, param, ctx)))
 
 
-PATH_PARAM_TYPE = _NonEmptyPathParamType(path_type=Path)
+PATH_PARAM_TYPE = _NonEmptyPathParamType()

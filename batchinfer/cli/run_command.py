@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +134,8 @@ def _echo_preview(job: api.Job, verbosity: Verbosity, *, curl: bool) -> int:
     """Show what would be sent; the exit code."""
     preview = api.preview(resolve_run(job, verbosity))
     if verbosity.as_json:
+        import json
+
         echo_data(json.dumps(preview.as_json()))
     elif curl:
         echo_data(preview.curl or "# No item could be sent.")
