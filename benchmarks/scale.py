@@ -178,9 +178,9 @@ def _measure(setup: Setup, only: str, divisor: int) -> Iterator[Case]:
         ("async", run_bucket),
     )
     for name, run in runs:
-        if only in name:
+        if only in ("", name):
             yield from map(partial(run, setup), _shrink(ITEMS, divisor, 50))
-    if only in "rows":
+    if only in ("", "rows"):
         lengths = [list(run_rows(setup, each)) for each in _shrink(ROWS, divisor, 500)]
         for same in zip(*lengths, strict=True):
             yield from same
@@ -194,7 +194,7 @@ def _shrink(lengths: Sequence[int], divisor: int, least: int) -> Sequence[int]:
 def main() -> None:
     ask = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     ask.add_argument("--shrink", type=int, default=1, metavar="N", help="1/N of the items")
-    ask.add_argument("--only", default="", help="sync, async or rows")
+    ask.add_argument("--only", default="", choices=["sync", "async", "rows"])
     ask.add_argument("--folder", type=Path, help="where files and runs go (default: temporary)")
     ask.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs")
     ask.add_argument("--plots", type=Path, metavar="DIR", help="memory and handles, drawn (SVG)")
