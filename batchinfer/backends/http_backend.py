@@ -24,6 +24,7 @@ from yarl import URL
 
 from batchinfer import defaults
 from batchinfer.backends import tls
+from batchinfer.backends.body_memory import BodyMemory, BodyMemoryPool
 from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.http_carrier import CarriedResponse, HttpCarrier, open_http_carrier
 from batchinfer.backends.http_errors import classify_http_error
@@ -81,6 +82,7 @@ async def open_http_backend(
     """
     url = _parse_endpoint(endpoint, redactor, protocol.endpoint_hint)
     is_https = url.scheme == "https"
+    memory_budget = MemoryBudget(memory)
     timeouts = CallTimeouts(timeout, connect_timeout, send_timeout, first_byte_timeout)
     async with open_http_carrier(
         url,
@@ -94,9 +96,15 @@ async def open_http_backend(
             protocol=protocol,
             carrier=carrier,
             url=url,
-            payload_loader=PayloadLoader(protocol, params, Mode.SYNC, redactor=redactor),
+            payload_loader=PayloadLoader(
+                protocol,
+                params,
+                Mode.SYNC,
+                redactor=redactor,
+                memory_pool=BodyMemoryPool(memory_budget),
+            ),
             timeouts=timeouts,
-            memory_budget=MemoryBudget(memory),
+            memory_budget=memory_budget,
             redactor=redactor,
             reply_reader=ReplyReader(max_reply, spool_dir),
             clock=clock,
@@ -150,7 +158,10 @@ class HttpBackend:
             if isinstance(loaded, Failure):
                 return loaded
             inputs = loaded.inputs
-            call = self._call(loaded, reservation.release)
+            on_sent = reservation.release
+            if loaded.memory is not None:
+                on_sent = partial(_release_memory, loaded.memory, reservation)
+            call = self._call(loaded, on_sent)
             del loaded  # nothing may keep in memory what has been sent
             outcome = await call
         if not inputs:
@@ -260,6 +271,12 @@ class HttpBackend:
             "let the model return less, or raise --max-reply and run `batchinfer retry RUN --code "
             "reply_too_large`",
         )
+
+
+def _release_memory(memory: BodyMemory, reservation: Reservation) -> None:
+    """A large body was sent."""
+    reservation.release()
+    memory.give_back()
 
 
 def _return_or_raise(outcome: Failure | FatalError) -> Failure:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from batchinfer.backends.body_memory import BodyMemory
 from batchinfer.domain import SentFile
 
 PayloadBody: TypeAlias = bytes | memoryview
@@ -22,6 +23,8 @@ class LoadedPayload:
     """Its files, as they stand in the body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """HTTP headers of its own."""
+    memory: BodyMemory | None = field(default=None, repr=False, compare=False)
+    """Where the body is, if that can be used again: to be given back by whoever has sent it."""
 
     @property
     def size(self) -> int:

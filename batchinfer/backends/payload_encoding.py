@@ -1,20 +1,18 @@
 """Making one body of an item's files, as its protocol encodes them.
 
-Small files are read first. Large ones are encoded as they are read, into memory that the system has
-back at once (malloc would keep it): only the payload itself is ever held. The sha256 of each file
-is taken of the bytes that go into the body, there and then.
+Small files are read first. Large ones are encoded as they are read, into memory of their own
+(`body_memory`): only the payload itself is ever held. The sha256 of each file is taken of the bytes
+that go into the body, there and then.
 """
 
 from __future__ import annotations
 
-import mmap
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Final
 
+from batchinfer.backends.body_memory import BodyMemory, BodyMemoryPool
 from batchinfer.backends.input_reader import read_checked
 from batchinfer.backends.loaded_payload import LoadedPayload
 from batchinfer.domain import Failure, InputFile, Json, SentFile
@@ -26,8 +24,10 @@ from batchinfer.protocols.inference_protocol import (
     InferenceProtocol,
 )
 
-ENCODE_CHUNK_BYTES: Final = 3 << 16
-"""Bytes that are encoded at a time; a multiple of 3, so that the parts fit together."""
+ENCODE_CHUNK_BYTES: Final = 3 << 14
+"""Bytes that are encoded at a time; a multiple of 3, so that the parts fit together. They and what
+they are encoded to stay in the processor's cache, and malloc takes them from what it has; for
+larger ones it asks the system, each time (128 KiB by default)."""
 
 
 def encode_without_files(protocol: InferenceProtocol, params: Mapping[str, Json]) -> LoadedPayload:
@@ -58,12 +58,13 @@ def encode_streaming(
     files: Sequence[InputFile],
     params: Mapping[str, Json],
     max_bytes: int,
+    memory_pool: BodyMemoryPool,
 ) -> LoadedPayload | Failure:
     """What `encode_contents` makes of the files, a chunk at a time. All sizes are known."""
     unread = [FileHead(file.param, file.path, b"", file.size or 0) for file in files]
     text_size = sum(map(len, protocol.encode_item(params, unread).parts))
     content_size = sum(protocol.get_encoded_size(file.size or 0) for file in files)
-    body = _GrowingBody(text_size + content_size + HEAD_BYTES)
+    body = _GrowingBody(memory_pool, text_size + content_size + HEAD_BYTES)
     heads: list[FileHead] = []
     inputs: list[SentFile] = []
     encoded = EncodedItem((b"",))
@@ -89,7 +90,7 @@ def encode_streaming(
             return read
         max_bytes -= len(read)
     body.append(encoded.parts[-1])
-    return LoadedPayload((body.get(),), tuple(inputs), encoded.headers)
+    return LoadedPayload((body.get(),), tuple(inputs), encoded.headers, body.memory)
 
 
 def _check_bytes(part: bytes) -> bytes:
@@ -100,33 +101,28 @@ def _check_bytes(part: bytes) -> bytes:
 
 
 class _GrowingBody:
-    """A body in memory that the system has back at once (malloc would keep it)."""
+    """A body of which is known how large it will probably be."""
 
-    def __init__(self, capacity: int) -> None:
-        self._memory = memoryview(_map_memory(capacity))
+    def __init__(self, memory_pool: BodyMemoryPool, capacity: int) -> None:
+        self._memory_pool = memory_pool
+        self.memory: BodyMemory = memory_pool.lend(capacity)
+        self._view = self.memory.view
         self._end = 0
 
     def append(self, text: bytes) -> None:
         end = self._end + len(text)
-        if end > len(self._memory):  # a protocol encodes to more bytes than it said
-            larger = memoryview(_map_memory(2 * end))
-            larger[: self._end] = self._memory[: self._end]
-            self._memory = larger
-        self._memory[self._end : end] = text
+        if end > len(self._view):  # a protocol encodes to more bytes than it said
+            self._grow(2 * end)
+        self._view[self._end : end] = text
         self._end = end
 
+    def _grow(self, capacity: int) -> None:
+        larger = self._memory_pool.lend(capacity)
+        view = larger.view
+        view[: self._end] = self._view[: self._end]
+        self._view = view
+        self.memory.give_back()
+        self.memory = larger
+
     def get(self) -> memoryview:
-        return self._memory[: self._end]
-
-
-def _map_memory(size: int) -> mmap.mmap:
-    """Memory of the system's. Private and in huge pages, where there are any, to fill it takes half
-    the time.
-    """  # noqa: D205 - one thought
-    if sys.platform == "win32":
-        return mmap.mmap(-1, size)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
+        return self._view[: self._end]

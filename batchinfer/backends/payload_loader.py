@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from batchinfer.backends.body_memory import BodyMemoryPool
 from batchinfer.backends.input_reader import (
     MAX_ITEM_BYTES,
     SECRET_SCAN_MAX_BYTES,
@@ -31,7 +32,7 @@ from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.thread_pool import WORK_TIMEOUT_SECONDS, DaemonThreadPool
 from batchinfer.domain import Failure, InputFile, Item, Json, Mode, ServiceSignal
 from batchinfer.errors import FatalError
-from batchinfer.flow.memory_budget import Reservation
+from batchinfer.flow.memory_budget import MemoryBudget, Reservation
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.protocols.inference_protocol import InferenceProtocol
 
@@ -46,7 +47,8 @@ class PayloadLoader:
 
     `params`: the run's own; an item's win over them. `redactor`: knows the secrets that no small
     file may hold. `max_bytes`: of all files of one item. `read_timeout`: seconds after which a file
-    that is being read is left to itself.
+    that is being read is left to itself. `memory_pool`: lends the memory of large bodies; None: it
+    is used once.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class PayloadLoader:
         redactor: Redactor | None = None,
         max_bytes: int = MAX_ITEM_BYTES,
         read_timeout: float = WORK_TIMEOUT_SECONDS,
+        memory_pool: BodyMemoryPool | None = None,
     ) -> None:
         self._protocol = protocol
         self._redactor = redactor
@@ -65,6 +68,7 @@ class PayloadLoader:
         self._mode = mode
         self._max_bytes = max_bytes
         self._read_timeout = read_timeout
+        self._memory_pool = memory_pool or BodyMemoryPool(MemoryBudget(0))
         self._thread_pool = DaemonThreadPool(MAX_READER_THREADS)
         self._encoded_params: dict[tuple[str, ...], Mapping[str, Json] | Failure] = {}
 
@@ -151,7 +155,9 @@ class PayloadLoader:
             )
             if isinstance(scanned, Failure):
                 return scanned
-            return call_protocol(encode_streaming, self._protocol, sized, params, self._max_bytes)
+            return call_protocol(
+                encode_streaming, self._protocol, sized, params, self._max_bytes, self._memory_pool
+            )
         contents = read_files(files, self._max_bytes, self._redactor)
         if isinstance(contents, Failure):
             return contents

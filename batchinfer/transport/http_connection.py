@@ -66,6 +66,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser = ResponseParser(self, owner.max_header_bytes)
         self._waiter: asyncio.Future[HttpResponse] | None = None
         """Of whoever waits for the answer, or for more of it."""
+        self._on_sent: Callable[[], None] | None = None
 
     # A call --------------------------------------------------------------------------------------
 
@@ -119,8 +120,9 @@ class HttpConnection(asyncio.Protocol):
     def _mark_sent(self) -> None:
         self._sender = None
         self._sent_at = self._loop.time()
-        if self._on_sent is not None:
-            self._on_sent()
+        on_sent, self._on_sent = self._on_sent, None
+        if on_sent is not None:
+            on_sent()
 
     def _extend(self, seconds: float) -> None:
         self._total_at += seconds
@@ -204,7 +206,7 @@ class HttpConnection(asyncio.Protocol):
         if self._parser.response is not None:
             self._parser.response.source = None
             self._parser.response = None
-        self._waiter = None
+        self._waiter = self._on_sent = None
         self.is_closed = True
         self.is_busy = False
         if self._sender is not None:
