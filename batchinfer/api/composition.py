@@ -24,7 +24,7 @@ from batchinfer.api.engine_settings import (
 from batchinfer.api.job import AsyncPhase, Job, ResolvedJob, StoredRun, check_job, resolve
 from batchinfer.api.job_sources import (
     is_run_source,
-    lock_run,
+    lock_run_across_machines,
     make_page_reader,
     make_source_check,
     open_job_sources,
@@ -93,7 +93,7 @@ async def open_job(
         )
     raise_open_file_limit()
     async with (
-        lock_run(resolved.run, across_machines=uses_scratch(resolved)) as lock,
+        lock_run_across_machines(resolved.run, required=uses_scratch(resolved)) as lock,
         open_scratch(resolved, lock, observer) as (located, scratch),
     ):
         prepared = await _prepare_job(located, observer)

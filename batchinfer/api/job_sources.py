@@ -43,14 +43,24 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-@asynccontextmanager
-async def lock_run(run: Path, *, across_machines: bool = False) -> AsyncIterator[RunLock]:
+@contextmanager
+def lock_run(run: Path) -> Iterator[None]:
     """Hold the run's lock. A directory in which no run was made in the end is removed while the
     lock is held: who is refused the lock must leave alone what another process has begun.
-
-    `across_machines`: also against other machines that share the directory.
     """  # noqa: D205 - one thought
-    lock = RunLock(run, across_machines=across_machines)
+    with RunLock(run):
+        try:
+            yield
+        finally:
+            _remove_unless_run(run)
+
+
+@asynccontextmanager
+async def lock_run_across_machines(run: Path, *, required: bool) -> AsyncIterator[RunLock]:
+    """As `lock_run`, also against other machines that share the directory, where `required` or
+    where its file system is one of a network. Cancelled, it does not wait for them.
+    """  # noqa: D205 - one thought
+    lock = RunLock(run, across_machines=required)
     if lock.lease is None:
         lock.__enter__()
     else:
@@ -72,15 +82,15 @@ def _keep_lock(run: Path, lock: RunLock) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):
-                _remove_unless_run(run)
+            _remove_unless_run(run)
 
 
 def _remove_unless_run(directory: Path) -> None:
-    if not (directory / DATABASE_NAME).exists() and all(map(is_run_file, directory.iterdir())):
-        for entry in directory.iterdir():
-            entry.unlink()
-        directory.rmdir()
+    with suppress(OSError):
+        if not (directory / DATABASE_NAME).exists() and all(map(is_run_file, directory.iterdir())):
+            for entry in directory.iterdir():
+                entry.unlink()
+            directory.rmdir()
 
 
 async def _enter_in_thread(lock: RunLock, lease: RunLease) -> None:

@@ -370,7 +370,7 @@ def carry_over_options(
 ) -> list[str | Path]:
     """Options that the command line which continues a run must repeat.
 
-    `settings`: all that were given, of which those of the cluster are repeated.
+    `settings`: all that were given, of which the cluster and the scratch folder are repeated.
     """
     given = settings or {}
     options = (
@@ -380,6 +380,7 @@ def carry_over_options(
         ("--scheduler", given.get("scheduler")),
         ("--scheduler-file", given.get("scheduler_file")),
         ("--workers", given.get("workers")),
+        ("--scratch", given.get("scratch")),
     )
     words = [str(word) for option, value in options if value for word in (option, value)]
     return [*words, *(("--clean",) if clean else ())]

@@ -61,7 +61,11 @@ def collect(
         clean=clean,
     )
     continue_command = to_command_line(
-        "collect", run, *cli_options.carry_over_options(config, settings["env_file"], clean=clean)
+        "collect",
+        run,
+        *cli_options.carry_over_options(
+            config, settings["env_file"], clean=clean, settings=settings
+        ),
     )
     exit_with(
         execute(

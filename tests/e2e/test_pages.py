@@ -27,6 +27,8 @@ LANGUAGES = {
     "json": "shown",
     "toml": "shown",
     "cron": "test_env_files.py",
+    "py": "test_slurm.py",
+    "yaml": "test_slurm.py",
 } | {language: language for language in ("python", "bash", "ini")}
 PHOTOGRAPHS = ["people/astronaut.png", "animals/chelsea.png", "sky/*.jpg", "bad/*"]
 """Some of each folder that the guides name."""
@@ -115,25 +117,6 @@ def test_a_guide_runs_as_it_stands(page: Path, desk: Path, monkeypatch: pytest.M
     if (desk / "my-run" / ".control").exists():
         paste("batchinfer ctl my-run stop", desk)
         paste("batchinfer status my-run --follow", desk)
-
-
-def test_the_job_for_slurm_runs_twice(desk: Path):
-    (job,) = [text for language, text in blocks(DOCS / "how-to" / "slurm.md") if language == "bash"]
-    shutil.rmtree(desk / "my-run")
-    (desk / "photos.sbatch").write_text(job)
-    (desk / "bin").mkdir()
-    srun = desk / "bin" / "srun"
-    srun.write_text('#!/bin/sh\nexec "$@"\n')
-    srun.chmod(0o755)
-    submit = "PATH=$PWD/bin:$PATH SLURM_SUBMIT_DIR=$PWD TMPDIR=$PWD/tmp bash photos.sbatch"
-    (desk / "tmp").mkdir()
-
-    for _ in range(2):
-        assert shell(submit, desk).returncode == 1  # items have failed
-
-    assert bi.status(desk / "my-run").counts.pending == 0
-    assert bi.status(desk / "my-run").counts.succeeded > 0
-    assert [*(desk / "tmp").iterdir()] == []
 
 
 def test_the_tutorial_runs_as_it_stands(tmp_path: Path):

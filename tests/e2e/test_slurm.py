@@ -1,10 +1,13 @@
 """The scripts of docs/how-to/slurm, on a stand-in for a cluster."""
 
 import importlib.util
+import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 import batchinfer as bi
 from batchinfer.local.service_options import LocalServiceOptions
@@ -98,3 +101,23 @@ def test_workers_that_are_jobs_make_the_calls(desk, slurm):
     slurm.run("python", "dask_run.py", cwd=desk)
     assert bi.status(desk / "my-run").counts.succeeded == COUNT
     assert output(desk)  # of the jobs
+
+
+def test_the_commands_of_the_kubernetes_page_do_what_it_says(desk):
+    page = (DOCS / "how-to" / "kubernetes.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    job, shard = map(yaml.safe_load, blocks)
+    spec = job["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    words = [word.replace("/scratch", str(desk / "node")) for word in container["command"]]
+    grace = next(word for before, word in pairwise(words) if before == "--grace")
+    assert spec["terminationGracePeriodSeconds"] > float(grace.removesuffix("s"))
+    done = batchinfer(*words[1:], "--stop-after", "10ms", cwd=desk, code=130)
+    codes = [rule.get("onExitCodes", {}).get("values") for rule in policy_rules(job)]
+    assert codes == [[130], None, [1, 2, 3]]
+    assert "resume" in done.stderr
+    assert shard["command"][-1].startswith("exec batchinfer run photos --shard $((JOB_")
+
+
+def policy_rules(job):
+    return job["spec"]["podFailurePolicy"]["rules"]

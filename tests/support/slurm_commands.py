@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,8 @@ def sbatch(words: list[str]) -> None:
             options |= parse_options(shlex.split(line)[1:])[0]
     options |= given
     number = next_job_number()
+    spooled = STATE / f"{number}.script"  # it may change, or go, once it is submitted
+    shutil.copy(script, spooled)
     first, last = (options.get("array", "0").split("-") * 2)[:2]
     for task in range(int(first), int(last) + 1):
         job = number if "array" not in options or task == int(first) else next_job_number()
@@ -77,7 +80,7 @@ def sbatch(words: list[str]) -> None:
                 "SLURM_ARRAY_TASK_COUNT": str(int(last) - int(first) + 1),
             }
         subprocess.Popen(
-            [sys.executable, __file__, "supervise", str(script), json.dumps(options)],
+            [sys.executable, __file__, "supervise", str(spooled), json.dumps(options)],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

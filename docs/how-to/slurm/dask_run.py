@@ -14,6 +14,11 @@ if __name__ == "__main__":
     ):
         cluster.scale(jobs=2)
         run = bi.run(
-            "photos", "my-run", client=client, scratch=tempfile.gettempdir(), progress=True
+            "photos",
+            "my-run",
+            config="batchinfer.toml",
+            scratch=tempfile.gettempdir(),
+            client=client,
+            progress=True,
         )
     raise SystemExit(run.exit_code)
