@@ -15,7 +15,7 @@ PYTEST   = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-
 unexport PYTHONDONTWRITEBYTECODE
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: help setup deepaas consumers peers browser demo test test-quick check format bench bench-quick bench-scale \
+.PHONY: help setup deepaas consumers peers browser sshfs demo test test-quick check format bench bench-quick bench-scale \
     bench-flow bench-results docs clean
 .DEFAULT_GOAL := help
 
@@ -53,12 +53,21 @@ ifeq ($(BROWSER),)
 	fi
 endif
 
+sshfs:  ## Install a network file system where it may (Debian, as root), for tests of shared runs
+ifeq ($(shell command -v sshfs),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; apt-get update -qq > /dev/null; \
+	    apt-get install -qq --no-install-recommends sshfs openssh-sftp-server > /dev/null; \
+	fi
+endif
+
 demo: setup  ## Run the main job on an embedded service: a real model, real photographs
 	$(BIN)/python -m batchinfer.local.demo
 
-test: setup consumers  ## All tests; without DEEPaaS or Chromium, those that need it say so and (but in CI) are skipped
+test: setup consumers  ## All tests; without DEEPaaS, Chromium or sshfs, those that need it say so and (but in CI) are skipped
 	-@$(MAKE) --no-print-directory -j 2 deepaas
 	-@$(MAKE) --no-print-directory browser
+	-@$(MAKE) --no-print-directory sshfs
 	$(PYTEST)
 
 test-quick: setup  ## The fast tests of every package, for between two commits
