@@ -76,13 +76,12 @@ def measure(*arguments: object) -> tuple[float, float, float]:
     """Seconds, CPU seconds, and MB of memory at most of a command, as a process of its own."""
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "batchinfer", *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-m", "batchinfer", *map(str, arguments)], stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(process.stderr.read().decode() if process.stderr else "it failed")
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"batchinfer {arguments[0]} ended with {process.returncode}")
     return time.perf_counter() - began, _get_cpu_seconds(usage), usage.ru_maxrss / 1000
 
 
