@@ -44,15 +44,12 @@ Ts = TypeVarTuple("Ts")
 
 
 @contextmanager
-def lock_run(run: Path) -> Iterator[None]:
+def lock_run(run: Path) -> Iterator[RunLock]:
     """Hold the run's lock. A directory in which no run was made in the end is removed while the
     lock is held: who is refused the lock must leave alone what another process has begun.
     """  # noqa: D205 - one thought
-    with RunLock(run):
-        try:
-            yield
-        finally:
-            _remove_unless_run(run)
+    with RunLock(run) as lock, _keep_lock(run, lock):
+        yield lock
 
 
 @asynccontextmanager
@@ -66,13 +63,6 @@ async def lock_run_across_machines(run: Path, *, required: bool) -> AsyncIterato
     else:
         await _enter_in_thread(lock, lock.lease)
     with _keep_lock(run, lock):
-        yield lock
-
-
-@contextmanager
-def lock_run_blocking(run: Path) -> Iterator[RunLock]:
-    """As `lock_run`, for what runs in a thread of its own."""
-    with RunLock(run) as lock, _keep_lock(run, lock):
         yield lock
 
 

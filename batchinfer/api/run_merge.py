@@ -9,10 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from batchinfer.api.job import STDIN_MANIFEST, is_run_file, require_run
-from batchinfer.api.job_sources import lock_run_blocking
+from batchinfer.api.job_sources import lock_run
+from batchinfer.api.merge_checks import (
+    names_stdin,
+    require_collected,
+    require_finished,
+    require_intact,
+    require_no_conflict,
+    require_one_stdin,
+    require_same_config,
+    require_whole_target,
+)
 from batchinfer.api.merge_order import iter_in_source_order
 from batchinfer.api.merge_parts import (
     MergePart,
@@ -24,14 +33,12 @@ from batchinfer.api.merge_parts import (
 )
 from batchinfer.api.settings import Sources, StrPath, to_texts
 from batchinfer.api.sync_runner import in_thread
-from batchinfer.config import find_merge_differences, get_stored_shard
+from batchinfer.config import get_stored_shard
 from batchinfer.domain import Counts, Json, RunInfo
-from batchinfer.errors import ConfigError, RunDamaged, RunLocked, RunMismatch, StoreError, option
+from batchinfer.errors import ConfigError, RunLocked, StoreError, option
 from batchinfer.protocols.object_ids import new_run_id
 from batchinfer.shell import quote_for_shell
-from batchinfer.sources.list_detection import split_prefix
 from batchinfer.store.database import has_run
-from batchinfer.store.item_versions import VersionChoice
 from batchinfer.store.lock import is_run_locked
 from batchinfer.store.merge_input import MergeInput
 from batchinfer.store.merge_target import (
@@ -40,13 +47,9 @@ from batchinfer.store.merge_target import (
     open_target,
     update_run_facts,
 )
-from batchinfer.store.merge_writer import MergeConflict, MergeWriter
+from batchinfer.store.merge_writer import MergeWriter
 from batchinfer.store.row_checks import DamageCollector
 from batchinfer.store.run_reader import RunReader
-from batchinfer.text_format import escape_unprintable, format_count
-
-_MAX_LISTED: Final = 10
-"""Runs, shards or damages that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def merge(
     target = Path(into)
     directories = _list_runs(to_texts(runs), target)
     _require_target(target)
-    with lock_run_blocking(target), ExitStack() as stack:
+    with lock_run(target), ExitStack() as stack:
         damages = DamageCollector()
         opened = [stack.enter_context(MergeInput(each, damages)) for each in directories]
         existing = _read_existing(target, damages)
@@ -147,26 +150,29 @@ class _Merge:
 
     def carry_out(self, *, partial: bool, prefer_first: bool) -> MergeSummary:
         """Check that the runs go together, and write them. Raises as `merge`."""
-        self._require_same_config()
+        if self.existing is not None:
+            require_whole_target(self.existing)
+        require_same_config(self.existing or self.runs[0], self.runs)
         parts = [_make_part(run) for run in self.runs]
         all_parts = [*([_make_part(self.existing)] if self.existing else []), *parts]
         missing = find_missing_shards(all_parts)
         unfinished = tuple(filter(None, map(describe_unfinished, parts)))
-        _require_collected(parts)
+        require_collected(all_parts)
         if not partial:
-            _require_finished(unfinished, list(map(str, missing)))
+            require_finished(unfinished, list(map(str, missing)))
         sources = combine_sources_of(all_parts)
         is_read = all(is_all_read(part.sources, all_parts) for part in all_parts)
-        self._require_one_stdin(sources, is_read=is_read)
+        if not is_read:
+            require_one_stdin([*([self.existing] if self.existing else []), *self.runs])
         with self._open_target(sources) as (db, directory):
             writer = MergeWriter(db, directory, self.runs, self.damages)
             for group in group_parts(parts):
                 members = [self.runs[parts.index(part)] for part in group]
                 writer.write(iter_in_source_order(members, group[0].sources))
             writer.finish()
-            self._require_intact()
+            require_intact(self.damages)
             if not prefer_first:
-                self._require_no_conflict(writer)
+                require_no_conflict(writer.counts, self.target, self.runs)
             help_texts = (run.model_help for run in self.runs)
             has_new_facts = update_run_facts(
                 db, sources, next(filter(None, help_texts), None), is_source_read=is_read
@@ -205,79 +211,13 @@ class _Merge:
 
     def _copy_stdin(self, sources: tuple[str, ...]) -> None:
         """Take over what the runs read from standard input: it may have to be read again."""
-        for run in self.runs if _names_stdin(sources) else ():
+        for run in self.runs if names_stdin(sources) else ():
             for file in run.directory.glob(f"{STDIN_MANIFEST}*"):
                 shutil.copyfile(file, self.target / file.name)
 
     def _read_counts(self) -> Counts:
         with RunReader(self.target) as reader:
             return reader.read_counts()
-
-    # What is refused ------------------------------------------------------------------------------
-
-    def _require_same_config(self) -> None:
-        first = self.existing or self.runs[0]
-        lines = [
-            f"  {setting} is {one} in {first.directory} and {other} in {run.directory}"
-            for run in self.runs
-            for setting, one, other in find_merge_differences(first.info.config, run.info.config)
-        ]
-        if lines:
-            raise RunMismatch(
-                "These runs do not belong together; nothing was merged.\n"
-                f"{_list_lines(lines)}\nMerge only runs that sent the same to the same service."
-            )
-
-    def _require_one_stdin(self, sources: tuple[str, ...], *, is_read: bool) -> None:
-        """Two runs that read standard input cannot be told apart when it has to be read again."""
-        runs = [*([self.existing] if self.existing else []), *self.runs]
-        texts = {
-            (run.directory / STDIN_MANIFEST).read_bytes()
-            for run in (runs if _names_stdin(sources) and not is_read else ())
-            if _names_stdin(run.info.sources) and (run.directory / STDIN_MANIFEST).is_file()
-        }
-        if len(texts) > 1:
-            raise StoreError(
-                "These runs read different lists from standard input, and not all of them to its "
-                "end. Finish them first (`batchinfer resume`). Nothing was merged."
-            )
-
-    def _require_intact(self) -> None:
-        found = self.damages.list_damages()
-        if found:
-            lines = [f"  {each.subject}: {each.reason}" for each in found]
-            raise RunDamaged(
-                f"Some of these runs is not what was written; nothing was merged.\n"
-                f"{_list_lines(lines)}\nCheck the disk; take the run directory from a backup, or "
-                "run these inputs again in a new one, and merge that."
-            )
-
-    def _require_no_conflict(self, writer: MergeWriter) -> None:
-        count = writer.counts.conflicts
-        if count:
-            lines = [self._describe_conflict(each) for each in writer.counts.named_conflicts]
-            more = f"\n  and {count - len(lines):,} more" if count > len(lines) else ""
-            raise RunMismatch(
-                f"{format_count(count, 'item')} differ between the runs; nothing was merged.\n"
-                + "\n".join(lines)
-                + f"{more}\nLeave one of the runs out, or add {option('prefer_first', 'True')} to "
-                "keep what the run has that is named first."
-            )
-
-    def _describe_conflict(self, conflict: MergeConflict) -> str:
-        first = self.target
-        if not conflict.is_with_target:
-            first = next(
-                run.directory
-                for run in self.runs
-                if run.directory != conflict.run and run.has_key(conflict.key)
-            )
-        what = (
-            "has other inputs"
-            if conflict.choice is VersionChoice.OTHER_INPUTS
-            else "has another prediction"
-        )
-        return f"  {escape_unprintable(conflict.key)}: {conflict.run} {what} than {first}"
 
 
 def _list_runs(runs: Sequence[str], target: Path) -> Sequence[Path]:
@@ -328,37 +268,6 @@ def _make_part(run: MergeInput) -> MergePart:
     )
 
 
-def _require_collected(parts: Sequence[MergePart]) -> None:
-    """Outputs in the bucket bear the id of the run that submitted them: no other one finds them."""
-    lines = [
-        f"  {part.name}: {format_count(part.counts.submitted, 'item')} submitted"
-        for part in parts
-        if part.counts.submitted
-    ]
-    if lines:
-        raise StoreError(
-            f"Outputs of these runs are still in the bucket; nothing was merged.\n"
-            f"{_list_lines(lines)}\nFetch them first: batchinfer collect RUN"
-        )
-
-
-def _require_finished(unfinished: Sequence[str], missing: Sequence[str]) -> None:
-    lines = [f"  {each}" for each in unfinished]
-    if missing:
-        more = f" and {len(missing) - _MAX_LISTED:,} more" if len(missing) > _MAX_LISTED else ""
-        lines.append(f"  missing: shard {', '.join(missing[:_MAX_LISTED])}{more}")
-    if lines:
-        raise StoreError(
-            f"This is not all yet; nothing was merged.\n{_list_lines(lines)}\nFinish it first "
-            f"(batchinfer resume RUN), or add {option('partial', 'True')} to merge what is there."
-        )
-
-
-def _list_lines(lines: Sequence[str]) -> str:
-    more = len(lines) - _MAX_LISTED
-    return "\n".join([*lines[:_MAX_LISTED], *([f"  and {more:,} more"] if more > 0 else [])])
-
-
 def _without_shard(config: Mapping[str, Json]) -> Mapping[str, Json]:
     table = config.get("input")
     if not isinstance(table, Mapping):
@@ -366,7 +275,3 @@ def _without_shard(config: Mapping[str, Json]) -> Mapping[str, Json]:
     rest = {name: value for name, value in table.items() if name != "shard"}
     others = {name: value for name, value in config.items() if name != "input"}
     return {**others, **({"input": rest} if rest else {})}
-
-
-def _names_stdin(sources: Sequence[str]) -> bool:
-    return any(split_prefix(spec)[1] == "-" for spec in sources)

@@ -69,7 +69,7 @@ def is_file_type(media_type: bytes | None) -> bool:
 
 
 def make_item_cells(position: int, row: MergeRow) -> Sequence[Any]:
-    """What `INSERT_MERGED_ITEM` and `REPLACE_MERGED_ITEM` write."""
+    """What `INSERT_MERGED_ITEMS` and `REPLACE_MERGED_ITEMS` write."""
     cells = row.cells
     key, path, files, params, checksum = cells[1], cells[11], cells[13], cells[14], cells[15]
     if checksum is not None:
@@ -83,7 +83,7 @@ def make_item_cells(position: int, row: MergeRow) -> Sequence[Any]:
 
 
 def make_prediction_cells(position: int, row: MergeRow, file: str | None) -> Sequence[Any] | None:
-    """What `INSERT_MERGED_PREDICTION` writes; None: there is no prediction.
+    """What `INSERT_MERGED_PREDICTIONS` writes; None: there is no prediction.
 
     `file`: the name of its file in the run that is written, if it has one.
     """
@@ -99,7 +99,7 @@ def make_prediction_cells(position: int, row: MergeRow, file: str | None) -> Seq
 def make_attempt_cells(
     position: int, row: MergeRow, session: int | None, prediction: Sequence[Any] | None
 ) -> Sequence[Any]:
-    """What `INSERT_MERGED_ATTEMPT` writes of the attempt that is shown.
+    """What `INSERT_MERGED_ATTEMPTS` writes of the attempt that is shown.
 
     `session`: its number in the run that is written. `prediction`: what `make_prediction_cells`
     made.
@@ -128,7 +128,7 @@ def move_attempt(position: int, cells: Sequence[Any], session: int | None) -> Se
 
 
 def move_input(position: int, cells: Sequence[Any]) -> Sequence[Any]:
-    """What `INSERT_MERGED_INPUT` writes of a row that `MergeInput.iter_inputs` read."""
+    """What `INSERT_MERGED_INPUTS` writes of a row that `MergeInput.iter_inputs` read."""
     _, number, param, size, digest, checksum = cells
     if checksum is not None:
         checksum = checksums.checksum_input(position, number, param, size, digest)

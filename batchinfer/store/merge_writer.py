@@ -41,6 +41,7 @@ from batchinfer.store.merge_rows import (
 from batchinfer.store.merge_sessions import SessionNumbers
 from batchinfer.store.output_files import OUTPUTS_DIR, make_output_name
 from batchinfer.store.row_checks import DamageCollector, decode_text
+from batchinfer.store.row_mapping import write_rows
 
 _MAX_KEPT_CONFLICTS: Final = 5
 """Contradictions that are kept to be named."""
@@ -211,9 +212,13 @@ class MergeWriter:
                 attempts.append(make_attempt_cells(each.position, row, session, prediction))
             if prediction is not None:
                 predictions.append(prediction)
-        self._note_earliest(attempts)
-        self._db.executemany(sql_merge.INSERT_MERGED_ATTEMPT, attempts)
-        self._db.executemany(sql_merge.INSERT_MERGED_PREDICTION, predictions)
+        self._write_attempts(attempts)
+        write_rows(
+            self._db,
+            sql_merge.INSERT_MERGED_PREDICTIONS,
+            predictions,
+            sql_merge.MERGED_PREDICTION_LONG_CELLS,
+        )
         for run, rows in group_by_run(placed):
             self._write_further_rows(run, rows)
 
@@ -222,8 +227,9 @@ class MergeWriter:
         replaced = [make_item_cells(each.position, each.row) for each in placed if not each.is_new]
         for statement in sql_merge.DELETE_ROWS_OF_ITEM if replaced else ():
             self._db.executemany(statement, [each[:1] for each in replaced])
-        self._db.executemany(sql_merge.REPLACE_MERGED_ITEM, replaced)
-        self._db.executemany(sql_merge.INSERT_MERGED_ITEM, new)
+        long_cells = sql_merge.MERGED_ITEM_LONG_CELLS
+        write_rows(self._db, sql_merge.REPLACE_MERGED_ITEMS, replaced, long_cells)
+        write_rows(self._db, sql_merge.INSERT_MERGED_ITEMS, new, long_cells)
 
     def _write_further_rows(self, run: MergeInput, placed: Sequence[PlacedRow]) -> None:
         """What is not in the rows themselves: earlier attempts, sent files, objects."""
@@ -236,15 +242,16 @@ class MergeWriter:
             for cells in run.iter_attempts(tried_again)
             if cells[1] != shown[cells[0]]
         ]
-        self._note_earliest(attempts)
-        self._db.executemany(sql_merge.INSERT_MERGED_ATTEMPT, attempts)
-        self._db.executemany(
-            sql_merge.INSERT_MERGED_INPUT,
+        self._write_attempts(attempts)
+        write_rows(
+            self._db,
+            sql_merge.INSERT_MERGED_INPUTS,
             (move_input(positions[cells[0]], cells) for cells in run.iter_inputs(tried)),
         )
         if run.info.mode.uses_bucket:
-            self._db.executemany(
-                sql_merge.INSERT_MERGED_SUBMISSION,
+            write_rows(
+                self._db,
+                sql_merge.INSERT_MERGED_SUBMISSIONS,
                 (
                     (positions[cells[0]], *cells[1:3], self._sessions.find(run, cells[3]), cells[4])
                     for cells in run.iter_submissions(tried)
@@ -268,7 +275,13 @@ class MergeWriter:
             self._damages.add(f"{name} of {placed.run.directory}", str(error))
         return target
 
-    def _note_earliest(self, attempts: Sequence[Sequence[Any]]) -> None:
+    def _write_attempts(self, attempts: Sequence[Sequence[Any]]) -> None:
+        write_rows(
+            self._db,
+            sql_merge.INSERT_MERGED_ATTEMPTS,
+            attempts,
+            sql_merge.MERGED_ATTEMPT_LONG_CELLS,
+        )
         for position, number, started_at, *_ in attempts:
             if self._earliest is None or started_at < self._earliest[0]:
                 self._earliest = started_at, position, number

@@ -1,7 +1,7 @@
 """The statements that copy the rows of one run into another.
 
 Text is read and written as the bytes that are stored: `CAST` makes them text again. A `?` of
-`json_each` is a JSON array.
+`json_each` is a JSON array, `{rows}` a batch (`sql_write.fill_rows`).
 """
 
 from __future__ import annotations
@@ -42,41 +42,51 @@ SELECT_INDEXES: Final = """
 SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL
 """
 SELECT_LAST_POSITION: Final = "SELECT coalesce(max(position), 0) FROM items"
-_MERGED_ITEM_VALUES: Final = """
-VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, CAST(? AS TEXT),
-    ?, ?, ?, ?, ?, ?)
-"""
-INSERT_MERGED_ITEM: Final = f"""
+INSERT_MERGED_ITEMS: Final = """
 INSERT INTO items (position, key, path, files, params, checksum, state, attempts, spared, retry_at,
-    in_bucket, submitted_at, finished_at) {_MERGED_ITEM_VALUES}
+    in_bucket, submitted_at, finished_at)
+SELECT column1, CAST(column2 AS TEXT), CAST(column3 AS TEXT), CAST(column4 AS TEXT),
+    CAST(column5 AS TEXT), column6, CAST(column7 AS TEXT), column8, column9, column10, column11,
+    column12, column13
+FROM (VALUES {rows})
 """
-REPLACE_MERGED_ITEM: Final = f"""
-UPDATE items SET path = column3, files = column4, params = column5, checksum = column6,
-    state = column7, attempts = column8, spared = column9, retry_at = column10,
-    in_bucket = column11, submitted_at = column12, finished_at = column13
-FROM ({_MERGED_ITEM_VALUES}) AS asked WHERE items.position = column1
-"""  # noqa: S608 - put together from constants only
+REPLACE_MERGED_ITEMS: Final = """
+UPDATE items SET path = CAST(column3 AS TEXT), files = CAST(column4 AS TEXT),
+    params = CAST(column5 AS TEXT), checksum = column6, state = CAST(column7 AS TEXT),
+    attempts = column8, spared = column9, retry_at = column10, in_bucket = column11,
+    submitted_at = column12, finished_at = column13
+FROM (VALUES {rows}) AS asked WHERE items.position = column1
+"""
+MERGED_ITEM_LONG_CELLS: Final = (1, 2, 3, 4)
+MERGED_ATTEMPT_LONG_CELLS: Final = (5, 10, 12)
+MERGED_PREDICTION_LONG_CELLS: Final = (3,)
+"""Cells of rows to write whose text may be long."""
 DELETE_ROWS_OF_ITEM: Final = tuple(
     f"DELETE FROM {table} WHERE position = ?"  # noqa: S608 - names of tables
     for table in ("attempts", "predictions", "inputs", "submissions")
 )
-INSERT_MERGED_ATTEMPT: Final = """
+INSERT_MERGED_ATTEMPTS: Final = """
 INSERT INTO attempts (position, number, started_at, seconds, code, message, kind, retry_after,
     server_seconds, session, params, checksum, log, log_checksum)
-VALUES (?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT), ?,
-    CAST(? AS TEXT), ?)
+SELECT column1, column2, column3, column4, CAST(column5 AS TEXT), CAST(column6 AS TEXT),
+    CAST(column7 AS TEXT), column8, column9, column10, CAST(column11 AS TEXT), column12,
+    CAST(column13 AS TEXT), column14
+FROM (VALUES {rows})
 """
-INSERT_MERGED_PREDICTION: Final = """
+INSERT_MERGED_PREDICTIONS: Final = """
 INSERT INTO predictions (position, attempt, media_type, prediction, file_checksum)
-VALUES (?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?)
+SELECT column1, column2, CAST(column3 AS TEXT), CAST(column4 AS TEXT), column5
+FROM (VALUES {rows})
 """
-INSERT_MERGED_INPUT: Final = """
+INSERT_MERGED_INPUTS: Final = """
 INSERT INTO inputs (position, number, param, size, sha256, checksum)
-VALUES (?, ?, CAST(? AS TEXT), ?, CAST(? AS TEXT), ?)
+SELECT column1, column2, CAST(column3 AS TEXT), column4, CAST(column5 AS TEXT), column6
+FROM (VALUES {rows})
 """
-INSERT_MERGED_SUBMISSION: Final = """
+INSERT_MERGED_SUBMISSIONS: Final = """
 INSERT INTO submissions (position, number, object, session, params)
-VALUES (?, ?, CAST(? AS TEXT), ?, CAST(? AS TEXT))
+SELECT column1, column2, CAST(column3 AS TEXT), column4, CAST(column5 AS TEXT)
+FROM (VALUES {rows})
 """
 INSERT_MERGED_SESSION: Final = """
 INSERT INTO sessions (number, version, started_at, active_until, params, checksum, sealed)

@@ -42,11 +42,11 @@ def lines_until(process, word: str) -> str:
 
 def test_stop_after_ends_like_a_first_signal_and_resume_goes_on(service, photos, tmp_path):
     run, toml = tmp_path / "run", config(tmp_path / "c.toml", service, "concurrency = 4")
-    stopped = batchinfer("run", photos, "-c", toml, "-o", run, "--stop-after", "2s", code=130)
-    assert "Stopping after 2s" in stopped.stderr
+    stopped = batchinfer("run", photos, "-c", toml, "-o", run, "--stop-after", "6s", code=130)
+    assert "Stopping after 6s" in stopped.stderr
     assert f"batchinfer resume {run}" in stopped.stderr
     counts = bi.status(run).counts
-    assert counts.succeeded < COUNT
+    assert 0 < counts.succeeded < COUNT
     assert counts.failed == 0
     assert service.read_stats()["sync_started"] == counts.succeeded  # what began has ended
 

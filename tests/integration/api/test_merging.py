@@ -290,6 +290,14 @@ async def test_two_results_of_one_item_are_refused(tmp_path):
     assert verify_run(tmp_path / "third") == ()
 
 
+async def test_a_shard_stays_a_shard(tmp_path):
+    shards = await make_shards(tmp_path)
+    before = fingerprint(shards[0])
+    with pytest.raises(bi.RunMismatch, match="holds shard 1/4 only"):
+        bi.merge(shards, shards[0])
+    assert fingerprint(shards[0]) == before
+
+
 async def test_a_run_that_is_at_work_is_refused(tmp_path):
     run = await make_run(tmp_path / "run", ["a"])
     with RunLock(run), pytest.raises(bi.RunLocked, match="ctl"):
