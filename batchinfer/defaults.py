@@ -22,6 +22,8 @@ MEMORY_BYTES: Final = 256_000_000
 """For files and replies that are in memory at a time."""
 MAX_REPLY_BYTES: Final = 64_000_000
 """Of one reply, at most."""
+LEASE_SECONDS: Final = 30.0
+"""That a worker of a cluster goes on without hearing of its coordinator."""
 BUCKET_REGION: Final = "us-east-1"
 FILE_PARAM: Final = "files"
 """The model's parameter that receives an item's file."""

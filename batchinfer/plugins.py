@@ -50,6 +50,15 @@ class Registry(Generic[T]):
             self._loaded[name] = self._load(name)
         return self._loaded[name]
 
+    def describe_origin(self, name: str) -> str:
+        """Where a plugin comes from: "built-in", its package and version, or "missing"."""
+        if name in self._built_in:
+            return "built-in"
+        if name not in (found := _find_entry_points(self.group)).names:
+            return "missing"
+        package = found[name].dist
+        return "installed" if package is None else f"{package.name} {package.version}"
+
     def _load(self, name: str) -> T:
         if (where := self._built_in.get(name)) is not None:
             module, _, attribute = where.partition(":")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar, TypeVarTuple
 
 from batchinfer.api.deliveries import open_backend
+from batchinfer.api.distribution import WorkerBackendFactory, distribute_attempts
 from batchinfer.api.engine_settings import (
     build_gate,
     build_limit,
@@ -39,7 +40,7 @@ from batchinfer.engine import CheckSource, Engine, ReadPage
 from batchinfer.errors import ConfigError, SourceError, StoreError, option
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher, Store
-from batchinfer.protocols.object_ids import new_run_id
+from batchinfer.protocols.object_ids import new_epoch, new_run_id
 from batchinfer.sources import CombinedSource
 from batchinfer.store.sessions import RunSession
 from batchinfer.store.sqlite import SqliteStore
@@ -92,12 +93,24 @@ async def open_job(
         prepared = await _prepare_job(resolved, observer)
         resolved = prepared.resolved
         job, settings = resolved.job, resolved.settings
+        can_submit = job.phase is not AsyncPhase.COLLECT
+        epoch = new_epoch(secrets.token_bytes(6))
         async with (
             _open_store(prepared) as store,
-            open_backend(settings, store.info.id, job.run, clean=job.clean) as (backend, watcher),
+            open_backend(settings, store.info.id, job.run, clean=job.clean, epoch=epoch) as (
+                local_backend,
+                watcher,
+            ),
+            distribute_attempts(
+                resolved,
+                local_backend,
+                observer,
+                WorkerBackendFactory(settings, store.info.id, epoch),
+            )
+            if can_submit
+            else nullcontext(local_backend) as backend,
         ):
             await _start_session(store, prepared, observer)
-            can_submit = job.phase is not AsyncPhase.COLLECT
             engine = build_engine(
                 settings,
                 store,
@@ -109,6 +122,7 @@ async def open_job(
                 collects=job.phase is not AsyncPhase.SUBMIT,
                 max_items=job.limit,
                 on_commit=on_commit,
+                is_distributed=backend is not local_backend,
             )
             yield OpenJob(resolved=resolved, store=store, engine=engine)
 
@@ -125,16 +139,20 @@ def build_engine(
     collects: bool = True,
     max_items: int | None = None,
     on_commit: OnCommit | None = None,
+    is_distributed: bool = False,
 ) -> Engine:
-    """An engine for a store that is open and a backend that is (`open_backend`)."""
-    machine_limit = get_max_concurrent_calls()
+    """An engine for a store that is open and a backend that is (`open_backend`).
+
+    `is_distributed`: the workers of a cluster make the attempts, each within its own limits.
+    """
+    machine_limit = None if is_distributed else get_max_concurrent_calls()
     for notice in (*settings.notices, *iter_open_file_notices(settings, machine_limit)):
         observer.notify(notice)
     return Engine(
         queue=store,
         sink=store,
         submissions=store,
-        gate=build_gate(settings, machine_limit),
+        gate=build_gate(settings, machine_limit, is_distributed=is_distributed),
         submitted_limit=build_limit(settings) if settings.mode.uses_bucket else None,
         check_source=check_source,
         observer=observer,

@@ -7,6 +7,7 @@ libraries are imported only when something is sent.
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,6 +34,7 @@ from batchinfer.errors import ConfigError, FatalError, RunAborted
 from batchinfer.flow.memory_budget import MemoryBudget
 from batchinfer.ports import Backend, Observer, OutputWatcher
 from batchinfer.protocols.inference_protocol import BucketProtocol
+from batchinfer.protocols.object_ids import new_epoch
 from batchinfer.protocols.registry import load_protocol
 
 if TYPE_CHECKING:
@@ -53,9 +55,12 @@ class Delivery(ABC):
 
     @abstractmethod
     def open_backend(
-        self, settings: RunSettings, run_id: str, run_dir: Path, *, clean: bool
+        self, settings: RunSettings, run_id: str, run_dir: Path, *, clean: bool, epoch: str
     ) -> AbstractAsyncContextManager[tuple[Backend, OutputWatcher | None]]:
-        """Open what sends items, and what watches for outputs where they do not come back."""
+        """Open what sends items, and what watches for outputs where they do not come back.
+
+        `epoch`: as in `open_backend`.
+        """
 
     @abstractmethod
     async def fetch_help(
@@ -104,6 +109,7 @@ class CallDelivery(Delivery):
         run_dir: Path,
         *,
         clean: bool,  # noqa: ARG002
+        epoch: str,  # noqa: ARG002
     ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
         """See Delivery."""
         async with open_service(settings, spool_dir=run_dir) as http_backend:
@@ -169,6 +175,7 @@ class BucketDelivery(Delivery):
         run_dir: Path,  # noqa: ARG002
         *,
         clean: bool,
+        epoch: str,
     ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
         """See Delivery."""
         from batchinfer.backends.bucket_backend import BucketBackend  # noqa: PLC0415
@@ -186,7 +193,9 @@ class BucketDelivery(Delivery):
             settings, retry_timeout=retry_timeout, read_timeout=max(retry_timeout, 1.0)
         ) as bucket:
             loader = PayloadLoader(protocol, settings.params, Mode.ASYNC, redactor=redactor)
-            bucket_backend = BucketBackend(bucket, names, loader, run_id, memory_budget)
+            bucket_backend = BucketBackend(
+                bucket, names, loader, run_id, memory_budget, epoch=epoch
+            )
             watcher = BucketOutputWatcher(
                 bucket,
                 protocol=names,
@@ -249,16 +258,25 @@ DELIVERIES: Final[Mapping[Mode, Delivery]] = {
 
 @asynccontextmanager
 async def open_backend(
-    settings: RunSettings, run_id: str, run_dir: Path, *, clean: bool = False
+    settings: RunSettings,
+    run_id: str,
+    run_dir: Path,
+    *,
+    clean: bool = False,
+    epoch: str | None = None,
 ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
     """Open the delivery of a run: what sends its items, and what watches for their outputs.
 
-    `run_dir`: the folder where large replies are kept while they are read. Raises RunAborted when
-    the address cannot be called, ConfigError.
+    `run_dir`: the folder where large replies are kept while they are read. `epoch`: what tells the
+    objects of this process from those of others; None: a new one. Raises RunAborted when the
+    address cannot be called, ConfigError.
     """
     delivery = DELIVERIES[settings.mode]
+    epoch = epoch or new_epoch(secrets.token_bytes(6))
     try:
-        async with delivery.open_backend(settings, run_id, run_dir, clean=clean) as opened:
+        async with delivery.open_backend(
+            settings, run_id, run_dir, clean=clean, epoch=epoch
+        ) as opened:
             yield opened
     except FatalError as error:
         raise RunAborted(error.code, error.message) from None

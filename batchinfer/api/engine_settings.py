@@ -23,7 +23,11 @@ TYPICAL_CONCURRENCY = 64
 """Calls at once that a run may well come to need, if nothing else is configured."""
 OPEN_FILES_REASON = "no more files may be open (ulimit -n)"
 MAX_UPLOADS = 16
-"""Objects being uploaded at a time: more do not go faster, and hold more payloads in memory."""
+"""Objects that one process uploads at a time: more do not go faster, and hold more payloads in
+memory."""
+CLUSTER_FACTOR = 16
+"""How many times as much at once a run may come to on a cluster as in one process, at most. Each
+worker has its own limits besides."""
 
 
 def build_run_policy(settings: RunSettings, max_items: int | None = None) -> RunPolicy:
@@ -46,26 +50,34 @@ def build_run_policy(settings: RunSettings, max_items: int | None = None) -> Run
     )
 
 
-def build_gate(settings: RunSettings, machine_limit: int | None) -> Gate:
+def build_gate(
+    settings: RunSettings, machine_limit: int | None, *, is_distributed: bool = False
+) -> Gate:
     """What lets calls (async mode: uploads) begin. `machine_limit`: calls that this machine allows.
 
-    None: it sets no limit.
+    None: it sets no limit. `is_distributed`: the workers of a cluster make them.
     """
+    factor = CLUSTER_FACTOR if is_distributed else 1
     if settings.mode.uses_bucket:
-        limit: ConcurrencyLimit = FixedLimit(MAX_UPLOADS)
+        limit: ConcurrencyLimit = FixedLimit(factor * MAX_UPLOADS)
     else:
-        limit = build_limit(settings, machine_limit)
+        limit = build_limit(settings, machine_limit, factor)
     rate_limiter = RateLimiter(settings.rate) if settings.rate else None
     return Gate(limit, rate_limiter, machine_capacity=MachineCapacity(machine_limit))
 
 
-def build_limit(settings: RunSettings, machine_limit: int | None = None) -> ConcurrencyLimit:
-    """The limit as configured: a fixed number, or one that adapts within its bounds."""
+def build_limit(
+    settings: RunSettings, machine_limit: int | None = None, factor: int = 1
+) -> ConcurrencyLimit:
+    """The limit as configured: a fixed number, or one that adapts within its bounds.
+
+    `factor`: raises the highest, unless that is configured.
+    """
     lowest, highest = settings.concurrency.lowest, settings.concurrency.highest
     if lowest == highest:
         return FixedLimit(lowest)
     delivery = DELIVERIES[settings.mode]
-    highest = highest or delivery.max_adaptive_limit
+    highest = highest or factor * delivery.max_adaptive_limit
     if machine_limit is None or machine_limit >= highest:
         return AdaptiveLimit(lowest, highest, unlimited_wait=settings.mode.uses_bucket)
     return AdaptiveLimit(

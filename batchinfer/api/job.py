@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from batchinfer.api.typed_params import find_stored_numbers, find_text_params
 from batchinfer.config import (
@@ -73,6 +73,8 @@ class Job:
     validate: bool = True
     """Check the parameters against the model's help before anything is sent."""
     stdin: BinaryIO | None = None
+    client: Any = None
+    """A `distributed.Client` whose cluster makes the attempts; None: as configured."""
     add_sources: bool = False
     """Add the items of sources that the run was not made from; else they are refused."""
     sources_moved: bool = False

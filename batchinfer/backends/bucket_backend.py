@@ -30,6 +30,7 @@ class BucketBackend:
     """The port `Backend` in async mode: submits items to the bucket of a service.
 
     `memory`: bytes of files that are read and uploaded at a time, or a budget shared with others.
+    `epoch`: what tells its objects from those of other processes; None: a new one.
     """
 
     def __init__(
@@ -39,13 +40,17 @@ class BucketBackend:
         payload_loader: PayloadLoader,
         run_id: str,
         memory: int | MemoryBudget = DEFAULT_MEMORY_BYTES,
+        *,
+        epoch: str | None = None,
     ) -> None:
         self._bucket, self._protocol = bucket, protocol
         self._payload_loader, self._run_id = payload_loader, run_id
         self._memory_budget = memory if isinstance(memory, MemoryBudget) else MemoryBudget(memory)
-        self._epoch = new_epoch(secrets.token_bytes(6))
+        self._epoch = epoch or new_epoch(secrets.token_bytes(6))
         self._unconfirmed_puts: set[str] = set()
         """Names whose put was not answered: they may be there all the same."""
+        self._unconfirmed_attempts: set[tuple[int, int]] = set()
+        """Attempts, by position and number, that another process of this epoch may have made."""
         self._unrecorded_inputs: dict[tuple[int, int], list[SubmittedObject]] = {}
         """What was found in the bucket for items that are not in the run yet."""
 
@@ -60,8 +65,11 @@ class BucketBackend:
             name = self._protocol.make_object_name(
                 self._run_id, item.position, number, self._epoch + digest
             )
+            place = (item.position, number)
+            if place in self._unconfirmed_attempts:
+                self._unconfirmed_puts.add(name)
             try:
-                for input_object in self._unrecorded_inputs.get((item.position, number), ()):
+                for input_object in self._unrecorded_inputs.get(place, ()):
                     if await self._holds_payload(input_object, loaded.body, digest):
                         return Submitted(input_object.name, loaded.inputs)
                 failure = await self._put_once(name, loaded.body, body_sha256)
@@ -71,6 +79,7 @@ class BucketBackend:
                 return machine_shortage or Failure(
                     "bucket_unreachable", str(error), FailureKind.UNAVAILABLE
                 )
+        self._unconfirmed_attempts.discard(place)
         if failure is not None:
             return replace(failure, inputs=loaded.inputs)
         return Submitted(name, loaded.inputs)
@@ -80,6 +89,14 @@ class BucketBackend:
         self._unrecorded_inputs.setdefault(
             (input_object.position, input_object.attempt), []
         ).append(input_object)
+
+    def has_remembered(self, position: int, number: int) -> bool:
+        """Whether an input object was noted that may be this attempt's."""
+        return (position, number) in self._unrecorded_inputs
+
+    def mark_unconfirmed(self, position: int, number: int) -> None:
+        """Look for the object of this attempt before it is put: it may be there already."""
+        self._unconfirmed_attempts.add((position, number))
 
     async def matches(self, input_object: SubmittedObject, item: Item) -> bool:
         """Whether the input object is what would be sent for `item` now.

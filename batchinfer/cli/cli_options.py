@@ -201,6 +201,28 @@ execution_options = combine_options(
     ),
 )
 
+cluster_options = combine_options(
+    click.option(
+        "--on",
+        metavar="dask|none",
+        help="Let the workers of a Dask cluster make the attempts: of one that is started here, or "
+        "that the next options name.",
+    ),
+    click.option(
+        "--scheduler", metavar="ADDRESS", help="The cluster's scheduler, as tcp://10.0.0.1:8786."
+    ),
+    click.option(
+        "--scheduler-file",
+        metavar="FILE",
+        help="What `dask scheduler --scheduler-file` has written.",
+    ),
+    click.option(
+        "--workers",
+        metavar="N",
+        help="Processes started on this machine. Default with --on dask: one for each core.",
+    ),
+)
+
 existing_run_options = combine_options(
     click.option(
         "--moved",
@@ -267,6 +289,7 @@ csv_bom_option = click.option(
 _SECTION_BY_OPTION = {
     **dict.fromkeys(("include", "exclude", "only", "glob", "file_param"), "input"),
     "protocol": "service",
+    **dict.fromkeys(("on", "scheduler", "scheduler_file", "workers"), "cluster"),
 }
 
 
@@ -310,12 +333,27 @@ def uses_stdin(sources: Sequence[str]) -> bool:
 
 
 def carry_over_options(
-    config: Path | None, env_file: object = None, *, clean: bool
+    config: Path | None,
+    env_file: object = None,
+    *,
+    clean: bool,
+    settings: Mapping[str, object] | None = None,
 ) -> list[str | Path]:
-    """Options that the command line which continues a run must repeat."""
-    files = (("-c", config), ("--env-file", env_file))
-    file_options = [str(word) for option, file in files if file for word in (option, file)]
-    return [*file_options, *(("--clean",) if clean else ())]
+    """Options that the command line which continues a run must repeat.
+
+    `settings`: all that were given, of which those of the cluster are repeated.
+    """
+    given = settings or {}
+    options = (
+        ("-c", config),
+        ("--env-file", env_file),
+        ("--on", given.get("on")),
+        ("--scheduler", given.get("scheduler")),
+        ("--scheduler-file", given.get("scheduler_file")),
+        ("--workers", given.get("workers")),
+    )
+    words = [str(word) for option, value in options if value for word in (option, value)]
+    return [*words, *(("--clean",) if clean else ())]
 
 
 def to_key_arguments(key: str) -> tuple[str, ...]:

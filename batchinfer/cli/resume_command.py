@@ -24,6 +24,7 @@ from batchinfer.cli.output import to_command_line
 @cli_options.run_argument
 @cli_options.config_option
 @cli_options.execution_options
+@cli_options.cluster_options
 @click.option(
     "--source",
     multiple=True,
@@ -65,7 +66,11 @@ def resume(
         moved_to=source,
     )
     continue_command = to_command_line(
-        "resume", run, *cli_options.carry_over_options(config, settings["env_file"], clean=clean)
+        "resume",
+        run,
+        *cli_options.carry_over_options(
+            config, settings["env_file"], clean=clean, settings=settings
+        ),
     )
     exit_with(
         execute(job, Verbosity(as_json, quiet, verbose), continue_command, suggest_next_steps)

@@ -26,6 +26,7 @@ from batchinfer.text_format import format_count, format_size
         "batchinfer run photos --dry-run --curl | bash",
         "batchinfer run photos --estimate 50",
         "batchinfer run photos -o my-run --detach",
+        "batchinfer run photos -o my-run --on dask --scheduler tcp://10.0.0.1:8786",
         "find photos -name '*.png' -newer last -print0 | batchinfer run --files-from - -o new",
     )
 )
@@ -37,6 +38,7 @@ from batchinfer.text_format import format_count, format_size
     "--mode", metavar="sync|async", help="How items reach the model. Default: as configured."
 )
 @cli_options.execution_options
+@cli_options.cluster_options
 @cli_options.item_options
 @cli_options.existing_run_options
 @cli_options.validate_option
@@ -113,7 +115,9 @@ def run(
     continue_command = to_command_line(
         "resume",
         job.run,
-        *cli_options.carry_over_options(config, settings["env_file"], clean=clean),
+        *cli_options.carry_over_options(
+            config, settings["env_file"], clean=clean, settings=settings
+        ),
     )
     exit_with(
         execute(

@@ -28,6 +28,7 @@ from batchinfer.text_format import format_count
 @cli_options.config_option
 @click.option("-o", "--run", "run_", metavar="RUN", type=PATH_PARAM_TYPE, help="Run directory.")
 @cli_options.execution_options
+@cli_options.cluster_options
 @cli_options.item_options
 @cli_options.existing_run_options
 @cli_options.validate_option
@@ -81,7 +82,9 @@ def submit(
         sources_moved=moved,
         add_sources=add,
     )
-    carried_options = cli_options.carry_over_options(config, settings["env_file"], clean=False)
+    carried_options = cli_options.carry_over_options(
+        config, settings["env_file"], clean=False, settings=settings
+    )
     continue_command = to_command_line("submit", "-o", run, *carried_options)
     exit_with(
         execute(

@@ -21,6 +21,7 @@ from batchinfer.config.sections import (
     PARAMS_SECTION,
     SECTIONS,
     BucketSection,
+    ClusterSection,
     Config,
     InputSection,
     RunSection,
@@ -159,6 +160,7 @@ def _build_config(layers: Iterable[Iterable[_Setting]]) -> Config:
         input=InputSection(**parsed["input"]),
         params=parsed[PARAMS_SECTION],
         run=RunSection(**parsed["run"]),
+        cluster=ClusterSection(**parsed["cluster"]),
         origins=origins,
         raw_params=raw_params,
     )

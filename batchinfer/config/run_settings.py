@@ -38,6 +38,19 @@ class BucketSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """The Dask cluster whose workers make the attempts; as in `ClusterSection`."""
+
+    scheduler: str | None = None
+    scheduler_file: str | None = None
+    workers: int | None = None
+    tls_ca_file: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    lease: float = defaults.LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """What a run is made with. Durations in seconds, sizes in bytes, rates per second."""
 
@@ -70,6 +83,8 @@ class RunSettings:
     hedge: bool
     secrets: tuple[str, ...] = field(repr=False)
     """Every secret value, the longest first, for redaction of what the service writes."""
+    cluster: ClusterSettings | None = None
+    """None: attempts are made in this process."""
     notices: tuple[Notice, ...] = ()
     """Warnings to show before anything is sent."""
 

@@ -138,13 +138,49 @@ class RunSection:
     """Whether the last calls in flight get a second one when they take unusually long."""
 
 
-Section: TypeAlias = ServiceSection | BucketSection | InputSection | RunSection
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSection:
+    """Where attempts are made, if not in this process. Not kept with the run: it may go on
+    anywhere.
+    """  # noqa: D205 - one thought
+
+    on: str | None = field(default=None, metadata={"read": value_parsers.parse_cluster_kind})
+    """"dask": by the workers of a Dask cluster; "none": in this process. None: on a cluster, if one
+    of the keys below says which."""
+    scheduler: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """Address of Dask's scheduler, as "tcp://10.0.0.1:8786"."""
+    scheduler_file: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True}
+    )
+    """The file in which `dask scheduler --scheduler-file` says its address."""
+    workers: int | None = field(default=None, metadata={"read": value_parsers.parse_count})
+    """Processes that are started on this machine; None: one for each core."""
+    tls_ca_file: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True}
+    )
+    """Dask's `tls-ca-file` (PEM)."""
+    tls_cert: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True}
+    )
+    """Dask's `tls-cert` of a client (PEM)."""
+    tls_key: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True}
+    )
+    """Dask's `tls-key` of a client (PEM)."""
+    lease: float = field(
+        default=defaults.LEASE_SECONDS, metadata={"read": value_parsers.parse_duration}
+    )
+    """A worker that does not hear of this process for so long gives up what it has in flight."""
+
+
+Section: TypeAlias = ServiceSection | BucketSection | InputSection | RunSection | ClusterSection
 
 SECTIONS: Mapping[str, type[Section]] = {
     "service": ServiceSection,
     "bucket": BucketSection,
     "input": InputSection,
     "run": RunSection,
+    "cluster": ClusterSection,
 }
 """Every section of fixed keys; the other one is `params`, whose keys are the model's."""
 
@@ -162,6 +198,7 @@ class Config:
     input: InputSection = field(default_factory=InputSection)
     params: Mapping[str, Json] = field(default_factory=dict)
     run: RunSection = field(default_factory=RunSection)
+    cluster: ClusterSection = field(default_factory=ClusterSection)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value comes from, for messages: `section.first_key` -> "sync.toml: [section]
     key".
@@ -185,7 +222,7 @@ class Config:
         """What was configured: enough to resume, given the secrets.
 
         Holds what differs from the defaults, and the mode. A secret that is not exactly `${NAME}`
-        is left out.
+        is left out, and so is the cluster: the next process may use another, or none.
         """
         tables: dict[str, dict[str, Json]] = {
             "service": _collect_non_defaults(self.service),

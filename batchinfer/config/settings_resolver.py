@@ -22,6 +22,7 @@ from batchinfer.config.interpolation import (
 from batchinfer.config.loader import ENV_PREFIX
 from batchinfer.config.run_settings import (
     BucketSettings,
+    ClusterSettings,
     PayloadSettings,
     RunSettings,
     ServiceSettings,
@@ -63,6 +64,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
+    cluster = _resolve_cluster(resolver)
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
     run = config.run
@@ -90,6 +92,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         deadline=run.deadline,
         hedge=run.hedge,
         secrets=_collect_secrets(config, env),
+        cluster=cluster,
         notices=(
             *(notice for file in config.env_files for notice in file.notices),
             *iter_endpoint_notices(target.endpoint, verify=target.verify),
@@ -280,8 +283,31 @@ def _resolve_ca_file(resolver: _Resolver, section: str) -> str | None:
     return path
 
 
+def _resolve_cluster(resolver: _Resolver) -> ClusterSettings | None:
+    """The cluster; None: attempts are made in this process."""
+    given = resolver.config.cluster
+    texts = {
+        key: resolver.resolve_text("cluster", key)
+        for key in _CLUSTER_TEXTS
+        if getattr(given, key) is not None
+    }
+    is_named = bool(given.scheduler or given.scheduler_file or given.workers)
+    if given.on == "none" or (given.on is None and not is_named):
+        return None
+    if given.scheduler and given.scheduler_file:
+        resolver.add_problem("cluster", "scheduler", "and scheduler_file both name a cluster")
+    if given.workers and (given.scheduler or given.scheduler_file):
+        resolver.add_problem(
+            "cluster", "workers", "starts workers on this machine: it goes without a scheduler"
+        )
+    return ClusterSettings(workers=given.workers, lease=given.lease, **texts)
+
+
+_CLUSTER_TEXTS = ("scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
+
+
 def _collect_secrets(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
-    found = {*collect_named_secrets(config, env).values(), *_iter_proxy_passwords(env)}
+    found = {*collect_named_secrets(config, env).values(), *find_proxy_passwords(env)}
     return tuple(sorted(found - {""}, key=lambda value: (-len(value), value)))
 
 
@@ -302,7 +328,7 @@ def collect_named_secrets(config: Config, env: Mapping[str, str]) -> Mapping[str
     return {name: value for name, value in found.items() if value}
 
 
-def _iter_proxy_passwords(env: Mapping[str, str]) -> Iterator[str]:
+def find_proxy_passwords(env: Mapping[str, str]) -> Iterator[str]:
     """The passwords in the addresses of proxies, as written and as they are sent."""
     for name, address in env.items():
         if name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:

@@ -60,6 +60,16 @@ mode = "sync"                   # "sync": calls of seconds; "async": everything 
 # cold_start = "15m"            # how long to wait for a service that is scaled to zero
 # give_up_after = "4h"          # how long to wait for one that has answered before (an outage)
 # hedge = true                  # a second call for the last ones that take unusually long
+
+[cluster]                       # where attempts are made, if not in this process
+# on = "dask"                   # by the workers of a Dask cluster (pip install 'batchinfer[dask]')
+# workers = 4                   # started on this machine; without it one for each core
+# scheduler = "tcp://10.0.0.1:8786"
+# scheduler_file = "dask.json"  # what `dask scheduler --scheduler-file` writes
+# tls_ca_file = "ca.pem"        # of a cluster with TLS, as Dask names them
+# tls_cert = "client.pem"
+# tls_key = "client-key.pem"
+# lease = "30s"                 # a worker that hears nothing for so long gives up
 """
 
 ENV_FILE_TEMPLATE = """\

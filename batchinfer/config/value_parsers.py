@@ -46,6 +46,10 @@ MaxFailures: TypeAlias = int | Percent
 """How many items may fail before the run is given up: a number of items, or a share of them."""
 
 
+CLUSTER_KINDS = ("dask", "none")
+"""What attempts may be made on, besides this process."""
+
+
 def parse_text(value: object) -> str:
     """A text, which may hold `${NAME}`."""
     if not isinstance(value, str) or not value.strip():
@@ -115,6 +119,14 @@ def parse_mode(value: object) -> Mode:
         return Mode(value.strip().lower() if isinstance(value, str) else "")
     except ValueError:
         raise ValueError('"sync" or "async"') from None
+
+
+def parse_cluster_kind(value: object) -> str:
+    """The kind of a cluster, or "none"."""
+    kind = value.strip().lower() if isinstance(value, str) else ""
+    if kind not in CLUSTER_KINDS:
+        raise ValueError(" or ".join(f'"{each}"' for each in CLUSTER_KINDS))
+    return kind
 
 
 def parse_count(value: object) -> int:

@@ -143,6 +143,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"send_timeout": "2s", "first_byte_timeout": "3s"}
     sample |= {"give_up_after": "4s", "deadline": "5s"}
     sample |= {"only": "audio, video", "max_reply": "3MB"}
+    sample |= {"on": "dask", "workers": "3", "lease": "6s"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):
@@ -170,6 +171,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
         hedge=False,
     )
     assert config.bucket.verify is False
+    assert (config.cluster.on, config.cluster.workers, config.cluster.lease) == ("dask", 3, 6.0)
 
 
 @pytest.mark.parametrize(
@@ -438,7 +440,7 @@ def test_a_param_argument_without_a_name_is_refused(argument):
     ("text", "message"),
     [
         ("[servce]\nx = 1", "there is no section [servce]. Did you mean [service]?"),
-        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [run], [params]"),
+        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [run], [cluster], "),
         ("[service]\ntokn = 'x'", '[service] has no key "tokn". Did you mean "token"? It has end'),
         ("[run]\nConcurrency = 1", 'Did you mean "concurrency"?'),
         ("token = 'x'", '"token" stands outside any section; it belongs in [service]'),
