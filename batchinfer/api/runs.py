@@ -30,6 +30,7 @@ async def arun(
     clean: bool = False,
     progress: bool = False,
     observer: Observer | None = None,
+    client: object = None,
     **settings: Unpack[Settings],
 ) -> Run:
     """Send every item of `source` and record what comes back in the directory `run`.
@@ -50,6 +51,8 @@ async def arun(
         clean: async mode: delete from the bucket what is recorded.
         progress: show a progress bar on standard error (lines, if that is no terminal or notebook).
         observer: an object whose `notify(event)` is called with each event, on the event loop.
+        client: a `distributed.Client`: the workers of its Dask cluster make the attempts; None:
+            this process, or what the configuration names.
         settings: override keys of the configuration, see `Settings`.
 
     Returns:
@@ -76,6 +79,7 @@ async def arun(
             add=add,
             validate=validate,
             clean=clean,
+            client=client,
         ),
         run,
         observer,
@@ -94,6 +98,7 @@ async def aresume(
     clean: bool = False,
     progress: bool = False,
     observer: Observer | None = None,
+    client: object = None,
     **settings: Unpack[Settings],
 ) -> Run:
     """Continue a run from wherever it stands.
@@ -111,6 +116,7 @@ async def aresume(
         clean: async mode: delete from the bucket what is recorded.
         progress: show a progress bar, as in `run`.
         observer: as in `run`.
+        client: as in `run`.
         settings: override keys of the configuration, see `Settings`.
 
     Returns:
@@ -130,6 +136,7 @@ async def aresume(
         limit=limit,
         force=force,
         clean=clean,
+        client=client,
     )
     return await _run(job, run, observer, progress=progress)
 
@@ -147,6 +154,7 @@ async def asubmit(
     validate: bool = True,
     progress: bool = False,
     observer: Observer | None = None,
+    client: object = None,
     **settings: Unpack[Settings],
 ) -> Run:
     """Async mode, first half: put the items of `source` into the bucket, and return.
@@ -176,6 +184,7 @@ async def asubmit(
         add=add,
         validate=validate,
         phase=AsyncPhase.SUBMIT,
+        client=client,
     )
     return await _run(job, run, observer, progress=progress)
 
@@ -253,6 +262,7 @@ class Run(RunDirectory):
         force: bool = False,
         progress: bool = False,
         observer: Observer | None = None,
+        client: object = None,
         **settings: Unpack[Settings],
     ) -> Self:
         """Async mode: put what is still pending into the bucket. See `batchinfer.submit`."""
@@ -265,6 +275,7 @@ class Run(RunDirectory):
             force=force,
             progress=progress,
             observer=observer,
+            client=client,
             **settings,
         )
         return self

@@ -46,6 +46,11 @@ class Settings(TypedDict, total=False):
     glob: str | list[str]
     file_param: str
     params: dict[str, Json]
+    on: str
+    scheduler: str
+    scheduler_file: str
+    workers: int
+    lease: float | str
 
 
 def load_config(
@@ -79,6 +84,8 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 flags["service.protocol"] = value
             case "include" | "exclude" | "only" | "glob" | "file_param", _:
                 flags[f"input.{name}"] = value
+            case "on" | "scheduler" | "scheduler_file" | "workers" | "lease", _:
+                flags[f"cluster.{name}"] = value
             case _:
                 flags[f"run.{name}"] = value
     return flags
@@ -99,6 +106,7 @@ def build_job(
     add: bool = False,
     moved: bool = False,
     phase: AsyncPhase = AsyncPhase.BOTH,
+    client: object = None,
 ) -> Job:
     """The job that the arguments of a public function describe."""
     flags = _make_flags(env_file, settings or {})
@@ -115,6 +123,7 @@ def build_job(
         sources_moved=moved,
         moved_to=to_texts(moved_to),
         phase=phase,
+        client=client,
     )
 
 

@@ -40,10 +40,11 @@ REOPEN_SECONDS: Final = 30.0
 """Seconds after which a worker that refused is asked again."""
 REFUSED_SECONDS: Final = 10.0
 """Seconds for which another worker is waited for when all have refused."""
-REPORT_MISSING_AFTER_SECONDS: Final = 3.0
+REPORT_MISSING_AFTER_SECONDS: Final = 5.0
 """Seconds without a worker after which that is reported."""
 MAX_LOSSES_WITHOUT_ANSWER: Final = 10
 """Workers lost in a row, without an answer in between."""
+MAX_LISTED_REASONS: Final = 3
 CLOSE_WORKERS_SECONDS: Final = 3.0
 """Seconds that workers are given to close at the end; their leases end in any case."""
 
@@ -66,12 +67,13 @@ class ClusterPool:
         *,
         give_up_after: float,
         max_in_flight: int | None = None,
+        refused_seconds: float = REFUSED_SECONDS,
     ) -> None:
         self.lease_seconds = setup.lease_seconds
         """As in `WorkerSetup`."""
         self._transport, self._setup, self._observer = transport, setup, observer
         self._memory_budget, self._give_up_after = memory_budget, give_up_after
-        self._max_in_flight = max_in_flight
+        self._max_in_flight, self._refused_seconds = max_in_flight, refused_seconds
         self._loop = asyncio.get_running_loop()
         self._listed: frozenset[str] = frozenset()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -111,10 +113,13 @@ class ClusterPool:
 
     def _find_room(self, avoided: Collection[str]) -> WorkerLink | None:
         now, best = self._loop.time(), None
-        is_choosy = bool(avoided) and not self._links.keys() <= set(avoided)
+        is_choosy = bool(avoided) and any(
+            not link.is_lost and link.address not in avoided for link in self._links.values()
+        )
         for link in self._links.values():
             if (
                 (best is None or link.in_flight < best.in_flight)
+                and not link.is_lost
                 and link.has_room(now)
                 and not (is_choosy and link.address in avoided)
             ):
@@ -209,6 +214,11 @@ class ClusterPool:
             await link.run()
         except WorkerRefusal as refusal:
             self._note_refusal(address, str(refusal))
+        except TimeoutError:
+            self._note_refusal(
+                address,
+                f"it did not open the run within {OPEN_SECONDS:g} s: is it busy with other tasks?",
+            )
         except (OSError, WorkerGone) as error:
             self._note_refusal(
                 address,
@@ -268,14 +278,12 @@ class ClusterPool:
             return
         self._outage_since = now if self._outage_since is None else self._outage_since
         seconds = now - self._outage_since
-        refusals = [self._refused[each] for each in sorted(self._refused)]
         is_refused_by_all = bool(self._listed) and self._listed <= self._refused.keys()
-        if is_refused_by_all and seconds > REFUSED_SECONDS:
-            reasons = "; ".join(sorted({refused.reason for refused in refusals})[:3])
+        if is_refused_by_all and seconds > self._refused_seconds:
             self._fail(
                 FatalError(
                     "workers_refused",
-                    f"None of the {len(refusals)} workers of the cluster can take part: {reasons}. "
+                    f"No worker of the cluster can take part: {self._list_refusals()}. "
                     "No item was failed for it; continue when that is fixed, or without --on",
                 )
             )
@@ -294,8 +302,15 @@ class ClusterPool:
             )
 
     def _describe_missing(self) -> str:
-        trouble = f": {self._scheduler_trouble}" if self._scheduler_trouble else ""
-        return f"There has been no worker{trouble}"
+        trouble = self._scheduler_trouble
+        if self._refused:
+            trouble = f"some are there and can take no part: {self._list_refusals()}"
+        return f"There has been no worker{f' ({trouble})' if trouble else ''}"
+
+    def _list_refusals(self) -> str:
+        """Why workers refuse, each reason once."""
+        reasons = sorted({refused.reason for refused in self._refused.values()})
+        return "; ".join(reasons[:MAX_LISTED_REASONS])
 
     def _fail(self, error: FatalError) -> None:
         self._fatal = error

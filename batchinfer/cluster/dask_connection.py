@@ -40,6 +40,8 @@ class ClusterAddress:
     tls_key: str | None = None
     client: Any = None
     """A `distributed.Client` of the user, whose scheduler and security are used."""
+    connect_seconds: float = CONNECT_CLUSTER_SECONDS
+    """Seconds that the scheduler is given to answer."""
 
 
 @asynccontextmanager
@@ -60,7 +62,7 @@ async def open_dask_transport(address: ClusterAddress) -> AsyncIterator[WorkerTr
                 address = ClusterAddress(scheduler=local)
 
         async def connect() -> Client:
-            return await _connect(_find_scheduler(address), security)
+            return await _connect(_find_scheduler(address), security, address.connect_seconds)
 
         try:
             client = await connect()
@@ -115,18 +117,23 @@ def _find_scheduler(address: ClusterAddress) -> str:
     return str(found)
 
 
-async def _connect(scheduler: str, security: Security | None) -> Client:
+async def _connect(scheduler: str, security: Security | None, timeout: float) -> Client:  # noqa: ASYNC109 - the client's
     from distributed import Client  # noqa: PLC0415 - an extra
 
-    return await Client(
+    client = Client(
         scheduler,
         security=security,
         asynchronous=True,
         direct_to_workers=True,
         set_as_default=False,
-        timeout=CONNECT_CLUSTER_SECONDS,
+        timeout=timeout,
         name="batchinfer",
     )
+    try:
+        return await client
+    except BaseException:
+        await client.close()
+        raise
 
 
 def _make_security(address: ClusterAddress) -> Security | None:

@@ -79,7 +79,10 @@ class DaskWorker:
             answer = await self._client.rpc(self._address).actor_execute(
                 function=function,
                 actor=self._actor.key,
-                args=[to_serialize(each) for each in args],
+                args=[
+                    to_serialize(each) if isinstance(each, (bytes, WorkerSetup)) else each
+                    for each in args  # numbers and texts are what a message is made of
+                ],
                 kwargs={},
             )
         except OSError:
@@ -143,7 +146,7 @@ def _to_worker_error(error: BaseException | None) -> Exception:
     match error:
         case WorkerGone() | WorkerRefusal() | OSError():
             return error
-        case ModuleNotFoundError():
+        case ImportError():
             return WorkerRefusal(f"it has no batchinfer, or not all that it needs ({error})")
         case _:
             return WorkerRefusal(f"it failed in an unforeseen way ({type(error).__name__})")

@@ -1,10 +1,13 @@
 """The command line on a real cluster: processes of Dask on this machine, a real service."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 
+import batchinfer as bi
 from batchinfer.local.service_options import LocalServiceOptions
 from batchinfer.local.service_process import start_service
 from support.cli import batchinfer, config, images, rows
@@ -12,6 +15,15 @@ from support.cli import batchinfer, config, images, rows
 pytestmark = pytest.mark.slow
 
 COUNT = 200
+IN_THREADS = {
+    "n_workers": 2,
+    "threads_per_worker": 1,
+    "processes": False,
+    "protocol": "tcp://",
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+    "scheduler_kwargs": {"dashboard": False},
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +57,26 @@ def test_a_run_goes_on_with_and_without_a_cluster(photos: Path, tmp_path: Path):
         environment = {**os.environ, "BATCHINFER_CLUSTER_WORKERS": "1"}
         done = batchinfer("resume", run, "-c", toml, env=environment)
     assert f"{COUNT} succeeded" in done.stderr
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_users_client_says_which_cluster(is_async: bool, photos: Path, tmp_path: Path):
+    """Workers in threads of this process; a client of the user is left as it was."""
+
+    async def run_async(toml: Path) -> bi.Run:
+        options = {"asynchronous": True, **IN_THREADS}
+        async with LocalCluster(**options) as cluster, Client(cluster, asynchronous=True) as client:
+            done = await bi.arun(photos, tmp_path / "run", config=toml, client=client, limit=50)
+            assert client.status == "running"
+            return done
+
+    def run_sync(toml: Path) -> bi.Run:
+        with LocalCluster(**IN_THREADS) as cluster, Client(cluster) as client:
+            done = bi.run(photos, tmp_path / "run", config=toml, client=client, limit=50)
+            assert client.submit(sum, [1, 2]).result() == 3
+            return done
+
+    with start_service(LocalServiceOptions(threads=True, containers=8)) as service:
+        toml = config(tmp_path / "c.toml", service)
+        done = asyncio.run(run_async(toml)) if is_async else run_sync(toml)
+    assert done.summary.counts.succeeded == 50

@@ -49,3 +49,32 @@ async def test_an_upload_takes_room_until_it_is_over(tmp_path: Path):
     assert all(0.99 * size < held <= size for held, size in bucket.held)
     assert len(bucket.held) == 2
     assert backend._memory_budget.used_bytes == 0
+
+
+async def test_what_another_process_of_the_epoch_may_have_put_is_not_put_again():
+    puts: list[str] = []
+
+    class Counting(MemoryBucket):
+        async def put(
+            self, key: str, body: PayloadBody, *, sha256: str | None = None
+        ) -> Failure | None:
+            puts.append(key)
+            return await super().put(key, body, sha256=sha256)
+
+    bucket = Counting()
+
+    def new_backend(epoch: str) -> BucketBackend:
+        loader = PayloadLoader(AI4OS, {}, Mode.ASYNC)
+        return BucketBackend(bucket, AI4OS_BUCKET, loader, "run", epoch=epoch)
+
+    item = Item("a", (), {"text": "hello"}, position=7)
+    sent = await new_backend("abcdefgh").attempt(item, 1)
+    other = new_backend("abcdefgh")
+    other.mark_unconfirmed(7, 1)
+    other.mark_unconfirmed(7, 2)
+
+    assert await other.attempt(item, 1) == sent
+    assert len(puts) == 1
+    assert await other.attempt(item, 2) != sent  # it was not there
+    assert len(puts) == 2
+    assert other.has_remembered(7, 1) is False
