@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .PHONY: help setup deepaas consumers peers browser sshfs demo test test-quick check format bench bench-quick bench-scale \
-    bench-flow bench-results docs clean
+    bench-flow bench-cluster bench-results docs clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -104,6 +104,9 @@ bench-scale: setup peers  ## How costs grow up to 1,000,000 items and 10,000,000
 
 bench-flow: setup  ## Compare flow controls on a simulated platform, in virtual time
 	$(BIN)/python -m benchmarks.flow
+
+bench-cluster: setup  ## Several processes beside one: workers, shards, Dask with a task per item
+	$(BIN)/python -m benchmarks.cluster
 
 bench-results: setup  ## Time and memory of reports and exports of long runs
 	$(BIN)/python -m benchmarks.results

@@ -59,6 +59,8 @@ class Tally:
     requests: int
     first: float | None
     """When the first request had come in, by this machine's monotonic clock."""
+    last: float | None
+    """When the latest one had."""
 
 
 @contextmanager

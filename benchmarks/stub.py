@@ -10,8 +10,8 @@ listing     pages of a bucket's listing (ListObjectsV2), 1,000 keys each
 ==========  =====================================================================================
 
 Run as `python -m benchmarks.stub`, it prints its port. Each line on its standard input is answered
-by what came in since the last one: `{"requests": N, "first": T}`, T by the monotonic clock of this
-machine. It ends when its standard input does: with whoever started it.
+by what came in since the last one: `{"requests": N, "first": T, "last": T}`, T by the monotonic
+clock of this machine. It ends when its standard input does: with whoever started it.
 """
 
 from __future__ import annotations
@@ -122,16 +122,18 @@ class Tally:
     def __init__(self) -> None:
         self.requests = 0
         self.first: float | None = None
+        self.last: float | None = None
 
     def add(self) -> None:
         """A request is there, whole."""
+        self.last = time.monotonic()
         if not self.requests:
-            self.first = time.monotonic()
+            self.first = self.last
         self.requests += 1
 
     def tell(self) -> str:
         """All since the last time, as JSON."""
-        told = json.dumps({"requests": self.requests, "first": self.first})
+        told = json.dumps({"requests": self.requests, "first": self.first, "last": self.last})
         self.__init__()  # type: ignore[misc]
         return told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from math import inf
 
 import anyio
@@ -29,7 +30,7 @@ class Calls:
         self.in_flight = 0
         self._service, self._most = service, most
 
-    async def attempt(self, item: Item, number: int) -> Outcome:  # noqa: ARG002 - the port's
+    async def attempt(self, item: Item, number: int) -> Outcome:
         """One call."""
         answered = anyio.Event()
         outcomes: list[Outcome] = []
@@ -39,18 +40,40 @@ class Calls:
             answered.set()
 
         self._service.timeline.catch_up()
-        if self.fates.total() > self._most:
-            self.is_hopeless.set()
-        call = self._service.send(number_of(item), answer)
-        self.in_flight += 1
+        give_up = self.begin(item, number, answer)
         try:
             await answered.wait()
         finally:
-            self.in_flight -= 1
-            call.is_over = True
-            sign = get_signal(outcomes[0]) if outcomes else None
-            self.fates[sign.value if sign else ABANDONED] += 1
+            give_up()
         return outcomes[0]
+
+    def begin(
+        self,
+        item: Item,
+        number: int,  # noqa: ARG002 - the port's
+        answer: Callable[[Outcome], None],
+    ) -> Callable[[], None]:
+        """Send a call; return what gives it up, which does nothing once it is answered."""
+
+        def end(outcome: Outcome | None) -> None:
+            self.in_flight -= 1
+            sign = None if outcome is None else get_signal(outcome)
+            self.fates[sign.value if sign else ABANDONED] += 1
+
+        def answered(outcome: Outcome) -> None:
+            end(outcome)
+            answer(outcome)
+
+        def give_up() -> None:
+            if not call.is_over:
+                call.is_over = True
+                end(None)
+
+        if self.fates.total() > self._most:
+            self.is_hopeless.set()
+        self.in_flight += 1
+        call = self._service.send(number_of(item), answered)
+        return give_up
 
     @property
     def done(self) -> int:

@@ -47,6 +47,7 @@ class Cluster:
     """Finished, and not yet taken from the bucket."""
     most_waiting: int = 0
     _times: dict[int, int] = field(default_factory=dict)
+    _known: set[Job] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for begin, _ in self.plan.ceiling:
@@ -66,10 +67,30 @@ class Cluster:
         """Put the object."""
         await anyio.sleep(self.plan.latency)
         self.timeline.catch_up()
-        self.put += 1
-        self.queue.append(Job(number_of(item), item.position, number))
-        self._fill()
-        self.most_waiting = max(self.most_waiting, len(self.queue))
+        return self.submit(item, number)
+
+    def begin(
+        self, item: Item, number: int, answer: Callable[[Submitted], None]
+    ) -> Callable[[], None]:
+        """Put the object as soon as it has come here; return what gives that up."""
+        given_up: list[bool] = []
+
+        def come() -> None:
+            if not given_up:
+                answer(self.submit(item, number))
+
+        self.timeline.after(self.plan.latency, come)
+        return lambda: given_up.append(True)
+
+    def submit(self, item: Item, number: int) -> Submitted:
+        """The object is here now: a job, unless it was here before."""
+        job = Job(number_of(item), item.position, number)
+        if job not in self._known:
+            self._known.add(job)
+            self.put += 1
+            self.queue.append(job)
+            self._fill()
+            self.most_waiting = max(self.most_waiting, len(self.queue))
         return Submitted(f"run-{item.position}-{number}")
 
     async def poll(self, items: OpenItems, emit: EmitOutput) -> None:

@@ -16,7 +16,7 @@ from batchinfer.domain import Item, State
 from batchinfer.engine import Engine, PollInterval, ReadPage, RunPolicy
 from batchinfer.flow import ConcurrencyLimit, FixedLimit, Gate, RetryBudget
 from batchinfer.flow.retries import RetryPolicy
-from batchinfer.ports import Event, LimitChanged
+from batchinfer.ports import Backend, Event, LimitChanged
 from batchinfer.testing import MemoryStore
 from benchmarks.flow.calls import Calls, Turnstile
 from benchmarks.flow.cluster import Cluster
@@ -26,6 +26,7 @@ from benchmarks.flow.plans import JobPlan, Plan
 from benchmarks.flow.scenarios import Scenario
 from benchmarks.flow.service import Service
 from benchmarks.flow.timeline import Timeline
+from benchmarks.flow.workers import Fleet, Workers
 
 ENDLESS = 10_000
 """Attempts per item, so that every item succeeds in the end and makespans compare."""
@@ -78,6 +79,10 @@ class Run:
     """Items that needed more attempts than the real policy has."""
     bound: float
     """Seconds that the work takes at least, at the capacity that there is."""
+    deaths: int = 0
+    """Workers that died, and"""
+    begun_again: int = 0
+    """attempts that began again elsewhere because of it."""
     trace: list[Moment] = field(default_factory=list)
     changes: list[tuple[float, int, int, str]] = field(default_factory=list)
 
@@ -100,27 +105,33 @@ class Watch:
 
 
 def play(
-    scenario: Scenario, controller: str, *, cut: float | None = None, trace: float | None = None
+    scenario: Scenario,
+    controller: str,
+    *,
+    cut: float | None = None,
+    trace: float | None = None,
+    fleet: Fleet | None = None,
+    shards: int = 1,
 ) -> Run:
     """Run the scenario with the controller; `cut` off after so many seconds of virtual time.
 
-    `trace`: seconds between the moments of a trace; None: no trace.
+    `trace`: seconds between the moments of a trace; None: no trace. `fleet`: the workers that carry
+    the attempts out; None: the process itself. `shards`: so many runs, each with its own controller
+    and its part of the items, none of which knows of the others (sync mode).
     """
     if controller == ORACLE and isinstance(scenario.plan, Plan):
         depths = DEPTHS if scenario.plan.timeout < SOON else DEPTHS[:1]
-        runs = [_play(scenario, controller, cut, trace, depth) for depth in depths]
+        runs = [_play(Stage(scenario, controller, depth), cut, trace) for depth in depths]
         return min(runs, key=lambda run: run.makespan)
-    return _play(scenario, controller, cut, trace, 0.0)
+    return _play(Stage(scenario, controller, fleet=fleet, shards=shards), cut, trace)
 
 
-def _play(
-    scenario: Scenario, controller: str, cut: float | None, trace: float | None, depth: float
-) -> Run:
+def _play(stage: Stage, cut: float | None, trace: float | None) -> Run:
     # Who runs first of those who may is random with trio, unless it is told otherwise.
     vars(scheduling)["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
-    scheduling._r.seed(scenario.seed)  # noqa: SLF001
+    scheduling._r.seed(stage.seed)  # noqa: SLF001
     return anyio.run(
-        Stage(scenario, controller, depth).play,
+        stage.play,
         cut,
         trace,
         backend="trio",
@@ -129,13 +140,23 @@ def _play(
 
 
 class Stage:
-    """The platform, the engine, and who watches."""
+    """The platform, the engine (or one for each shard), and who watches."""
 
-    def __init__(self, scenario: Scenario, controller: str, depth: float) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        controller: str,
+        depth: float = 0.0,
+        *,
+        fleet: Fleet | None = None,
+        shards: int = 1,
+    ) -> None:
+        self.seed = scenario.seed
         self._scenario, self._controller, self._depth = scenario, controller, depth
+        self._fleet, self._shards = fleet, shards
+        self._workers: Workers | None = None
         self._timeline = Timeline()
-        is_async = isinstance(scenario.plan, JobPlan)
-        self._store = MemoryStore() if is_async else OnceStore()
+        self._stores: list[MemoryStore] = []
         self._watch = Watch()
         self._trace: list[Moment] = []
         self._hopeless: anyio.Event | None = None
@@ -145,47 +166,60 @@ class Stage:
 
     async def play(self, cut: float | None, trace: float | None) -> Run:
         """Run to the end, or until it is cut off."""
-        engine, finish = self._set_up()
+        engines, finish = self._set_up()
         with anyio.move_on_after(cut):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._timeline.run)
                 if trace:
-                    tasks.start_soon(self._sample, engine, trace)
+                    tasks.start_soon(self._sample, engines[0], trace)
                 if self._hopeless is not None and cut is not None:
                     tasks.start_soon(self._give_up, self._hopeless, tasks.cancel_scope)
-                await engine.run()
+                async with anyio.create_task_group() as runs:
+                    for engine in engines:
+                        runs.start_soon(engine.run)
                 tasks.cancel_scope.cancel()
-        states = Counter(self._store.item_states().values())
+        states = Counter(state for store in self._stores for state in store.item_states().values())
         return finish(states[State.SUCCEEDED])
 
-    def _set_up(self) -> tuple[Engine, Callable[[int], Run]]:
+    def _set_up(self) -> tuple[list[Engine], Callable[[int], Run]]:
         if isinstance(self._scenario.plan, JobPlan):
             return self._jobs(self._scenario.plan)
         return self._calls(self._scenario.plan)
 
-    def _calls(self, plan: Plan) -> tuple[Engine, Callable[[int], Run]]:
+    def _calls(self, plan: Plan) -> tuple[list[Engine], Callable[[int], Run]]:
         self._platform = service = Service(plan, self._timeline)
         calls = Calls(service, HOPELESS * self._scenario.items)
         self._hopeless = calls.is_hopeless
         self._in_flight = lambda: calls.in_flight
-        backend: Calls | Turnstile = calls
+        backend: Backend = calls
         if self._controller == ORACLE:
             backend = Turnstile(calls, service, self._depth)
-            highest = max(number for _, number in plan.ceiling)
-            gate = Gate(FixedLimit(2 * highest + 50), None, Deaf())
-        elif self._is_ours:
-            gate = Gate(our_limit())
-        else:
-            gate = Gate(PEERS[self._controller](), None, Deaf())
-        engine = self._engine(gate, backend=backend)
+        elif self._fleet is not None:
+            backend = self._carried_out_by_workers(calls, self._fleet)
+        engines = [
+            self._engine(self._gate(plan), shard, OnceStore(), backend=backend)
+            for shard in range(self._shards)
+        ]
 
         def finish(succeeded: int) -> Run:
             wasted = calls.wasted(succeeded)
             return self._finish(succeeded, wasted, dict(calls.fates), service.most_waiting)
 
-        return engine, finish
+        return engines, finish
 
-    def _jobs(self, plan: JobPlan) -> tuple[Engine, Callable[[int], Run]]:
+    def _gate(self, plan: Plan) -> Gate:
+        if self._controller == ORACLE:
+            highest = max(number for _, number in plan.ceiling)
+            return Gate(FixedLimit(2 * highest + 50), None, Deaf())
+        if self._is_ours:
+            return Gate(our_limit())
+        return Gate(PEERS[self._controller](), None, Deaf())
+
+    def _carried_out_by_workers(self, platform: Calls | Cluster, fleet: Fleet) -> Workers:
+        self._workers = Workers(platform, self._timeline, fleet, self.seed)
+        return self._workers
+
+    def _jobs(self, plan: JobPlan) -> tuple[list[Engine], Callable[[int], Run]]:
         self._platform = cluster = Cluster(plan, self._timeline)
         submitted: ConcurrencyLimit
         if self._controller == ORACLE:
@@ -195,23 +229,29 @@ class Stage:
         else:
             submitted = PEERS[self._controller]()
         gate = Gate(FixedLimit(UPLOADS))
-        engine = self._engine(gate, backend=cluster, watcher=cluster, submitted_limit=submitted)
+        backend: Backend = cluster
+        if self._fleet is not None:
+            backend = self._carried_out_by_workers(cluster, self._fleet)
+        engine = self._engine(
+            gate, 0, MemoryStore(), backend=backend, watcher=cluster, submitted_limit=submitted
+        )
 
         def finish(succeeded: int) -> Run:
             wasted = max(0, cluster.put - succeeded) if succeeded == self._scenario.items else 0
             return self._finish(succeeded, wasted, {"put": cluster.put}, cluster.most_waiting)
 
-        return engine, finish
+        return [engine], finish
 
-    def _engine(self, gate: Gate, **parts: object) -> Engine:
-        chance = Random(self._scenario.seed)
+    def _engine(self, gate: Gate, shard: int, store: MemoryStore, **parts: object) -> Engine:
+        chance = Random(self.seed + 1000 * shard)
+        self._stores.append(store)
         engine = Engine(
-            queue=self._store,
-            sink=self._store,
-            submissions=self._store,
+            queue=store,
+            sink=store,
+            submissions=store,
             gate=gate,
             observer=self._watch,
-            read_page=self._reader(),
+            read_page=self._reader(shard),
             policy=RunPolicy(
                 retry=RetryPolicy(max_attempts=ENDLESS),
                 cold_start_timeout=14_400.0,
@@ -227,8 +267,8 @@ class Stage:
             engine._scheduler._retry_budget = RetryBudget(inf)  # noqa: SLF001
         return engine
 
-    def _reader(self) -> ReadPage:
-        numbers = list(range(1, self._scenario.items + 1))
+    def _reader(self, shard: int) -> ReadPage:
+        numbers = list(range(1 + shard, self._scenario.items + 1, self._shards))
         if self._controller == ORACLE and self._scenario.stragglers:
             draws = self._scenario.plan.draws
             numbers.sort(key=lambda number: -draws.seconds(number, 0))
@@ -265,7 +305,11 @@ class Stage:
 
     def _finish(self, succeeded: int, wasted: int, fates: dict[str, int], most: int) -> Run:
         scenario = self._scenario
-        tries = Counter(record.position for record in self._store.records)
+        tries = Counter(
+            (shard, record.position)
+            for shard, store in enumerate(self._stores)
+            for record in store.records
+        )
         return Run(
             scenario=scenario.name,
             seed=scenario.seed,
@@ -278,6 +322,8 @@ class Stage:
             most_waiting=most,
             would_fail=sum(number > POLICY_S for number in tries.values()),
             bound=round(scenario.bound, 2),
+            deaths=self._workers.deaths if self._workers else 0,
+            begun_again=self._workers.begun_again if self._workers else 0,
             trace=self._trace,
             changes=self._watch.changes,
         )
