@@ -98,6 +98,7 @@ def test_status_in_words_and_as_json(desk):
     assert json.loads(do(desk, "status", "out", "--json").stdout) == {
         "run": "out",
         "mode": "sync",
+        "shard": None,
         "total": 4,
         "pending": 0,
         "submitted": 0,

@@ -23,6 +23,7 @@ BASE = {
     "status": ["run"],
     "ctl": ["run", "pause"],
     "retry": ["run"],
+    "merge": ["run"],
     "report": ["run"],
     "export": ["run", "-o", "out.csv"],
     "query": ["run", "select 1"],
