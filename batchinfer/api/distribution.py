@@ -17,6 +17,7 @@ from batchinfer.api.engine_settings import MAX_UPLOADS
 from batchinfer.api.job import ResolvedJob
 from batchinfer.config import ClusterSettings, RunSettings, find_proxy_passwords
 from batchinfer.errors import FatalError, RunAborted
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend, Observer
 
 
@@ -30,12 +31,16 @@ class WorkerBackendFactory:
     """What all workers of a process have in common in the names of their objects."""
 
     @asynccontextmanager
-    async def __call__(self, scratch_folder: Path) -> AsyncIterator[Backend]:
+    async def __call__(
+        self, scratch_folder: Path, bandwidth: BandwidthLimiter | None = None
+    ) -> AsyncIterator[Backend]:
         """Open it; the proxies are those of the worker, and so are their passwords."""
         found = {*self.settings.secrets, *find_proxy_passwords(os.environ)} - {""}
         secrets = tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
         settings = replace(self.settings, secrets=secrets)
-        async with open_backend(settings, self.run_id, scratch_folder, epoch=self.epoch) as opened:
+        async with open_backend(
+            settings, self.run_id, scratch_folder, epoch=self.epoch, bandwidth=bandwidth
+        ) as opened:
             yield opened[0]
 
 
@@ -68,6 +73,7 @@ async def distribute_attempts(
         versions=describe_versions(settings.protocol),
         protocol=settings.protocol,
         lease_seconds=cluster.lease,
+        bandwidth=settings.bandwidth,
         sealed_factory=seal_factory(factory),
     )
     address = ClusterAddress(
@@ -87,6 +93,7 @@ async def distribute_attempts(
                 observer,
                 MemoryBudget(settings.memory),
                 give_up_after=settings.give_up_after,
+                bandwidth=settings.bandwidth,
                 max_in_flight=MAX_UPLOADS if settings.mode.uses_bucket else None,
             )
             bucket_attempts = BucketAttempts(local) if isinstance(local, AdoptingBackend) else None
