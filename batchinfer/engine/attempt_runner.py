@@ -59,6 +59,8 @@ class WorkItem:
     """When it did so first."""
     needs_budget: bool = False
     """It is tried again because of trouble of the service: the budget has to pay."""
+    began: float = 0.0
+    """When its latest attempt was let in by the gate, on the event loop's clock."""
     in_flight_at_start: int = 0
     """How many were in flight when its latest attempt began, itself included."""
     is_paid: bool = False

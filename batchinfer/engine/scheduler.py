@@ -159,6 +159,7 @@ class Scheduler:
         return self._note_in_flight(work)
 
     def _note_in_flight(self, work: WorkItem) -> WorkItem:
+        work.began = self._gate.last_start
         work.in_flight_at_start = self._gate.in_flight - self._holds.held_count
         return work
 
@@ -202,9 +203,9 @@ class Scheduler:
         return self._take_next()
 
     def _begin_attempt(self, work: WorkItem, scope: anyio.CancelScope) -> InFlightAttempt:
-        now = loop_time()
-        self._watchdog.on_call_start(now)
-        return InFlightAttempt(work, scope, now, self._clock())
+        # The gate's time, to the last digit: by it the service's health knows the attempt again.
+        self._watchdog.on_call_start(work.began)
+        return InFlightAttempt(work, scope, work.began, self._clock())
 
     def _take_next(self) -> WorkItem | None:
         """The item whose attempt begins now on a slot that is held; None: there is none."""

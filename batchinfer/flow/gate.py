@@ -37,6 +37,8 @@ class Gate:
         self.on_hold = False
         """All that is in flight waits for something of the backend's own: nothing else begins."""
         self.in_flight = 0
+        self.last_start = 0.0
+        """When the latest attempt was let in, on the event loop's clock."""
         self.on_limit_change: Callable[[LimitAdjustment | None], object] | None = None
         """Called when the limit restarts after an outage."""
 
@@ -98,6 +100,7 @@ class Gate:
             )
         ):
             return False
+        self.last_start = now
         if self.health.on_start(now):
             change = self.limit.restart(now)
             if self.on_limit_change is not None:
