@@ -63,6 +63,7 @@ async def distribute_attempts(
         open_cluster_backend,
     )
     from batchinfer.cluster.cluster_pool import ClusterPool  # noqa: PLC0415
+    from batchinfer.cluster.cluster_security import TlsFiles  # noqa: PLC0415
     from batchinfer.cluster.dask_connection import ClusterAddress, open_dask_transport  # noqa: PLC0415
     from batchinfer.cluster.sealed_factory import seal_factory  # noqa: PLC0415
     from batchinfer.cluster.worker_transport import WorkerSetup  # noqa: PLC0415
@@ -80,9 +81,7 @@ async def distribute_attempts(
         scheduler=cluster.scheduler,
         scheduler_file=cluster.scheduler_file,
         workers=cluster.workers,
-        tls_ca_file=cluster.tls_ca_file,
-        tls_cert=cluster.tls_cert,
-        tls_key=cluster.tls_key,
+        tls_files=TlsFiles(cluster.tls_ca_file, cluster.tls_cert, cluster.tls_key),
         client=client,
     )
     try:

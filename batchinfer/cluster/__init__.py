@@ -14,6 +14,7 @@ attempt: `ClusterBackend` implements the port `Backend`, and hands attempts to w
 `sealed_factory`       how the settings, with their secrets, reach a worker without being seen
 `worker_versions`      what must be the same at both ends
 `worker_transport`     what carries the calls, as a narrow interface
-`dask_transport`       carries them by Dask; `dask_connection` finds or starts the cluster
+`dask_transport`       carries them by Dask; `dask_connection` finds or starts the cluster,
+                       `cluster_security` reads its certificates
 =====================  ============================================================================
 """
