@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from batchinfer.domain import Counts, Item, OpenItem, Outcome, Record, State, Submitted
 from batchinfer.values import value_class
@@ -26,6 +26,30 @@ class Backend(Protocol):
 
         Raises FatalError when no item can succeed. Cancelled, it leaves nothing behind here.
         """
+
+
+class CallClock(Protocol):
+    """What a backend tells of a call that it cannot make at once, or has to make again."""
+
+    def hold(self) -> None:
+        """The call is on hold: nothing is known to be with the service. Twice is as once."""
+
+    def resume(self) -> None:
+        """It is no longer on hold, and began when it did."""
+
+    def restart(self) -> None:
+        """It begins now, or begins again."""
+
+
+@runtime_checkable
+class HoldingBackend(Backend, Protocol):
+    """A backend whose calls may wait for something of its own, or be begun again by it.
+
+    Time on hold counts for nothing: neither against the service, nor against the item.
+    """
+
+    async def attempt_timed(self, item: Item, number: int, clock: CallClock) -> Outcome | Submitted:
+        """As `Backend.attempt`; `clock` is told when the call really begins."""
 
 
 @value_class

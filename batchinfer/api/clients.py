@@ -13,6 +13,7 @@ from batchinfer._version import __version__
 from batchinfer.backends.redaction import Redactor
 from batchinfer.config import BucketSettings, RunSettings, ServiceSettings
 from batchinfer.errors import ConfigError
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.machine_limits import get_max_concurrent_calls
 from batchinfer.protocols.registry import load_protocol
 
@@ -41,9 +42,15 @@ def get_bucket(settings: RunSettings) -> BucketSettings:
 
 
 def open_service(
-    settings: RunSettings, *, spool_dir: Path | None = None
+    settings: RunSettings,
+    *,
+    spool_dir: Path | None = None,
+    bandwidth: BandwidthLimiter | None = None,
 ) -> AbstractAsyncContextManager[HttpBackend]:
-    """Open the service that is called. `spool_dir` and errors: see `open_http_backend`."""
+    """Open the service that is called. `spool_dir` and errors: see `open_http_backend`.
+
+    `bandwidth`: in place of one as configured.
+    """
     from batchinfer.backends.http_backend import open_http_backend  # noqa: PLC0415
 
     service = get_service(settings)
@@ -61,7 +68,7 @@ def open_service(
         memory=settings.memory,
         max_reply=settings.max_reply,
         spool_dir=spool_dir,
-        bandwidth=settings.bandwidth,
+        bandwidth=bandwidth or _make_bandwidth_limiter(settings),
         redactor=Redactor(settings.secrets),
         user_agent=f"batchinfer/{__version__}",
     )
@@ -72,8 +79,12 @@ def open_bucket(
     *,
     retry_timeout: float = STORE_RETRY_SECONDS,
     read_timeout: float = STORE_RETRY_SECONDS,
+    bandwidth: BandwidthLimiter | None = None,
 ) -> AbstractAsyncContextManager[S3BucketClient]:
-    """Open a bucket; calls are retried for `retry_timeout` seconds. All else: `open_s3_bucket`."""
+    """Open a bucket; calls are retried for `retry_timeout` seconds. All else: `open_s3_bucket`.
+
+    `bandwidth`: in place of one as configured.
+    """
     from batchinfer.backends.s3 import open_s3_bucket  # noqa: PLC0415
 
     access, max_calls = get_bucket(settings), get_max_concurrent_calls()
@@ -89,6 +100,10 @@ def open_bucket(
         retry_timeout=retry_timeout,
         read_timeout=read_timeout,
         send_timeout=settings.send_timeout,
-        bandwidth=settings.bandwidth,
+        bandwidth=bandwidth or _make_bandwidth_limiter(settings),
         concurrency=min(MAX_BUCKET_CONNECTIONS, max_calls or MAX_BUCKET_CONNECTIONS),
     )
+
+
+def _make_bandwidth_limiter(settings: RunSettings) -> BandwidthLimiter | None:
+    return BandwidthLimiter(settings.bandwidth) if settings.bandwidth else None

@@ -32,6 +32,7 @@ from batchinfer.config import Config, RunSettings
 from batchinfer.domain import Failure, Mode
 from batchinfer.errors import ConfigError, FatalError, RunAborted
 from batchinfer.flow.memory_budget import MemoryBudget
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend, Observer, OutputWatcher
 from batchinfer.protocols.inference_protocol import BucketProtocol
 from batchinfer.protocols.object_ids import new_epoch
@@ -55,11 +56,18 @@ class Delivery(ABC):
 
     @abstractmethod
     def open_backend(
-        self, settings: RunSettings, run_id: str, run_dir: Path, *, clean: bool, epoch: str
+        self,
+        settings: RunSettings,
+        run_id: str,
+        run_dir: Path,
+        *,
+        clean: bool,
+        epoch: str,
+        bandwidth: BandwidthLimiter | None,
     ) -> AbstractAsyncContextManager[tuple[Backend, OutputWatcher | None]]:
         """Open what sends items, and what watches for outputs where they do not come back.
 
-        `epoch`: as in `open_backend`.
+        `epoch`, `bandwidth`: as in `open_backend`.
         """
 
     @abstractmethod
@@ -110,9 +118,10 @@ class CallDelivery(Delivery):
         *,
         clean: bool,  # noqa: ARG002
         epoch: str,  # noqa: ARG002
+        bandwidth: BandwidthLimiter | None,
     ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
         """See Delivery."""
-        async with open_service(settings, spool_dir=run_dir) as http_backend:
+        async with open_service(settings, spool_dir=run_dir, bandwidth=bandwidth) as http_backend:
             yield http_backend, None
 
     async def fetch_help(
@@ -176,6 +185,7 @@ class BucketDelivery(Delivery):
         *,
         clean: bool,
         epoch: str,
+        bandwidth: BandwidthLimiter | None,
     ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
         """See Delivery."""
         from batchinfer.backends.bucket_backend import BucketBackend  # noqa: PLC0415
@@ -190,7 +200,10 @@ class BucketDelivery(Delivery):
             STORE_RETRY_SECONDS, settings.cold_start / 4, settings.give_up_after / 4
         )
         async with open_bucket(
-            settings, retry_timeout=retry_timeout, read_timeout=max(retry_timeout, 1.0)
+            settings,
+            retry_timeout=retry_timeout,
+            read_timeout=max(retry_timeout, 1.0),
+            bandwidth=bandwidth,
         ) as bucket:
             loader = PayloadLoader(protocol, settings.params, Mode.ASYNC, redactor=redactor)
             bucket_backend = BucketBackend(
@@ -264,18 +277,20 @@ async def open_backend(
     *,
     clean: bool = False,
     epoch: str | None = None,
+    bandwidth: BandwidthLimiter | None = None,
 ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
     """Open the delivery of a run: what sends its items, and what watches for their outputs.
 
     `run_dir`: the folder where large replies are kept while they are read. `epoch`: what tells the
-    objects of this process from those of others; None: a new one. Raises RunAborted when the
+    objects of this process from those of others; None: a new one. `bandwidth`: of all that is sent,
+    in place of one as configured. Raises RunAborted when the
     address cannot be called, ConfigError.
     """
     delivery = DELIVERIES[settings.mode]
     epoch = epoch or new_epoch(secrets.token_bytes(6))
     try:
         async with delivery.open_backend(
-            settings, run_id, run_dir, clean=clean, epoch=epoch
+            settings, run_id, run_dir, clean=clean, epoch=epoch, bandwidth=bandwidth
         ) as opened:
             yield opened
     except FatalError as error:

@@ -17,6 +17,7 @@ from batchinfer.api.engine_settings import MAX_UPLOADS
 from batchinfer.api.job import ResolvedJob
 from batchinfer.config import ClusterSettings, RunSettings, find_proxy_passwords
 from batchinfer.errors import FatalError, RunAborted
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend, Observer
 
 
@@ -30,12 +31,16 @@ class WorkerBackendFactory:
     """What all workers of a process have in common in the names of their objects."""
 
     @asynccontextmanager
-    async def __call__(self, scratch_folder: Path) -> AsyncIterator[Backend]:
+    async def __call__(
+        self, scratch_folder: Path, bandwidth: BandwidthLimiter | None = None
+    ) -> AsyncIterator[Backend]:
         """Open it; the proxies are those of the worker, and so are their passwords."""
         found = {*self.settings.secrets, *find_proxy_passwords(os.environ)} - {""}
         secrets = tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
         settings = replace(self.settings, secrets=secrets)
-        async with open_backend(settings, self.run_id, scratch_folder, epoch=self.epoch) as opened:
+        async with open_backend(
+            settings, self.run_id, scratch_folder, epoch=self.epoch, bandwidth=bandwidth
+        ) as opened:
             yield opened[0]
 
 
@@ -58,6 +63,7 @@ async def distribute_attempts(
         open_cluster_backend,
     )
     from batchinfer.cluster.cluster_pool import ClusterPool  # noqa: PLC0415
+    from batchinfer.cluster.cluster_security import TlsFiles  # noqa: PLC0415
     from batchinfer.cluster.dask_connection import ClusterAddress, open_dask_transport  # noqa: PLC0415
     from batchinfer.cluster.sealed_factory import seal_factory  # noqa: PLC0415
     from batchinfer.cluster.worker_transport import WorkerSetup  # noqa: PLC0415
@@ -68,15 +74,14 @@ async def distribute_attempts(
         versions=describe_versions(settings.protocol),
         protocol=settings.protocol,
         lease_seconds=cluster.lease,
+        bandwidth=settings.bandwidth,
         sealed_factory=seal_factory(factory),
     )
     address = ClusterAddress(
         scheduler=cluster.scheduler,
         scheduler_file=cluster.scheduler_file,
         workers=cluster.workers,
-        tls_ca_file=cluster.tls_ca_file,
-        tls_cert=cluster.tls_cert,
-        tls_key=cluster.tls_key,
+        tls_files=TlsFiles(cluster.tls_ca_file, cluster.tls_cert, cluster.tls_key),
         client=client,
     )
     try:
@@ -87,6 +92,7 @@ async def distribute_attempts(
                 observer,
                 MemoryBudget(settings.memory),
                 give_up_after=settings.give_up_after,
+                bandwidth=settings.bandwidth,
                 max_in_flight=MAX_UPLOADS if settings.mode.uses_bucket else None,
             )
             bucket_attempts = BucketAttempts(local) if isinstance(local, AdoptingBackend) else None

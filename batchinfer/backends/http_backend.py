@@ -63,7 +63,7 @@ async def open_http_backend(
     first_byte_timeout: float | None = None,
     memory: int = DEFAULT_MEMORY_BYTES,
     spool_dir: Path | None = None,
-    bandwidth: float | None = None,
+    bandwidth: BandwidthLimiter | None = None,
     ca_file: str | None = None,
     verify: bool = True,
     max_reply: int = DEFAULT_MAX_REPLY_BYTES,
@@ -76,7 +76,7 @@ async def open_http_backend(
     `timeout`: seconds of a whole call; of its stages: see `CallTimeouts`. `memory`: bytes of files
     that are read and sent, and of replies that are read, at a time. `max_reply`: bytes of one
     reply, at most. `spool_dir`: the folder where large ones are kept while they are read.
-    `bandwidth`: bytes that are sent per second, at most. There are as many connections as calls;
+    `bandwidth`: of all calls. There are as many connections as calls;
     the caller limits them. `use_aiohttp`, and a proxy: see `open_http_carrier`. Raises FatalError
     (`bad_endpoint`) and ConfigError (`ca_file`, the proxy).
     """
@@ -89,7 +89,7 @@ async def open_http_backend(
         headers={**protocol.make_headers(token), "User-Agent": user_agent},
         ssl_context=tls.create_ssl_context(ca_file, verify=verify) if is_https else None,
         timeouts=timeouts,
-        bandwidth=BandwidthLimiter(bandwidth) if bandwidth else None,
+        bandwidth=bandwidth,
         use_aiohttp=use_aiohttp,
     ) as carrier:
         yield HttpBackend(

@@ -28,6 +28,7 @@ from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3_calls import VALID_REGION, S3Calls, S3ErrorResponse
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.protocols.http_text import safe_url
 
@@ -52,7 +53,7 @@ async def open_s3_bucket(
     retry_timeout: float = 60.0,
     read_timeout: float = 60.0,
     send_timeout: float = defaults.SEND_TIMEOUT,
-    bandwidth: float | None = None,
+    bandwidth: BandwidthLimiter | None = None,
     concurrency: int = 64,
     use_botocore: bool = False,
 ) -> AsyncIterator[S3BucketClient]:
@@ -60,8 +61,8 @@ async def open_s3_bucket(
 
     `retry_timeout`: seconds for which a store that does not answer is called again. `read_timeout`:
     seconds without a byte of an answer after which a call is tried again. `send_timeout`: seconds
-    without movement after which an upload is tried again. `bandwidth`: bytes that are sent per
-    second, at most. `concurrency`: how many connections. `use_botocore`: even where the faster
+    without movement after which an upload is tried again. `bandwidth`: of all uploads.
+    `concurrency`: how many connections. `use_botocore`: even where the faster
     way would do. Raises FatalError (`bad_endpoint`) and ConfigError (`ca_file`, `region`); sends
     nothing yet.
     """

@@ -62,7 +62,7 @@ async def open_botocore_calls(
     proxy: str | None,
     read_timeout: float,
     send_timeout: float,
-    bandwidth: float | None,
+    bandwidth: BandwidthLimiter | None,
     concurrency: int,
 ) -> AsyncIterator[BotocoreCalls]:
     """See `open_s3_bucket`."""
@@ -108,7 +108,7 @@ async def open_botocore_calls(
             name=name,
             response_timeout=RESPONSE_READ_TIMEOUTS * read_timeout,
             send_timeout=send_timeout,
-            bandwidth=BandwidthLimiter(bandwidth) if bandwidth else None,
+            bandwidth=bandwidth,
         )
 
 

@@ -83,7 +83,7 @@ async def open_direct_calls(
     ssl_context: ssl.SSLContext,
     read_timeout: float,
     send_timeout: float,
-    bandwidth: float | None,
+    bandwidth: BandwidthLimiter | None,
     concurrency: int,
 ) -> AsyncIterator[DirectCalls]:
     """See `open_s3_bucket`. Needs `can_call`."""
@@ -100,7 +100,7 @@ async def open_direct_calls(
             first_byte=read_timeout,
             read=read_timeout,
         ),
-        bandwidth=BandwidthLimiter(bandwidth) if bandwidth else None,
+        bandwidth=bandwidth,
     )
     try:
         yield DirectCalls(

@@ -11,6 +11,7 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, suggest_result_steps, suggest_submit
+from batchinfer.cli.execution_options import process_options
 from batchinfer.cli.output import to_command_line
 from batchinfer.domain import Mode
 
@@ -31,7 +32,7 @@ from batchinfer.domain import Mode
 )
 @click.option("--max-attempts", metavar="N", help="Tries of an item whose failure may pass.")
 @click.option("--max-failures", metavar="N|P%", help="Give up when more items have failed.")
-@cli_options.process_options
+@process_options
 @cli_options.clean_option
 @cli_options.detach_option
 @cli_options.verbosity_options

@@ -11,6 +11,7 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, suggest_next_steps
+from batchinfer.cli.execution_options import cluster_options, execution_options
 from batchinfer.cli.output import to_command_line
 
 
@@ -23,8 +24,8 @@ from batchinfer.cli.output import to_command_line
 )
 @cli_options.run_argument
 @cli_options.config_option
-@cli_options.execution_options
-@cli_options.cluster_options
+@execution_options
+@cluster_options
 @click.option(
     "--source",
     multiple=True,

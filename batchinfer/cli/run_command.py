@@ -12,6 +12,7 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, resolve_run, suggest_next_steps
+from batchinfer.cli.execution_options import cluster_options, execution_options
 from batchinfer.cli.output import echo_data, echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.text_format import format_count, format_size
@@ -37,8 +38,8 @@ from batchinfer.text_format import format_count, format_size
 @click.option(
     "--mode", metavar="sync|async", help="How items reach the model. Default: as configured."
 )
-@cli_options.execution_options
-@cli_options.cluster_options
+@execution_options
+@cluster_options
 @cli_options.item_options
 @cli_options.shard_option
 @cli_options.existing_run_options

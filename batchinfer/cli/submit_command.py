@@ -11,6 +11,7 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, suggest_submit
+from batchinfer.cli.execution_options import cluster_options, execution_options
 from batchinfer.cli.output import echo_message, escape_lines, to_command_line
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.text_format import format_count
@@ -27,8 +28,8 @@ from batchinfer.text_format import format_count
 @cli_options.source_options
 @cli_options.config_option
 @click.option("-o", "--run", "run_", metavar="RUN", type=PATH_PARAM_TYPE, help="Run directory.")
-@cli_options.execution_options
-@cli_options.cluster_options
+@execution_options
+@cluster_options
 @cli_options.item_options
 @cli_options.shard_option
 @cli_options.existing_run_options

@@ -7,11 +7,14 @@ attempt: `ClusterBackend` implements the port `Backend`, and hands attempts to w
 =====================  ============================================================================
 `cluster_backend`      the port: an attempt, wherever it is made, and begun again if that is lost
 `cluster_pool`          which workers there are, which takes the next attempt, and when to give up
+`bandwidth_shares`     how much of the run's bandwidth each worker has
+`worker_outage`        being without workers; `worker_refusals`: those that can take no part
 `worker_link`          the coordinator's side of one worker: batches out, outcomes back
 `attempt_worker`       the worker's side: opens the run's backend, makes attempts, obeys its lease
 `sealed_factory`       how the settings, with their secrets, reach a worker without being seen
 `worker_versions`      what must be the same at both ends
 `worker_transport`     what carries the calls, as a narrow interface
-`dask_transport`       carries them by Dask; `dask_connection` finds or starts the cluster
+`dask_transport`       carries them by Dask; `dask_connection` finds or starts the cluster,
+                       `cluster_security` reads its certificates
 =====================  ============================================================================
 """

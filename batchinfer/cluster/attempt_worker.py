@@ -36,6 +36,7 @@ from batchinfer.cluster.worker_transport import (
 from batchinfer.cluster.worker_versions import describe_versions, find_differing_versions
 from batchinfer.domain import Item, Reply
 from batchinfer.errors import BatchInferError, FatalError
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.inputs import read_head
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
 from batchinfer.ports import Backend
@@ -71,7 +72,7 @@ class AttemptWorker:
             )
         if self._session is None or self._session.is_closed:
             raise_open_file_limit()
-            session = _Session(setup.lease_seconds, self._scratch_folder)
+            session = _Session(setup.lease_seconds, self._scratch_folder, setup.bandwidth)
             await session.open(setup.sealed_factory)
             self._session = session
         return get_max_concurrent_calls()
@@ -95,6 +96,10 @@ class AttemptWorker:
         """See `RemoteWorker`."""
         return await self._get_session().collect(sequence, max_seconds)
 
+    async def limit_bandwidth(self, bytes_per_second: float) -> None:
+        """See `RemoteWorker`."""
+        self._get_session().limit_bandwidth(bytes_per_second)
+
     async def fetch(self, attempt_id: int, offset: int, size: int) -> bytes:
         """See `RemoteWorker`."""
         return self._get_session().fetch(attempt_id, offset, size)
@@ -114,10 +119,13 @@ class AttemptWorker:
 class _Session:
     """What a worker has open for a coordinator."""
 
-    def __init__(self, lease_seconds: float, scratch_folder: str | None) -> None:
+    def __init__(
+        self, lease_seconds: float, scratch_folder: str | None, bandwidth: float | None
+    ) -> None:
         self.is_closed = False
         """Whether nothing is taken any more."""
         self._lease_seconds, self._scratch_folder = lease_seconds, scratch_folder
+        self._bandwidth = BandwidthLimiter(bandwidth) if bandwidth else None
         self._loop = asyncio.get_running_loop()
         self._backend: Backend
         self._host: asyncio.Task[None]
@@ -152,6 +160,11 @@ class _Session:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._closing.set)
 
+    def limit_bandwidth(self, bytes_per_second: float) -> None:
+        """See `RemoteWorker`."""
+        if self._bandwidth is not None:
+            self._bandwidth.set_rate(bytes_per_second)
+
     def note_heard(self) -> None:
         """The coordinator is there."""
         self._heard_at = self._loop.time()
@@ -162,7 +175,7 @@ class _Session:
             with tempfile.TemporaryDirectory(
                 prefix="batchinfer-", dir=self._scratch_folder, ignore_cleanup_errors=True
             ) as scratch:
-                async with factory(Path(scratch)) as self._backend:
+                async with factory(Path(scratch), self._bandwidth) as self._backend:
                     opened.set_result(None)
                     try:
                         await self._watch_lease()

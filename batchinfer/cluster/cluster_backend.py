@@ -12,6 +12,8 @@ Rules:
    when `MAX_SHORTAGES_PER_ATTEMPT` were short is it the engine's business.
 4. A file that a worker cannot read, and this machine can, is no item's fault: others are asked
    first, and a worker that reads none of several gets nothing any more: its mount is missing.
+5. An attempt that is with no worker is on hold (`ports.CallClock`), and one that is begun elsewhere
+   counts from then.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from batchinfer.cluster.worker_transport import WorkerGone
 from batchinfer.domain import Failure, FailureKind, Item, Outcome, ServiceSignal, Submitted
 from batchinfer.errors import BatchInferError
 from batchinfer.inputs import read_head
-from batchinfer.ports import Backend
+from batchinfer.ports import Backend, CallClock
 from batchinfer.text_format import escape_undecodable
 
 MAX_LOSSES_PER_ATTEMPT: Final = 5
@@ -75,6 +77,18 @@ class BucketAttempts:
         """Attempts, by position and number, whose object may be there."""
 
 
+class _NoClock:
+    """For who does not ask when a call really begins. See `ports.CallClock`."""
+
+    def hold(self) -> None:
+        """See CallClock."""
+
+    resume = restart = hold
+
+
+_NO_CLOCK: Final = _NoClock()
+
+
 class _AttemptHistory:
     """What an attempt has met so far."""
 
@@ -96,15 +110,18 @@ class ClusterBackend:
 
     async def attempt(self, item: Item, number: int) -> Outcome | Submitted:
         """See `ports.Backend`."""
+        return await self.attempt_timed(item, number, _NO_CLOCK)
+
+    async def attempt_timed(self, item: Item, number: int, clock: CallClock) -> Outcome | Submitted:
+        """See `ports.HoldingBackend`."""
         bucket = self._bucket_attempts
         if bucket is not None and bucket.local.has_remembered(item.position, number):
             return await bucket.local.attempt(item, number)
         history = _AttemptHistory()
         while True:
-            link = await self._pool.acquire(history.unreadable_at)
-            history.began = self._loop.time()
+            link = await self._acquire(clock, history)
             try:
-                outcome = await self._attempt_at(link, item, number)
+                outcome = await self._attempt_at(link, item, number, clock)
             except WorkerLost:
                 self._pool.note_loss(link)
                 history.losses += 1
@@ -112,6 +129,7 @@ class ClusterBackend:
                     return _make_lost_failure(history.losses)
                 if bucket is not None:
                     bucket.unconfirmed.add((item.position, number))
+                    clock.resume()  # on hold, it would keep others from the workers that are there
                     await asyncio.sleep(self._pool.lease_seconds + LEASE_MARGIN_SECONDS)
                 continue
             finally:
@@ -125,15 +143,32 @@ class ClusterBackend:
             if not await self._is_worker_at_fault(link, item, outcome, history):
                 return outcome
 
-    async def _attempt_at(self, link: WorkerLink, item: Item, number: int) -> Outcome | Submitted:
+    async def _acquire(self, clock: CallClock, history: _AttemptHistory) -> WorkerLink:
+        """The worker that takes the attempt now. Raises FatalError."""
+        link = self._pool.find_room(history.unreadable_at)
+        if link is None:
+            clock.hold()
+            link = await self._pool.acquire(history.unreadable_at)
+            clock.restart()
+        elif history.began:  # at another worker before
+            clock.restart()
+        history.began = self._loop.time()
+        return link
+
+    async def _attempt_at(
+        self, link: WorkerLink, item: Item, number: int, clock: CallClock
+    ) -> Outcome | Submitted:
         """Let a worker make the attempt. Raises WorkerLost, FatalError."""
         if not link.has_checked_input and item.files:
+            clock.hold()
             await self._check_input(link, item.files[0].path)
+            clock.restart()
         bucket = self._bucket_attempts
         if bucket is None:
-            return await link.attempt(item, number)
+            return await link.attempt(item, number, clock)
         place = (item.position, number)
-        outcome = await link.attempt(item, number, is_unconfirmed=place in bucket.unconfirmed)
+        is_unconfirmed = place in bucket.unconfirmed
+        outcome = await link.attempt(item, number, clock, is_unconfirmed=is_unconfirmed)
         if isinstance(outcome, Submitted):
             bucket.unconfirmed.discard(place)
         elif isinstance(outcome, Failure) and outcome.kind is FailureKind.UNAVAILABLE:

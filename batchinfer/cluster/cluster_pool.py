@@ -16,10 +16,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
+from batchinfer.cluster.bandwidth_shares import BandwidthShares
 from batchinfer.cluster.worker_link import WorkerLink
+from batchinfer.cluster.worker_outage import REFUSED_SECONDS, WorkerOutage
+from batchinfer.cluster.worker_refusals import WorkerRefusals
 from batchinfer.cluster.worker_transport import (
     RemoteWorker,
     WorkerGone,
@@ -29,34 +31,23 @@ from batchinfer.cluster.worker_transport import (
 )
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import MemoryBudget
-from batchinfer.ports import Notice, Observer, OutageEnded, OutageOngoing
+from batchinfer.ports import Observer
 
-NO_WORKERS: Final = "no_workers"
 WATCH_SECONDS: Final = 1.0
 """Seconds between two looks at who is there."""
 OPEN_SECONDS: Final = 60.0
 """Seconds that a worker is given to open the run."""
-REOPEN_SECONDS: Final = 30.0
-"""Seconds after which a worker that refused is asked again."""
-REFUSED_SECONDS: Final = 10.0
-"""Seconds for which another worker is waited for when all have refused."""
-REPORT_MISSING_AFTER_SECONDS: Final = 5.0
-"""Seconds without a worker after which that is reported."""
 MAX_LOSSES_WITHOUT_ANSWER: Final = 10
 """Workers lost in a row, without an answer in between."""
-MAX_LISTED_REASONS: Final = 3
 CLOSE_WORKERS_SECONDS: Final = 3.0
 """Seconds that workers are given to close at the end; their leases end in any case."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    reason: str
-    ask_again_at: float
-
-
 class ClusterPool:
-    """The workers of a run. `run` watches over them; all times are the event loop's."""
+    """The workers of a run. `run` watches over them; all times are the event loop's.
+
+    `bandwidth`: bytes per second that all of them send together, at most.
+    """
 
     def __init__(
         self,
@@ -67,23 +58,24 @@ class ClusterPool:
         *,
         give_up_after: float,
         max_in_flight: int | None = None,
+        bandwidth: float | None = None,
         refused_seconds: float = REFUSED_SECONDS,
     ) -> None:
         self.lease_seconds = setup.lease_seconds
         """As in `WorkerSetup`."""
-        self._transport, self._setup, self._observer = transport, setup, observer
-        self._memory_budget, self._give_up_after = memory_budget, give_up_after
-        self._max_in_flight, self._refused_seconds = max_in_flight, refused_seconds
+        self._transport, self._setup = transport, setup
+        self._memory_budget, self._max_in_flight = memory_budget, max_in_flight
+        self._bandwidth_shares = BandwidthShares(bandwidth) if bandwidth else None
+        self._outage = WorkerOutage(
+            observer, give_up_after=give_up_after, refused_seconds=refused_seconds
+        )
+        self._refusals = WorkerRefusals(observer)
         self._loop = asyncio.get_running_loop()
         self._listed: frozenset[str] = frozenset()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._links: dict[str, WorkerLink] = {}
-        self._refused: dict[str, _Refused] = {}
-        self._noticed: set[str] = set()
         self._scheduler_trouble = ""
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._outage_since: float | None = None
-        self._is_outage_reported = False
         self._closing: set[asyncio.Task[None]] = set()
         self._losses = 0
         self._fatal: FatalError | None = None
@@ -98,7 +90,7 @@ class ClusterPool:
         while True:
             if self._fatal is not None:
                 raise FatalError(self._fatal.code, self._fatal.message)
-            if (link := self._find_room(avoided)) is not None:
+            if (link := self.find_room(avoided)) is not None:
                 return link
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiters.append(waiter)
@@ -111,7 +103,8 @@ class ClusterPool:
                     self.wake_waiting()  # the room is for another
                 raise
 
-    def _find_room(self, avoided: Collection[str]) -> WorkerLink | None:
+    def find_room(self, avoided: Collection[str] = ()) -> WorkerLink | None:
+        """The worker that takes the next attempt, if one has room. `avoided`: see `acquire`."""
         now, best = self._loop.time(), None
         is_choosy = bool(avoided) and any(
             not link.is_lost and link.address not in avoided for link in self._links.values()
@@ -156,7 +149,7 @@ class ClusterPool:
 
     def refuse(self, link: WorkerLink, reason: str) -> None:
         """Give this worker nothing more: it cannot do what the others may be able to."""
-        self._note_refusal(link.address, reason)
+        self._refusals.add(link.address, reason)
         link.is_loss_counted = True  # it was not lost
         link.lose()
         if (task := self._tasks.get(link.address)) is not None:
@@ -166,6 +159,9 @@ class ClusterPool:
 
     async def run(self) -> None:
         """Watch over the workers until cancelled; then let them close."""
+        sharing = None
+        if self._bandwidth_shares is not None:
+            sharing = self._loop.create_task(self._bandwidth_shares.run())
         try:
             while True:
                 await self._refresh()
@@ -176,6 +172,8 @@ class ClusterPool:
             self._fail(FatalError("cluster_error", f"The cluster cannot be watched ({name})"))
             raise
         finally:
+            if sharing is not None:
+                sharing.cancel()
             await self._close()
 
     async def is_listed(self, address: str) -> bool:
@@ -191,16 +189,13 @@ class ClusterPool:
             self._scheduler_trouble = f"the scheduler does not answer ({error})"
             return  # says nothing about the workers
         self._scheduler_trouble = ""
-        now = self._loop.time()
         for address in self._listed - self._tasks.keys():
-            refused = self._refused.get(address)
-            if refused is None or now >= refused.ask_again_at:
+            if self._refusals.may_ask(address):
                 self._tasks[address] = self._loop.create_task(self._serve(address))
         for address in self._links.keys() - self._listed:
             self._links[address].lose()
             self._tasks[address].cancel()
-        for address in self._refused.keys() - self._listed:
-            del self._refused[address]
+        self._refusals.keep(self._listed)
 
     async def _serve(self, address: str) -> None:
         """Open a worker, and carry its attempts until it is lost."""
@@ -210,107 +205,72 @@ class ClusterPool:
             async with asyncio.timeout(OPEN_SECONDS):
                 worker = await self._transport.connect(address)
                 capacity = await worker.open(self._setup)
-            link = self._add_link(address, worker, capacity)
+                link = self._make_link(address, worker, capacity)
+                if self._bandwidth_shares is not None:
+                    await self._bandwidth_shares.admit(link)
+            self._add_link(link)
             await link.run()
         except WorkerRefusal as refusal:
-            self._note_refusal(address, str(refusal))
+            self._refusals.add(address, str(refusal))
         except TimeoutError:
-            self._note_refusal(
+            self._refusals.add(
                 address,
                 f"it did not open the run within {OPEN_SECONDS:g} s: is it busy with other tasks?",
             )
         except (OSError, WorkerGone) as error:
-            self._note_refusal(
+            self._refusals.add(
                 address,
                 f"it cannot be reached from here ({str(error) or type(error).__name__}): workers "
                 "are called directly, so let this machine reach their ports (`dask worker "
                 "--worker-port`), or start the run inside the cluster's network",
             )
         except Exception as error:  # noqa: BLE001 - another worker may do; its text may quote settings
-            self._note_refusal(address, f"it failed in an unforeseen way ({type(error).__name__})")
+            self._refusals.add(address, f"it failed in an unforeseen way ({type(error).__name__})")
         finally:
             self._links.pop(address, None)
             self._tasks.pop(address, None)
             if link is not None:
                 link.lose()
+                if self._bandwidth_shares is not None:
+                    self._bandwidth_shares.remove(link)
             if worker is not None:
                 closing = self._loop.create_task(_close_quietly(worker))
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    def _add_link(self, address: str, worker: RemoteWorker, capacity: int | None) -> WorkerLink:
+    def _make_link(self, address: str, worker: RemoteWorker, capacity: int | None) -> WorkerLink:
         limits = [limit for limit in (capacity, self._max_in_flight) if limit is not None]
-        link = WorkerLink(
+        return WorkerLink(
             address,
             worker,
             capacity=min(limits, default=None),
             lease_seconds=self.lease_seconds,
             memory_budget=self._memory_budget,
             is_listed=self.is_listed,
+            on_heard_again=self._wake_all,
         )
-        self._links[address] = link
-        self._refused.pop(address, None)
+
+    def _add_link(self, link: WorkerLink) -> None:
+        self._links[link.address] = link
+        self._refusals.remove(link.address)
         self._watch_outage()
-        for _ in range(len(self._waiters)):
-            self.wake_waiting()
-        return link
 
-    def _note_refusal(self, address: str, reason: str) -> None:
-        self._refused[address] = _Refused(reason, self._loop.time() + REOPEN_SECONDS)
-        if reason not in self._noticed:
-            self._noticed.add(reason)
-            self._observer.notify(
-                Notice("worker_refused", f"The worker {address} gets no items: {reason}.")
-            )
-
-    # Being without workers ------------------------------------------------------------------------
+    # Ends -----------------------------------------------------------------------------------------
 
     def _watch_outage(self) -> None:
         now = self._loop.time()
         if self._links:
-            since, self._outage_since = self._outage_since, None
-            if self._is_outage_reported and since is not None:
-                self._is_outage_reported = False
-                self._observer.notify(OutageEnded(NO_WORKERS, now - since))
+            self._outage.end(now)
             self._wake_all()  # a pause after a shortage may be over
-            return
-        if not self._waiters:
-            return
-        self._outage_since = now if self._outage_since is None else self._outage_since
-        seconds = now - self._outage_since
-        is_refused_by_all = bool(self._listed) and self._listed <= self._refused.keys()
-        if is_refused_by_all and seconds > self._refused_seconds:
-            self._fail(
-                FatalError(
-                    "workers_refused",
-                    f"No worker of the cluster can take part: {self._list_refusals()}. "
-                    "No item was failed for it; continue when that is fixed, or without --on",
-                )
+        elif self._waiters:
+            error = self._outage.update(
+                now,
+                refusals=self._refusals.describe(),
+                are_all_refusing=self._refusals.include_all(self._listed),
+                scheduler_trouble=self._scheduler_trouble,
             )
-        elif seconds > self._give_up_after:
-            self._fail(
-                FatalError(
-                    NO_WORKERS,
-                    f"{self._describe_missing()} for {seconds:.0f} s. No item was failed for it: "
-                    "start workers, then continue; or continue without --on",
-                )
-            )
-        elif seconds > REPORT_MISSING_AFTER_SECONDS:
-            self._is_outage_reported = True
-            self._observer.notify(
-                OutageOngoing(NO_WORKERS, self._describe_missing(), seconds, self._give_up_after)
-            )
-
-    def _describe_missing(self) -> str:
-        trouble = self._scheduler_trouble
-        if self._refused:
-            trouble = f"some are there and can take no part: {self._list_refusals()}"
-        return f"There has been no worker{f' ({trouble})' if trouble else ''}"
-
-    def _list_refusals(self) -> str:
-        """Why workers refuse, each reason once."""
-        reasons = sorted({refused.reason for refused in self._refused.values()})
-        return "; ".join(reasons[:MAX_LISTED_REASONS])
+            if error is not None:
+                self._fail(error)
 
     def _fail(self, error: FatalError) -> None:
         self._fatal = error

@@ -6,11 +6,12 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from batchinfer.cluster.cluster_security import TlsFiles, make_temporary_security
 from batchinfer.cluster.worker_transport import WorkerTransport
 from batchinfer.errors import ConfigError
 from batchinfer.extras import import_optional
@@ -35,9 +36,7 @@ class ClusterAddress:
     """The file that `dask scheduler --scheduler-file` writes."""
     workers: int | None = None
     """How many processes are started here; None: one for each core."""
-    tls_ca_file: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    tls_files: TlsFiles = field(default_factory=TlsFiles)
     client: Any = None
     """A `distributed.Client` of the user, whose scheduler and security are used."""
     connect_seconds: float = CONNECT_CLUSTER_SECONDS
@@ -55,7 +54,7 @@ async def open_dask_transport(address: ClusterAddress) -> AsyncIterator[WorkerTr
         if address.client is None:
             stack.enter_context(_silence_logs())
             if address.scheduler is None and address.scheduler_file is None:
-                security = _make_local_security()
+                security = make_temporary_security()
                 local = await stack.enter_async_context(
                     _start_local_cluster(address.workers, security)
                 )
@@ -66,9 +65,14 @@ async def open_dask_transport(address: ClusterAddress) -> AsyncIterator[WorkerTr
 
         try:
             client = await connect()
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            scheduler = _find_scheduler(address)
+            if explanation := address.tls_files.explain(scheduler, error):
+                raise ConfigError(
+                    f"The Dask scheduler at {scheduler} cannot be used. {explanation}"
+                ) from None
             raise ConfigError(
-                f"The Dask scheduler at {_find_scheduler(address)} does not answer "
+                f"The Dask scheduler at {scheduler} does not answer "
                 f"({str(error) or type(error).__name__}). Start it with `dask scheduler`, or let "
                 "batchinfer start workers here: leave the address out."
             ) from None
@@ -137,27 +141,10 @@ async def _connect(scheduler: str, security: Security | None, timeout: float) ->
 
 
 def _make_security(address: ClusterAddress) -> Security | None:
-    from distributed import Security  # noqa: PLC0415 - an extra
-
     if address.client is not None:
         security: Security = address.client.security
         return security
-    if not (address.tls_ca_file or address.tls_cert or address.tls_key):
-        return None  # what Dask's own configuration says
-    return Security(
-        tls_ca_file=address.tls_ca_file,
-        tls_client_cert=address.tls_cert,
-        tls_client_key=address.tls_key,
-        require_encryption=True,
-    )
-
-
-def _make_local_security() -> Security:
-    """Certificates that live as long as the cluster: else any user of this machine could use it."""
-    from distributed import Security  # noqa: PLC0415 - an extra
-
-    import_optional("cryptography", "A cluster on this machine", "dask")
-    return Security.temporary()
+    return address.tls_files.make_security() if address.tls_files.are_given else None
 
 
 @asynccontextmanager

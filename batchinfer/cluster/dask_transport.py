@@ -62,6 +62,10 @@ class DaskWorker:
         results: bytes = await self._call("collect", sequence, max_seconds)
         return results
 
+    async def limit_bandwidth(self, bytes_per_second: float) -> None:
+        """See `RemoteWorker`."""
+        await self._call("limit_bandwidth", bytes_per_second)
+
     async def fetch(self, attempt_id: int, offset: int, size: int) -> bytes:
         """See `RemoteWorker`."""
         piece: bytes = await self._call("fetch", attempt_id, offset, size)

@@ -15,10 +15,14 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend
 
-BackendFactory: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Backend]]
-"""Opens a backend; the folder is for large replies while they are read. It can be pickled."""
+BackendFactory: TypeAlias = Callable[
+    [Path, BandwidthLimiter | None], AbstractAsyncContextManager[Backend]
+]
+"""Opens a backend; it can be pickled. The folder is for large replies while they are read, the
+limiter for all that is sent."""
 
 _KEY_BYTES: Final = 32
 

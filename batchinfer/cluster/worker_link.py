@@ -3,7 +3,8 @@
 Both directions are self-clocking, as the recorder's commits are: at most one `start` and one
 `collect` are under way, and what comes meanwhile goes with the next. A call that is not answered is
 made again, for as long as the worker may still be there: `lease_seconds`, after which it has given
-up by itself.
+up by itself. A worker that is not heard of for much of that is silent: nobody knows what became of
+its attempts, so they are on hold, and it gets no more.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from batchinfer.domain import Item, Outcome, Reply, Submitted
 from batchinfer.errors import FatalError
 from batchinfer.flow import MachineCapacity
 from batchinfer.flow.memory_budget import MemoryBudget
+from batchinfer.ports import CallClock
 
 T = TypeVar("T")
 
@@ -41,6 +43,13 @@ CALL_SECONDS: Final = 20.0
 """Seconds that a call which waits for nothing is given."""
 
 
+HEARTBEAT_LEASE_SHARE: Final = 0.35
+"""Share of a lease without an answer after which a call is made that brings nothing."""
+SILENT_LEASE_SHARE: Final = 0.45
+"""Share of a lease without an answer after which a worker counts as silent."""
+WATCH_LEASE_SHARE: Final = 0.05
+
+
 class WorkerLost(Exception):  # noqa: N818 - reads as a fact
     """The worker is gone, and with it what it had in flight."""
 
@@ -49,6 +58,7 @@ class WorkerLink:
     """One open worker.
 
     `is_listed` tells whether the scheduler knows the worker, after asking it again.
+    `on_heard_again` is called when a worker is no longer silent.
     """
 
     def __init__(
@@ -60,6 +70,7 @@ class WorkerLink:
         lease_seconds: float,
         memory_budget: MemoryBudget,
         is_listed: Callable[[str], Awaitable[bool]],
+        on_heard_again: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = address
         self.worker = worker
@@ -67,6 +78,8 @@ class WorkerLink:
         """Attempts that its machine bears at once."""
         self.in_flight = 0
         self.is_lost = False
+        self.is_silent = False
+        """Whether it has not been heard of for some time."""
         self.has_checked_input = False
         """Whether the worker was seen to read an input of the run."""
         self.unreadable_streak = 0
@@ -76,10 +89,12 @@ class WorkerLink:
         self.is_loss_counted = False
         """Whether the pool knows that it was lost."""
         self._lease_seconds, self._memory_budget = lease_seconds, memory_budget
-        self._is_listed = is_listed
+        self._is_listed, self._on_heard_again = is_listed, on_heard_again
         self._loop = asyncio.get_running_loop()
         self._next_id = 0
         self._waiting: dict[int, asyncio.Future[Outcome | Submitted]] = {}
+        self._clocks: dict[int, CallClock] = {}
+        """Of the attempts in flight."""
         self._requests: list[AttemptRequest] = []
         self._dropped: list[int] = []
         self._has_outgoing = asyncio.Event()
@@ -88,10 +103,12 @@ class WorkerLink:
     def has_room(self, now: float) -> bool:
         """Whether the worker may take another attempt; `now` on the event loop's clock."""
         limit, opens_at = self.capacity.value, self.capacity.next_open_at
+        if self.is_silent:
+            return False
         return (limit is None or self.in_flight < limit) and (opens_at is None or now >= opens_at)
 
     async def attempt(
-        self, item: Item, number: int, *, is_unconfirmed: bool = False
+        self, item: Item, number: int, clock: CallClock, *, is_unconfirmed: bool = False
     ) -> Outcome | Submitted:
         """Let the worker make an attempt. Raises WorkerLost, FatalError.
 
@@ -101,7 +118,7 @@ class WorkerLink:
             raise WorkerLost(self.address)
         self._next_id = attempt_id = self._next_id + 1
         future: asyncio.Future[Outcome | Submitted] = self._loop.create_future()
-        self._waiting[attempt_id] = future
+        self._waiting[attempt_id], self._clocks[attempt_id] = future, clock
         self._requests.append((attempt_id, item, number, is_unconfirmed))
         self._has_outgoing.set()
         self.in_flight += 1
@@ -113,6 +130,7 @@ class WorkerLink:
         finally:
             self.in_flight -= 1
             self._waiting.pop(attempt_id, None)
+            self._clocks.pop(attempt_id, None)
 
     async def run(self) -> None:
         """Carry attempts and outcomes until the worker is lost: then it returns."""
@@ -120,6 +138,7 @@ class WorkerLink:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._send())
                 tasks.create_task(self._receive())
+                tasks.create_task(self._watch_silence())
         except* (WorkerLost, WorkerGone):
             pass
         finally:
@@ -144,8 +163,28 @@ class WorkerLink:
                     raise WorkerLost(self.address) from None
                 await asyncio.sleep(REPEAT_SECONDS)
             else:
-                self._answered_at = self._loop.time()
+                self._note_heard()
                 return answer
+
+    def _note_heard(self) -> None:
+        self._answered_at = self._loop.time()
+        if self.is_silent:
+            self.is_silent = False
+            for clock in self._clocks.values():
+                clock.resume()
+            self._on_heard_again()
+
+    async def _watch_silence(self) -> None:
+        while True:
+            quiet_for = self._loop.time() - self._answered_at
+            if quiet_for >= SILENT_LEASE_SHARE * self._lease_seconds:
+                if not self.is_silent:
+                    self.is_silent = True
+                    for clock in self._clocks.values():
+                        clock.hold()
+            elif quiet_for >= HEARTBEAT_LEASE_SHARE * self._lease_seconds:
+                self._has_outgoing.set()  # perhaps nothing was asked, and it counts for it as well
+            await asyncio.sleep(WATCH_LEASE_SHARE * self._lease_seconds)
 
     # The two directions ---------------------------------------------------------------------------
 

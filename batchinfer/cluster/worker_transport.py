@@ -47,6 +47,8 @@ class WorkerSetup:
     """Name of the run's protocol."""
     lease_seconds: float
     """A worker that does not hear of its coordinator for so long gives up what it has in flight."""
+    bandwidth: float | None = None
+    """Bytes per second that all workers of the run send together, at most; None: any number."""
     sealed_factory: bytes = field(repr=False)
     """See `seal_factory`."""
 
@@ -91,6 +93,9 @@ class RemoteWorker(Protocol):
 
         Made again with the same `sequence`, it brings the same ones, so that none is lost.
         """
+
+    async def limit_bandwidth(self, bytes_per_second: float) -> None:
+        """Send no faster than this from now on; the run has a bandwidth (`WorkerSetup`)."""
 
     async def fetch(self, attempt_id: int, offset: int, size: int) -> bytes:
         """A piece of a pickled outcome that is large."""

@@ -9,6 +9,8 @@ Rules (hedging):
 3. At most `MAX_HEDGE_SHARE` of all attempts begun, and at least one.
 4. An attempt that takes `ABANDON_AFTER_FACTOR` times that long, the second call too, is given up
    early as a timeout and tried again: once per item, for the next may really need the time.
+5. An attempt that its backend has on hold is not in flight: neither 2 nor 4 concern it, and when it
+   begins again, its time begins anew (`call_holds`).
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from typing import Final, TypeAlias
 import anyio
 
 from batchinfer.domain import Item, Outcome, ServiceSignal, Submitted, get_signal
+from batchinfer.engine.call_holds import CallHolds, HeldCall
 from batchinfer.engine.recorder import ChangeNotifier
 from batchinfer.failures import make_abandoned_failure
 from batchinfer.flow import Gate
 from batchinfer.flow.loop_clock import loop_time
-from batchinfer.ports import Backend
+from batchinfer.ports import Backend, Clock, HoldingBackend
 
 SpawnTask: TypeAlias = Callable[..., object]
 """Starts a task: `spawn(function, *args)`."""
@@ -56,6 +59,8 @@ class WorkItem:
     """When it did so first."""
     needs_budget: bool = False
     """It is tried again because of trouble of the service: the budget has to pay."""
+    began: float = 0.0
+    """When its latest attempt was let in by the gate, on the event loop's clock."""
     in_flight_at_start: int = 0
     """How many were in flight when its latest attempt began, itself included."""
     is_paid: bool = False
@@ -83,9 +88,16 @@ class InFlightAttempt:
     started_at: float
     """The same in seconds since the epoch."""
     hedge_scope: anyio.CancelScope | None = None
+    call: HeldCall | None = None
+    """The first call, where the backend may have it on hold."""
     outcome: Outcome | Submitted | None = None
     """Of the first call; or what ended it from outside: the second call's answer, or that it was
     given up."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the first call is on hold."""
+        return self.call is not None and self.call.is_held
 
     def finish(self, outcome: Outcome | Submitted) -> None:
         """End it with this outcome, from outside."""
@@ -115,13 +127,21 @@ class AttemptRunner:
     """Makes the attempts."""
 
     def __init__(
-        self, backend: Backend, gate: Gate, wakeup: ChangeNotifier, *, hedge: bool
+        self,
+        backend: Backend,
+        gate: Gate,
+        wakeup: ChangeNotifier,
+        holds: CallHolds,
+        *,
+        hedge: bool,
+        clock: Clock,
     ) -> None:
         self.latencies = Latencies()
         self.is_source_exhausted = False
         """Whether those in flight are the last."""
         self._backend, self._gate, self._wakeup = backend, gate, wakeup
-        self._is_hedging = hedge
+        self._holding_backend = backend if isinstance(backend, HoldingBackend) else None
+        self._holds, self._clock, self._is_hedging = holds, clock, hedge
         self._in_flight: dict[int, InFlightAttempt] = {}
         self._attempt_count = self._hedge_count = 0
 
@@ -132,11 +152,36 @@ class AttemptRunner:
         self._attempt_count += 1
         try:
             # An answer that is here counts, also if the second call's came in this moment.
-            in_flight.outcome = await self._backend.attempt(work.item, work.attempt_number)
+            if self._holding_backend is None:
+                in_flight.outcome = await self._backend.attempt(work.item, work.attempt_number)
+            else:
+                in_flight.call = HeldCall(self._holds, lambda: self._restart(in_flight))
+                in_flight.outcome = await self._call_timed(
+                    self._holding_backend, work, in_flight.call
+                )
         finally:
             del self._in_flight[work.item.position]
             if in_flight.hedge_scope is not None:
                 in_flight.hedge_scope.cancel()
+
+    async def _call_timed(
+        self, backend: HoldingBackend, work: WorkItem, call: HeldCall
+    ) -> Outcome | Submitted:
+        try:
+            return await backend.attempt_timed(work.item, work.attempt_number, call)
+        finally:
+            call.end()
+
+    def _restart(self, in_flight: InFlightAttempt) -> None:
+        """The first call begins (again)."""
+        now, work = loop_time(), in_flight.work
+        self._gate.health.on_restart(in_flight.began, now)
+        in_flight.began, in_flight.started_at = now, self._clock()
+        work.in_flight_at_start = self._gate.in_flight - self._holds.held_count
+        if self._in_flight.pop(work.item.position, None) is not None:
+            self._in_flight[work.item.position] = in_flight  # the youngest is the last
+        if self.is_source_exhausted:
+            self._wakeup.notify()
 
     async def hedge_stragglers(self, spawn_worker: SpawnTask) -> None:
         """Send second calls as the rules above say, for as long as the run goes on."""
@@ -158,6 +203,8 @@ class AttemptRunner:
         abandon_after = max(ABANDON_AFTER_FACTOR * usual_seconds, MIN_ABANDON_SECONDS)
         waits: list[float] = []
         for in_flight in list(self._in_flight.values()):  # the oldest first
+            if in_flight.is_held:
+                continue
             age = now - in_flight.began
             is_alone = in_flight.hedge_scope is None
             if is_alone and self._can_hedge():
@@ -186,9 +233,12 @@ class AttemptRunner:
     async def _run_hedge(self, in_flight: InFlightAttempt, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                outcome = await self._backend.attempt(
-                    in_flight.work.item, in_flight.work.attempt_number
-                )
+                work = in_flight.work
+                if self._holding_backend is None:
+                    outcome = await self._backend.attempt(work.item, work.attempt_number)
+                else:
+                    call = HeldCall(self._holds, lambda: None)
+                    outcome = await self._call_timed(self._holding_backend, work, call)
                 if get_signal(outcome) is ServiceSignal.ANSWERED:
                     in_flight.finish(outcome)
         finally:

@@ -8,6 +8,7 @@ Rules:
 3. The gate says whether an attempt may begin, the retry budget whether a retry is affordable. Where
    only time stands in the way, `_wake_when_gate_opens` wakes up when it has passed.
 4. While the service is away nothing backs off: all items wait together for the probe.
+5. While all calls are on hold (`call_holds`) nothing begins.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from batchinfer.domain import (
     get_signal,
 )
 from batchinfer.engine.attempt_runner import AttemptRunner, InFlightAttempt, SpawnTask, WorkItem
+from batchinfer.engine.call_holds import CallHolds
 from batchinfer.engine.decisions import DecisionMaker
 from batchinfer.engine.fault_attribution import FaultAttribution
 from batchinfer.engine.recorder import ChangeNotifier, Recorder, make_record
@@ -65,8 +67,13 @@ class Scheduler:
         """Retries after trouble of the service, which the budget has to pay for."""
         self._was_last_fresh = True
         self._wakeup = ChangeNotifier()
-        self._attempt_runner = AttemptRunner(backend, gate, self._wakeup, hedge=policy.hedge)
         self._watchdog = Watchdog(policy.first_answer_timeout, lambda: gate.in_flight)
+        self._holds = CallHolds(
+            gate, fault_attribution.denials, self._watchdog, self._wakeup, on_limit_change
+        )
+        self._attempt_runner = AttemptRunner(
+            backend, gate, self._wakeup, self._holds, hedge=policy.hedge, clock=clock
+        )
         self._outage = ServiceOutage(
             gate.health, fault_attribution.denials, self._watchdog, policy, observer
         )
@@ -152,7 +159,8 @@ class Scheduler:
         return self._note_in_flight(work)
 
     def _note_in_flight(self, work: WorkItem) -> WorkItem:
-        work.in_flight_at_start = self._gate.in_flight
+        work.began = self._gate.last_start
+        work.in_flight_at_start = self._gate.in_flight - self._holds.held_count
         return work
 
     async def _wake_when_gate_opens(self) -> None:
@@ -195,9 +203,9 @@ class Scheduler:
         return self._take_next()
 
     def _begin_attempt(self, work: WorkItem, scope: anyio.CancelScope) -> InFlightAttempt:
-        now = loop_time()
-        self._watchdog.on_call_start(now)
-        return InFlightAttempt(work, scope, now, self._clock())
+        # The gate's time, to the last digit: by it the service's health knows the attempt again.
+        self._watchdog.on_call_start(work.began)
+        return InFlightAttempt(work, scope, work.began, self._clock())
 
     def _take_next(self) -> WorkItem | None:
         """The item whose attempt begins now on a slot that is held; None: there is none."""
@@ -314,9 +322,9 @@ class Scheduler:
             signal,
             now,
             now - began,
-            self._gate.in_flight,
+            self._gate.in_flight - self._holds.held_count,
             work.in_flight_at_start,
-            saturated=self._gate.is_full and self._has_waiting(),
+            saturated=self._gate.is_full and not self._holds.held_count and self._has_waiting(),
             server_seconds=getattr(outcome, "server_seconds", None),
         )
 

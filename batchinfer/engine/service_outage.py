@@ -29,6 +29,7 @@ class Watchdog:
     1. A service that never answered must do so within `first_answer_timeout` seconds of the first
        call (None: it may be silent for ever).
     2. One that is known to be away is given up when its time is over, though a call is under way.
+    3. While all calls are on hold, no time passes.
 
     Times are seconds on the event loop's clock.
     """
@@ -39,6 +40,7 @@ class Watchdog:
         self._first_call_at: float | None = None
         self._has_ended_call = False
         self._outage_deadline: tuple[float, FatalError] | None = None
+        self._is_paused = False
 
     def on_call_start(self, now: float) -> None:
         """A call begins."""
@@ -67,6 +69,21 @@ class Watchdog:
             self._outage_deadline = None
             self._changes.notify()
 
+    def pause(self) -> None:
+        """All calls are on hold."""
+        self._is_paused = True
+        self._changes.notify()
+
+    def unpause(self, seconds: float) -> None:
+        """They were, for so long."""
+        self._is_paused = False
+        if self._first_call_at is not None:
+            self._first_call_at += seconds
+        if self._outage_deadline is not None:
+            until, cause = self._outage_deadline
+            self._outage_deadline = (until + seconds, cause)
+        self._changes.notify()
+
     async def watch(self) -> None:
         """Watch, for as long as the run goes on. Raises FatalError."""
         while True:
@@ -81,6 +98,8 @@ class Watchdog:
                 await self._changes.wait_changed(change_count)
 
     def _next_deadline(self) -> tuple[float, FatalError] | None:
+        if self._is_paused:
+            return None
         if self._outage_deadline is not None:
             return self._outage_deadline
         if (

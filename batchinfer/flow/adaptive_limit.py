@@ -164,6 +164,15 @@ class AdaptiveLimit:
         window.evident_servers = evident_servers
         return True
 
+    def skip_time(self, seconds: float, now: float) -> LimitAdjustment | None:
+        """See `ConcurrencyLimit`. Containers that nothing has called for long may be gone."""
+        if seconds >= CONTAINER_LINGER_SECONDS:
+            return self.restart(now)
+        if self._window is not None:
+            self._window.started_at += seconds
+        self._rose_at += seconds
+        return None
+
     # One window -----------------------------------------------------------------------------------
 
     def _conclude_window(self, window: SampleWindow, now: float) -> LimitAdjustment | None:

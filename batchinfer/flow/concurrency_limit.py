@@ -72,6 +72,9 @@ class ConcurrencyLimit(Protocol):
     def restart(self, now: float) -> LimitAdjustment | None:
         """The service is back after an outage: begin carefully."""
 
+    def skip_time(self, seconds: float, now: float) -> LimitAdjustment | None:
+        """Until now nothing was with the service for so long, and not for its sake."""
+
 
 class FixedLimit:
     """A limit that never moves by itself."""
@@ -86,6 +89,9 @@ class FixedLimit:
         """See `ConcurrencyLimit`: nothing is learned."""
 
     def restart(self, now: float) -> None:
+        """See `ConcurrencyLimit`: nothing changes."""
+
+    def skip_time(self, seconds: float, now: float) -> None:
         """See `ConcurrencyLimit`: nothing changes."""
 
 

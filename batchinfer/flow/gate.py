@@ -34,7 +34,11 @@ class Gate:
         self.health = health or ServiceHealth()
         self.paused = False
         """Set by a person: nothing begins."""
+        self.on_hold = False
+        """All that is in flight waits for something of the backend's own: nothing else begins."""
         self.in_flight = 0
+        self.last_start = 0.0
+        """When the latest attempt was let in, on the event loop's clock."""
         self.on_limit_change: Callable[[LimitAdjustment | None], object] | None = None
         """Called when the limit restarts after an outage."""
 
@@ -59,7 +63,7 @@ class Gate:
     @property
     def next_open_at(self) -> float | None:
         """When time alone lets the next attempt begin, on the event loop's clock; None: never."""
-        if self.paused or self.is_full:
+        if self.paused or self.on_hold or self.is_full:
             return None
         times = [
             self.rate_limiter.next_start if self.rate_limiter else None,
@@ -87,6 +91,7 @@ class Gate:
         now = loop_time()
         if (
             self.paused
+            or self.on_hold
             or not self.health.allows(now)
             or (self.rate_limiter is not None and now < self.rate_limiter.next_start)
             or (
@@ -95,6 +100,7 @@ class Gate:
             )
         ):
             return False
+        self.last_start = now
         if self.health.on_start(now):
             change = self.limit.restart(now)
             if self.on_limit_change is not None:

@@ -33,12 +33,18 @@ class BandwidthLimiter:
     """At most `rate` bytes per second, evenly, for all senders together."""
 
     def __init__(self, rate: float) -> None:
+        self.rate = 0.0
+        self.chunk_bytes = 0
+        """Bytes to reserve at a time."""
+        self._next_send = 0.0
+        self.set_rate(rate)
+
+    def set_rate(self, rate: float) -> None:
+        """Another rate from now on; what is reserved already stays so."""
         self.rate = rate
         self.chunk_bytes = round(
             min(max(rate * MAX_SEND_CHUNK_SECONDS, MIN_SEND_CHUNK_BYTES), MAX_SEND_CHUNK_BYTES)
         )
-        """Bytes to reserve at a time."""
-        self._next_send = 0.0
 
     def reserve(self, size: int, now: float) -> float:
         """Reserve so many bytes; how many seconds from `now` they have to wait.

@@ -147,9 +147,7 @@ class ServiceHealth:
         if self.state is ServiceState.PROBING and self._is_silence_good:
             return self._mark_warm(now)
         self.state = ServiceState.PROBING
-        self._next_probe_at = now + (
-            self._silence_seconds if self._is_silence_good else REPEAT_PROBE_AFTER_SECONDS
-        )
+        self._schedule_next_probe(now)
         return False
 
     def on_outcome(
@@ -212,6 +210,26 @@ class ServiceHealth:
         if self.state is ServiceState.PROBING and began >= self._closed_at:
             self.state, self._next_probe_at = ServiceState.COLD, now
 
+    def on_restart(self, began: float, now: float) -> None:
+        """An attempt that began at `began` begins again: until now it was not with the service."""
+        if self._streak is not None:
+            self._streak.remove_start(began)
+            self._streak.start_times.append(now)
+        if self.state is ServiceState.PROBING and began >= self._closed_at:
+            self._schedule_next_probe(now)
+
+    def skip_time(self, seconds: float) -> None:
+        """So long nothing was with the service: that time says nothing about it."""
+        if self._down_since is not None:
+            self._down_since += seconds
+        self._probe_signal_since += seconds
+
+    def _schedule_next_probe(self, now: float) -> None:
+        """When the next probe may be, while the one that begins now says nothing."""
+        self._next_probe_at = now + (
+            self._silence_seconds if self._is_silence_good else REPEAT_PROBE_AFTER_SECONDS
+        )
+
     def _on_answer(self, began: float, now: float) -> bool:
         self.has_answered = True
         if self.state is ServiceState.WARM:
@@ -259,6 +277,11 @@ class DenialStreak:
         return len(self._items) >= (
             MIN_DENIALS_IN_A_ROW if self._has_answered else MIN_DENIALS_BEFORE_FIRST_ANSWER
         )
+
+    def skip_time(self, seconds: float) -> None:
+        """So long nothing was with the service: the streak is as much younger."""
+        if self.since is not None:
+            self.since += seconds
 
     def on_answer(self, began: float) -> bool:
         """An answer to an attempt that began then; whether it ended a streak."""

@@ -12,7 +12,7 @@ from batchinfer.cluster.cluster_backend import MAX_LOSSES_PER_ATTEMPT, BucketAtt
 from batchinfer.cluster.worker_link import PIECE_BYTES
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Reply, ServiceSignal, Submitted
 from batchinfer.errors import FatalError
-from batchinfer.ports import Notice, OutageEnded, OutageOngoing
+from batchinfer.ports import HoldingBackend, Notice, OutageEnded, OutageOngoing
 from support.fake_cluster import SCRIPTS, FakeCluster, ScriptedFactory, open_fake, until
 from support.world import Notebook
 
@@ -440,3 +440,122 @@ async def test_who_waits_in_vain_is_told_why_the_workers_that_are_there_refuse(s
         async with open_fake(cluster, script(answer), **other):
             pass
     assert error.value.code == "no_workers"
+
+
+# On hold ------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Notes what it is told. See `ports.CallClock`."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @property
+    def is_held(self) -> bool:
+        return self.told[-1:] == ["hold"]
+
+    def hold(self) -> None:
+        self.told.append("hold")
+
+    def resume(self) -> None:
+        self.told.append("resume")
+
+    def restart(self) -> None:
+        self.told.append("restart")
+
+
+async def test_an_attempt_that_begins_at_once_needs_no_word(script):
+    clock = Clock()
+    async with open_fake(FakeCluster(["a"]), script(answer)) as backend:
+        assert isinstance(await backend.attempt_timed(item(1), 1, clock), Reply)
+    assert isinstance(backend, HoldingBackend)
+    assert clock.told == []
+
+
+async def test_an_attempt_without_a_worker_is_on_hold_until_it_begins_again(script):
+    blocked, cluster, clock = Blocked(), FakeCluster(["a"]), Clock()
+    async with open_fake(cluster, script(blocked)) as backend:
+        attempt = asyncio.create_task(backend.attempt_timed(item(1), 1, clock))
+        await blocked.until_begun(1)
+        assert clock.told == []
+        await cluster.kill("a")
+        await until(lambda: clock.is_held)
+        cluster.addresses.append("b")
+        await blocked.until_begun(2)
+        assert clock.told[-1] == "restart"
+        blocked.let.set()
+        assert isinstance(await attempt, Reply)
+
+
+async def test_an_attempt_that_another_worker_takes_at_once_counts_from_then(script):
+    blocked, cluster, clock = Blocked(), FakeCluster(["a"]), Clock()
+    async with open_fake(cluster, script(blocked)) as backend:
+        attempt = asyncio.create_task(backend.attempt_timed(item(1), 1, clock))
+        await blocked.until_begun(1)
+        cluster.addresses.append("b")
+        await until(lambda: "b" in cluster.workers and cluster.workers["b"].calls["collect"])
+        await cluster.kill("a")
+        await blocked.until_begun(2)
+        assert clock.told == ["restart"]
+        blocked.let.set()
+        await attempt
+
+
+async def test_an_attempt_that_waits_for_room_is_on_hold(script):
+    blocked, clock = Blocked(), Clock()
+    async with open_fake(FakeCluster(["a"]), script(blocked), max_in_flight=1) as backend:
+        first = asyncio.create_task(backend.attempt(item(1), 1))
+        await blocked.until_begun(1)
+        second = asyncio.create_task(backend.attempt_timed(item(2), 1, clock))
+        await until(lambda: clock.is_held)
+        blocked.let.set()
+        await asyncio.gather(first, second)
+    assert clock.told == ["hold", "restart"]
+
+
+async def test_attempts_of_a_worker_that_is_silent_are_on_hold_and_go_on_with_it(script):
+    blocked, cluster, clock = Blocked(), FakeCluster(["a"]), Clock()
+    network = asyncio.Event()
+
+    async def wait_for_network(verb: str) -> None:
+        await network.wait()
+
+    async with open_fake(cluster, script(blocked), lease_seconds=2.0) as backend:
+        attempt = asyncio.create_task(backend.attempt_timed(item(1), 1, clock))
+        await blocked.until_begun(1)
+        cluster.workers["a"].actor._session._lease_seconds = 3_600.0  # it is patient
+        cluster.before_call = wait_for_network
+        await until(lambda: clock.is_held)
+        network.set()
+        await until(lambda: clock.told == ["hold", "resume"])
+        blocked.let.set()
+        assert isinstance(await attempt, Reply)
+    assert blocked.began.total() == 1
+
+
+async def test_an_idle_worker_is_not_silent(script):
+    cluster = FakeCluster(["a"])
+    async with open_fake(cluster, script(answer), lease_seconds=0.6) as backend:
+        link = backend._pool.find_room()
+        for _ in range(20):
+            await asyncio.sleep(0.1)
+            assert not link.is_lost
+        assert isinstance(await backend.attempt(item(1), 1), Reply)
+
+
+async def test_in_async_mode_an_attempt_that_waits_for_a_lease_keeps_no_other_back(script):
+    blocked, cluster, clock = Blocked(), FakeCluster(["a"]), Clock()
+    bucket = BucketAttempts(Remembering())
+    async with open_fake(
+        cluster, script(blocked), bucket_attempts=bucket, lease_seconds=0.5
+    ) as backend:
+        attempt = asyncio.create_task(backend.attempt_timed(item(1), 1, clock))
+        await blocked.until_begun(1)
+        cluster.addresses.append("b")
+        await cluster.kill("a")
+        await until(lambda: clock.told[-1:] == ["resume"])
+        await blocked.until_begun(2)
+        assert clock.told[-1] == "restart"
+        blocked.let.set()
+        await attempt

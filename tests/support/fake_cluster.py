@@ -19,6 +19,7 @@ from batchinfer.cluster.worker_transport import WorkerSetup
 from batchinfer.cluster.worker_versions import describe_versions
 from batchinfer.domain import Item
 from batchinfer.flow.memory_budget import MemoryBudget
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend
 from support.world import Notebook
 
@@ -31,6 +32,7 @@ class ScriptedBackend:
     """Follows a script, and notes what became of its attempts."""
 
     script: str
+    bandwidth: BandwidthLimiter | None = None
     unconfirmed: set[tuple[int, int]] = field(default_factory=set)
 
     async def attempt(self, item: Item, number: int) -> Any:
@@ -47,9 +49,11 @@ class ScriptedFactory:
     script: str
 
     @asynccontextmanager
-    async def __call__(self, scratch_folder: Path) -> AsyncIterator[Backend]:
+    async def __call__(
+        self, scratch_folder: Path, bandwidth: BandwidthLimiter | None = None
+    ) -> AsyncIterator[Backend]:
         assert os.path.isdir(scratch_folder)  # noqa: ASYNC240, PTH112
-        yield ScriptedBackend(self.script)
+        yield ScriptedBackend(self.script, bandwidth)
 
 
 class FakeWorker:
@@ -137,15 +141,17 @@ async def open_fake(
     refused_seconds: float = 0.5,
     max_in_flight: int | None = None,
     bucket_attempts: BucketAttempts | None = None,
+    bandwidth: float | None = None,
     **setup: Any,
 ) -> AsyncIterator[ClusterBackend]:
     pool = ClusterPool(
         cluster,
-        make_setup(factory, **setup),
+        make_setup(factory, bandwidth=bandwidth, **setup),
         notebook or Notebook(),
         MemoryBudget(memory),
         give_up_after=give_up_after,
         max_in_flight=max_in_flight,
+        bandwidth=bandwidth,
         refused_seconds=refused_seconds,
     )
     async with open_cluster_backend(pool, bucket_attempts) as backend:

@@ -19,6 +19,7 @@ import trustme
 
 from batchinfer.backends.http_backend import HttpBackend
 from batchinfer.domain import Failure, FailureKind, InputFile, Item, Outcome, Reply
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from support.http_calls import backend_at
 from support.servers import Answer, Request, stub
 
@@ -232,7 +233,7 @@ async def test_all_calls_together_send_no_faster_than_allowed(item_of, calls: in
 
     async with (
         server(weighed.talk) as port,
-        backend_at(port, bandwidth=400_000) as backend,
+        backend_at(port, bandwidth=BandwidthLimiter(400_000)) as backend,
         anyio.create_task_group() as tasks,
     ):
         for _ in range(calls):
@@ -251,7 +252,9 @@ async def test_what_we_hold_back_ourselves_counts_for_no_deadline(item_of):
 
     async with (
         server(weighed.talk) as port,
-        backend_at(port, bandwidth=100_000, timeout=2.0, send_timeout=1.0) as backend,
+        backend_at(
+            port, bandwidth=BandwidthLimiter(100_000), timeout=2.0, send_timeout=1.0
+        ) as backend,
         anyio.create_task_group() as tasks,
     ):
         for _ in range(8):  # so that each has a turn every 1.6 s

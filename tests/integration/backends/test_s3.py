@@ -20,6 +20,7 @@ from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3 import S3BucketClient, open_s3_bucket
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
+from batchinfer.flow.rate_limiters import BandwidthLimiter
 from support.servers import ACCESS_KEY, SECRET_KEY, Answer, Request, rclone_s3, stub, talking
 
 NAME = "ai4papi-1"
@@ -441,7 +442,7 @@ async def test_uploads_together_are_no_faster_than_allowed():
 
     async with (
         talking(store) as port,
-        bucket_at(port, bandwidth=400_000) as bucket,
+        bucket_at(port, bandwidth=BandwidthLimiter(400_000)) as bucket,
         anyio.create_task_group() as tasks,
     ):
         for number in range(4):

@@ -6,8 +6,9 @@ import anyio
 import pytest
 
 from batchinfer.domain import Counts, ServiceSignal
+from batchinfer.errors import RunAborted
 from batchinfer.ports import OutageEnded
-from support.world import Model, World, cold, items, permanent, succeed
+from support.world import Model, World, cold, items, permanent, succeed, transient
 
 pytestmark = pytest.mark.event_loops("virtual")
 
@@ -18,6 +19,17 @@ async def test_it_is_told_when_the_service_is_back(world: World):
     (back,) = world.notebook.of(OutageEnded)
     assert back.code == "cold_start"
     assert 95 < back.seconds < 130
+
+
+@pytest.mark.event_loops("asyncio")
+async def test_on_a_clock_that_goes_on_between_two_lines_a_service_that_only_fails_is_away(
+    world: World,
+):
+    model = Model(lambda item, number: transient("http_500"), seconds=0.001)
+    engine = world.engine(model, source=items(200), concurrency=2, cold_start_timeout=0.1)
+    with pytest.raises(RunAborted):
+        await engine.run()
+    assert len(model.began) < 100
 
 
 async def test_an_item_that_cannot_be_sent_says_nothing_about_the_service(world: World):
