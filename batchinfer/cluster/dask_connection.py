@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batchinfer.cluster.cluster_security import TlsFiles, make_temporary_security
 from batchinfer.cluster.worker_transport import WorkerTransport
-from batchinfer.errors import ConfigError
+from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.extras import import_optional
 from batchinfer.ports import Notice
 
@@ -75,6 +75,14 @@ async def open_dask_transport(address: ClusterAddress) -> AsyncIterator[WorkerTr
                 f"The Dask scheduler at {scheduler} does not answer "
                 f"({str(error) or type(error).__name__}). Start it with `dask scheduler`, or let "
                 "batchinfer start workers here: leave the address out."
+            ) from None
+        except BatchInferError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever its reading of other bytes comes to
+            raise ConfigError(
+                f"What answers at {_find_scheduler(address)} is no Dask scheduler "
+                f"({type(error).__name__}). Name the address that `dask scheduler` prints, or let "
+                "batchinfer start workers here: leave it out."
             ) from None
         transport = DaskTransport(client, connect)
         stack.push_async_callback(transport.close)

@@ -155,7 +155,9 @@ class AttemptRunner:
             if self._holding_backend is None:
                 in_flight.outcome = await self._backend.attempt(work.item, work.attempt_number)
             else:
-                in_flight.call = HeldCall(self._holds, lambda: self._restart(in_flight))
+                in_flight.call = HeldCall(
+                    self._holds, lambda: self._restart(in_flight), in_flight.scope.cancel
+                )
                 in_flight.outcome = await self._call_timed(
                     self._holding_backend, work, in_flight.call
                 )
@@ -182,6 +184,13 @@ class AttemptRunner:
             self._in_flight[work.item.position] = in_flight  # the youngest is the last
         if self.is_source_exhausted:
             self._wakeup.notify()
+
+    def stop(self) -> None:
+        """Cut off what is on hold, now and from now on."""
+        self._holds.is_stopping = True
+        for in_flight in self._in_flight.values():
+            if in_flight.is_held:
+                in_flight.scope.cancel()
 
     async def hedge_stragglers(self, spawn_worker: SpawnTask) -> None:
         """Send second calls as the rules above say, for as long as the run goes on."""
@@ -237,7 +246,7 @@ class AttemptRunner:
                 if self._holding_backend is None:
                     outcome = await self._backend.attempt(work.item, work.attempt_number)
                 else:
-                    call = HeldCall(self._holds, lambda: None)
+                    call = HeldCall(self._holds, lambda: None, scope.cancel)
                     outcome = await self._call_timed(self._holding_backend, work, call)
                 if get_signal(outcome) is ServiceSignal.ANSWERED:
                     in_flight.finish(outcome)

@@ -7,6 +7,8 @@ Rules:
    up.
 2. While all calls are on hold, nothing else begins: it would wait as well, and begin with all
    others at once. That time counts neither against the service nor for the limit.
+3. A stop cuts off what is on hold, at once and without a trace: nobody knows how long it would
+   take.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ class CallHolds:
         self._wakeup, self._on_limit_change = wakeup, on_limit_change
         self._call_count = 0
         self._all_held_since: float | None = None
+        self.is_stopping = False
+        """Whether calls that are put on hold are cut off."""
 
     def count(self, *, calls: int = 0, held: int = 0) -> None:
         """So many more calls, of which so many more are on hold."""
@@ -64,13 +68,15 @@ class CallHolds:
 class HeldCall:
     """One call. See `ports.CallClock`.
 
-    `on_restart` is called when it begins (again).
+    `on_restart` is called when it begins (again), `cut_off` when it is on hold in a run that stops.
     """
 
-    __slots__ = ("_holds", "_on_restart", "is_held")
+    __slots__ = ("_cut_off", "_holds", "_on_restart", "is_held")
 
-    def __init__(self, holds: CallHolds, on_restart: Callable[[], None]) -> None:
-        self._holds, self._on_restart = holds, on_restart
+    def __init__(
+        self, holds: CallHolds, on_restart: Callable[[], None], cut_off: Callable[[], None]
+    ) -> None:
+        self._holds, self._on_restart, self._cut_off = holds, on_restart, cut_off
         self.is_held = False
         """Whether it is on hold."""
         holds.count(calls=1)
@@ -80,6 +86,8 @@ class HeldCall:
         if not self.is_held:
             self.is_held = True
             self._holds.count(held=1)
+        if self._holds.is_stopping:
+            self._cut_off()
 
     def resume(self) -> None:
         """See `CallClock`."""

@@ -125,6 +125,7 @@ class Scheduler:
         self._is_stopped = self._fault_attribution.is_stopping = True
         self._ready.clear()
         self._retries.clear()
+        self._attempt_runner.stop()
 
     def spawn_workers(self) -> None:
         """Start as many workers as are needed and allowed."""
@@ -199,6 +200,8 @@ class Scheduler:
                 if (next_work := self._take_next()) is None:
                     return None
                 attempt = self._begin_attempt(next_work, attempt.scope)
+        if attempt.outcome is None and self._is_stopped:
+            return None  # it was on hold
         await self._conclude_attempt(attempt)
         return self._take_next()
 

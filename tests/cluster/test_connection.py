@@ -4,7 +4,9 @@ import re
 import socket
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 from batchinfer.cluster.dask_connection import ClusterAddress, open_dask_transport
 from batchinfer.config import ClusterSettings, load_config, resolve_run_settings
@@ -71,3 +73,18 @@ async def test_a_scheduler_that_does_not_answer_is_named(address: str):
         with pytest.raises(ConfigError, match="does not answer") as error:
             await open_at(scheduler=place, connect_seconds=0.5)
     assert place in str(error.value)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64, b"x"])
+async def test_what_is_no_scheduler_is_told(said: bytes):
+    async def answer(stream) -> None:
+        async with stream:
+            await stream.send(said)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        place = f"tcp://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, answer)
+            with pytest.raises(ConfigError, match=re.escape(place)):
+                await open_at(scheduler=place, connect_seconds=2)
+            group.cancel_scope.cancel()

@@ -78,6 +78,28 @@ async def test_a_straggler_that_began_again_gets_its_second_call_by_its_new_time
     assert seconds == [19.0, 100.0, 101.5]
 
 
+async def test_a_stop_does_not_wait_for_calls_on_hold(world: World):
+    workers = Workers(lost_at=5.5, back_at=10_000)
+    engine = world.engine(workers, source=items(20), concurrency=2)
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.run)
+        await anyio.sleep(60)
+        engine.stop()
+    assert now() == EPOCH + 60
+    assert len(attempts_of(world)) == 2 * 5  # what was on hold has left no trace
+
+
+async def test_a_call_that_is_put_on_hold_after_a_stop_is_cut_off(world: World):
+    workers = Workers(lost_at=5.5, back_at=10_000)
+    engine = world.engine(workers, source=items(20), concurrency=2)
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.run)
+        await anyio.sleep(5.2)
+        engine.stop()
+    assert now() == EPOCH + 5.5
+    assert len(attempts_of(world)) == 2 * 5
+
+
 async def test_nothing_begins_while_all_calls_are_on_hold(world: World):
     workers = Workers(lost_at=3.2, back_at=200)
     progress = await world.engine(workers, source=items(50), concurrency=20, rate=2).run()
