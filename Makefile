@@ -99,7 +99,7 @@ bench: setup peers  ## Compare with peers, side by side in one run (under 20 min
 bench-quick: setup peers  ## The same rows with a tenth of the items, only once (two minutes)
 	$(BIN)/python -m benchmarks --quick
 
-bench-scale: setup peers  ## How costs grow up to 1,000,000 items and 10,000,000 rows (about an hour)
+bench-scale: setup peers  ## How costs grow up to 1,000,000 items and 10,000,000 rows (hours)
 	$(BIN)/python -m benchmarks.scale --plots docs/images
 
 bench-flow: setup  ## Compare flow controls on a simulated platform, in virtual time

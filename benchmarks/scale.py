@@ -9,8 +9,8 @@ rows      a run of 100,000, 1,000,000 and 10,000,000 rows: made through the stor
 ========  =========================================================================================
 
 Memory and file handles of runs are looked at all the time, and drawn (`scale_plots.py`). Growth of
-CPU time and of memory is told as an exponent: 0 is constant, 1 is in proportion. It takes about an
-hour; `--shrink 100` shows in a minute what it does.
+CPU time and of memory is told as an exponent: 0 is constant, 1 is in proportion. It takes hours,
+most of them the S3 server; `--shrink 100` shows in a minute what it does.
 """
 
 from __future__ import annotations
