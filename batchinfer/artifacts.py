@@ -99,7 +99,7 @@ _TOML_SECTION_PATTERN: Final = re.compile(rb"(?m)^\s*\[\s*([A-Za-z_]+)(?:\.[^\]\
 _CONFIG_KEY_PATTERN: Final = re.compile(
     rb"(?m)^\s*(?:endpoint|token|name|access_key|secret_key)\s*="
 )
-_CONFIG_SECTIONS: Final = frozenset(("service", "bucket", "input", "params", "run"))
+_CONFIG_SECTIONS: Final = frozenset(("service", "bucket", "input", "params", "run", "cluster"))
 
 
 class ArtifactKind(StrEnum):

@@ -171,7 +171,8 @@ def require_run(run: Path) -> None:
 
 def is_run_file(path: Path) -> bool:
     """Whether a file in a run directory may be there before the run itself is."""
-    return path.name.startswith((LOCK_NAME, STDIN_MANIFEST, f"{DATABASE_NAME}.new"))
+    name = path.name.removeprefix(".")  # as it is called until it is whole
+    return name.startswith((LOCK_NAME, STDIN_MANIFEST, f"{DATABASE_NAME}.new"))
 
 
 def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:

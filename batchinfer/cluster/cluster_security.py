@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 _WRONG_CA: Final = "TLS certificate does not match"
 """What Dask says when the other side's certificate cannot be verified."""
-_REFUSED_CERTIFICATE: Final = ("ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE", "ALERT_BAD_CERTIFICATE")
-"""What OpenSSL says when the other side does not accept ours."""
+_REFUSED_CERTIFICATE: Final = (
+    *("ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE", "ALERT_BAD_CERTIFICATE"),
+    "EOF occurred in violation of protocol",
+)
+"""What OpenSSL says when the other side does not accept ours; the last if its alert was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,9 @@ class TlsFiles:
             )
         if any(alert in text for alert in _REFUSED_CERTIFICATE):
             return (
-                f"It does not accept the certificate of tls_cert ({self.cert or 'none'}): use one "
-                "that is signed for this cluster."
+                "It ended the connection when it had seen ours: most likely it does not accept the "
+                f"certificate of tls_cert ({self.cert or 'none'}). Use one that is signed for this "
+                "cluster."
             )
         if scheduler.startswith("tls://") and not self.are_given and isinstance(error, TypeError):
             return "It uses TLS: give tls_ca_file, tls_cert and tls_key in [cluster]."

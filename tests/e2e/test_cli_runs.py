@@ -229,7 +229,8 @@ def test_a_run_refuses_other_parameters_until_it_is_forced(desk):
     do(desk, "run", "photos", "-o", "out", "--param", "imgsz=64", "--force", code=1)
 
 
-def test_who_gives_up_before_a_manifest_has_come_gives_up_the_run(desk):
+@pytest.mark.parametrize("moment", [LOCK_NAME, ".stdin.manifest.part"])
+def test_who_gives_up_before_a_manifest_has_come_gives_up_the_run(desk, moment):
     with subprocess.Popen(
         command("run", "-", "-o", "out"),
         stdin=subprocess.PIPE,
@@ -237,7 +238,7 @@ def test_who_gives_up_before_a_manifest_has_come_gives_up_the_run(desk):
         cwd=desk,
         env=ENV,
     ) as process:
-        while not (desk / "out" / LOCK_NAME).exists():
+        while not (desk / "out" / moment).exists():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130  # its standard input is still open

@@ -146,7 +146,9 @@ def test_on_a_network_file_system(toml, photos, tmp_path):
         assert "itself (fuse.sshfs)" in said
 
         scratch = tmp_path / "scratch"
-        process = start("run", photos, "-c", toml, "-o", one / "run", "--scratch", scratch)
+        process = start(  # for half a minute: whether the holder is alive is seen after ten seconds
+            *("run", photos, "-c", toml, "-o", one / "run", "--scratch", scratch, "--rate", "10/s")
+        )
         wait_for_work(scratch, process)
         assert bi.status(two / "run").counts.succeeded == 0  # it was not copied back yet
         refused = batchinfer(  # as another machine, on which the system's lock does not hold
