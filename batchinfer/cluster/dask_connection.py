@@ -55,9 +55,16 @@ async def open_dask_transport(address: ClusterAddress) -> AsyncIterator[WorkerTr
             stack.enter_context(_silence_logs())
             if address.scheduler is None and address.scheduler_file is None:
                 security = make_temporary_security()
-                local = await stack.enter_async_context(
-                    _start_local_cluster(address.workers, security)
-                )
+                try:
+                    local = await stack.enter_async_context(
+                        _start_local_cluster(address.workers, security)
+                    )
+                except (OSError, RuntimeError) as error:
+                    raise ConfigError(
+                        f"The workers could not be started on this machine ({error}). Is there "
+                        "memory for that many (--workers)? In a script, start the run below "
+                        '`if __name__ == "__main__":`.'
+                    ) from None
                 address = ClusterAddress(scheduler=local)
 
         async def connect() -> Client:
