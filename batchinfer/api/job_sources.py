@@ -77,10 +77,16 @@ def _keep_lock(run: Path, lock: RunLock) -> Iterator[None]:
 
 def _remove_unless_run(directory: Path) -> None:
     with suppress(OSError):
-        if not (directory / DATABASE_NAME).exists() and all(map(is_run_file, directory.iterdir())):
-            for entry in directory.iterdir():
-                entry.unlink()
-            directory.rmdir()
+        # Again: a thread that reads standard input may have added one of its two files meanwhile.
+        for _ in range(3):
+            entries = list(directory.iterdir())
+            if (directory / DATABASE_NAME).exists() or not all(map(is_run_file, entries)):
+                return
+            for entry in entries:
+                entry.unlink(missing_ok=True)
+            with suppress(OSError):
+                directory.rmdir()
+                return
 
 
 async def _enter_in_thread(lock: RunLock, lease: RunLease) -> None:
