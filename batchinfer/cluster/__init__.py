@@ -6,7 +6,7 @@ attempt: `ClusterBackend` implements the port `Backend`, and hands attempts to w
 
 =====================  ============================================================================
 `cluster_backend`      the port: an attempt, wherever it is made, and begun again if that is lost
-`cluster_pool`          which workers there are, which takes the next attempt, and when to give up
+`cluster_pool`         which workers there are, which takes the next attempt, and when to give up
 `bandwidth_shares`     how much of the run's bandwidth each worker has
 `worker_outage`        being without workers; `worker_refusals`: those that can take no part
 `worker_link`          the coordinator's side of one worker: batches out, outcomes back

@@ -1,6 +1,5 @@
 """The scripts of docs/how-to/slurm, on a stand-in for a cluster."""
 
-import importlib.util
 import re
 import shutil
 from itertools import pairwise
@@ -79,9 +78,6 @@ def test_a_job_that_is_killed_loses_what_was_not_copied_back_and_goes_on(desk, s
     assert bi.status(desk / "my-run").counts.succeeded == COUNT
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("batchinfer.sources.shard") is None, reason="comes with --shard"
-)
 def test_an_array_of_shards_becomes_one_run(desk, slurm):
     script = (desk / "array.sbatch").read_text().replace("16", "3")
     (desk / "array.sbatch").write_text(script)
@@ -94,9 +90,6 @@ def test_an_array_of_shards_becomes_one_run(desk, slurm):
     assert bi.status(desk / "my-run").counts.succeeded == COUNT
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("batchinfer.cluster") is None, reason="comes with --on dask"
-)
 def test_workers_that_are_jobs_make_the_calls(desk, slurm):
     slurm.run("python", "dask_run.py", cwd=desk)
     assert bi.status(desk / "my-run").counts.succeeded == COUNT

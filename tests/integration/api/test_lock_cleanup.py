@@ -11,6 +11,7 @@ def test_a_file_that_a_thread_adds_meanwhile_is_removed_too(tmp_path: Path, monk
     run, rmdir = tmp_path / "run", Path.rmdir
     late = [run / "stdin.manifest.folder", run / ".stdin.manifest.part"]
 
+    # Between a look and a removal, which no thread of a test would hit every time.
     def add_and_remove(directory: Path) -> None:
         if late:
             late.pop(0).touch()
