@@ -31,6 +31,8 @@ from benchmarks.table import Goal, Measure
 
 OURS, AIOBOTOCORE, OBSTORE, S5CMD = "batchinfer", "aiobotocore", "obstore", "s5cmd"
 KEYS = 100_000
+MAX_SUBMITTED = 1_000
+"""Items of a run in async mode that are submitted and unfinished."""
 
 
 def upload(url: str, folder: str) -> Work:
@@ -65,7 +67,9 @@ def list_keys(url: str) -> Work:
     return lambda: find_run()(list_all())
 
 
-def whole_items(url: str, folder: str, *, clean: bool = False) -> Work:
+def whole_items(
+    url: str, folder: str, *, clean: bool = False, submitted: int = MAX_SUBMITTED
+) -> Work:
     """`batchinfer.run` in async mode: put, list, get, commit; with `clean`, delete."""
     import batchinfer  # noqa: PLC0415 - each process loads its own client only
     from batchinfer.backends import bucket_backend, output_watcher, s3  # noqa: F401, PLC0415 - loaded later
@@ -73,7 +77,7 @@ def whole_items(url: str, folder: str, *, clean: bool = False) -> Work:
 
     with suppress(ImportError):  # an extra that may be missing
         import uvloop  # noqa: F401, PLC0415 - as above
-    config = load_config(None, {}, _flags(url))
+    config = load_config(None, {}, {**_flags(url), "run.concurrency": submitted})
 
     def work() -> int:
         with tempfile.TemporaryDirectory(dir=Path(folder).parent, prefix="run-") as below:
@@ -100,7 +104,7 @@ def _flags(url: str) -> Mapping[str, object]:
         "bucket.access_key": ACCESS_KEY,
         "bucket.secret_key": SECRET_KEY,
         "run.mode": "async",
-        "run.concurrency": 1_000,
+        "run.concurrency": MAX_SUBMITTED,
     }
 
 

@@ -38,6 +38,8 @@ from benchmarks.startup import PROGRAM
 ITEMS = 10_000, 100_000, 1_000_000
 ROWS = 100_000, 1_000_000, 10_000_000
 RESUMED = 500
+SUBMITTED = 200
+"""Items in the bucket at a time: what the S3 server needs for each grows with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def run_bucket(setup: Setup, count: int) -> Case:
             url=service.url,
             folder=str(folder),
             clean=True,
+            submitted=SUBMITTED,
         )
     return Case("async", count, sample, watch.told())
 
