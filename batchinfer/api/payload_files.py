@@ -110,7 +110,7 @@ async def _write_payloads(
     on_refused: Callable[[Item, Failure], None] | None,
 ) -> PrepareSummary:
     redactor = Redactor(settings.secrets)
-    protocol = load_protocol(settings.protocol)
+    protocol = load_protocol(settings.protocol).for_mode(settings.mode)
     loader = PayloadLoader(protocol, settings.params, settings.mode, redactor=redactor)
     failures: dict[str, int] = {}
     written = size = 0

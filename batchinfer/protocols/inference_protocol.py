@@ -131,7 +131,8 @@ class InferenceProtocol(ABC):
     modes: frozenset[Mode] = frozenset({Mode.SYNC})
     """The modes that services of this kind offer; `Mode.ASYNC` needs `bucket`."""
     bucket: BucketProtocol | None = None
-    """What a bucket of such a service holds (async mode)."""
+    """What a bucket of such a service holds (async mode). An `OutputFilesProtocol` where an attempt
+    leaves something else than a log and a reply."""
     content_type: str = "application/json"
     """Media type of a request's body."""
     payload_suffix: str = ".json"
@@ -169,6 +170,10 @@ class InferenceProtocol(ABC):
     def get_encoded_size(self, size: int) -> int:
         """Bytes that a file of `size` bytes takes in the request, at most."""
         return size
+
+    def for_mode(self, mode: Mode) -> InferenceProtocol:  # noqa: ARG002
+        """The protocol as it encodes items in a mode, where services get other bodies in each."""
+        return self
 
     def make_headers(self, token: str) -> Mapping[str, str]:
         """The HTTP headers of every call."""
@@ -256,6 +261,17 @@ class BucketProtocol(ABC):
     @abstractmethod
     def parse_object_name(self, run_id: str, base_name: str) -> ObjectName | None:
         """The parts of a name that `make_object_name` made for this run."""
+
+    def add_extension(self, base_name: str, path: str, head: bytes) -> str:  # noqa: ARG002
+        """The name of an input object, where it depends on its file (that has these first bytes).
+
+        It is what is recorded, and what `make_input_key` and `parse_object_name` are given.
+        """
+        return base_name
+
+    def get_output_stem(self, object_name: str) -> str:
+        """`OutputKey.base_name` of the outputs of an input object with this name."""
+        return object_name
 
     @abstractmethod
     def make_input_key(self, base_name: str) -> str:

@@ -15,7 +15,10 @@ DEFAULT_PROTOCOL: Final = "ai4os"
 
 PROTOCOLS: Final = Registry[type[InferenceProtocol]](
     "batchinfer.protocols",
-    {DEFAULT_PROTOCOL: "batchinfer.protocols.ai4os.ai4os_protocol:Ai4osProtocol"},
+    {
+        DEFAULT_PROTOCOL: "batchinfer.protocols.ai4os.ai4os_protocol:Ai4osProtocol",
+        "oscar": "batchinfer.protocols.oscar.oscar_protocol:OscarProtocol",
+    },
 )
 _loaded: dict[str, InferenceProtocol] = {}
 
