@@ -55,7 +55,7 @@ def open_service(
 
     service = get_service(settings)
     return open_http_backend(
-        protocol=load_protocol(settings.protocol),
+        protocol=load_protocol(settings.protocol, settings.protocol_options),
         endpoint=service.endpoint,
         token=service.token,
         ca_file=service.ca_file,

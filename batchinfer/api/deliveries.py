@@ -34,7 +34,7 @@ from batchinfer.errors import ConfigError, FatalError, RunAborted
 from batchinfer.flow.memory_budget import MemoryBudget
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend, Observer, OutputWatcher
-from batchinfer.protocols.inference_protocol import BucketProtocol
+from batchinfer.protocols.inference_protocol import BucketProtocol, CurlRequest
 from batchinfer.protocols.object_ids import new_epoch
 from batchinfer.protocols.registry import load_protocol
 
@@ -93,9 +93,9 @@ class Delivery(ABC):
 
     @abstractmethod
     def format_curl_options(
-        self, config: Config, settings: RunSettings
-    ) -> tuple[Sequence[str], str]:
-        """The beginning of a curl command that sends a request, and the line with its secrets."""
+        self, config: Config, settings: RunSettings, request: CurlRequest
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The beginning of a curl command that sends a request, and the lines with its secrets."""
 
     @abstractmethod
     def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
@@ -154,12 +154,14 @@ class CallDelivery(Delivery):
         return settings.target.endpoint
 
     def format_curl_options(
-        self, config: Config, settings: RunSettings
-    ) -> tuple[Sequence[str], str]:
+        self, config: Config, settings: RunSettings, request: CurlRequest
+    ) -> tuple[Sequence[str], Sequence[str]]:
         """See Delivery."""
         from batchinfer.api.curl import format_call_options  # noqa: PLC0415
 
-        return format_call_options(config, get_service(settings), settings.timeout)
+        protocol = load_protocol(settings.protocol, settings.protocol_options)
+        service = get_service(settings)
+        return format_call_options(config, service, settings.timeout, protocol, request)
 
     def open_bucket(
         self,
@@ -193,7 +195,7 @@ class BucketDelivery(Delivery):
         from batchinfer.backends.payload_loader import PayloadLoader  # noqa: PLC0415
 
         redactor, memory_budget = Redactor(settings.secrets), MemoryBudget(settings.memory)
-        protocol = load_protocol(settings.protocol)
+        protocol = load_protocol(settings.protocol, settings.protocol_options)
         names = get_bucket_protocol(settings)
         # One call to a store that does not answer must not outlast the patience of the whole run.
         retry_timeout = min(
@@ -226,7 +228,10 @@ class BucketDelivery(Delivery):
         self, settings: RunSettings, observer: Observer, *, cold_start_timeout: float
     ) -> str | Failure:
         """See Delivery."""
-        protocol, redactor = load_protocol(settings.protocol), Redactor(settings.secrets)
+        protocol, redactor = (
+            load_protocol(settings.protocol, settings.protocol_options),
+            Redactor(settings.secrets),
+        )
         async with self.open_bucket(settings) as bucket:
             return await fetch_help_by_job(
                 bucket, protocol, observer, redactor, timeout=cold_start_timeout
@@ -251,8 +256,11 @@ class BucketDelivery(Delivery):
         return f"{settings.target.endpoint}/{get_bucket(settings).name}/{prefix}"
 
     def format_curl_options(
-        self, config: Config, settings: RunSettings
-    ) -> tuple[Sequence[str], str]:
+        self,
+        config: Config,
+        settings: RunSettings,
+        request: CurlRequest,  # noqa: ARG002
+    ) -> tuple[Sequence[str], Sequence[str]]:
         """See Delivery."""
         from batchinfer.api.curl import format_bucket_options  # noqa: PLC0415
 
@@ -299,7 +307,7 @@ async def open_backend(
 
 def get_bucket_protocol(settings: RunSettings) -> BucketProtocol:
     """What the protocol of a run says of buckets. Raises ConfigError if it knows of none."""
-    bucket_protocol = load_protocol(settings.protocol).bucket
+    bucket_protocol = load_protocol(settings.protocol, settings.protocol_options).bucket
     if bucket_protocol is None:
         raise ConfigError(f'The protocol "{settings.protocol}" uses no bucket.')
     return bucket_protocol

@@ -33,7 +33,9 @@ from support.http_calls import OK, TOKEN
 from support.servers import Answer, stub
 
 sys.path.append(str(plugins.PLUGINS))
-from toy_protocol import ToyProtocol
+from toy_protocol import AskedProtocol, ToyProtocol
+
+OWN = {"toy": ToyProtocol, "asked": AskedProtocol}
 
 CASES = {
     "ai4os": SimpleNamespace(
@@ -53,14 +55,25 @@ CASES = {
         file_params=("image",),
         good=HttpAnswer(200, b'{"label": "cat"}', {}),
         prediction={"label": "cat"},
+        options={"header": "X-Zoom"},
+    ),
+    "asked": SimpleNamespace(
+        params={"size": 640},
+        file_params=("image",),
+        good=HttpAnswer(200, b'{"label": "cat"}', {}),
+        prediction={"label": "cat"},
     ),
 }
 
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
-    protocol = ToyProtocol() if request.param == "toy" else load_protocol(request.param)
-    return SimpleNamespace(protocol=protocol, **vars(CASES[request.param]))
+    given = {"options": {}, **vars(CASES[request.param])}
+    if request.param in OWN:
+        protocol = OWN[request.param]().configure(given["options"])
+    else:
+        protocol = load_protocol(request.param, given["options"])
+    return SimpleNamespace(protocol=protocol, **given)
 
 
 def heads(case, contents):
@@ -140,9 +153,45 @@ async def test_small_and_large_files_are_sent_alike_and_the_same_each_time(case,
     for each in loaded:
         assert bytes(each.body) == joined(case.protocol, expected.parts, contents)
         assert dict(each.headers) == dict(expected.headers)
+        assert each.query == expected.query
         assert [sent.sha256 for sent in each.inputs] == [
             hashlib.sha256(content).hexdigest() for content in contents
         ]
+
+
+def test_what_is_sent_has_only_what_http_can_carry(case):
+    assert "Authorization" not in case.protocol.make_headers("")
+    encoded = case.protocol.encode_item(encoded_params(case, 1), heads(case, [b"one"]))
+    for text in (*encoded.headers, *encoded.headers.values(), *case.protocol.make_headers(TOKEN)):
+        assert text.isprintable()
+    assert encoded.query.isascii()
+    assert not set(encoded.query) & set(" #\r\n")
+    assert not encoded.query or case.protocol.has_query
+
+
+def test_an_option_that_it_does_not_know_is_refused_by_name_and_its_value_is_not_quoted(case):
+    with pytest.raises(ConfigError, match=r"\[protocol\] hedaer ") as refused:
+        case.protocol.configure({**case.options, "hedaer": TOKEN})
+
+    assert TOKEN not in str(refused.value)
+    for name in case.options:
+        assert name in str(refused.value)
+
+
+def test_options_make_another_protocol_of_the_same_kind(case):
+    again = case.protocol.configure(case.options)
+
+    assert type(again) is type(case.protocol)
+    assert again is not case.protocol or not case.options
+
+
+def test_where_it_is_called_is_a_path_or_has_to_be_asked(case):
+    for path in ("/", "/a/b", "/v2/models/x/predict"):
+        called = case.protocol.get_call_path(path)
+        assert called is None or called.startswith("/")
+        assert case.protocol.get_discovery_path(path).startswith("/")
+        help_path = case.protocol.get_help_path(path)
+        assert help_path is None or help_path.startswith("/")
 
 
 def test_a_preview_is_json_without_the_contents_of_files(case):
@@ -173,6 +222,8 @@ def test_no_answer_breaks_it_and_what_is_no_success_is_no_reply(case, status, bo
     assert isinstance(outcome, Reply | Failure | FatalError)
     if status not in case.protocol.success_statuses:
         assert not isinstance(outcome, Reply)
+    answer = HttpAnswer(status, body, headers)
+    assert isinstance(case.protocol.decode_help(answer, "/x"), str | Failure | FatalError)
 
 
 @given(text=st.text(max_size=200))

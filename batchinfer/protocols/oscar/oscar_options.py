@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Final, Literal, cast, get_args
 
 from batchinfer.domain import Json
-from batchinfer.errors import ConfigError
+from batchinfer.protocols.protocol_options import make_option_error
 from batchinfer.protocols.output_files_protocol import STEM
 
 Encoding = Literal["base64", "raw"]
@@ -49,7 +49,7 @@ OPTION_NAMES: Final = tuple(field.name for field in fields(OscarOptions))
 
 
 def parse_options(options: Mapping[str, Json]) -> OscarOptions:
-    """The options, each checked. Raises ConfigError, which quotes no value."""
+    """The options, each checked. Raises BadProtocolOption, which quotes no value."""
     patterns = _parse_patterns(options.get("outputs", ()))
     default_quiet = DEFAULT_PATTERN_QUIET_SECONDS if patterns else DEFAULT_QUIET_SECONDS
     parsed = OscarOptions(
@@ -63,9 +63,10 @@ def parse_options(options: Mapping[str, Json]) -> OscarOptions:
     )
     one, other = f"{parsed.input_path}/", f"{parsed.output_path}/"
     if one.startswith(other) or other.startswith(one):
-        raise ConfigError(
-            "[protocol] input_path and output_path must be two folders, neither in the other: what "
-            "the service writes would start it again."
+        raise make_option_error(
+            "output_path",
+            "must be another folder than input_path, and neither in the other: what the service "
+            "writes would start it again.",
         )
     return parsed
 
@@ -73,7 +74,7 @@ def parse_options(options: Mapping[str, Json]) -> OscarOptions:
 def _parse_choice(options: Mapping[str, Json], name: str, choices: Sequence[str]) -> str:
     value = options.get(name, choices[0])
     if value not in choices:
-        raise ConfigError(f"[protocol] {name} is one of: {', '.join(choices)}.")
+        raise make_option_error(name, f"is one of: {', '.join(choices)}.")
     return cast("str", value)
 
 
@@ -81,9 +82,10 @@ def _parse_path(options: Mapping[str, Json], name: str, default: str) -> str:
     value = options.get(name, default)
     path = value.strip("/") if isinstance(value, str) else ""
     if not _PATH.fullmatch(path) or ".." in path.split("/"):
-        raise ConfigError(
-            f'[protocol] {name} is a folder of the bucket, as "{default}" or "a/{default}", and '
-            "does not name the bucket."
+        raise make_option_error(
+            name,
+            f'is a folder of the bucket, as "{default}" or "a/{default}", and does not name the '
+            "bucket.",
         )
     return path
 
@@ -91,7 +93,7 @@ def _parse_path(options: Mapping[str, Json], name: str, default: str) -> str:
 def _parse_bucket(value: Json) -> str | None:
     if value is None or (isinstance(value, str) and _BUCKET.fullmatch(value)):
         return value
-    raise ConfigError("[protocol] output_bucket is the name of a bucket.")
+    raise make_option_error("output_bucket", "is the name of a bucket.")
 
 
 def _parse_patterns(value: Json) -> tuple[str, ...]:
@@ -99,8 +101,8 @@ def _parse_patterns(value: Json) -> tuple[str, ...]:
     if not isinstance(patterns, Sequence) or not all(
         isinstance(each, str) and each.startswith(STEM) for each in patterns
     ):
-        raise ConfigError(
-            f'[protocol] outputs is a list of names that begin with {STEM}, as "{STEM}*.json".'
+        raise make_option_error(
+            "outputs", f'is a list of names that begin with {STEM}, as "{STEM}*.json".'
         )
     return tuple(cast("Sequence[str]", patterns))
 
@@ -111,5 +113,5 @@ def _parse_duration(value: Json) -> float:
         value = f"{value}"
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
-        raise ConfigError('[protocol] quiet is a duration, as "30s" or "2m".')
+        raise make_option_error("quiet", 'is a duration, as "30s" or "2m".')
     return float(found[1]) * _SECONDS_BY_UNIT[found[2]]

@@ -107,6 +107,7 @@ class OscarProtocol(InferenceProtocol):
 
     def configure(self, options: Mapping[str, Json]) -> InferenceProtocol:
         """See InferenceProtocol."""
+        super().configure(options)
         return OscarProtocol(parse_options(options), self._mode)
 
     def for_mode(self, mode: Mode) -> InferenceProtocol:
