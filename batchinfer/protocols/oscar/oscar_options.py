@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Final, Literal, cast, get_args
 
 from batchinfer.domain import Json
-from batchinfer.protocols.protocol_options import make_option_error
 from batchinfer.protocols.output_files_protocol import STEM
+from batchinfer.protocols.protocol_options import make_option_error
 
 Encoding = Literal["base64", "raw"]
 AnswerKind = Literal["auto", "file", "text"]
