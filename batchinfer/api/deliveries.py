@@ -36,11 +36,12 @@ from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend, Observer, OutputWatcher
 from batchinfer.protocols.inference_protocol import BucketProtocol, CurlRequest
 from batchinfer.protocols.object_ids import new_epoch
+from batchinfer.protocols.output_files_protocol import OutputFilesProtocol
 from batchinfer.protocols.registry import load_protocol
 
 if TYPE_CHECKING:
     from batchinfer.api.checks.findings import OnFinding
-    from batchinfer.backends.s3 import S3BucketClient
+    from batchinfer.backends.bucket_client import BucketClient
 
 OUTPUT_PAIR_GRACE_SECONDS: Final = 30.0
 """Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
@@ -98,7 +99,7 @@ class Delivery(ABC):
         """The beginning of a curl command that sends a request, and the lines with its secrets."""
 
     @abstractmethod
-    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
+    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[BucketClient]:
         """Open the bucket. Raises ConfigError when there is none."""
 
 
@@ -166,7 +167,7 @@ class CallDelivery(Delivery):
     def open_bucket(
         self,
         settings: RunSettings,  # noqa: ARG002
-    ) -> AbstractAsyncContextManager[S3BucketClient]:
+    ) -> AbstractAsyncContextManager[BucketClient]:
         """See Delivery."""
         raise ConfigError("A run in sync mode has nothing in a bucket: there is nothing to clean.")
 
@@ -197,6 +198,11 @@ class BucketDelivery(Delivery):
         redactor, memory_budget = Redactor(settings.secrets), MemoryBudget(settings.memory)
         protocol = load_protocol(settings.protocol, settings.protocol_options)
         names = get_bucket_protocol(settings)
+        if isinstance(names, OutputFilesProtocol) and names.quiet_seconds >= settings.timeout:
+            raise ConfigError(
+                f"[protocol] quiet ({names.quiet_seconds:g} s) must be less than [run] timeout "
+                f"({settings.timeout:g} s): outputs would count as lost before they are complete."
+            )
         # One call to a store that does not answer must not outlast the patience of the whole run.
         retry_timeout = min(
             STORE_RETRY_SECONDS, settings.cold_start / 4, settings.give_up_after / 4
@@ -266,7 +272,7 @@ class BucketDelivery(Delivery):
 
         return format_bucket_options(config, get_bucket(settings), get_bucket_protocol(settings))
 
-    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
+    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[BucketClient]:
         """See Delivery."""
         return open_bucket(settings)
 

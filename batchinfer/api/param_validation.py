@@ -115,6 +115,8 @@ def _iter_config_mistakes(
 async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelDescription | None:
     """The model's help; None, and a notice, when the service gives none."""
     config, settings = resolved.config, resolved.settings
+    if not load_protocol(settings.protocol, settings.protocol_options).takes_params:
+        return None
     call_settings, cold_start_timeout = settings, settings.cold_start
     if settings.mode.uses_bucket:
         cold_start_timeout = min(cold_start_timeout, ASYNC_HELP_TIMEOUT)

@@ -153,6 +153,8 @@ class InferenceProtocol(ABC):
     """The options that it knows: keys of the section `[protocol]`."""
     needs_token: bool = True
     """Whether services of this kind have a token; False: [service] token may be missing."""
+    takes_params: bool = True
+    """Whether services of this kind have parameters besides files; False: none is checked."""
     modes: frozenset[Mode] = frozenset({Mode.SYNC})
     """The modes that services of this kind offer; `Mode.ASYNC` needs `bucket`."""
     bucket: BucketProtocol | None = None
@@ -341,6 +343,9 @@ class BucketProtocol(ABC):
 
     inputs_prefix: str
     outputs_prefix: str
+    output_bucket: str | None = None
+    """The bucket of the outputs, with the same store and keys; None: that of the inputs. Neither
+    prefix begins with the other."""
 
     @abstractmethod
     def make_object_name(self, run_id: str, position: int, attempt: int, tag: str = "") -> str:

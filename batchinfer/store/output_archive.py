@@ -17,6 +17,7 @@ from typing import Final
 from batchinfer.domain import OutputFile
 
 _COMMENT: Final = b"outputs of one attempt, packed by batchinfer"
+_PLAIN_OUTPUT_NAME: Final = re.compile(r"outputs/[0-9A-Za-z][0-9A-Za-z-]*\.zip")
 _UNSAFE_CHARS: Final = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 _TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The first one that a zip can say."""
@@ -52,10 +53,18 @@ def is_own_archive(path: Path) -> bool:
     return is_marked and is_plain and sum(m.file_size for m in members) <= path.stat().st_size
 
 
-def list_members(path: Path) -> Sequence[tuple[str, int]]:
-    """Name and bytes of each file in an archive of ours. Raises OSError, zipfile.BadZipFile."""
-    with zipfile.ZipFile(path) as archive:
-        return [(each.filename, each.file_size) for each in archive.infolist()]
+def list_members_of_output(run: Path, name: str | None) -> Sequence[tuple[str, int]]:
+    """Name and bytes of each file in a zip of a run directory; none of anything else.
+
+    Names in a zip that a service returned may be hostile.
+    """
+    if name is None or not _PLAIN_OUTPUT_NAME.fullmatch(name):
+        return []
+    try:
+        with zipfile.ZipFile(run / name) as archive:
+            return [(each.filename, each.file_size) for each in archive.infolist()]
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return []
 
 
 def extract_members(path: Path, folder: Path) -> Iterator[str]:

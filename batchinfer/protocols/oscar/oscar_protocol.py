@@ -91,6 +91,7 @@ class OscarProtocol(InferenceProtocol):
     """The file in base64 (sync) or as it is (async); the answer is a file, several, or a text."""
 
     option_names = OPTION_NAMES
+    takes_params = False
     modes = frozenset(Mode)
     content_type = "text/plain"
     payload_suffix = ".b64"

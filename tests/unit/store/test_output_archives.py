@@ -12,7 +12,7 @@ from batchinfer.domain import OutputFile
 from batchinfer.store.output_archive import (
     extract_members,
     is_own_archive,
-    list_members,
+    list_members_of_output,
     make_archive,
 )
 from batchinfer.store.sqlite import SqliteStore
@@ -57,10 +57,14 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_an_archive_is_always_the_same_and_tells_what_is_in_it(tmp_path):
-    path = tmp_path / "a.zip"
+    path = tmp_path / "outputs" / "1-1.zip"
+    path.parent.mkdir()
     path.write_bytes(make_archive(FILES))
     assert make_archive(FILES) == path.read_bytes()
-    assert list(list_members(path)) == [("output.json", 8), ("output/a/b.png", 3)]
+    members = list_members_of_output(tmp_path, "outputs/1-1.zip")
+    assert list(members) == [("output.json", 8), ("output/a/b.png", 3)]
+    for other in (None, "outputs/2-1.zip", "../outputs/1-1.zip", "outputs/1-1.png", "/etc/passwd"):
+        assert list_members_of_output(tmp_path, other) == []
     assert is_own_archive(path)
     (tmp_path / "b.zip").write_bytes(their_zip())
     (tmp_path / "c.zip").write_bytes(b"no zip")
