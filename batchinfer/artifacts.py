@@ -60,7 +60,9 @@ _EXPORT_COLUMNS: Final = frozenset(
 _FOLDER_INDEX_COLUMNS: Final = frozenset(
     (("key", "image", "labels", "path"), ("key", "state", "prediction", "log", "error"))
 )
-_PAYLOAD_INDEX_COLUMNS: Final = ("file", "key", "path", "code")
+_PAYLOAD_INDEX_COLUMNS: Final = frozenset(
+    {("file", "key", "path", "code"), ("file", "key", "path", "code", "query")}
+)
 
 _STATE_PATTERN: Final = rb'"(?:pending|submitted|succeeded|failed)"'
 _JSON_STRING_PATTERN: Final = rb'"(?:[^"\\]|\\.)*"'
@@ -231,7 +233,7 @@ def _detect_by_content(name: str, head: bytes, tail: bytes) -> ArtifactKind | No
         return ArtifactKind.REPORT
     if _is_export(name, head, tail):
         return ArtifactKind.EXPORT
-    if _PAYLOAD_PATTERN.search(head) or _parse_header(head) == _PAYLOAD_INDEX_COLUMNS:
+    if _PAYLOAD_PATTERN.search(head) or _parse_header(head) in _PAYLOAD_INDEX_COLUMNS:
         return ArtifactKind.PAYLOAD
     return ArtifactKind.CONFIG if _is_config(name, head) else None
 

@@ -31,6 +31,8 @@ as the strings "NaN", "Infinity", "-Infinity", for strict JSON has no other way)
 JSON_MEDIA_TYPE = "application/json"
 TEXT_MEDIA_TYPE = "text/plain"
 """Media types of a prediction that was read as data, and of one that could only be kept as text."""
+ZIP_MEDIA_TYPE = "application/zip"
+"""Of several files, where none of them is the prediction by itself."""
 
 
 class State(StrEnum):
@@ -175,6 +177,15 @@ class SentFile:
 
 
 @value_class
+class OutputFile:
+    """One of several files that the model returned for an item."""
+
+    name: str
+    """Relative, `/`-separated, unique among those of the reply; from outside."""
+    data: bytes = field(repr=False)
+
+
+@value_class
 class Reply:
     """What the model returned."""
 
@@ -194,6 +205,9 @@ class Reply:
     """The files that the attempt sent. Async mode: those of its `Submitted`."""
     lease: object = field(default=None, repr=False, compare=False)
     """Holds its part of the memory budget until the reply is forgotten; None in another process."""
+    files: tuple[OutputFile, ...] = ()
+    """All files that the model returned, where those are several: stored as one archive beside the
+    run's database. `prediction` is the data of one of them, or `media_type` that of the archive."""
 
     def with_inputs(self, inputs: tuple[SentFile, ...]) -> Reply:
         """A copy with the files that were sent. `dataclasses.replace` takes seven times as long."""
@@ -205,6 +219,7 @@ class Reply:
             self.server_seconds,
             inputs,
             self.lease,
+            self.files,
         )
 
 
@@ -251,7 +266,7 @@ class Submitted:
     """Async mode: the input object is in the bucket; its outcome will turn up in `outputs/`."""
 
     name: str
-    """Object name without folder and `.json`."""
+    """Object name without folder and `.json`; with another extension, if it has one."""
     inputs: tuple[SentFile, ...] = ()
     """The files that were sent."""
 
@@ -401,4 +416,24 @@ class ResultDetails:
     session: int | None = None
     """Number of the session that sent it; None: not known."""
     file_checksum: int | None = None
-    """CRC-32 of the file that `result.prediction` names; None: no file, or not known."""
+    """CRC-32 of the file that `result.prediction` names, or of the archive with all files that the
+    model returned; None: no file, or not known."""
+
+    @property
+    def archive_name(self) -> str | None:
+        """The archive beside a prediction that is data, relative to the run directory."""
+        is_data = self.result.media_type in {JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE}
+        if self.file_checksum is None or not is_data:
+            return None
+        return f"outputs/{self.position}-{self.attempt}.zip"
+
+    @property
+    def output_name(self) -> str | None:
+        """The file of the result, a prediction or an archive, in the same way; None: it has none.
+
+        From the database: it may lead anywhere.
+        """
+        result = self.result
+        if result.media_type in {None, JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE}:
+            return self.archive_name
+        return result.prediction if isinstance(result.prediction, str) else None

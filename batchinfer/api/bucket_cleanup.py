@@ -16,6 +16,7 @@ from typing import TypeAlias
 from batchinfer.api.deliveries import DELIVERIES, get_bucket_protocol
 from batchinfer.api.job import Job, ResolvedJob, check_job, require_run, resolve
 from batchinfer.backends.bucket_client import BucketClient, Listing, delete_keys
+from batchinfer.backends.output_pairs import is_recorded
 from batchinfer.config import RunSettings
 from batchinfer.domain import Json, OpenItem, RunInfo, State
 from batchinfer.errors import FatalError, RunAborted
@@ -118,7 +119,7 @@ async def delete_objects(
             deletable, kept, unrecorded = [], 0, 0
             for entry, (base, name) in own_objects:
                 item = items.get(name.position)
-                if find_submissions is not None and not _is_recorded(item, base, name):
+                if find_submissions is not None and not _is_recorded(names, item, base, name):
                     unrecorded += 1
                 elif item is not None and item.state not in _DELETABLE_STATES:
                     kept += 1
@@ -152,5 +153,5 @@ def _parse_object_name(
     return None if output is None else (output.base_name, output.parsed_name)
 
 
-def _is_recorded(item: OpenItem | None, base: str, name: ObjectName) -> bool:
-    return item is not None and item.has_submitted(name.attempt, base, tagged=bool(name.tag))
+def _is_recorded(names: BucketProtocol, item: OpenItem | None, base: str, name: ObjectName) -> bool:
+    return item is not None and is_recorded(names, item, names.get_output_stem(base), name)

@@ -6,6 +6,7 @@ Their libraries are imported only when they are needed: most of what reads a run
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ STORE_RETRY_SECONDS = 60.0
 """Seconds that one call to the object store is tried again; then it counts as unreachable."""
 
 if TYPE_CHECKING:
+    from batchinfer.backends.bucket_client import BucketClient
     from batchinfer.backends.http_backend import HttpBackend
-    from batchinfer.backends.s3 import S3BucketClient
 
 
 def get_service(settings: RunSettings) -> ServiceSettings:
@@ -55,7 +56,7 @@ def open_service(
 
     service = get_service(settings)
     return open_http_backend(
-        protocol=load_protocol(settings.protocol),
+        protocol=load_protocol(settings.protocol, settings.protocol_options),
         endpoint=service.endpoint,
         token=service.token,
         ca_file=service.ca_file,
@@ -80,17 +81,18 @@ def open_bucket(
     retry_timeout: float = STORE_RETRY_SECONDS,
     read_timeout: float = STORE_RETRY_SECONDS,
     bandwidth: BandwidthLimiter | None = None,
-) -> AbstractAsyncContextManager[S3BucketClient]:
+) -> AbstractAsyncContextManager[BucketClient]:
     """Open a bucket; calls are retried for `retry_timeout` seconds. All else: `open_s3_bucket`.
 
     `bandwidth`: in place of one as configured.
     """
     from batchinfer.backends.s3 import open_s3_bucket  # noqa: PLC0415
+    from batchinfer.backends.split_bucket import open_split_bucket  # noqa: PLC0415
 
     access, max_calls = get_bucket(settings), get_max_concurrent_calls()
-    return open_s3_bucket(
+    open_named = partial(
+        open_s3_bucket,
         endpoint=access.endpoint,
-        name=access.name,
         access_key=access.access_key,
         secret_key=access.secret_key,
         region=access.region,
@@ -103,6 +105,11 @@ def open_bucket(
         bandwidth=bandwidth or _make_bandwidth_limiter(settings),
         concurrency=min(MAX_BUCKET_CONNECTIONS, max_calls or MAX_BUCKET_CONNECTIONS),
     )
+    names = load_protocol(settings.protocol, settings.protocol_options).bucket
+    if names is None or names.output_bucket in {None, access.name}:
+        return open_named(name=access.name)
+    outputs = open_named(name=names.output_bucket)
+    return open_split_bucket(open_named(name=access.name), outputs, names.outputs_prefix)
 
 
 def _make_bandwidth_limiter(settings: RunSettings) -> BandwidthLimiter | None:

@@ -13,15 +13,25 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_letters, digits
+from urllib.parse import urlsplit, urlunsplit
 
 from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import BucketSettings, Config, RunSettings, Secret, ServiceSettings
 from batchinfer.config.interpolation import iter_reference_names, parse_reference
 from batchinfer.domain import Json
-from batchinfer.protocols.inference_protocol import BucketProtocol, CurlFile, FileHead
+from batchinfer.protocols.inference_protocol import (
+    BucketProtocol,
+    CurlFile,
+    CurlRequest,
+    FileHead,
+    InferenceProtocol,
+)
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.shell import quote_json_variable
 
+_UNKNOWN_ADDRESS_TEXT = (
+    "# Only the service knows where its model is: name it in [service] endpoint, or in [protocol]."
+)
 _UNQUOTED_BYTES = f"{ascii_letters}{digits}/._- ".encode()
 
 
@@ -34,19 +44,28 @@ def build_curl_command(
 ) -> str | None:
     """The command for a payload; None: the protocol has no form of it for a shell."""
     variables = config.complete_environment(env)
+    tables: Json = [dict(config.params), dict(config.protocol_options)]
     secret_variables = {
-        variables.get(name, "").strip(): name for name in iter_reference_names(config.params)
+        variables.get(name, "").strip(): name for name in iter_reference_names(tables)
     }
-    document = load_protocol(settings.protocol).format_curl_document(
+    protocol = load_protocol(settings.protocol, settings.protocol_options)
+    request = protocol.format_curl_request(
         params,
         [CurlFile(each.param, each.path, _quote_path(each.path), each.head) for each in files],
         {value: name for value, name in secret_variables.items() if value},
     )
-    if document is None:
+    if request is None:
         return None
-    lines, secret_line = DELIVERIES[settings.mode].format_curl_options(config, settings)
-    end = "  --config /dev/fd/3 --data-binary @- 3<<SECRETS <<JSON"
-    command = [*lines, end, secret_line, "SECRETS", document, "JSON"]
+    lines, secret_lines = DELIVERIES[settings.mode].format_curl_options(config, settings, request)
+    if not lines:
+        return _UNKNOWN_ADDRESS_TEXT
+    command = [*lines, *(f"  {each} \\" for each in request.options)]
+    secret_lines = [*secret_lines, *request.config_lines]
+    if request.document is None:
+        command += ["  --config /dev/fd/3 3<<SECRETS", *secret_lines, "SECRETS"]
+    else:
+        command += ["  --config /dev/fd/3 --data-binary @- 3<<SECRETS <<JSON"]
+        command += [*secret_lines, "SECRETS", request.document, "JSON"]
     return "\n".join([*_iter_env_file_lines(config, env), *command])
 
 
@@ -58,24 +77,38 @@ def _iter_env_file_lines(config: Config, env: Mapping[str, str]) -> Iterator[str
 
 
 def format_call_options(
-    config: Config, service: ServiceSettings, timeout: float
-) -> tuple[Sequence[str], str]:
-    """The beginning of a command that calls the service, and the line that holds its token.
+    config: Config,
+    service: ServiceSettings,
+    timeout: float,
+    protocol: InferenceProtocol,
+    request: CurlRequest,
+) -> tuple[Sequence[str], Sequence[str]]:
+    """The beginning of a command that calls the service, and the lines that hold its token.
 
-    `timeout`: seconds.
+    Nothing, where only the service knows the address. `timeout`: seconds.
     """
+    parts = urlsplit(service.endpoint)
+    path = protocol.get_call_path(parts.path or "/")
+    if path is None:
+        return (), ()
+    if path != (parts.path or "/") or request.query:
+        parts = parts._replace(path=path, query=request.query)
+    url = urlunsplit(parts)
     lines = [
-        f"curl --silent --show-error --max-time {timeout:g} {shlex.quote(service.endpoint)} \\",
+        f"curl --silent --show-error --max-time {timeout:g} {shlex.quote(url)} \\",
         *_iter_tls_options(service),
-        "  --header 'Content-Type: application/json' \\",
     ]
+    if request.content_type is not None:
+        lines.append(f"  --header {shlex.quote(f'Content-Type: {request.content_type}')} \\")
+    if not service.token:
+        return lines, []
     token = _variable_name(config.service.token, "BATCHINFER_SERVICE_TOKEN")
-    return lines, f'header = "Authorization: Bearer ${{{token}:?}}"'
+    return lines, [f'header = "Authorization: Bearer ${{{token}:?}}"']
 
 
 def format_bucket_options(
     config: Config, bucket: BucketSettings, names: BucketProtocol
-) -> tuple[Sequence[str], str]:
+) -> tuple[Sequence[str], Sequence[str]]:
     """The beginning of a command that puts an input object, and the line that holds the keys."""
     key = _variable_name(config.bucket.access_key, "BATCHINFER_BUCKET_ACCESS_KEY")
     secret = _variable_name(config.bucket.secret_key, "BATCHINFER_BUCKET_SECRET_KEY")
@@ -92,7 +125,7 @@ def format_bucket_options(
         "  --header 'Content-Type: application/json' \\",
     ]
     # What stands in quotes in a configuration of curl is escaped as in JSON.
-    return lines, f'user = "{quote_json_variable(key)}:{quote_json_variable(secret)}"'
+    return lines, [f'user = "{quote_json_variable(key)}:{quote_json_variable(secret)}"']
 
 
 def _iter_tls_options(access: ServiceSettings | BucketSettings) -> Iterator[str]:

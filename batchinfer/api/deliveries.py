@@ -34,13 +34,14 @@ from batchinfer.errors import ConfigError, FatalError, RunAborted
 from batchinfer.flow.memory_budget import MemoryBudget
 from batchinfer.flow.rate_limiters import BandwidthLimiter
 from batchinfer.ports import Backend, Observer, OutputWatcher
-from batchinfer.protocols.inference_protocol import BucketProtocol
+from batchinfer.protocols.inference_protocol import BucketProtocol, CurlRequest
 from batchinfer.protocols.object_ids import new_epoch
+from batchinfer.protocols.output_files_protocol import OutputFilesProtocol
 from batchinfer.protocols.registry import load_protocol
 
 if TYPE_CHECKING:
     from batchinfer.api.checks.findings import OnFinding
-    from batchinfer.backends.s3 import S3BucketClient
+    from batchinfer.backends.bucket_client import BucketClient
 
 OUTPUT_PAIR_GRACE_SECONDS: Final = 30.0
 """Seconds that the missing half of a pair of outputs is waited for; less when all else is quick."""
@@ -93,12 +94,12 @@ class Delivery(ABC):
 
     @abstractmethod
     def format_curl_options(
-        self, config: Config, settings: RunSettings
-    ) -> tuple[Sequence[str], str]:
-        """The beginning of a curl command that sends a request, and the line with its secrets."""
+        self, config: Config, settings: RunSettings, request: CurlRequest
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The beginning of a curl command that sends a request, and the lines with its secrets."""
 
     @abstractmethod
-    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
+    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[BucketClient]:
         """Open the bucket. Raises ConfigError when there is none."""
 
 
@@ -154,17 +155,19 @@ class CallDelivery(Delivery):
         return settings.target.endpoint
 
     def format_curl_options(
-        self, config: Config, settings: RunSettings
-    ) -> tuple[Sequence[str], str]:
+        self, config: Config, settings: RunSettings, request: CurlRequest
+    ) -> tuple[Sequence[str], Sequence[str]]:
         """See Delivery."""
         from batchinfer.api.curl import format_call_options  # noqa: PLC0415
 
-        return format_call_options(config, get_service(settings), settings.timeout)
+        protocol = load_protocol(settings.protocol, settings.protocol_options)
+        service = get_service(settings)
+        return format_call_options(config, service, settings.timeout, protocol, request)
 
     def open_bucket(
         self,
         settings: RunSettings,  # noqa: ARG002
-    ) -> AbstractAsyncContextManager[S3BucketClient]:
+    ) -> AbstractAsyncContextManager[BucketClient]:
         """See Delivery."""
         raise ConfigError("A run in sync mode has nothing in a bucket: there is nothing to clean.")
 
@@ -193,8 +196,13 @@ class BucketDelivery(Delivery):
         from batchinfer.backends.payload_loader import PayloadLoader  # noqa: PLC0415
 
         redactor, memory_budget = Redactor(settings.secrets), MemoryBudget(settings.memory)
-        protocol = load_protocol(settings.protocol)
+        protocol = load_protocol(settings.protocol, settings.protocol_options)
         names = get_bucket_protocol(settings)
+        if isinstance(names, OutputFilesProtocol) and names.quiet_seconds >= settings.timeout:
+            raise ConfigError(
+                f"[protocol] quiet ({names.quiet_seconds:g} s) must be less than [run] timeout "
+                f"({settings.timeout:g} s): outputs would count as lost before they are complete."
+            )
         # One call to a store that does not answer must not outlast the patience of the whole run.
         retry_timeout = min(
             STORE_RETRY_SECONDS, settings.cold_start / 4, settings.give_up_after / 4
@@ -226,7 +234,10 @@ class BucketDelivery(Delivery):
         self, settings: RunSettings, observer: Observer, *, cold_start_timeout: float
     ) -> str | Failure:
         """See Delivery."""
-        protocol, redactor = load_protocol(settings.protocol), Redactor(settings.secrets)
+        protocol, redactor = (
+            load_protocol(settings.protocol, settings.protocol_options),
+            Redactor(settings.secrets),
+        )
         async with self.open_bucket(settings) as bucket:
             return await fetch_help_by_job(
                 bucket, protocol, observer, redactor, timeout=cold_start_timeout
@@ -251,14 +262,17 @@ class BucketDelivery(Delivery):
         return f"{settings.target.endpoint}/{get_bucket(settings).name}/{prefix}"
 
     def format_curl_options(
-        self, config: Config, settings: RunSettings
-    ) -> tuple[Sequence[str], str]:
+        self,
+        config: Config,
+        settings: RunSettings,
+        request: CurlRequest,  # noqa: ARG002
+    ) -> tuple[Sequence[str], Sequence[str]]:
         """See Delivery."""
         from batchinfer.api.curl import format_bucket_options  # noqa: PLC0415
 
         return format_bucket_options(config, get_bucket(settings), get_bucket_protocol(settings))
 
-    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[S3BucketClient]:
+    def open_bucket(self, settings: RunSettings) -> AbstractAsyncContextManager[BucketClient]:
         """See Delivery."""
         return open_bucket(settings)
 
@@ -299,7 +313,7 @@ async def open_backend(
 
 def get_bucket_protocol(settings: RunSettings) -> BucketProtocol:
     """What the protocol of a run says of buckets. Raises ConfigError if it knows of none."""
-    bucket_protocol = load_protocol(settings.protocol).bucket
+    bucket_protocol = load_protocol(settings.protocol, settings.protocol_options).bucket
     if bucket_protocol is None:
         raise ConfigError(f'The protocol "{settings.protocol}" uses no bucket.')
     return bucket_protocol

@@ -114,7 +114,9 @@ def preview(job: Job | ResolvedJob) -> Preview:
 class _PreviewBuilder:
     def __init__(self, settings: RunSettings) -> None:
         self._resolved = settings
-        self._protocol = load_protocol(settings.protocol)
+        self._protocol = load_protocol(settings.protocol, settings.protocol_options).for_mode(
+            settings.mode
+        )
         self._redactor = Redactor(settings.secrets)
         self.items = self._bytes = 0
         self._refused: dict[str, RefusedItems] = {}

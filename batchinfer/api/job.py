@@ -191,7 +191,9 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
     resolved = ResolvedJob(job=job, stored=stored, config=config, settings=settings)
     if stored is None or not config.raw_params:
         return resolved
-    schema = load_protocol(settings.protocol).parse_help(stored.model_help)
+    schema = load_protocol(settings.protocol, settings.protocol_options).parse_help(
+        stored.model_help
+    )
     resolved = resolved.with_params(find_text_params(config, schema))
     return resolved.with_params(find_stored_numbers(resolved.config, stored.info))
 

@@ -92,7 +92,9 @@ async def fetch_description(
         raise RunAborted(error.code, error.message) from None
     if isinstance(answer, Failure):
         return answer
-    description = parse_description(load_protocol(settings.protocol), answer)
+    description = parse_description(
+        load_protocol(settings.protocol, settings.protocol_options), answer
+    )
     return description or Failure("no_help", "what the service answers is none that can be read")
 
 

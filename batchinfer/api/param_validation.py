@@ -68,7 +68,7 @@ def validate_dry_run(resolved: ResolvedJob, source: CombinedSource) -> Sequence[
 def _parse_stored_help(resolved: ResolvedJob) -> ModelDescription | None:
     if resolved.stored is None:
         return None
-    protocol = load_protocol(resolved.settings.protocol)
+    protocol = load_protocol(resolved.settings.protocol, resolved.settings.protocol_options)
     return parse_description(protocol, resolved.stored.model_help)
 
 
@@ -80,7 +80,7 @@ def _validate_params(
     """  # noqa: D205 - one thought
     config, settings = resolved.config, resolved.settings
     mistakes = _Mistakes()
-    protocol = load_protocol(settings.protocol)
+    protocol = load_protocol(settings.protocol, settings.protocol_options)
     rules = protocol.make_param_checker(schema, settings.mode, settings.params)
     for place, problem in _iter_config_mistakes(config, settings, rules):
         mistakes.add_config(place, problem)
@@ -115,6 +115,8 @@ def _iter_config_mistakes(
 async def _fetch_model_help(resolved: ResolvedJob, observer: Observer) -> ModelDescription | None:
     """The model's help; None, and a notice, when the service gives none."""
     config, settings = resolved.config, resolved.settings
+    if not load_protocol(settings.protocol, settings.protocol_options).takes_params:
+        return None
     call_settings, cold_start_timeout = settings, settings.cold_start
     if settings.mode.uses_bucket:
         cold_start_timeout = min(cold_start_timeout, ASYNC_HELP_TIMEOUT)

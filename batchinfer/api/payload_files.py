@@ -33,6 +33,8 @@ from batchinfer.sources import CombinedSource, open_source
 
 INDEX_FILE: Final = "index.csv"
 INDEX_COLUMNS: Final = ("file", "key", "path", "code")
+QUERY_COLUMN: Final = "query"
+"""A further column, where requests have a query."""
 
 _MAX_NAMED_KEY_CHARS: Final = 60
 """Signs of a key that go into a file's name."""
@@ -110,15 +112,18 @@ async def _write_payloads(
     on_refused: Callable[[Item, Failure], None] | None,
 ) -> PrepareSummary:
     redactor = Redactor(settings.secrets)
-    protocol = load_protocol(settings.protocol)
+    options = settings.protocol_options
+    protocol = load_protocol(settings.protocol, options).for_mode(settings.mode)
     loader = PayloadLoader(protocol, settings.params, settings.mode, redactor=redactor)
+    more_columns = (QUERY_COLUMN,) if protocol.has_query else ()
     failures: dict[str, int] = {}
     written = size = 0
     with _open_payload_file(directory / INDEX_FILE) as file:
         index = csv.writer(Utf8Writer(file))
-        index.writerow(INDEX_COLUMNS)
+        index.writerow((*INDEX_COLUMNS, *more_columns))
         for number, item in enumerate(items, 1):
-            payload = await loader.load(item)
+            payload = await loader.load_within(None, item)
+            query = "" if isinstance(payload, Failure) else payload.query
             name, code = payload_file_name(number, item.key, protocol.payload_suffix), ""
             if isinstance(payload, Failure):
                 name, code = "", payload.code
@@ -127,10 +132,11 @@ async def _write_payloads(
                     on_refused(item, payload)
             else:
                 with _open_payload_file(directory / name) as payload_file:
-                    payload_file.write(payload)
-                written, size = written + 1, size + len(payload)
+                    payload_file.write(payload.body)
+                written, size = written + 1, size + payload.size
             path = item.files[0].path if item.files else ""
-            index.writerow((name, item.key, _format_path(path), code))
+            row = (name, item.key, _format_path(path), code)
+            index.writerow((*row, query) if more_columns else row)
     return PrepareSummary(str(directory), written, size, failures)
 
 

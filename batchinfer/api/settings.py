@@ -50,6 +50,7 @@ class Settings(TypedDict, total=False):
     shard: str
     file_param: str
     params: dict[str, Json]
+    protocol_options: dict[str, Json]
     on: str
     scheduler: str
     scheduler_file: str
@@ -84,6 +85,8 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
         match name, value:
             case "params", dict():
                 flags |= {f"params.{param}": each for param, each in value.items()}
+            case "protocol_options", dict():
+                flags |= {f"protocol.{key}": each for key, each in value.items()}
             case "protocol", _:
                 flags["service.protocol"] = value
             case "include" | "exclude" | "only" | "glob" | "shard" | "file_param", _:

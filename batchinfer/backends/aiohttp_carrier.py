@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from batchinfer.backends.deadlines import CallDeadlines
@@ -29,16 +30,18 @@ async def open_aiohttp_carrier(
     proxy: str | None,
 ) -> AsyncIterator[AiohttpCarrier]:
     """See `open_http_carrier`."""
+    common_headers = CIMultiDict(headers)
+    content_type = common_headers.pop("Content-Type", "application/octet-stream")
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=ssl_context or False),
-        headers=headers,
+        headers=common_headers,
         timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
     ) as session:
-        yield AiohttpCarrier(session, url, timeouts, bandwidth)
+        yield AiohttpCarrier(session, url, content_type, timeouts, bandwidth)
 
 
 class AiohttpCarrier:
@@ -48,11 +51,14 @@ class AiohttpCarrier:
         self,
         session: aiohttp.ClientSession,
         url: URL,
+        content_type: str,
         timeouts: CallTimeouts,
         bandwidth: BandwidthLimiter | None,
     ) -> None:
         self._session = session
+        self._content_type = content_type
         self._url = url
+        self._origin = str(url.origin())
         self._timeouts = timeouts
         self._bandwidth = bandwidth
 
@@ -60,21 +66,28 @@ class AiohttpCarrier:
         self, payload: LoadedPayload, on_sent: Callable[[], None], read_body: ReadBody
     ) -> tuple[CarriedResponse, bytes | None]:
         """See HttpCarrier."""
-        headers = payload.headers or None
+        headers, method = payload.headers or None, payload.method
+        url = URL(self._origin + payload.make_target(self._url), encoded=True)
         body = StreamedBody(
             payload.body,
-            content_type=self._session.headers.get("Content-Type", "application/octet-stream"),
+            content_type=self._content_type,
             stall_timeout=self._timeouts.send,
             bandwidth=self._bandwidth,
             on_sent=on_sent,
         )
         del payload  # nothing may keep in memory what has been sent
         body.deadlines = deadlines = CallDeadlines(self._timeouts)
+        if method == "GET":
+            deadlines.on_body_sent()
         try:
             async with (
                 deadlines.timeout,
-                self._session.post(
-                    self._url, data=body, headers=headers, allow_redirects=False
+                self._session.request(
+                    method,
+                    url,
+                    data=body if method == "POST" else None,
+                    headers=headers,
+                    allow_redirects=False,
                 ) as raw,
             ):
                 deadlines.on_response_start()

@@ -19,7 +19,7 @@ from batchinfer.domain import Failure, FailureKind, Item, Submitted
 from batchinfer.flow.memory_budget import DEFAULT_MEMORY_BYTES, MemoryBudget
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.ports import SubmittedObject
-from batchinfer.protocols.inference_protocol import BucketProtocol
+from batchinfer.protocols.inference_protocol import HEAD_BYTES, BucketProtocol
 from batchinfer.protocols.object_ids import make_digest, new_epoch
 
 THREADED_DIGEST_MIN_BYTES: Final = 1 << 20
@@ -65,6 +65,8 @@ class BucketBackend:
             name = self._protocol.make_object_name(
                 self._run_id, item.position, number, self._epoch + digest
             )
+            path = item.files[0].path if item.files else ""
+            name = self._protocol.add_extension(name, path, bytes(loaded.body[:HEAD_BYTES]))
             place = (item.position, number)
             if place in self._unconfirmed_attempts:
                 self._unconfirmed_puts.add(name)

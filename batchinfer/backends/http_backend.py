@@ -19,7 +19,6 @@ from pathlib import Path
 
 import aiohttp
 import anyio.to_thread
-from multidict import CIMultiDict
 from yarl import URL
 
 from batchinfer import defaults
@@ -27,12 +26,13 @@ from batchinfer.backends import tls
 from batchinfer.backends.body_memory import BodyMemory, BodyMemoryPool
 from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.http_carrier import CarriedResponse, HttpCarrier, open_http_carrier
-from batchinfer.backends.http_errors import classify_http_error
+from batchinfer.backends.http_errors import classify_http_error, make_timeout_hint
 from batchinfer.backends.loaded_payload import LoadedPayload
 from batchinfer.backends.payload_loader import PayloadLoader
 from batchinfer.backends.protocol_calls import call_decoder, call_protocol, check_outcome
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.reply_reader import UNBUDGETED_REPLY_BYTES, ReplyReader, read_body_start
+from batchinfer.backends.service_lookup import ServiceLookup, redact_headers
 from batchinfer.domain import Failure, Item, Json, Mode, Outcome, Reply
 from batchinfer.errors import FatalError
 from batchinfer.flow.memory_budget import (
@@ -142,6 +142,17 @@ class HttpBackend:
         self.clock_skew: float | None = None
         """Seconds that the server's clock was ahead of ours in its latest answer; None: unknown."""
         self._latest_date: str | None = None
+        self._timeout_hint = make_timeout_hint(protocol)
+        self._lookup = ServiceLookup(
+            protocol=protocol,
+            carrier=carrier,
+            url=url,
+            timeouts=timeouts,
+            memory_budget=memory_budget,
+            redactor=redactor,
+            read_answer=self._read_body,
+            clock=clock,
+        )
 
     async def attempt(self, item: Item, number: int) -> Outcome:  # noqa: ARG002 - the port's
         """One call. See `ports.Backend`."""
@@ -153,10 +164,15 @@ class HttpBackend:
             raise
 
     async def _attempt(self, item: Item) -> Outcome:
+        call_path = self._lookup.call_path or await self._lookup.find_call_path()
+        if isinstance(call_path, Failure):
+            return call_path
         with self._memory_budget.new_reservation() as reservation:
             loaded = await self._payload_loader.load_within(reservation, item)
             if isinstance(loaded, Failure):
                 return loaded
+            if call_path != self._url.raw_path:
+                loaded.path = call_path
             inputs = loaded.inputs
             on_sent = reservation.release
             if loaded.memory is not None:
@@ -175,9 +191,13 @@ class HttpBackend:
 
         A failure when it does not answer with one. Raises FatalError as `attempt` does.
         """
+        call_path = self._lookup.call_path or await self._lookup.find_call_path()
+        if isinstance(call_path, Failure):
+            return call_path
         if (request := self._protocol.help_request) is None:
-            return Failure("no_help", "services of this kind do not describe their model")
-        outcome = await self._call(LoadedPayload((request,)), lambda: None)
+            return await self._lookup.fetch_description(call_path)
+        path = None if call_path == self._url.raw_path else call_path
+        outcome = await self._call(LoadedPayload((request,), path=path), lambda: None)
         return call_protocol(self._protocol.extract_help, outcome)
 
     async def _call(self, payload: LoadedPayload, on_sent: Callable[[], None]) -> Outcome:
@@ -190,7 +210,7 @@ class HttpBackend:
             try:
                 response, content = await exchange
             except (aiohttp.ClientError, OSError) as error:
-                failure = classify_http_error(error, self._url, self._timeouts)
+                failure = classify_http_error(error, self._url, self._timeouts, self._timeout_hint)
                 return _return_or_raise(failure)
             if content is None:
                 return self._reply_too_large(response)
@@ -217,7 +237,9 @@ class HttpBackend:
         answer = HttpAnswer(
             status=response.status,
             body=content if is_success else self._redactor.redact_bytes(content),
-            headers=response.headers if is_success else self._redact_headers(response),
+            headers=response.headers
+            if is_success
+            else redact_headers(response.headers, self._redactor),
             is_framed=response.is_framed,
             elapsed=self._loop_time() - started_at,
             now=self._clock(),
@@ -225,10 +247,6 @@ class HttpBackend:
         if len(content) <= UNBUDGETED_REPLY_BYTES:
             return await self._decode_batched(answer)
         return await anyio.to_thread.run_sync(self._decode, answer, abandon_on_cancel=True)
-
-    def _redact_headers(self, response: CarriedResponse) -> Mapping[str, str]:
-        redact = self._redactor.redact_text
-        return CIMultiDict((name, redact(value)) for name, value in response.headers.items())
 
     async def _decode_batched(self, answer: HttpAnswer) -> Outcome:
         """Its outcome, decoded together with those of the other answers that are here by now.

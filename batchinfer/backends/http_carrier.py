@@ -66,7 +66,7 @@ ReadBody: TypeAlias = Callable[[CarriedResponse], Awaitable[bytes | None]]
 
 
 class HttpCarrier(Protocol):
-    """Makes calls: POSTs to one address."""
+    """Makes calls to one origin: POSTs to one address, unless a payload says otherwise."""
 
     async def exchange(
         self, payload: LoadedPayload, on_sent: Callable[[], None], read_body: ReadBody
@@ -121,23 +121,32 @@ class DirectCarrier:
 
     def __init__(self, client: HttpClient, url: URL, headers: Mapping[str, str]) -> None:
         self._client = client
-        self._target = url.raw_path_qs
+        self._url = url
         self._headers = CIMultiDict({**_ADDED_HEADERS, **headers})
-        self._head = self._make_head(self._headers)
+        self._latest_head = ("", b"")
+        """The target of the latest call without headers of its own, and its head: mostly also those
+        of the next one."""
 
-    def _make_head(self, headers: CIMultiDict[str]) -> bytes:
-        return self._client.make_head("POST", self._target, headers.items())
+    def _make_head(self, payload: LoadedPayload) -> bytes:
+        target = payload.make_target(self._url)
+        if not payload.headers and payload.method == "POST":
+            if target != self._latest_head[0]:
+                head = self._client.make_head("POST", target, self._headers.items())
+                self._latest_head = (target, head)
+            return self._latest_head[1]
+        headers = self._headers.copy()
+        if payload.method == "GET":
+            headers.popall("Content-Type", None)
+        headers.update(payload.headers)
+        return self._client.make_head(payload.method, target, headers.items())
 
     async def exchange(
         self, payload: LoadedPayload, on_sent: Callable[[], None], read_body: ReadBody
     ) -> tuple[CarriedResponse, bytes | None]:
         """See HttpCarrier."""
-        head = self._head
-        if payload.headers:
-            headers = self._headers.copy()
-            headers.update(payload.headers)
-            head = self._make_head(headers)
-        call = self._client.request(head, payload.parts, on_sent=on_sent)
+        parts = None if payload.method == "GET" else payload.parts
+        call = self._client.request(self._make_head(payload), parts, on_sent=on_sent)
+        del parts
         del payload  # nothing may keep in memory what has been sent
         response = await call
         try:

@@ -14,10 +14,11 @@ from aiohttp import http_exceptions as http
 from yarl import URL
 
 from batchinfer.backends import tls
-from batchinfer.domain import Failure, FailureKind, ServiceSignal
+from batchinfer.domain import Failure, FailureKind, Mode, ServiceSignal
 from batchinfer.errors import FatalError
 from batchinfer.machine_limits import detect_shortage
 from batchinfer.protocols.http_text import PROXY_AUTH_MESSAGE
+from batchinfer.protocols.inference_protocol import InferenceProtocol
 from batchinfer.transport import transport_errors as transport
 from batchinfer.transport.call_timeouts import CallTimeouts
 
@@ -26,6 +27,7 @@ DecompressSizeError: type[Exception] = getattr(
 )
 """Not in older versions of aiohttp."""
 _PROXY_AUTH_REQUIRED = 407
+_ASYNC_HINT = " or use --mode async"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class HttpErrorRule:
     code: str
     kind: FailureKind
     message: str
-    """Prose with `{host}`, `{why}`, and in seconds `{total}`, `{connect}`, `{send}` and
+    """Prose with `{host}`, `{why}`, `{hint}`, and in seconds `{total}`, `{connect}`, `{send}` and
     `{first_byte}`."""
     signal: ServiceSignal | None = None
     """As in `Failure`."""
@@ -108,7 +110,7 @@ HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
         FailureKind.TRANSIENT,
         "no answer began within {first_byte:g} s after all was sent (first_byte_timeout); the call "
         "may still be running on the service and hold its container. If predictions take that "
-        "long, raise it or use --mode async",
+        "long, raise it{hint}",
         ServiceSignal.TIMEOUT,
     ),
     HttpErrorRule(
@@ -116,7 +118,7 @@ HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
         "timeout",
         FailureKind.TRANSIENT,
         "no answer within {total:g} s; the call may still be running on the service and hold its "
-        "place. If predictions take that long, raise --timeout or use --mode async",
+        "place. If predictions take that long, raise --timeout{hint}",
         ServiceSignal.TIMEOUT,
     ),
     HttpErrorRule(
@@ -130,8 +132,13 @@ HTTP_ERROR_RULES: tuple[HttpErrorRule, ...] = (
 """Read from the top; the last row fits everything that a call can raise."""
 
 
-def classify_http_error(error: Exception, url: URL, timeouts: CallTimeouts) -> Failure | FatalError:
-    """What follows from an exception of a call to `url`. A FatalError is returned, not raised."""
+def classify_http_error(
+    error: Exception, url: URL, timeouts: CallTimeouts, timeout_hint: str = _ASYNC_HINT
+) -> Failure | FatalError:
+    """What follows from an exception of a call to `url`. A FatalError is returned, not raised.
+
+    `timeout_hint`: what else helps where no answer came; the end of a sentence, or more sentences.
+    """
     host = _display_host(url)
     if machine_shortage := detect_shortage(error):
         return machine_shortage
@@ -156,8 +163,16 @@ def classify_http_error(error: Exception, url: URL, timeouts: CallTimeouts) -> F
         connect=timeouts.connect,
         send=timeouts.send,
         first_byte=timeouts.first_byte or 0,
+        hint=timeout_hint,
     )
     return Failure(code=rule.code, message=message, kind=rule.kind, signal=rule.signal)
+
+
+def make_timeout_hint(protocol: InferenceProtocol) -> str:
+    """What a message about a call without answer ends with, for services of a protocol."""
+    if protocol.timeout_hint:
+        return f". {protocol.timeout_hint}"
+    return _ASYNC_HINT if Mode.ASYNC in protocol.modes else ""
 
 
 def _list_causes(error: BaseException) -> Sequence[BaseException]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+from yarl import URL
 
 from batchinfer.backends.body_memory import BodyMemory
 from batchinfer.domain import SentFile
@@ -23,8 +25,15 @@ class LoadedPayload:
     """Its files, as they stand in the body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """HTTP headers of its own."""
+    query: str = ""
+    """What follows the `?` of the URL, encoded as it is sent."""
     memory: BodyMemory | None = field(default=None, repr=False, compare=False)
     """Where the body is, if that can be used again: to be given back by whoever has sent it."""
+
+    method: Literal["GET", "POST"] = "POST"
+    """A GET has no body."""
+    path: str | None = None
+    """Where it is sent, encoded as it is sent; None: to the address of the carrier."""
 
     @property
     def size(self) -> int:
@@ -37,3 +46,10 @@ class LoadedPayload:
         if len(self.parts) != 1:
             self.parts = (b"".join(self.parts),)
         return self.parts[0]
+
+    def make_target(self, url: URL) -> str:
+        """Path and query of the request, for a carrier whose address is `url`."""
+        if self.path is None and not self.query:
+            return url.raw_path_qs
+        path = url.raw_path if self.path is None else self.path
+        return f"{path}?{self.query}" if self.query else path

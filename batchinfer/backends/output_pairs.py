@@ -10,6 +10,7 @@ from batchinfer.backends.bucket_client import BucketClient, ListedObject
 from batchinfer.domain import OpenItem
 from batchinfer.protocols.inference_protocol import BucketProtocol
 from batchinfer.protocols.object_ids import ObjectName, OutputKey
+from batchinfer.protocols.output_files_protocol import OutputFilesProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,15 @@ class OutputPair:
     parsed_name: ObjectName
     log: ListedObject | None
     json: ListedObject | None
+    files: tuple[ListedObject, ...] = ()
+    """All of them, in key order, of a service that writes any number of files (see
+    `OutputFilesProtocol`); there `log` and `json` say nothing."""
 
     @property
     def listed_objects(self) -> list[ListedObject]:
         """What is there of it."""
+        if self.files:
+            return list(self.files)
         return [entry for entry in (self.json, self.log) if entry is not None]
 
 
@@ -34,19 +40,19 @@ def group_pairs(
     """The pairs among listed objects; key order keeps those of one attempt together."""
     parse = protocol.parse_output_key
     outputs = [(out, entry) for entry in listed if (out := parse(run_id, entry.key))]
-    return [
-        _make_pair(list(group)) for _, group in groupby(outputs, key=lambda each: each[0].base_name)
-    ]
+    make = _make_file_group if isinstance(protocol, OutputFilesProtocol) else _make_pair
+    return [make(list(group)) for _, group in groupby(outputs, key=lambda each: each[0].base_name)]
 
 
-def is_recorded(pair: OutputPair, item: OpenItem) -> bool:
-    """Whether this run directory has recorded that it submitted what the pair answers.
+def is_recorded(protocol: BucketProtocol, item: OpenItem, stem: str, name: ObjectName) -> bool:
+    """Whether this run directory has recorded that it submitted what outputs with this stem answer.
 
     Another copy of the directory may use the same position and attempt for something else.
     """
-    return item.has_submitted(
-        pair.parsed_name.attempt, pair.base_name, tagged=bool(pair.parsed_name.tag)
-    )
+    recorded = item.objects.get(name.attempt)
+    if recorded is not None:
+        return protocol.get_output_stem(recorded) == stem
+    return item.has_submitted(name.attempt, stem, tagged=bool(name.tag))
 
 
 async def drop_stale_outputs(
@@ -84,3 +90,9 @@ def _make_pair(group: Sequence[tuple[OutputKey, ListedObject]]) -> OutputPair:
     return OutputPair(
         first.base_name, first.parsed_name, by_extension.get("log"), by_extension.get("json")
     )
+
+
+def _make_file_group(group: Sequence[tuple[OutputKey, ListedObject]]) -> OutputPair:
+    first, _ = group[0]
+    files = tuple(entry for _, entry in group)
+    return OutputPair(first.base_name, first.parsed_name, None, None, files)

@@ -25,6 +25,7 @@ from batchinfer.backends.bucket_client import (
 from batchinfer.backends.input_recovery import InputVerifier, recover_unrecorded_inputs
 from batchinfer.backends.orphan_outputs import OrphanResolver, UnresolvedReason
 from batchinfer.backends.output_failures import REPLY_TOO_LARGE
+from batchinfer.backends.output_files_reader import OutputFilesReader
 from batchinfer.backends.output_pairs import (
     OutputPair,
     drop_stale_outputs,
@@ -41,6 +42,7 @@ from batchinfer.flow.memory_budget import (
 )
 from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, RecoverableItems, SubmittedObject
 from batchinfer.protocols.inference_protocol import BucketProtocol, SavedOutput
+from batchinfer.protocols.output_files_protocol import OutputFilesProtocol
 
 MAX_CONCURRENT_FETCHES = 16
 """Pairs fetched at a time."""
@@ -83,6 +85,11 @@ class BucketOutputWatcher:
         self._redactor, self._grace_seconds = redactor, grace_seconds
         self._memory_budget = memory if isinstance(memory, MemoryBudget) else MemoryBudget(memory)
         self._reader = OutputReader(bucket, protocol, redactor, max_reply)
+        self._files_reader = (
+            OutputFilesReader(bucket, protocol, redactor, max_reply)
+            if isinstance(protocol, OutputFilesProtocol)
+            else None
+        )
         self._verifier = verifier
         self._incomplete_since: dict[str, float] = {}
         self._poll_started_at, self._last_poll_succeeded = 0.0, True
@@ -94,7 +101,8 @@ class BucketOutputWatcher:
         self._saved_by_log: dict[str, tuple[ListedObject, SavedOutput]] = {}
         """What logs said whose orphans are not decided: they need not be fetched again."""
         self._clean = clean
-        self._deletable: list[OutputPair] = []
+        self._deletable: list[tuple[OutputPair, str]] = []
+        """With the key of the input."""
 
     async def poll(self, items: OpenItems, emit: EmitOutput) -> None:
         """See ports.OutputWatcher."""
@@ -124,6 +132,8 @@ class BucketOutputWatcher:
             max_concurrent=MAX_CONCURRENT_FETCHES,
         )
         self._emitted &= seen
+        if self._files_reader is not None:
+            self._files_reader.forget_all_but(seen)
         self._saved_by_log = {
             base: known for base, known in self._saved_by_log.items() if base in seen
         }
@@ -154,15 +164,15 @@ class BucketOutputWatcher:
         await self._orphan_resolver.delete_taken()
         while self._deletable:
             batch = self._deletable[-MAX_CONCURRENT_FETCHES:]
-            unfinished = await items.fetch_open({pair.parsed_name.position for pair in batch})
-            finished = [pair for pair in batch if pair.parsed_name.position not in unfinished]
-            await delete_keys(self._bucket, [key for pair in finished for key in self._keys(pair)])
+            unfinished = await items.fetch_open({pair.parsed_name.position for pair, _ in batch})
+            keys = [
+                key
+                for pair, input_key in batch
+                if pair.parsed_name.position not in unfinished
+                for key in (input_key, *(entry.key for entry in pair.listed_objects))
+            ]
+            await delete_keys(self._bucket, keys)
             del self._deletable[-len(batch) :]
-
-    def _keys(self, pair: OutputPair) -> list[str]:
-        """The keys of an attempt's input and outputs."""
-        input_key = self._protocol.make_input_key(pair.base_name)
-        return [input_key, *(entry.key for entry in pair.listed_objects)]
 
     # Deciding -------------------------------------------------------------------------------------
 
@@ -172,14 +182,39 @@ class BucketOutputWatcher:
         """Emit what a page of pairs says of open items; returns the names of their pairs."""
         open_items = await items.fetch_open({pair.parsed_name.position for pair in pairs})
         candidates = [(pair, open_items.get(pair.parsed_name.position)) for pair in pairs]
-        recorded = [(pair, item) for pair, item in candidates if item and is_recorded(pair, item)]
+        recorded = [
+            (pair, item)
+            for pair, item in candidates
+            if item and is_recorded(self._protocol, item, pair.base_name, pair.parsed_name)
+        ]
+        if self._files_reader is not None:
+            self._note_changes(self._files_reader, [pair for pair, _ in recorded])
         new_pairs = [(pair, item) for pair, item in recorded if pair.base_name not in self._emitted]
+        process = self._process_pair if self._files_reader is None else self._process_files
         await for_each(
             new_pairs,
-            lambda each: self._process_pair(*each, emit),
+            lambda each: process(*each, emit),
             max_concurrent=MAX_CONCURRENT_FETCHES,
         )
         return {pair.base_name for pair, _ in recorded}
+
+    def _note_changes(self, reader: OutputFilesReader, groups: Sequence[OutputPair]) -> None:
+        """What has changed is waited for again, and read again if it was a failure before."""
+        for group in groups:
+            if reader.has_changed(group):
+                self._incomplete_since[group.base_name] = self._poll_started_at
+                self._emitted.discard(group.base_name)
+
+    async def _process_files(self, group: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
+        """Emit what the outputs of an attempt are, if they are complete."""
+        reader = self._files_reader
+        assert reader is not None  # noqa: S101 - see `_emit_decided`
+        is_quiet = not self._is_within(group, reader.quiet_seconds)
+        if reader.may_be_complete(group, is_quiet=is_quiet):
+            with self._memory_budget.new_reservation() as reservation:
+                await reservation.acquire(reader.estimate_memory(group))
+                outcome = await reader.read(group)
+                await self._emit_outcome(group, item, outcome, emit)
 
     async def _process_pair(self, listed: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
         """Emit what a pair says, if it can be decided yet."""
@@ -255,15 +290,16 @@ class BucketOutputWatcher:
         self._saved_by_log.pop(pair.base_name, None)
         is_kept = isinstance(outcome, Failure) and outcome.code == REPLY_TOO_LARGE
         if self._clean and not is_kept:
-            self._deletable.append(pair)
+            name = item.objects.get(pair.parsed_name.attempt, pair.base_name)
+            self._deletable.append((pair, self._protocol.make_input_key(name)))
         outcome = self._redactor.redact_outcome(outcome)
         size = sum(entry.size for entry in pair.listed_objects)
         await emit(OutputArrival(item, pair.parsed_name.attempt, outcome, size))
 
     def _is_within_grace(self, pair: OutputPair) -> bool:
         """Whether what is missing of a pair is still waited for."""
+        return self._is_within(pair, self._grace_seconds)
+
+    def _is_within(self, pair: OutputPair, seconds: float) -> bool:
         incomplete_since = self._incomplete_since.get(pair.base_name)
-        return (
-            incomplete_since is None
-            or self._poll_started_at - incomplete_since < self._grace_seconds
-        )
+        return incomplete_since is None or self._poll_started_at - incomplete_since < seconds

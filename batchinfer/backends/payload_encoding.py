@@ -34,7 +34,7 @@ def encode_without_files(protocol: InferenceProtocol, params: Mapping[str, Json]
     """The payload of an item that is only its parameters. Raises what the protocol raises."""
     encoded = protocol.encode_item(params, ())
     (body,) = encoded.parts
-    return LoadedPayload((_check_bytes(body),), headers=encoded.headers)
+    return LoadedPayload((_check_bytes(body),), headers=encoded.headers, query=encoded.query)
 
 
 def encode_contents(
@@ -50,7 +50,7 @@ def encode_contents(
     for (file, data), text in zip(contents, others, strict=True):
         parts += (_check_bytes(protocol.encode_content(data)), _check_bytes(text))
         inputs.append(SentFile(file.param, len(data), sha256(data).hexdigest()))
-    return LoadedPayload(parts, tuple(inputs), encoded.headers)
+    return LoadedPayload(parts, tuple(inputs), encoded.headers, query=encoded.query)
 
 
 def encode_streaming(
@@ -90,7 +90,7 @@ def encode_streaming(
             return read
         max_bytes -= len(read)
     body.append(encoded.parts[-1])
-    return LoadedPayload((body.get(),), tuple(inputs), encoded.headers, body.memory)
+    return LoadedPayload((body.get(),), tuple(inputs), encoded.headers, encoded.query, body.memory)
 
 
 def _check_bytes(part: bytes) -> bytes:

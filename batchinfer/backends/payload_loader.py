@@ -62,7 +62,7 @@ class PayloadLoader:
         read_timeout: float = WORK_TIMEOUT_SECONDS,
         memory_pool: BodyMemoryPool | None = None,
     ) -> None:
-        self._protocol = protocol
+        self._protocol = protocol.for_mode(mode)
         self._redactor = redactor
         self._params = params
         self._mode = mode

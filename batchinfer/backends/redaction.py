@@ -22,7 +22,7 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 
-from batchinfer.domain import Failure, Json, Outcome
+from batchinfer.domain import Failure, Json, Outcome, OutputFile
 
 MASK = "***"
 MIN_SECRET_CHARS = 4
@@ -86,14 +86,25 @@ class Redactor:
         if self._may_hold_strong_secret(prediction):
             prediction, found = self._redact_prediction(prediction)
         if data is not None:
-            for coded in (spelling.encode("utf-8", "surrogateescape") for spelling in self._strong):
-                if coded in data:
-                    data, found = data.replace(coded, MASK.encode()), True
-        if found:
+            data = self._mask_strong_in_bytes(data)
+        files = tuple(
+            OutputFile(
+                _mask_spellings(each.name, self._strong), self._mask_strong_in_bytes(each.data)
+            )
+            for each in outcome.files
+        )
+        if found or data is not outcome.data or files != outcome.files:
             log += MASKED_PREDICTION_NOTE
         elif log is outcome.log:
             return outcome
-        return replace(outcome, prediction=prediction, data=data, log=log)
+        return replace(outcome, prediction=prediction, data=data, log=log, files=files)
+
+    def _mask_strong_in_bytes(self, data: bytes) -> bytes:
+        """The bytes without strong secrets; the same object when there were none."""
+        for coded in (spelling.encode("utf-8", "surrogateescape") for spelling in self._strong):
+            if coded in data:
+                data = data.replace(coded, MASK.encode())
+        return data
 
     def _may_hold_strong_secret(self, prediction: Json) -> bool:
         """False only if no text in a prediction has a spelling of a strong secret in it.

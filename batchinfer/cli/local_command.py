@@ -93,6 +93,18 @@ class _LocalConfigError(click.ClickException):
     metavar="TEXT",
     help="Instead: a command, as 'wc -c {files}'; stdout is the result.",
 )
+@click.option(
+    "--script",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Instead: an OSCAR service's script (protocol oscar).",
+)
+@click.option(
+    "--supervisor",
+    "supervisor_venv",
+    metavar="VENV",
+    type=click.Path(exists=True, file_okay=False),
+    help="OSCAR's own supervisor, of a virtual environment, runs the script.",
+)
 @click.option("--threads", is_flag=True, help="Predict in threads, not in processes: quicker.")
 @click.option("--name", default="local", help="Of the service and of its bucket.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Default: any free one.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from batchinfer.cli import cli_options
 from batchinfer.cli.output import echo_data, escape_lines, format_time
 from batchinfer.domain import Attempt, Failure, Json, Reply, Submitted
 from batchinfer.text_format import escape_unprintable, format_count, format_duration
+
+_MAX_SHOWN_FILES = 100
 
 
 @click.command(
@@ -32,12 +34,15 @@ def show(*, run: Path, key: str, as_json: bool) -> None:
     """
     detail = api.show(run, key)
     exported = _load_exported(detail)
+    files = _list_files(run, detail)
     if as_json:
         attempts: list[Json] = [_attempt_as_json(attempt) for attempt in detail.attempts]
         inputs: list[Json] = [asdict(sent) for sent in detail.inputs]
-        echo_data(json.dumps({**exported, "inputs": inputs, "history": attempts}))
+        outputs: list[Json] = [{"name": name, "size": size} for name, size in files]
+        shown = {**exported, "inputs": inputs, "history": attempts}
+        echo_data(json.dumps({**shown, "files": outputs} if outputs else shown))
     else:
-        echo_data(*_format_item(detail, exported["prediction"]))
+        echo_data(*_format_item(detail, exported["prediction"], files))
 
 
 def _load_exported(detail: api.Detail) -> dict[str, Json]:
@@ -46,6 +51,13 @@ def _load_exported(detail: api.Detail) -> dict[str, Json]:
 
     loaded: dict[str, Json] = json.loads(encode_row(make_row(detail.result)))
     return loaded
+
+
+def _list_files(run: Path, detail: api.Detail) -> Sequence[tuple[str, int]]:
+    """Name and bytes of the files in the zip of an item, its prediction or beside it."""
+    from batchinfer.store.output_archive import list_members_of_output
+
+    return list_members_of_output(run, detail.output_name)
 
 
 def _attempt_as_json(attempt: Attempt) -> dict[str, Json]:
@@ -63,7 +75,9 @@ def _attempt_as_json(attempt: Attempt) -> dict[str, Json]:
             return common
 
 
-def _format_item(detail: api.Detail, prediction: Json) -> Iterator[str]:
+def _format_item(
+    detail: api.Detail, prediction: Json, files: Sequence[tuple[str, int]]
+) -> Iterator[str]:
     result = detail.result
     yield f"{escape_unprintable(result.key)}: {result.state}"
     for file in detail.item.files:
@@ -83,9 +97,19 @@ def _format_item(detail: api.Detail, prediction: Json) -> Iterator[str]:
     if result.media_type is not None:
         yield f"prediction ({escape_unprintable(result.media_type)}):"
         yield from _indent_lines(_format_prediction(prediction))
+    if files:
+        yield from _format_files(detail, files)
     if detail.attempts and (log := _get_log(detail.attempts[-1])):
         yield "log of the last attempt:"
         yield from _indent_lines(log)
+
+
+def _format_files(detail: api.Detail, files: Sequence[tuple[str, int]]) -> Iterator[str]:
+    yield f"files in {escape_unprintable(detail.output_name or '')}:"
+    for name, size in files[:_MAX_SHOWN_FILES]:
+        yield f"  {escape_unprintable(name)}, {format_count(size, 'byte')}"
+    if len(files) > _MAX_SHOWN_FILES:
+        yield f"  and {len(files) - _MAX_SHOWN_FILES:,} more"
 
 
 def _format_attempt(attempt: Attempt) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from batchinfer import defaults
-from batchinfer.config.sections import PARAMS_SECTION
+from batchinfer.config.sections import FREE_SECTIONS
 from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 
@@ -54,8 +54,10 @@ def _list_compared_settings(
     else:
         settings += [("service", "endpoint")]
     settings += [("input", "file_param")]
-    names = {**_get_section(stored, PARAMS_SECTION), **_get_section(current, PARAMS_SECTION)}
-    return [*settings, *((PARAMS_SECTION, name) for name in names)]
+    for section in FREE_SECTIONS:
+        names = {**_get_section(stored, section), **_get_section(current, section)}
+        settings += [(section, name) for name in names]
+    return settings
 
 
 def _iter_differences(

@@ -16,7 +16,9 @@ from typing import Any
 
 from batchinfer.config import value_parsers
 from batchinfer.config.env_files import EnvFile, merge_env, read_env_file, read_env_files
+from batchinfer.config.protocol_section import parse_protocol_option
 from batchinfer.config.sections import (
+    FREE_SECTIONS,
     ORIGIN_SECTION,
     PARAMS_SECTION,
     SECTIONS,
@@ -30,6 +32,7 @@ from batchinfer.config.sections import (
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
 from batchinfer.errors import ConfigError, option
+from batchinfer.protocols.registry import OPTIONS_SECTION
 from batchinfer.sources.shard import Shard
 from batchinfer.suggestions import suggest
 
@@ -113,6 +116,7 @@ def _override_config(config: Config, flags: Mapping[str, object]) -> Config:
         config,
         **sections,
         params={**config.params, **read.params},
+        protocol_options={**config.protocol_options, **read.protocol_options},
         origins={**config.origins, **read.origins},
         raw_params={**config.raw_params, **read.raw_params},
         env_files=(*_read_named_env_file(flags), *config.env_files),
@@ -157,7 +161,7 @@ class _Setting:
 
 
 def _build_config(layers: Iterable[Iterable[_Setting]]) -> Config:
-    parsed: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, PARAMS_SECTION)}
+    parsed: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, *FREE_SECTIONS)}
     origins: dict[str, str] = {}
     raw_params: dict[str, str] = {}
     for layer in layers:
@@ -175,6 +179,7 @@ def _build_config(layers: Iterable[Iterable[_Setting]]) -> Config:
         bucket=BucketSection(**parsed["bucket"]),
         input=InputSection(**parsed["input"]),
         params=parsed[PARAMS_SECTION],
+        protocol_options=parsed[OPTIONS_SECTION],
         run=RunSection(**parsed["run"]),
         cluster=ClusterSection(**parsed["cluster"]),
         origins=origins,
@@ -186,6 +191,8 @@ _INCLUDE_KEYS = {("input", "include"), ("input", "glob")}
 
 
 def _parse_setting(setting: _Setting) -> object:
+    if setting.section == OPTIONS_SECTION:
+        return parse_protocol_option(setting.key, setting.value, setting.origin)
     metadata: Mapping[str, Any] = {"read": value_parsers.parse_param_value}
     if setting.section != PARAMS_SECTION:
         known = {each.name: each.metadata for each in fields(SECTIONS[setting.section])}
@@ -234,7 +241,7 @@ def _iter_table_settings(
     tables: Mapping[str, object], place: str, base_folder: Path
 ) -> Iterator[_Setting]:
     for section, table in tables.items():
-        if section not in SECTIONS and section != PARAMS_SECTION:
+        if section not in SECTIONS and section not in FREE_SECTIONS:
             raise ConfigError(f"{place}: {_unknown_section_message(section, table)}")
         if not isinstance(table, Mapping):
             raise ConfigError(f"{place}: {section} is a section: write [{section}] on its own line")
@@ -274,6 +281,9 @@ def _iter_flag_settings(flags: Mapping[str, object]) -> Iterator[_Setting]:
         if section == PARAMS_SECTION and key:
             yield _Setting(section, key, value, option(PARAMS_SECTION, key), Path())
             continue
+        if section == OPTIONS_SECTION and key:
+            yield _Setting(section, key, value, f"[{section}] {key}", Path())
+            continue
         if section not in SECTIONS:
             raise ConfigError(f"flags: {_unknown_section_message(section, {})}")
         _check_key(section, key, "flags")
@@ -282,7 +292,7 @@ def _iter_flag_settings(flags: Mapping[str, object]) -> Iterator[_Setting]:
 
 
 def _check_key(section: str, key: str, place: str) -> None:
-    if section == PARAMS_SECTION:
+    if section in FREE_SECTIONS:
         return
     known = [each.name for each in fields(SECTIONS[section])]
     if key not in known:
@@ -296,7 +306,7 @@ def _unknown_section_message(name: str, table: object) -> str:
     sections = [f"[{section}]" for section, keys in SECTIONS.items() if hasattr(keys, name)]
     if sections and not isinstance(table, Mapping):
         return f'"{name}" stands outside any section; it belongs in {" or ".join(sections)}'
-    known = [*SECTIONS, PARAMS_SECTION]
+    known = [*SECTIONS, *FREE_SECTIONS]
     listed = ", ".join(f"[{section}]" for section in known)
     hint = _suggest_nearest(name, known, "[{}]".format)
     return f"there is no section [{name}].{hint} There are {listed}."

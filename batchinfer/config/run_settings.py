@@ -20,6 +20,7 @@ class ServiceSettings:
 
     endpoint: str
     token: str = field(repr=False)
+    """"": none, where the protocol needs none."""
     ca_file: str | None = None
     verify: bool = True
 
@@ -86,6 +87,8 @@ class RunSettings:
     scratch: str | None
     secrets: tuple[str, ...] = field(repr=False)
     """Every secret value, the longest first, for redaction of what the service writes."""
+    protocol_options: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    """The protocol's own, for `load_protocol`."""
     cluster: ClusterSettings | None = None
     """None: attempts are made in this process."""
     notices: tuple[Notice, ...] = ()
@@ -102,6 +105,7 @@ class PayloadSettings:
     selection: Selection
     params: Mapping[str, Json] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+    protocol_options: Mapping[str, Json] = field(default_factory=dict, repr=False)
 
 
 def iter_endpoint_notices(endpoint: str, *, verify: bool) -> Iterator[Notice]:

@@ -18,7 +18,7 @@ from batchinfer.config.env_files import EnvFile, merge_env
 from batchinfer.config.interpolation import parse_reference
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
-from batchinfer.protocols.registry import DEFAULT_PROTOCOL
+from batchinfer.protocols.registry import DEFAULT_PROTOCOL, OPTIONS_SECTION
 from batchinfer.sources.shard import Shard
 
 
@@ -199,9 +199,11 @@ SECTIONS: Mapping[str, type[Section]] = {
     "run": RunSection,
     "cluster": ClusterSection,
 }
-"""Every section of fixed keys; the other one is `params`, whose keys are the model's."""
+"""Every section of fixed keys; the others are the `FREE_SECTIONS`."""
 
 PARAMS_SECTION = "params"
+FREE_SECTIONS = (PARAMS_SECTION, OPTIONS_SECTION)
+"""Sections of any keys: the model's parameters, and the options of the protocol."""
 ORIGIN_SECTION = "origin"
 """Not a section of a config, but of what a run directory keeps of it: where it came from."""
 
@@ -214,6 +216,8 @@ class Config:
     bucket: BucketSection = field(default_factory=BucketSection)
     input: InputSection = field(default_factory=InputSection)
     params: Mapping[str, Json] = field(default_factory=dict)
+    protocol_options: Mapping[str, Json] = field(default_factory=dict)
+    """The section `[protocol]`."""
     run: RunSection = field(default_factory=RunSection)
     cluster: ClusterSection = field(default_factory=ClusterSection)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -247,6 +251,7 @@ class Config:
             "bucket": _collect_non_defaults(self.bucket),
             "input": _collect_non_defaults(self.input),
             PARAMS_SECTION: dict(self.params),
+            OPTIONS_SECTION: dict(self.protocol_options),
             "run": {**_collect_non_defaults(self.run), "mode": self.mode.value},
         }
         return {name: table for name, table in tables.items() if table}

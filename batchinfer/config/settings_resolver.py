@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from batchinfer import defaults
+from batchinfer.backends.redaction import Redactor
 from batchinfer.config.env_files import get_env_file_path
 from batchinfer.config.interpolation import (
     expand,
@@ -28,12 +29,14 @@ from batchinfer.config.run_settings import (
     ServiceSettings,
     iter_endpoint_notices,
 )
-from batchinfer.config.sections import SECTIONS, Config
+from batchinfer.config.sections import PARAMS_SECTION, SECTIONS, Config
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError, IncompleteConfig, SourceError
-from batchinfer.protocols.registry import load_protocol
+from batchinfer.protocols.inference_protocol import InferenceProtocol
+from batchinfer.protocols.protocol_options import BadProtocolOption
+from batchinfer.protocols.registry import OPTIONS_SECTION, load_protocol
 from batchinfer.sources.selection import Selection
 from batchinfer.text_format import escape_undecodable
 
@@ -41,14 +44,16 @@ from batchinfer.text_format import escape_undecodable
 def resolve_payload_settings(config: Config, env: Mapping[str, str]) -> PayloadSettings:
     """Resolve all but where items are sent to. Raises ConfigError."""
     resolver = _Resolver(config, config.complete_environment(env))
-    protocol = resolver.resolve_protocol()
+    options = resolver.expand_table(OPTIONS_SECTION, config.protocol_options)
+    resolver.resolve_protocol(options)
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
-    params = resolver.expand_params()
+    params = resolver.expand_table(PARAMS_SECTION, config.params)
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
+    secrets = _collect_secrets(config, env)
     return PayloadSettings(
-        config.mode, protocol, file_param, selection, params, _collect_secrets(config, env)
+        config.mode, config.service.protocol, file_param, selection, params, secrets, options
     )
 
 
@@ -59,11 +64,12 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     """
     env = config.complete_environment(env)
     resolver = _Resolver(config, env)
-    protocol = resolver.resolve_protocol()
-    target = _RESOLVE_TARGET[config.mode](resolver)
+    options = resolver.expand_table(OPTIONS_SECTION, config.protocol_options)
+    protocol = resolver.resolve_protocol(options)
+    target = _RESOLVE_TARGET[config.mode](resolver, protocol)
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
-    params = resolver.expand_params()
+    params = resolver.expand_table(PARAMS_SECTION, config.params)
     scratch = None if config.run.scratch is None else resolver.resolve_text("run", "scratch")
     cluster = _resolve_cluster(resolver)
     if resolver.problems:
@@ -71,7 +77,8 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     run = config.run
     return RunSettings(
         mode=config.mode,
-        protocol=protocol,
+        protocol=config.service.protocol,
+        protocol_options=options,
         target=target,
         file_param=file_param,
         selection=selection,
@@ -143,20 +150,26 @@ class _Resolver:
             self.add_problem(section, key, "is not filled in yet")
         return expanded
 
-    def resolve_protocol(self) -> str:
-        """The name of the protocol. One that is missing, or lacks the mode, is a problem."""
-        name = self.config.service.protocol
+    def resolve_protocol(self, options: Mapping[str, Json]) -> InferenceProtocol | None:
+        """The protocol. One that is missing, or lacks the mode, or cannot use its options, is a
+        problem; None: it cannot be used.
+        """  # noqa: D205 - one thought
+        name, mode = self.config.service.protocol, self.config.mode
+        if self.problems:  # of the options: something in them is not there
+            return None
         try:
-            protocol = load_protocol(name)
+            protocol = load_protocol(name, options)
+        except BadProtocolOption as error:
+            redactor = Redactor(collect_named_secrets(self.config, self.env).values())
+            self.problems.append(redactor.redact_text(error.message))
+            return None
         except ConfigError as error:
             self.add_problem("service", "protocol", f"cannot be used: {error.message}")
-            return name
-        if self.config.mode not in protocol.modes:
+            return None
+        if mode not in protocol.modes:
             offered = " or ".join(mode for mode in Mode if mode in protocol.modes)
-            self.problems.append(
-                f'The protocol "{name}" has no {self.config.mode} mode: use {offered} mode.'
-            )
-        return name
+            self.problems.append(f'The protocol "{name}" has no {mode} mode: use {offered} mode.')
+        return protocol
 
     def resolve_selection(self) -> Selection:
         """Which files are sent. A pattern that cannot be used is a problem."""
@@ -181,10 +194,11 @@ class _Resolver:
             for each in given
         ]
 
-    def expand_params(self) -> Mapping[str, Json]:
-        """The parameters, expanded."""
-        given = self.config.params.items()
-        return {name: expand(value, self._make_lookup("params", name)) for name, value in given}
+    def expand_table(self, section: str, table: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The values of a section of any keys, expanded."""
+        return {
+            name: expand(value, self._make_lookup(section, name)) for name, value in table.items()
+        }
 
     def add_problem(self, section: str, key: str, what: str) -> None:
         """Note what is wrong, with the place and the name that the Dashboard shows."""
@@ -218,16 +232,18 @@ class _Resolver:
         return lookup
 
 
-def _resolve_service(resolver: _Resolver) -> ServiceSettings:
+def _resolve_service(resolver: _Resolver, protocol: InferenceProtocol | None) -> ServiceSettings:
+    has_token = resolver.config.service.token is not None
+    needs_token = protocol is None or protocol.needs_token
     return ServiceSettings(
         endpoint=_resolve_endpoint(resolver, "service"),
-        token=_resolve_credential(resolver, "service", "token"),
+        token=_resolve_credential(resolver, "service", "token") if has_token or needs_token else "",
         ca_file=_resolve_ca_file(resolver, "service"),
         verify=resolver.config.service.verify,
     )
 
 
-def _resolve_bucket(resolver: _Resolver) -> BucketSettings:
+def _resolve_bucket(resolver: _Resolver, _protocol: InferenceProtocol | None) -> BucketSettings:
     name = resolver.resolve_text("bucket", "name")
     if "/" in name or not name.isprintable():
         resolver.add_problem("bucket", "name", "is not a bucket name (no slashes, no URL)")
@@ -242,10 +258,9 @@ def _resolve_bucket(resolver: _Resolver) -> BucketSettings:
     )
 
 
-_RESOLVE_TARGET: Mapping[Mode, Callable[[_Resolver], ServiceSettings | BucketSettings]] = {
-    Mode.SYNC: _resolve_service,
-    Mode.ASYNC: _resolve_bucket,
-}
+_RESOLVE_TARGET: Mapping[
+    Mode, Callable[[_Resolver, InferenceProtocol | None], ServiceSettings | BucketSettings]
+] = {Mode.SYNC: _resolve_service, Mode.ASYNC: _resolve_bucket}
 """What items of each mode are sent to."""
 
 
@@ -319,9 +334,8 @@ def _collect_secrets(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
 
 def collect_named_secrets(config: Config, env: Mapping[str, str]) -> Mapping[str, str]:
     """The value of every secret of the configuration by its setting, or by its variable."""
-    found = {
-        f"${{{name}}}": env.get(name, "").strip() for name in iter_reference_names(config.params)
-    }
+    tables: Json = [dict(config.params), dict(config.protocol_options)]
+    found = {f"${{{name}}}": env.get(name, "").strip() for name in iter_reference_names(tables)}
     for section in SECTIONS:
         for each in fields(SECTIONS[section]):
             match getattr(getattr(config, section), each.name):

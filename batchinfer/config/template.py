@@ -43,6 +43,9 @@ file_param = "files"            # the model's parameter that takes the file
 # imgsz = 640
 # a_secret = "${NAME}"          # taken out of all logs
 
+[protocol]                      # options of another protocol than "ai4os": what each has stands in
+                                # docs/how-to (deepaas.md, other-services.md)
+
 [run]
 mode = "sync"                   # "sync": calls of seconds; "async": everything longer
 # concurrency = "auto"          # calls in flight (sync), or objects unfinished (async): as many as

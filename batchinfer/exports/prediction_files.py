@@ -2,6 +2,7 @@
 
 site-3/IMG_0042.jpg.json        the prediction as it is stored: exact JSON; text is `.txt`,
                                 bytes have the ending of their kind
+site-3/IMG_0042.jpg.files/      all files, where the service returned several for one item
 site-3/IMG_0042.jpg.log         what the service wrote, if it wrote anything
 site-3/IMG_0042.jpg.error.json  of an item that failed: its code and message
 index.csv                       which name stands for which key
@@ -15,18 +16,31 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeAlias
+from zipfile import BadZipFile
 
-from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, Json, Result, ResultDetails, State
+from batchinfer.domain import (
+    JSON_MEDIA_TYPE,
+    TEXT_MEDIA_TYPE,
+    ZIP_MEDIA_TYPE,
+    Json,
+    Result,
+    ResultDetails,
+    State,
+)
 from batchinfer.exports.export_format import FolderExport
 from batchinfer.exports.export_source import ExportOptions, ExportSource
 from batchinfer.exports.filename_allocator import FilenameAllocator, ensure_parent
 from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.exports.omissions import ExportOmissions
 from batchinfer.exports.safe_text import encode_strict_json, escape_formula
+from batchinfer.store.output_archive import extract_members, is_own_archive
 from batchinfer.text_format import escape_undecodable
 
 INDEX_FILE: Final = "index.csv"
 _FILE_KINDS: Final = ("prediction", "log", "error")
+_ARCHIVE_EXTENSION: Final = ".files"
+_ARCHIVE_KIND: Final = "files"
+"""Of an archive beside a prediction; it has no column of its own in the index."""
 
 ItemFile: TypeAlias = tuple[str, str, bytes | Path]
 """Its kind, the ending of its name, and its content, or the file that holds it."""
@@ -56,7 +70,11 @@ class PredictionFilesExport(FolderExport):
                     result.key, [extension for _, extension, _ in item_files]
                 )
                 for _, ending, content in item_files:
-                    _write_content(content, ensure_parent(folder, base_path + ending))
+                    path = ensure_parent(folder, base_path + ending)
+                    if ending == _ARCHIVE_EXTENSION and isinstance(content, Path):
+                        _unpack(content, path, result.key, omissions)
+                    else:
+                        _write_content(content, path)
                 path_by_kind = {kind: base_path + ending for kind, ending, _ in item_files}
                 cells = (
                     escape_undecodable(result.key),
@@ -90,6 +108,12 @@ def _iter_prediction_files(
 ) -> Iterator[ItemFile]:
     result = details.result
     prediction = result.prediction
+    if details.archive_name is not None:
+        archive = source.find_output(details.archive_name, details.file_checksum)
+        if archive is None:
+            omissions.add("file", "their archive is not in the run directory", result.key)
+        else:
+            yield _ARCHIVE_KIND, _ARCHIVE_EXTENSION, archive
     if result.media_type == JSON_MEDIA_TYPE:
         yield "prediction", ".json", encode_strict_json(prediction)
     elif not isinstance(prediction, str):
@@ -98,12 +122,23 @@ def _iter_prediction_files(
         yield "prediction", ".txt", escape_undecodable(prediction).encode()
     elif (output := source.find_output(prediction, details.file_checksum)) is None:
         omissions.add("prediction", "its file is not in the run directory", result.key)
+    elif result.media_type == ZIP_MEDIA_TYPE and is_own_archive(output):
+        yield "prediction", _ARCHIVE_EXTENSION, output
     else:
         yield "prediction", _get_extension(output), output
 
 
 def _get_extension(path: Path) -> str:
     return path.suffix if path.suffix[1:].isalnum() and path.suffix.isascii() else ".bin"
+
+
+def _unpack(archive: Path, folder: Path, key: str, omissions: ExportOmissions) -> None:
+    """Write the files of an archive of ours."""
+    try:
+        for _ in extract_members(archive, folder):
+            pass
+    except BadZipFile:
+        omissions.add("file", "their archive is damaged", key)
 
 
 def _make_error(result: Result) -> Json:

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from batchinfer.domain import (
     JSON_MEDIA_TYPE,
     TEXT_MEDIA_TYPE,
+    ZIP_MEDIA_TYPE,
     InputFile,
     Json,
     ResultDetails,
@@ -84,21 +85,22 @@ class CrateFiles:
     def add_output(
         self, details: ResultDetails, source: ExportSource, inputs: Sequence[str]
     ) -> bool:
-        """Copy and add the prediction of an item, if it is a file; False: that is missing."""
-        result = details.result
-        if result.state is not State.SUCCEEDED or result.media_type in {
-            JSON_MEDIA_TYPE,
-            TEXT_MEDIA_TYPE,
-        }:
+        """Copy and add what an item has as a file, if anything; False: that is missing.
+
+        That is its prediction, or an archive with all files that were returned.
+        """
+        result, name = details.result, details.output_name
+        is_data = result.media_type in {JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE}
+        if result.state is not State.SUCCEEDED or (is_data and name is None):
             return True
-        name = result.prediction
-        if not isinstance(name, str) or not _OUTPUT_NAME_PATTERN.fullmatch(name):
+        if name is None or not _OUTPUT_NAME_PATTERN.fullmatch(name):
             return False
         if (output_path := source.find_output(name, details.file_checksum)) is None:
             return False
         shutil.copyfile(output_path, ensure_parent(self._folder, name))
         based_on = {"isBasedOn": make_references(inputs)} if inputs else {}
-        self.add_local_file(name, "result", result.key, result.media_type, **based_on)
+        media_type = ZIP_MEDIA_TYPE if is_data else result.media_type
+        self.add_local_file(name, "result", result.key, media_type, **based_on)
         self._record_use(details, [name])
         return True
 

@@ -26,6 +26,7 @@ from aiohttp import web
 from batchinfer.local import canned_responses
 from batchinfer.local.canned_responses import CannedResponse
 from batchinfer.local.container_pool import ContainerPool, QueueFull
+from batchinfer.local.oscar_script import SupervisorCrashed
 from batchinfer.local.service_options import LocalServiceOptions
 
 PredictCall = Callable[[str, bytes], Awaitable[bytes]]
@@ -58,7 +59,8 @@ class Gateway:
         if refusal is not None:
             return self._to_response(refusal)
         try:
-            payload = parse_event(await request.read())
+            body = await request.read()  # of a script, the supervisor makes its file
+            payload = parse_event(body) if self._options.script is None else body
         except Exception:  # noqa: BLE001 - whatever the body breaks, the supervisor crashes of it
             return self._to_response(
                 CannedResponse(500, f"exit status 1\n{traceback.format_exc()}")
@@ -110,6 +112,8 @@ class Gateway:
                 body = await self._predict(f"event-file-{uuid.uuid4()}", payload)
         except QueueFull:
             return self._to_response(canned_responses.QUEUE_FULL_RESPONSE)
+        except SupervisorCrashed as crash:
+            return self._to_response(CannedResponse(500, f"exit status 1\n{crash}"))
         except Exception as error:  # noqa: BLE001 - one call must not end the service
             sys.stderr.write(f"a call failed: {error!r}\n")
             return web.Response(status=500)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 from aiohttp import ClientSession, TCPConnector, web
 
@@ -23,11 +24,15 @@ from batchinfer.local.container_pool import ContainerPool
 from batchinfer.local.gateway import Gateway
 from batchinfer.local.job_queue import JobQueue
 from batchinfer.local.journal import Journal
+from batchinfer.local.oscar_script import ScriptPredictor
+from batchinfer.local.oscar_supervisor import SupervisorPredictor
 from batchinfer.local.predictor import PredictionRequest, Predictor
 from batchinfer.local.rclone import RcloneServer
 from batchinfer.local.s3_proxy import LOCAL_S3_REGION, LocalBucket, S3Proxy
 from batchinfer.local.service_connection import LocalBucketAccess, ServiceConnection
 from batchinfer.local.service_options import LocalServiceOptions
+
+AnyPredictor: TypeAlias = Predictor | ScriptPredictor | SupervisorPredictor
 
 _LISTEN_HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 2**40
@@ -71,7 +76,7 @@ async def _serve(
     journal = Journal(options.journal)
     server = RcloneServer(directory, options.access_key, options.secret_key)
     try:
-        predictions = PredictionPool(options, Predictor(options, journal))
+        predictions = PredictionPool(options, _make_predictor(options, journal, server))
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"there is no model {options.model!r}: {error}") from error
     try:
@@ -100,10 +105,21 @@ async def _serve(
         journal.close()
 
 
+def _make_predictor(
+    options: LocalServiceOptions, journal: Journal, server: RcloneServer
+) -> AnyPredictor:
+    """What predicts. Raises ConfigError, and ImportError or AttributeError for a model."""
+    if options.script is None:
+        return Predictor(options, journal)
+    if options.supervisor_venv is None:
+        return ScriptPredictor(options.script, journal)
+    return SupervisorPredictor(options, journal, lambda: server.url)
+
+
 class PredictionPool:
     """The predictor as the event loop sees it: latency, chances, and a thread for each place."""
 
-    def __init__(self, options: LocalServiceOptions, predictor: Predictor) -> None:
+    def __init__(self, options: LocalServiceOptions, predictor: AnyPredictor) -> None:
         self._options = options
         self._predictor = predictor
         self._rng = Random(options.seed)  # noqa: S311 - no secret comes of it
@@ -219,4 +235,5 @@ def _make_connection(options: LocalServiceOptions, runner: web.AppRunner) -> Ser
     root = f"http://{_LISTEN_HOST}:{runner.addresses[0][1]}"
     keys = options.access_key, options.secret_key
     bucket = LocalBucketAccess(root, options.name, *keys, region=LOCAL_S3_REGION)
-    return ServiceConnection(f"{root}/run/{options.name}", options.token, bucket)
+    protocol = "oscar" if options.script else ""
+    return ServiceConnection(f"{root}/run/{options.name}", options.token, bucket, protocol)

@@ -25,20 +25,27 @@ class ServiceConnection:
     endpoint: str
     token: str = field(repr=False)
     bucket: LocalBucketAccess
+    protocol: str = ""
+    """Of another kind of service than AI4OS' ones."""
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps(
+            {name: value for name, value in asdict(self).items() if value or name != "protocol"}
+        )
 
     @classmethod
     def from_json(cls, line: str) -> Self:
         """What `to_json` wrote."""
         data = json.loads(line)
-        return cls(data["endpoint"], data["token"], LocalBucketAccess(**data["bucket"]))
+        bucket = LocalBucketAccess(**data["bucket"])
+        return cls(data["endpoint"], data["token"], bucket, data.get("protocol", ""))
 
     def to_toml(self) -> str:
         """The sections `[service]` and `[bucket]` of a configuration."""
         service = {"endpoint": self.endpoint, "token": self.token}
+        if self.protocol:
+            service["protocol"] = self.protocol
         return f"[service]\n{_toml_lines(service)}\n[bucket]\n{_toml_lines(asdict(self.bucket))}"
 
 

@@ -49,6 +49,12 @@ class LocalServiceOptions:
     """`module:function`, or one that comes along: `echo`, `faces`."""
     command: str | None = None
     """Instead of a model: a command with `{parameter}` in it, whose stdout is the prediction."""
+    script: str | None = None
+    """Instead of a model: the script of an OSCAR service. Then this is no AI4OS service, but one as
+    OSCAR itself has it: a file in, files or a text out."""
+    supervisor_venv: str | None = None
+    """Virtual environment with OSCAR's own supervisor (`faas-supervisor`), which runs the script;
+    None: it is imitated."""
     threads: bool = False
     """Predict in threads of the service rather than each in a process of its own: much faster,
     less real (a model that crashes or hangs takes the service along)."""
@@ -127,6 +133,14 @@ class LocalServiceOptions:
             raise ConfigError(f"DEEPaaS {self.deepaas} is none of {', '.join(DEEPAAS_VERSIONS)}")
         if self.command and self.threads:
             raise ConfigError("a command runs in a process of its own: leave out --threads")
+        others = (self.command, self.threads, self.deepaas_venv, self.model != "echo")
+        if self.script and any(others):
+            raise ConfigError(
+                "a script is what runs, in a process of its own: leave out --model, --command, "
+                "--threads and --deepaas"
+            )
+        if self.supervisor_venv and not self.script:
+            raise ConfigError("OSCAR's supervisor runs a script: name one with --script")
         if self.deepaas_venv and (self.command or self.threads or self.model != "echo"):
             raise ConfigError(
                 "the module of a real DEEPaaS is the model, in a process of its own: leave out "

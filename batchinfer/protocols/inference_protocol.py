@@ -18,10 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batchinfer.domain import Failure, Json, Mode, Outcome
+from batchinfer.domain import Failure, Json, Mode, Outcome, Reply
 from batchinfer.errors import FatalError
 from batchinfer.protocols.model_schema import ModelSchema
 from batchinfer.protocols.object_ids import ObjectName, OutputKey
+from batchinfer.protocols.protocol_options import check_option_names
 from batchinfer.values import value_class
 
 MAX_PARAM_DEPTH = 100
@@ -51,6 +52,9 @@ class EncodedItem:
     """The body before, between and behind the files: one part more than there are files."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """HTTP headers of this item, besides those of `make_headers`; of use in sync mode only."""
+    query: str = ""
+    """What follows the `?` of the URL, encoded as it is sent; of use in sync mode only. Values in
+    it may be secret: it stands in no message."""
 
 
 @value_class
@@ -106,6 +110,22 @@ class CurlFile:
     head: bytes = field(default=b"", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class CurlRequest:
+    """How curl sends a request to the service, besides its address and the token."""
+
+    document: str | None = None
+    """The body as a here-document that a POSIX shell completes; None: `options` give the body."""
+    options: Sequence[str] = ()
+    """Options of curl, each with its value, as a POSIX shell reads them."""
+    config_lines: Sequence[str] = ()
+    """Lines of curl's configuration, which a POSIX shell completes: where secrets may stand."""
+    content_type: str | None = "application/json"
+    """Of the body; None: curl says it by itself (`--form`)."""
+    query: str = ""
+    """As in `EncodedItem`; without secrets."""
+
+
 class ParamChecker(Protocol):
     """Checks the parameters of a run before anything is sent."""
 
@@ -125,21 +145,64 @@ class ParamChecker(Protocol):
 class InferenceProtocol(ABC):
     """How a kind of service wants its requests, and what its answers mean.
 
-    One object serves a whole process, several threads at a time: it has no state.
+    One object serves a whole process, several threads at a time: it has no state but the options
+    that `configure` was given.
     """
 
+    option_names: Sequence[str] = ()
+    """The options that it knows: keys of the section `[protocol]`."""
+    needs_token: bool = True
+    """Whether services of this kind have a token; False: [service] token may be missing."""
+    takes_params: bool = True
+    """Whether services of this kind have parameters besides files; False: none is checked."""
     modes: frozenset[Mode] = frozenset({Mode.SYNC})
     """The modes that services of this kind offer; `Mode.ASYNC` needs `bucket`."""
     bucket: BucketProtocol | None = None
-    """What a bucket of such a service holds (async mode)."""
+    """What a bucket of such a service holds (async mode). An `OutputFilesProtocol` where an attempt
+    leaves something else than a log and a reply."""
     content_type: str = "application/json"
     """Media type of a request's body."""
     payload_suffix: str = ".json"
     """Extension of a file that holds a request's body."""
+    has_query: bool = False
+    """Whether requests have a query (`EncodedItem`): then a body is not all of them."""
     success_statuses: frozenset[int] = frozenset({200})
     """HTTP statuses whose body is read whole."""
     endpoint_hint: str = "check [service] endpoint"
     """Where to find the right endpoint: the end of a message to a user."""
+    timeout_hint: str = ""
+    """What else to know of a call without answer: a sentence, the end of a message to a user."""
+
+    # Options --------------------------------------------------------------------------------------
+
+    def configure(self, options: Mapping[str, Json]) -> InferenceProtocol:
+        """The protocol with these options: the keys of `[protocol]`, `${NAME}` expanded.
+
+        Called once, before anything else; also without options, so that one that is needed can be
+        asked for. Where a run's results are read, `${NAME}` is not expanded. Raises ConfigError,
+        whose message names options and quotes no value: it may be secret.
+        """
+        check_option_names(options, self.option_names)
+        return self
+
+    # Find the service -----------------------------------------------------------------------------
+
+    def get_call_path(self, endpoint_path: str) -> str | None:
+        """The path that items are sent to, by that of the endpoint; both as they stand in a URL.
+
+        None: it has to be discovered. A GET of `get_discovery_path` is made, as soon as a call is.
+        """
+        return endpoint_path
+
+    def get_discovery_path(self, endpoint_path: str) -> str:
+        """The path of the GET whose answer `decode_discovery` reads."""
+        return endpoint_path
+
+    def decode_discovery(
+        self, answer: HttpAnswer, endpoint_path: str
+    ) -> str | Failure | FatalError:
+        """The path that items are sent to; a Failure: it is asked again; a FatalError: for ever."""
+        raise NotImplementedError
 
     # Encode an item -------------------------------------------------------------------------------
 
@@ -170,9 +233,14 @@ class InferenceProtocol(ABC):
         """Bytes that a file of `size` bytes takes in the request, at most."""
         return size
 
+    def for_mode(self, mode: Mode) -> InferenceProtocol:  # noqa: ARG002
+        """The protocol as it encodes items in a mode, where services get other bodies in each."""
+        return self
+
     def make_headers(self, token: str) -> Mapping[str, str]:
-        """The HTTP headers of every call."""
-        return {"Authorization": f"Bearer {token}", "Content-Type": self.content_type}
+        """The HTTP headers of every call. `token`: "" where there is none."""
+        authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        return {**authorization, "Content-Type": self.content_type}
 
     @abstractmethod
     def format_preview(self, params: Mapping[str, Json], files: Sequence[FileHead]) -> str:
@@ -190,6 +258,15 @@ class InferenceProtocol(ABC):
         """
         return None
 
+    def format_curl_request(
+        self, params: Mapping[str, Json], files: Sequence[CurlFile], secrets: Mapping[str, str]
+    ) -> CurlRequest | None:
+        """The request as curl sends it; None: it cannot. `secrets`: as above."""
+        document = self.format_curl_document(params, files, secrets)
+        if document is None:
+            return None
+        return CurlRequest(document, content_type=self.content_type)
+
     # Decode an answer -----------------------------------------------------------------------------
 
     @abstractmethod
@@ -200,6 +277,24 @@ class InferenceProtocol(ABC):
 
     help_request: bytes | None = None
     """The body that is answered with a description of the model; None: there is no such request."""
+
+    def get_help_path(self, endpoint_path: str) -> str | None:  # noqa: ARG002
+        """The path of a GET that is answered with a description, where there is no `help_request`;
+        None: there is none either.
+        """  # noqa: D205 - one thought
+        return None
+
+    @property
+    def is_self_describing(self) -> bool:
+        """Whether services of this kind describe their model when they are asked."""
+        return self.help_request is not None or self.get_help_path("/") is not None
+
+    def decode_help(self, answer: HttpAnswer, call_path: str) -> str | Failure | FatalError:  # noqa: ARG002
+        """The description in the answer to that GET; `call_path`: where items are sent to."""
+        if answer.status in self.success_statuses:
+            return answer.body.decode(errors="replace")
+        outcome = self.decode_answer(answer)
+        return Failure("no_help", "no description") if isinstance(outcome, Reply) else outcome
 
     def extract_help(self, outcome: Outcome) -> str | Failure:
         """The description in what came of `help_request`; a Failure when there is none."""
@@ -248,6 +343,9 @@ class BucketProtocol(ABC):
 
     inputs_prefix: str
     outputs_prefix: str
+    output_bucket: str | None = None
+    """The bucket of the outputs, with the same store and keys; None: that of the inputs. Neither
+    prefix begins with the other."""
 
     @abstractmethod
     def make_object_name(self, run_id: str, position: int, attempt: int, tag: str = "") -> str:
@@ -256,6 +354,17 @@ class BucketProtocol(ABC):
     @abstractmethod
     def parse_object_name(self, run_id: str, base_name: str) -> ObjectName | None:
         """The parts of a name that `make_object_name` made for this run."""
+
+    def add_extension(self, base_name: str, path: str, head: bytes) -> str:  # noqa: ARG002
+        """The name of an input object, where it depends on its file (that has these first bytes).
+
+        It is what is recorded, and what `make_input_key` and `parse_object_name` are given.
+        """
+        return base_name
+
+    def get_output_stem(self, object_name: str) -> str:
+        """`OutputKey.base_name` of the outputs of an input object with this name."""
+        return object_name
 
     @abstractmethod
     def make_input_key(self, base_name: str) -> str:

@@ -20,7 +20,7 @@ from batchinfer.store.first_replies import (
 )
 from batchinfer.store.item_counts import CountChanges
 from batchinfer.store.json_codec import decode_json, encode_json, escape_non_utf8
-from batchinfer.store.output_files import make_output_name, write_outputs
+from batchinfer.store.output_files import is_stored_as_file, make_output, write_outputs
 from batchinfer.store.row_mapping import (
     SessionParams,
     attempt_to_row,
@@ -217,10 +217,13 @@ def _write_records(
                 continue
             case Reply() as reply:
                 stored_prediction, file_checksum = reply.prediction, None
-                if reply.data is not None:
-                    stored_prediction = make_output_name(record.position, number, reply.media_type)
-                    outputs.append((stored_prediction, reply.data))
-                    file_checksum = crc32(reply.data)
+                output = make_output(record.position, number, reply)
+                if output is not None:
+                    name, data = output
+                    outputs.append(output)
+                    file_checksum = crc32(data)
+                    if is_stored_as_file(reply):
+                        stored_prediction = name
                 predictions[record.position, number] = (
                     reply.media_type,
                     encode_json(stored_prediction),

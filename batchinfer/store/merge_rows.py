@@ -59,8 +59,17 @@ class MergeRow:
 
     @property
     def has_file(self) -> bool:
-        """Whether its prediction names a file in `outputs/`."""
-        return is_file_type(self.cells[4])
+        """Whether there is a file in `outputs/`: its prediction, or an archive beside it."""
+        return is_file_type(self.cells[4]) or self.has_archive
+
+    @property
+    def has_archive(self) -> bool:
+        """Whether its prediction is data, and there is an archive beside it."""
+        return (
+            self.cells[24] is not None
+            and self.cells[4] is not None
+            and not is_file_type(self.cells[4])
+        )
 
 
 def is_file_type(media_type: bytes | None) -> bool:
@@ -91,7 +100,7 @@ def make_prediction_cells(position: int, row: MergeRow, file: str | None) -> Seq
     number, file_checksum = row.cells[16], row.cells[24]
     if media_type is None:
         return None
-    if file is not None:
+    if file is not None and not row.has_archive:
         prediction = encode_json(file).encode()
     return position, number, media_type, prediction, file_checksum
 

@@ -39,7 +39,7 @@ from batchinfer.store.merge_rows import (
     move_input,
 )
 from batchinfer.store.merge_sessions import SessionNumbers
-from batchinfer.store.output_files import OUTPUTS_DIR, make_output_name
+from batchinfer.store.output_files import OUTPUTS_DIR, make_archive_name, make_output_name
 from batchinfer.store.row_checks import DamageCollector, decode_text
 from batchinfer.store.row_mapping import write_rows
 
@@ -184,9 +184,10 @@ class MergeWriter:
                 file_checksum = checksum_file(path)
             except (OSError, ValueError, TypeError) as error:
                 self._damages.add(f"{decode_text(prediction)} of {directory}", str(error))
-        if file_checksum is not None:
-            return media_type, b"%d" % file_checksum
-        return media_type, sha256(prediction, usedforsecurity=False).digest()
+        checksum = b"" if file_checksum is None else b"%d" % file_checksum
+        if file_checksum is not None and is_file_type(media_type):
+            return media_type, checksum
+        return media_type, sha256(prediction, usedforsecurity=False).digest() + checksum
 
     def _add_conflict(self, conflict: MergeConflict) -> None:
         self.counts.conflicts += 1
@@ -259,12 +260,16 @@ class MergeWriter:
             )
 
     def _transfer_file(self, placed: PlacedRow) -> str | None:
-        """Bring the file that a prediction names; its name in this run."""
-        cells = placed.row.cells
-        name = decode_text(cells[3])
-        target = make_output_name(placed.position, cells[16], cells[4].decode())
+        """Bring the file that a prediction names, or has beside it; its name in this run."""
+        row, cells = placed.row, placed.row.cells
+        if row.has_archive:
+            name = make_archive_name(row.position, cells[16])
+            target = make_archive_name(placed.position, cells[16])
+        else:
+            name = decode_text(cells[3])
+            target = make_output_name(placed.position, cells[16], cells[4].decode())
         try:
-            name = decode_json(name)
+            name = name if row.has_archive else decode_json(name)
             (self._directory / OUTPUTS_DIR).mkdir(exist_ok=True)
             transfer_output(
                 locate_output(placed.run.directory, name), self._directory / target, cells[24]

@@ -1,4 +1,4 @@
-"""Predictions that are bytes: files in `outputs/` beside the database.
+"""Predictions that are bytes, or several files: files in `outputs/` beside the database.
 
 Rules: a file is durable before the transaction that names it; it appears under its name whole or
 not at all. A kill between the two leaves a file that no result names: harmless, and overwritten
@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from batchinfer.atomic_files import replace_file, sync_folder
+from batchinfer.domain import ZIP_MEDIA_TYPE, Reply
+from batchinfer.store.output_archive import make_archive
 
 OUTPUTS_DIR: Final = "outputs"
 
@@ -48,6 +50,28 @@ def make_output_name(position: int, attempt: int, media_type: str) -> str:
             OUTPUTS_DIR, f"{position}-{attempt}.{_OUTPUT_EXTENSIONS.get(base_type, 'bin')}"
         )
     )
+
+
+def make_archive_name(position: int, attempt: int) -> str:
+    """The same of the archive with all files of a reply that has several."""
+    return make_output_name(position, attempt, ZIP_MEDIA_TYPE)
+
+
+def is_stored_as_file(reply: Reply) -> bool:
+    """Whether the prediction itself is a file, or the archive with all files."""
+    return reply.data is not None or (bool(reply.files) and reply.media_type == ZIP_MEDIA_TYPE)
+
+
+def make_output(position: int, attempt: int, reply: Reply) -> tuple[str, bytes] | None:
+    """Name and content of the file that a reply needs: a prediction that is bytes, or an archive.
+
+    None: it needs none.
+    """
+    if reply.data is not None:
+        return make_output_name(position, attempt, reply.media_type), reply.data
+    if reply.files:
+        return make_archive_name(position, attempt), make_archive(reply.files)
+    return None
 
 
 def write_outputs(directory: Path, outputs: Iterable[tuple[str, bytes]]) -> None:

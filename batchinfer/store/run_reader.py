@@ -91,6 +91,8 @@ class Detail:
     inputs: Sequence[SentFile]
     """The files as they were sent by the attempt with the reply, else by the latest that sent
     any."""
+    output_name: str | None = None
+    """See `ResultDetails.output_name`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +282,10 @@ class RunReader:
             return None
         ((row, retry_at, submitted_at),) = item_rows
         position: Any = parse_rows(row)[0]
+        output_name = None
         for details_row in self._tables.fetch_result_rows(sql.SELECT_DETAILS_AT, (position,)):
-            self._tables.convert_row(details_row, row_to_result_details)
+            details = self._tables.convert_row(details_row, row_to_result_details)
+            output_name = None if details is None else details.output_name
         self.damages.raise_if_any()
         item = row_to_item(parse_rows(row))
         attempt_rows = self._tables.fetch_all(sql.SELECT_ATTEMPTS, (position,))
@@ -294,7 +298,7 @@ class RunReader:
         attempts = [row_to_attempt(cells) for cells in attempt_rows]
         (result,) = self.read_results_at([position])
         inputs = [SentFile(*cells[1:4]) for cells in input_rows]
-        return Detail(item, result, attempts, retry_at, submitted_at, inputs)
+        return Detail(item, result, attempts, retry_at, submitted_at, inputs, output_name)
 
     def find_keys_equal_in_nfc(self, key: str) -> Sequence[str]:
         """At most three keys that look the same: equal to `key` in Unicode's normal form NFC."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from batchinfer.domain import JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE, ResultDetails
+from batchinfer.domain import ResultDetails
 from batchinfer.errors import RunDamaged
 from batchinfer.store.checksums import checksum_file, checksum_session
 from batchinfer.store.database import (
@@ -64,12 +64,9 @@ def _check_database(directory: Path, damages: DamageCollector) -> None:
 
 
 def _check_output_file(directory: Path, details: ResultDetails, damages: DamageCollector) -> None:
-    result = details.result
-    if result.media_type in {None, JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE} or not isinstance(
-        result.prediction, str
-    ):
+    name = details.output_name
+    if name is None:
         return
-    name = result.prediction
     try:
         checksum = checksum_file(directory / name)
     except (OSError, ValueError) as error:

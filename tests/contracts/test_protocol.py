@@ -26,13 +26,16 @@ from batchinfer.protocols.inference_protocol import (
     InferenceProtocol,
     SavedOutput,
 )
+from batchinfer.protocols.output_files_protocol import OutputFilesProtocol
 from batchinfer.protocols.registry import PROTOCOLS, load_protocol
 from support import plugins
 from support.http_calls import OK, TOKEN
 from support.servers import Answer, stub
 
 sys.path.append(str(plugins.PLUGINS))
-from toy_protocol import ToyProtocol
+from toy_protocol import AskedProtocol, ToyProtocol
+
+OWN = {"toy": ToyProtocol, "asked": AskedProtocol}
 
 CASES = {
     "ai4os": SimpleNamespace(
@@ -41,7 +44,20 @@ CASES = {
         good=HttpAnswer(200, OK, {}),
         prediction={"label": "cat", "score": 0.5},
     ),
+    "oscar": SimpleNamespace(
+        params={},
+        file_params=("files",),
+        good=HttpAnswer(200, b'{"label": "cat"}\n\n', {}),
+        prediction={"label": "cat"},
+    ),
     "toy": SimpleNamespace(
+        params={"size": 640},
+        file_params=("image",),
+        good=HttpAnswer(200, b'{"label": "cat"}', {}),
+        prediction={"label": "cat"},
+        options={"header": "X-Zoom"},
+    ),
+    "asked": SimpleNamespace(
         params={"size": 640},
         file_params=("image",),
         good=HttpAnswer(200, b'{"label": "cat"}', {}),
@@ -52,14 +68,28 @@ CASES = {
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
-    protocol = ToyProtocol() if request.param == "toy" else load_protocol(request.param)
-    return SimpleNamespace(protocol=protocol, **vars(CASES[request.param]))
+    given = {"options": {}, **vars(CASES[request.param])}
+    if request.param in OWN:
+        protocol = OWN[request.param]().configure(given["options"])
+    else:
+        protocol = load_protocol(request.param, given["options"])
+    return SimpleNamespace(protocol=protocol, **given)
 
 
 def heads(case, contents):
     return [
         FileHead(param, f"/data/{param}.png", content[:512], len(content))
         for param, content in zip(case.file_params, contents, strict=False)
+    ]
+
+
+def counts(case):
+    """How many files an item may have: some services want one."""
+    encode = case.protocol.encode_params
+    return [
+        count
+        for count in range(len(case.file_params) + 1)
+        if not isinstance(encode(case.params, case.file_params[:count], Mode.SYNC), Failure)
     ]
 
 
@@ -84,7 +114,7 @@ def test_it_offers_a_mode_and_names_in_a_bucket_if_that_is_async(case):
 
 def test_there_is_one_part_more_than_files_and_none_depends_on_what_follows(case):
     contents = [b"one", b"two"][: len(case.file_params)]
-    for count in range(len(contents) + 1):
+    for count in counts(case):
         params = encoded_params(case, count)
         parts = case.protocol.encode_item(params, heads(case, contents[:count])).parts
         assert [type(part) for part in parts] == [bytes] * (count + 1)
@@ -123,9 +153,45 @@ async def test_small_and_large_files_are_sent_alike_and_the_same_each_time(case,
     for each in loaded:
         assert bytes(each.body) == joined(case.protocol, expected.parts, contents)
         assert dict(each.headers) == dict(expected.headers)
+        assert each.query == expected.query
         assert [sent.sha256 for sent in each.inputs] == [
             hashlib.sha256(content).hexdigest() for content in contents
         ]
+
+
+def test_what_is_sent_has_only_what_http_can_carry(case):
+    assert "Authorization" not in case.protocol.make_headers("")
+    encoded = case.protocol.encode_item(encoded_params(case, 1), heads(case, [b"one"]))
+    for text in (*encoded.headers, *encoded.headers.values(), *case.protocol.make_headers(TOKEN)):
+        assert text.isprintable()
+    assert encoded.query.isascii()
+    assert not set(encoded.query) & set(" #\r\n")
+    assert not encoded.query or case.protocol.has_query
+
+
+def test_an_option_that_it_does_not_know_is_refused_by_name_and_its_value_is_not_quoted(case):
+    with pytest.raises(ConfigError, match=r"\[protocol\] hedaer ") as refused:
+        case.protocol.configure({**case.options, "hedaer": TOKEN})
+
+    assert TOKEN not in str(refused.value)
+    for name in case.options:
+        assert name in str(refused.value)
+
+
+def test_options_make_another_protocol_of_the_same_kind(case):
+    again = case.protocol.configure(case.options)
+
+    assert type(again) is type(case.protocol)
+    assert again is not case.protocol or not case.options
+
+
+def test_where_it_is_called_is_a_path_or_has_to_be_asked(case):
+    for path in ("/", "/a/b", "/v2/models/x/predict"):
+        called = case.protocol.get_call_path(path)
+        assert called is None or called.startswith("/")
+        assert case.protocol.get_discovery_path(path).startswith("/")
+        help_path = case.protocol.get_help_path(path)
+        assert help_path is None or help_path.startswith("/")
 
 
 def test_a_preview_is_json_without_the_contents_of_files(case):
@@ -156,6 +222,8 @@ def test_no_answer_breaks_it_and_what_is_no_success_is_no_reply(case, status, bo
     assert isinstance(outcome, Reply | Failure | FatalError)
     if status not in case.protocol.success_statuses:
         assert not isinstance(outcome, Reply)
+    answer = HttpAnswer(status, body, headers)
+    assert isinstance(case.protocol.decode_help(answer, "/x"), str | Failure | FatalError)
 
 
 @given(text=st.text(max_size=200))
@@ -193,7 +261,10 @@ def test_names_in_a_bucket_are_read_back_and_sort_by_position(case):
         base = names.make_object_name("run1", position, 3, "epoch123" + "0" * 16)
         log_key, reply_key = names.make_output_keys(base)
         assert names.parse_object_name("run1", base).position == position
-        assert names.parse_input_key("run1", names.make_input_key(base))[0] == base
+        name = names.add_extension(base, "/data/a.tar.gz", b"")
+        assert names.get_output_stem(name) == base
+        assert names.parse_object_name("run1", name) == names.parse_object_name("run1", base)
+        assert names.parse_input_key("run1", names.make_input_key(name))[0] == name
         assert names.parse_output_key("run1", log_key).extension == "log"
         assert names.parse_output_key("run1", reply_key).extension == "json"
         assert names.parse_output_key("run2", log_key) is None
@@ -211,6 +282,28 @@ def test_what_lies_in_a_bucket_never_breaks_it(case, data):
     assert decoded is None or isinstance(decoded, SavedOutput | Failure | FatalError)
     assert isinstance(names.decode_output(data, "", is_saved=True), Reply | Failure)
     assert isinstance(names.explain_missing(data), Failure)
+
+
+@given(files=st.dictionaries(st.text(max_size=20), st.binary(max_size=50), min_size=1, max_size=4))
+def test_no_outputs_of_any_number_and_name_break_it(case, files):
+    names = case.protocol.bucket
+    if not isinstance(names, OutputFilesProtocol):
+        return
+    stem = names.make_object_name("run1", 1, 1, "epoch123" + "0" * 16)
+    outcome = names.decode_files(stem, {stem + name: data for name, data in files.items()})
+    assert isinstance(outcome, Reply | Failure)
+    names.find_missing(stem, [stem + name for name in files])
+    for name in files:
+        parsed = names.parse_output_key("run1", f"{names.outputs_prefix}{stem}{name}")
+        assert parsed is None or parsed.base_name == stem
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_for_each_mode_it_is_of_the_same_kind(case, mode):
+    protocol = case.protocol.for_mode(mode)
+
+    assert type(protocol) is type(case.protocol)
+    assert protocol.modes == case.protocol.modes
 
 
 # Delivered --------------------------------------------------------------------------------------
@@ -315,10 +408,10 @@ def test_an_unknown_protocol_is_refused_with_those_that_are_installed(tmp_path):
         plugins.installed(
             tmp_path, group="batchinfer.protocols", name="toy", target="toy_protocol:ToyProtocol"
         ),
-        pytest.raises(ConfigError, match=r'no protocol "tou".*ai4os, toy'),
+        pytest.raises(ConfigError, match=r'no protocol "tou".*ai4os, oscar, toy'),
     ):
         load_protocol("tou")
-    assert PROTOCOLS.names() == ["ai4os"]
+    assert PROTOCOLS.names() == ["ai4os", "oscar"]
 
 
 @pytest.mark.parametrize("target", ["toy_protocol:KINDS", "no_such_module:Protocol"])

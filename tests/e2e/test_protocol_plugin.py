@@ -20,7 +20,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        params = json.loads(self.headers["X-Params"])
+        params = json.loads(self.headers[self.server.header])
         self.server.calls.append((body, params, self.headers["Authorization"]))
         if body.startswith(b"refuse"):
             status, answer = 422, b'{"error": "no picture"}'
@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.calls = []
+        server.calls, server.header = [], "X-Params"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -109,6 +109,27 @@ def test_the_protocol_may_be_named_by_a_flag_and_is_kept(desk, env, server):
     error = told(desk, "run", "in", "-o", "out", "-c", "batchinfer.toml", code=3, **env)
     assert "toy" in error
     assert "ai4os" in error
+
+
+def test_its_options_are_kept_with_the_run_without_what_is_secret(desk, env, server):
+    path, name = desk / "batchinfer.toml", "X-s3cr3t-0123456789"
+    server.header = name
+    path.write_text(path.read_text() + '[protocol]\nheader = "${HEADER}"\n')
+    secret_env = {**env, "HEADER": name}
+
+    run(desk, secret_env, "run", "in", "-o", "out", "-c", "batchinfer.toml", "--limit", "3")
+    run(desk, secret_env, "resume", "out", code=1)
+    wrong = told(desk, "resume", "out", **env)
+    path.write_text(path.read_text().replace("header", "haeder"))
+    misspelt = told(desk, "run", "in", "-o", "other", **secret_env)
+
+    assert len(server.calls) == 7
+    assert name.encode() not in b"".join(each.read_bytes() for each in (desk / "out").iterdir())
+    with RunReader(desk / "out") as reader:
+        assert reader.info.config["protocol"] == {"header": "${HEADER}"}
+    assert "needs the environment variable HEADER" in wrong
+    assert "[protocol] haeder is no option of this protocol. Did you mean 'header'?" in misspelt
+    assert not (desk / "other").exists()
 
 
 def test_results_are_read_where_the_protocol_is_not_installed(desk, env):

@@ -17,6 +17,7 @@ from batchinfer.domain import (
     Item,
     Mode,
     OpenItem,
+    OutputFile,
     Record,
     RemoteFile,
     Reply,
@@ -45,6 +46,7 @@ from batchinfer.ports import (
 
 FILE = InputFile("files", "/data/\udcff.jpg", 3, 1_763_890_000_123_456_789)
 SENT = SentFile("files", 3, "0" * 64)
+OUTPUT = OutputFile("output/a.png", b"\x89PNG")
 ITEM = Item("a", (FILE,), {"x": [1, None, {"y": 2.5}]}, 7, 2, 1)
 REPLY = Reply(prediction={"a": [1]}, data=None, log="log", server_seconds=0.5, inputs=(SENT,))
 FAILURE = Failure(
@@ -69,6 +71,8 @@ VALUES = [
     ITEM,
     REPLY,
     Reply("image/png", data=b"\x89PNG"),
+    OUTPUT,
+    Reply("application/zip", files=(OUTPUT,)),
     FAILURE,
     Failure("model_killed", "killed", FailureKind.TRANSIENT, model_killed=True),
     Submitted("run-7-3", (SENT,)),

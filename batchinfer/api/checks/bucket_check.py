@@ -184,7 +184,8 @@ def _is_known_object(
     base = key.removeprefix(folder).partition(".")[0]
     run_id = base.partition("-")[0]
     return key == folder or (
-        run_id in known_run_ids and names.parse_object_name(run_id, base) is not None
+        run_id in known_run_ids
+        and names.parse_object_name(run_id, names.get_output_stem(base)) is not None
     )
 
 

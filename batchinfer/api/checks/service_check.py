@@ -29,14 +29,18 @@ _STARTING_CODES: Final = frozenset({"cold_start", "timeout"})
 
 def check_token(settings: RunSettings, on_finding: OnFinding) -> None:
     """Whether it can be a token at all, and for how long."""
-    facts = load_protocol(settings.protocol).inspect_token(get_service(settings).token)
+    token = get_service(settings).token
+    if not token:
+        on_finding(Finding("token", FindingState.GOOD, "none is configured", Mode.SYNC))
+        return
+    facts = load_protocol(settings.protocol, settings.protocol_options).inspect_token(token)
     if facts is not None:
         on_finding(_make_token_finding(facts, time.time()))
 
 
 async def check_service(settings: RunSettings, on_finding: OnFinding, wait_seconds: float) -> None:
     """Ask for the model's help, for at most `wait_seconds`, and report what the answer shows."""
-    if load_protocol(settings.protocol).help_request is None:
+    if not load_protocol(settings.protocol, settings.protocol_options).is_self_describing:
         on_finding(Finding("service", FindingState.NOTE, _NOT_ASKED_TEXT, Mode.SYNC))
         return
     startup, ahead = _StartupObserver(), None
@@ -97,7 +101,8 @@ def _report_endpoint(
     if code in _REFUSAL_CODES:
         on_finding(Finding("access", FindingState.BAD, _get_message(answer), Mode.SYNC))
     elif isinstance(answer, str) or (isinstance(answer, Failure) and code not in _STARTING_CODES):
-        on_finding(Finding("access", FindingState.GOOD, "the token is accepted", Mode.SYNC))
+        message = "the token is accepted" if get_service(settings).token else "no token is needed"
+        on_finding(Finding("access", FindingState.GOOD, message, Mode.SYNC))
 
 
 def _report_service(
@@ -125,7 +130,7 @@ def _report_service(
         on_finding(Finding("service", FindingState.NOTE, message, Mode.SYNC))
     else:
         on_finding(Finding("service", FindingState.BAD, _get_message(answer), Mode.SYNC))
-    if software := load_protocol(settings.protocol).find_software(log):
+    if software := load_protocol(settings.protocol, settings.protocol_options).find_software(log):
         message = " ".join([f"{software.name} {software.version}.", *software.quirks])
         state = FindingState.NOTE if software.quirks else FindingState.GOOD
         on_finding(Finding(software.name.lower(), state, message))

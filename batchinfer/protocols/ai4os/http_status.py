@@ -10,6 +10,7 @@ The content type is no help (the service echoes ours), so bodies are classified 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -274,15 +275,17 @@ def classify_status(
     now: float,
     retry_after: str | None = None,
     location: str | None = None,
+    rules: Sequence[StatusRule] = STATUS_RULES,
 ) -> Failure | FatalError | None:
     """What follows from a status and its body; None for 200: the body decides.
 
-    `elapsed`: seconds the call took. `now`: seconds since the epoch. `retry_after`, `location`: the
-    headers of these names. A FatalError is returned, not raised. The body must be redacted already.
+    `rules`: the table; its last row fits everything. `elapsed`: seconds the call took. `now`:
+    seconds since the epoch. `retry_after`, `location`: the headers of these names. A FatalError
+    is returned, not raised. The body must be redacted already.
     """
     if status == 200:  # noqa: PLR2004 - the one status that says nothing
         return None
-    rule = _match_rule(status, body[:MAX_ERROR_BODY_BYTES].strip(), elapsed)
+    rule = _match_rule(rules, status, body[:MAX_ERROR_BODY_BYTES].strip(), elapsed)
     code = rule.code.format(status=status)
     message = rule.message.format(
         status=status, seconds=elapsed, place=safe_url(location), said=_format_excerpt(body, rule)
@@ -299,17 +302,19 @@ def classify_status(
     )
 
 
-def _match_rule(status: int, body: bytes, elapsed: float) -> StatusRule:
+def _match_rule(
+    rules: Sequence[StatusRule], status: int, body: bytes, elapsed: float
+) -> StatusRule:
     text = body.decode("utf-8", "replace")
     is_gateway_timeout = any(-1.0 <= elapsed - limit <= 5.0 for limit in GATEWAY_TIMEOUTS_SECONDS)  # noqa: PLR2004 - a little slack
-    for rule in STATUS_RULES:
+    for rule in rules:
         if (
             status in rule.statuses
             and (is_gateway_timeout or not rule.only_at_gateway_timeout)
             and re.match(rule.body_pattern, text, re.IGNORECASE | re.DOTALL)
         ):
             return rule
-    return STATUS_RULES[-1]
+    return rules[-1]
 
 
 def _format_excerpt(body: bytes, rule: StatusRule) -> str:

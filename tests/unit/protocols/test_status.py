@@ -157,7 +157,7 @@ def test_a_refusal_that_is_not_about_what_was_sent_may_hold_for_all(status: int,
 
 
 def test_every_row_of_the_table_is_the_answer_to_some_case():
-    reached = {_match_rule(c.status, c.body.strip(), c.elapsed) for c in CASES}
+    reached = {_match_rule(STATUS_RULES, c.status, c.body.strip(), c.elapsed) for c in CASES}
     assert reached == set(STATUS_RULES)
 
 

@@ -1,0 +1,1 @@
+"""The protocol of any OSCAR service: a file in, and one or more files, or a text, out."""
