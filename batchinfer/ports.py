@@ -92,6 +92,37 @@ class OutputWatcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PollAdvice:
+    """When a watcher that is notified should be asked again."""
+
+    pause: float | None = None
+    """Seconds from one poll to the next; None: as many as without notifications."""
+    named_at: float | None = None
+    """When outputs that were named are worth a look, on the event loop's clock; None: none is."""
+
+
+@runtime_checkable
+class NotifiedWatcher(OutputWatcher, Protocol):
+    """A watcher that may be told of outputs when they are written.
+
+    Notifications are hints: all of them may be missing, late, repeated or wrong. Only what the
+    bucket holds counts, and only a poll says what is missing.
+    """
+
+    async def listen(self, wakeup: Callable[[], None]) -> None:
+        """Follow the notifications until cancelled; ends when there are none to be had.
+
+        `wakeup`: called when `advise` says something new. Raises nothing.
+        """
+
+    def advise(self) -> PollAdvice:
+        """When to look again, as things are now."""
+
+    async def poll_named(self, items: OpenItems, emit: EmitOutput) -> None:
+        """Look at outputs that were named and are due, emit what is decided. Raises as `poll`."""
+
+
+@dataclass(frozen=True, slots=True)
 class SubmittedObject:
     """An input object found in the bucket."""
 

@@ -192,9 +192,12 @@ class BucketDelivery(Delivery):
     ) -> AsyncIterator[tuple[Backend, OutputWatcher | None]]:
         """See Delivery."""
         from batchinfer.backends.bucket_backend import BucketBackend  # noqa: PLC0415
+        from batchinfer.backends.notification_trust import MAX_TRUSTED_PAUSE  # noqa: PLC0415
+        from batchinfer.backends.output_notifications import OutputNotifications  # noqa: PLC0415
         from batchinfer.backends.output_watcher import BucketOutputWatcher  # noqa: PLC0415
         from batchinfer.backends.payload_loader import PayloadLoader  # noqa: PLC0415
 
+        grace_seconds = min(OUTPUT_PAIR_GRACE_SECONDS, settings.timeout / 4)
         redactor, memory_budget = Redactor(settings.secrets), MemoryBudget(settings.memory)
         protocol = load_protocol(settings.protocol, settings.protocol_options)
         names = get_bucket_protocol(settings)
@@ -222,11 +225,19 @@ class BucketDelivery(Delivery):
                 protocol=names,
                 run_id=run_id,
                 redactor=redactor,
-                grace_seconds=min(OUTPUT_PAIR_GRACE_SECONDS, settings.timeout / 4),
+                grace_seconds=grace_seconds,
                 clean=clean,
                 memory=memory_budget,
                 max_reply=settings.max_reply,
                 verifier=bucket_backend,
+                notifications=OutputNotifications(
+                    names,
+                    run_id,
+                    bucket if get_bucket(settings).notifications else None,
+                    undecided_pause=grace_seconds / 2,
+                    # A lost output has to be found long before its item counts as lost.
+                    max_pause=min(MAX_TRUSTED_PAUSE, settings.timeout / 12),
+                ),
             )
             yield bucket_backend, watcher
 

@@ -53,6 +53,10 @@ class OutputReader:
             e.size for e in pair.listed_objects if e.size <= self._max_reply
         )
 
+    def is_oversized(self, pair: OutputPair) -> bool:
+        """Whether an object of the pair is said to be larger than is read."""
+        return self._find_oversized(pair) is not None
+
     async def read_pair(
         self, pair: OutputPair, *, within_grace: bool
     ) -> Outcome | SavedOutput | None:

@@ -1,7 +1,8 @@
 """Delivery through a bucket (async mode), receiving: polls for outputs.
 
 The bucket's listing is the truth. Each poll decides what can be decided (`output_reader.py`), and
-remembers only the pairs that are incomplete.
+remembers only the pairs that are incomplete. In between, outputs that the store's notifications
+name are read at once; what they do not settle (a missing half, an orphan, a size) is left to polls.
 
 Only outputs whose names this run directory has recorded count (`output_pairs.is_recorded`). An
 orphan is taken once, and deleted once that is recorded. With `clean`, so are the input and the
@@ -26,6 +27,7 @@ from batchinfer.backends.input_recovery import InputVerifier, recover_unrecorded
 from batchinfer.backends.orphan_outputs import OrphanResolver, UnresolvedReason
 from batchinfer.backends.output_failures import REPLY_TOO_LARGE
 from batchinfer.backends.output_files_reader import OutputFilesReader
+from batchinfer.backends.output_notifications import OutputNotifications
 from batchinfer.backends.output_pairs import (
     OutputPair,
     drop_stale_outputs,
@@ -40,12 +42,21 @@ from batchinfer.flow.memory_budget import (
     DEFAULT_MEMORY_BYTES,
     MemoryBudget,
 )
-from batchinfer.ports import EmitOutput, OpenItems, OutputArrival, RecoverableItems, SubmittedObject
+from batchinfer.ports import (
+    EmitOutput,
+    OpenItems,
+    OutputArrival,
+    PollAdvice,
+    RecoverableItems,
+    SubmittedObject,
+)
 from batchinfer.protocols.inference_protocol import BucketProtocol, SavedOutput
 from batchinfer.protocols.output_files_protocol import OutputFilesProtocol
 
 MAX_CONCURRENT_FETCHES = 16
 """Pairs fetched at a time."""
+MAX_REMEMBERED_EMITTED = 10_000
+"""Pairs between two polls after which those of finished items are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,14 @@ class BucketOutputWatcher:
         memory: int | MemoryBudget = DEFAULT_MEMORY_BYTES,
         max_reply: int = DEFAULT_MAX_REPLY_BYTES,
         verifier: InputVerifier | None = None,
+        notifications: OutputNotifications | None = None,
     ) -> None:
         """`grace_seconds`: how long a missing half is waited for. `clean`: delete what is recorded.
 
         `memory`: bytes of outputs that are read at a time, or a budget shared with others.
         `max_reply`: bytes of an output, or a log, at most. `verifier`: says whether an input
-        object is an item's; without it no unrecorded object is adopted.
+        object is an item's; without it no unrecorded object is adopted. `notifications`: what the
+        store tells of this run's outputs.
         """
         self._bucket, self._protocol, self._run_id = bucket, protocol, run_id
         self._redactor, self._grace_seconds = redactor, grace_seconds
@@ -91,6 +104,7 @@ class BucketOutputWatcher:
             else None
         )
         self._verifier = verifier
+        self._notifications = notifications or OutputNotifications(protocol, run_id)
         self._incomplete_since: dict[str, float] = {}
         self._poll_started_at, self._last_poll_succeeded = 0.0, True
         """When the poll began; while the store is down, the first poll that failed: time in which
@@ -113,6 +127,7 @@ class BucketOutputWatcher:
             self._poll_started_at, self._last_poll_succeeded = anyio.current_time(), False
         seen: set[str] = set()
         self._orphan_candidates.clear()
+        self._notifications.begin_poll()
         listing = Listing(
             self._bucket,
             f"{self._protocol.outputs_prefix}{self._run_id}-",
@@ -126,6 +141,7 @@ class BucketOutputWatcher:
             if pairs and listing.has_more():
                 carried_over = [pairs.pop()]  # it may go on on the next page: read it there, whole
             seen |= await self._emit_decided(pairs, items, emit)
+            await self.poll_named(items, emit)  # a long listing must not hold them up
         await for_each(
             self._orphan_candidates,
             lambda stray: self._process_orphan_candidate(stray, emit),
@@ -142,6 +158,47 @@ class BucketOutputWatcher:
         self._incomplete_since = {
             pair: at + poll_seconds for pair, at in incomplete if pair in seen
         }
+        self._notifications.complete_poll(
+            frozenset(self._incomplete_since) | self._saved_by_log.keys()
+        )
+
+    async def listen(self, wakeup: Callable[[], None]) -> None:
+        """See ports.NotifiedWatcher."""
+        await self._notifications.listen(wakeup)
+
+    def advise(self) -> PollAdvice:
+        """See ports.NotifiedWatcher."""
+        return self._notifications.advise(has_orphans=bool(self._saved_by_log))
+
+    async def poll_named(self, items: OpenItems, emit: EmitOutput) -> None:
+        """See ports.NotifiedWatcher."""
+        pairs = self._notifications.take_due()
+        if not pairs:
+            return
+        open_items = await items.fetch_open({pair.parsed_name.position for pair in pairs})
+        new_pairs: list[tuple[OutputPair, OpenItem]] = []
+        for pair in pairs:
+            item = open_items.get(pair.parsed_name.position)
+            if item is None or pair.base_name in self._emitted:
+                self._notifications.forget(pair.base_name)
+            elif is_recorded(self._protocol, item, pair.base_name, pair.parsed_name):
+                new_pairs.append((pair, item))
+            else:
+                self._notifications.postpone(pair.base_name)
+        if new_pairs and self._files_reader is not None:
+            for pair, _ in new_pairs:  # how many files there will be, no name says: list them
+                self._notifications.forget(pair.base_name)
+            self._notifications.want_poll()
+            return
+        try:
+            await for_each(
+                new_pairs,
+                lambda each: self._process_named(*each, emit),
+                max_concurrent=MAX_CONCURRENT_FETCHES,
+            )
+        except OSError:
+            self._notifications.want_poll()
+            raise
 
     async def find_unrecorded(
         self,
@@ -162,6 +219,8 @@ class BucketOutputWatcher:
     async def cleanup(self, items: OpenItems) -> None:
         """See ports.OutputWatcher."""
         await self._orphan_resolver.delete_taken()
+        if len(self._emitted) > MAX_REMEMBERED_EMITTED:
+            await self._forget_finished(items)
         while self._deletable:
             batch = self._deletable[-MAX_CONCURRENT_FETCHES:]
             unfinished = await items.fetch_open({pair.parsed_name.position for pair, _ in batch})
@@ -173,6 +232,15 @@ class BucketOutputWatcher:
             ]
             await delete_keys(self._bucket, keys)
             del self._deletable[-len(batch) :]
+
+    async def _forget_finished(self, items: OpenItems) -> None:
+        """Between rare polls: nothing more is emitted of finished items."""
+        parse = self._protocol.parse_object_name
+        names = {name: parse(self._run_id, name) for name in self._emitted}
+        unfinished = await items.fetch_open({name.position for name in names.values() if name})
+        self._emitted = {
+            base_name for base_name, name in names.items() if name and name.position in unfinished
+        }
 
     # Deciding -------------------------------------------------------------------------------------
 
@@ -232,7 +300,22 @@ class BucketOutputWatcher:
             if isinstance(outcome, SavedOutput):
                 self._add_orphan_candidate(pair, item, outcome)
             else:
+                await self._emit_listed(pair, item, outcome, emit)
+
+    async def _process_named(self, pair: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
+        """Emit what a pair says whose objects were only named: nothing that is missing counts."""
+        if self._reader.is_oversized(pair):
+            self._notifications.want_poll()  # the listing knows the size
+            return
+        with self._memory_budget.new_reservation() as reservation:
+            await reservation.acquire(self._reader.estimate_memory(pair))
+            outcome = await self._reader.read_pair(pair, within_grace=True)
+            if isinstance(outcome, SavedOutput):  # whose it is, only all logs together show
+                if pair.log is not None:
+                    self._saved_by_log[pair.base_name] = pair.log, outcome
+            elif outcome is not None:
                 await self._emit_outcome(pair, item, outcome, emit)
+                self._notifications.forget(pair.base_name)
 
     def _add_orphan_candidate(self, pair: OutputPair, item: OpenItem, saved: SavedOutput) -> None:
         orphan_key = self._protocol.make_orphan_key(saved)
@@ -250,9 +333,9 @@ class BucketOutputWatcher:
         match resolution:
             case UnresolvedReason.AMBIGUOUS:
                 uncertain = self._protocol.explain_uncertain(candidate.saved)
-                await self._emit_outcome(pair, candidate.item, uncertain, emit)
+                await self._emit_listed(pair, candidate.item, uncertain, emit)
             case UnresolvedReason.SETTLING:
-                await self._emit_outcome(pair, candidate.item, None, emit)
+                await self._emit_listed(pair, candidate.item, None, emit)
             case UnresolvedReason.MISSING:
                 is_contested = self._orphan_resolver.is_contested(candidate.orphan_key)
                 failure = (
@@ -261,7 +344,7 @@ class BucketOutputWatcher:
                     else self._protocol.explain_lost(candidate.saved)
                 )
                 outcome = None if self._is_within_grace(pair) else failure
-                await self._emit_outcome(pair, candidate.item, outcome, emit)
+                await self._emit_listed(pair, candidate.item, outcome, emit)
             case entry:
                 await self._process_orphan(candidate, entry, emit)
 
@@ -278,14 +361,21 @@ class BucketOutputWatcher:
             )
             if outcome is not None:
                 self._orphan_resolver.mark_taken(candidate.orphan_key, pair.base_name, orphan)
-            await self._emit_outcome(candidate.pair, candidate.item, outcome, emit)
+            await self._emit_listed(candidate.pair, candidate.item, outcome, emit)
 
-    async def _emit_outcome(
+    async def _emit_listed(
         self, pair: OutputPair, item: OpenItem, outcome: Outcome | None, emit: EmitOutput
     ) -> None:
+        """Emit what a listed pair says; None: it is to be seen again."""
         if outcome is None:
             self._incomplete_since.setdefault(pair.base_name, self._poll_started_at)
             return
+        self._notifications.note_listed(pair)
+        await self._emit_outcome(pair, item, outcome, emit)
+
+    async def _emit_outcome(
+        self, pair: OutputPair, item: OpenItem, outcome: Outcome, emit: EmitOutput
+    ) -> None:
         self._emitted.add(pair.base_name)
         self._saved_by_log.pop(pair.base_name, None)
         is_kept = isinstance(outcome, Failure) and outcome.code == REPLY_TOO_LARGE

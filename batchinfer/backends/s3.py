@@ -26,6 +26,7 @@ from batchinfer.backends.loaded_payload import PayloadBody
 from batchinfer.backends.proxies import find_proxy_for_url
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3_calls import VALID_REGION, S3Calls, S3ErrorResponse
+from batchinfer.backends.s3_notifications import S3NotificationStream, open_s3_notifications
 from batchinfer.domain import Failure
 from batchinfer.errors import ConfigError, FatalError
 from batchinfer.flow.rate_limiters import BandwidthLimiter
@@ -97,6 +98,7 @@ async def open_s3_bucket(
             region=region,
             ca_file=ca_file,
             verify=verify,
+            ssl_context=ssl_context,
             proxy=proxy,
             read_timeout=read_timeout,
             send_timeout=send_timeout,
@@ -186,6 +188,10 @@ class S3BucketClient:
             "list",
             lambda: self._calls.list_objects(prefix, start_after=start_after, token=token),
         )
+
+    def open_notifications(self, prefix: str) -> AbstractAsyncContextManager[S3NotificationStream]:
+        """See `NotificationSource`. It is tried once."""
+        return open_s3_notifications(self._calls, self._name, prefix)
 
     async def _object_exists(self, key: str) -> bool:
         try:

@@ -6,8 +6,14 @@ belong to this module. Importing it takes half a second, so `s3.py` does that on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -35,6 +41,7 @@ from batchinfer.backends.s3_responses import (
     reject_web_pages,
 )
 from batchinfer.backends.s3_session import IsolatedSession
+from batchinfer.backends.s3_stream import AiohttpStream, open_aiohttp_stream
 from batchinfer.backends.s3_xml import UNREADABLE_RESPONSE
 from batchinfer.backends.streamed_body import StreamedBody
 from batchinfer.errors import ConfigError, FatalError
@@ -59,6 +66,7 @@ async def open_botocore_calls(
     region: str,
     ca_file: str | None,
     verify: bool,
+    ssl_context: ssl.SSLContext,
     proxy: str | None,
     read_timeout: float,
     send_timeout: float,
@@ -109,6 +117,16 @@ async def open_botocore_calls(
             response_timeout=RESPONSE_READ_TIMEOUTS * read_timeout,
             send_timeout=send_timeout,
             bandwidth=bandwidth,
+            open_stream=partial(
+                open_aiohttp_stream,
+                endpoint=endpoint,
+                name=name,
+                access_key=access_key,
+                secret_key=secret_key,
+                region=region,
+                ssl_context=ssl_context,
+                proxy=proxy,
+            ),
         )
 
 
@@ -123,8 +141,10 @@ class BotocoreCalls:
         response_timeout: float,
         send_timeout: float,
         bandwidth: BandwidthLimiter | None,
+        open_stream: Callable[[Mapping[str, str]], AbstractAsyncContextManager[AiohttpStream]],
     ) -> None:
         self._client, self._name, self._response_timeout = client, name, response_timeout
+        self._open_stream = open_stream
         self._make_body = partial(StreamedBody, stall_timeout=send_timeout, bandwidth=bandwidth)
 
     async def put_object(self, key: str, body: PayloadBody, sha256: str | None) -> None:  # noqa: ARG002 - botocore takes its own
@@ -147,6 +167,10 @@ class BotocoreCalls:
     async def delete_object(self, key: str) -> None:
         """See S3Calls."""
         await self._call("delete_object", self._response_timeout, Key=key)
+
+    def open_stream(self, query: Mapping[str, str]) -> AbstractAsyncContextManager[AiohttpStream]:
+        """See S3Calls."""
+        return self._open_stream(query)
 
     async def list_objects(
         self, prefix: str, *, start_after: str, token: str | None

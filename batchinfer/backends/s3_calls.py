@@ -7,6 +7,8 @@ everywhere. When to try again, and what an error means for a run, is decided in 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from batchinfer._version import __version__
@@ -23,6 +25,8 @@ SUCCESS_STATUSES: Final = range(200, 300)
 _NO_CONTENT: Final = 204
 MIN_DOWNLOAD_BYTES_PER_SECOND: Final = 10_000
 """Bytes per second below which an object is not read to its end."""
+STREAM_SILENCE_TIMEOUT: Final = 20.0
+"""Seconds without a byte after which a stream is dead, and in which one has to begin."""
 RESPONSE_READ_TIMEOUTS: Final = 4
 """How many `read_timeout`s a whole answer may take, however steadily it drips."""
 
@@ -51,6 +55,13 @@ class S3ConnectionError(OSError):
         self.os_error = os_error
 
 
+class ResponseStream(Protocol):
+    """The body of an answer that may have no end."""
+
+    async def read_some(self) -> bytes:
+        """What came next; b"" at the end. Raises OSError, too, after `STREAM_SILENCE_TIMEOUT`."""
+
+
 class S3Calls(Protocol):
     """S3's operations on one bucket, each tried once.
 
@@ -72,6 +83,13 @@ class S3Calls(Protocol):
 
     async def delete_object(self, key: str) -> None:
         """Delete an object."""
+
+    def open_stream(self, query: Mapping[str, str]) -> AbstractAsyncContextManager[ResponseStream]:
+        """Ask the bucket for an answer that may have no end; it is open once that has begun.
+
+        Its connection is closed with it. Raises as all; and S3ConnectionError where it cannot be
+        asked at all.
+        """
 
     async def list_objects(
         self, prefix: str, *, start_after: str, token: str | None

@@ -15,7 +15,7 @@ import hashlib
 import math
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -29,6 +29,7 @@ from batchinfer.backends.s3_calls import (
     RESPONSE_READ_TIMEOUTS,
     S3_CONNECT_TIMEOUT,
     S3_USER_AGENT,
+    STREAM_SILENCE_TIMEOUT,
     SUCCESS_STATUSES,
     VALID_REGION,
     S3ErrorResponse,
@@ -90,18 +91,22 @@ async def open_direct_calls(
     from batchinfer.transport.http_client import HttpClient  # noqa: PLC0415 - needs httptools
 
     url = URL(endpoint)
-    http = HttpClient(
-        url.origin(),
-        ssl_context=ssl_context if url.scheme == "https" else None,
-        timeouts=CallTimeouts(
-            total=math.inf,
-            connect=S3_CONNECT_TIMEOUT,
-            send=send_timeout,
-            first_byte=read_timeout,
-            read=read_timeout,
-        ),
-        bandwidth=bandwidth,
-    )
+
+    def open_client(read_timeout: float) -> HttpClient:
+        return HttpClient(
+            url.origin(),
+            ssl_context=ssl_context if url.scheme == "https" else None,
+            timeouts=CallTimeouts(
+                total=math.inf,
+                connect=S3_CONNECT_TIMEOUT,
+                send=send_timeout,
+                first_byte=read_timeout,
+                read=read_timeout,
+            ),
+            bandwidth=bandwidth,
+        )
+
+    http = open_client(read_timeout)
     try:
         yield DirectCalls(
             http,
@@ -110,6 +115,7 @@ async def open_direct_calls(
             response_timeout=RESPONSE_READ_TIMEOUTS * read_timeout,
             concurrency=concurrency,
             signs_bodies=url.scheme != "https",
+            open_client=open_client,
         )
     finally:
         http.close()
@@ -127,9 +133,11 @@ class DirectCalls:
         response_timeout: float,
         concurrency: int,
         signs_bodies: bool,
+        open_client: Callable[[float], HttpClient],
     ) -> None:
         self._http, self._signer, self._bucket_path = http, signer, bucket_path
         self._response_timeout, self._signs_bodies = response_timeout, signs_bodies
+        self._open_client = open_client
         self._free_connections = asyncio.Semaphore(concurrency)
         head = http.make_head(
             "GET",
@@ -176,6 +184,15 @@ class DirectCalls:
         async with self._free_connections, asyncio.timeout(self._response_timeout):
             await self._read_receipt(await self._call("DELETE", key))
 
+    @asynccontextmanager
+    async def open_stream(self, query: Mapping[str, str]) -> AsyncIterator[HttpResponse]:
+        """See S3Calls. It has a connection of its own, which counts for no limit."""
+        http = self._open_client(STREAM_SILENCE_TIMEOUT)
+        try:
+            yield await self._call("GET", query=encode_query(query), stream_client=http)
+        finally:
+            http.close()
+
     async def list_objects(
         self, prefix: str, *, start_after: str, token: str | None
     ) -> ListingPage:
@@ -200,16 +217,22 @@ class DirectCalls:
         query: str = "",
         body: PayloadBody | None = None,
         payload_sha256: str = EMPTY_SHA256,
+        stream_client: HttpClient | None = None,
     ) -> HttpResponse:
-        """Call, and once more where the store is of another region. Returns a success."""
+        """Call, and once more where the store is of another region. Returns a success.
+
+        `stream_client`: makes the call, whose answer may have no end.
+        """
         path = self._bucket_path if key is None else f"{self._bucket_path}/{encode_key(key)}"
         target = f"{path}?{query}" if query else path
         first_region = region = self._signer.region
         while True:
             signature = self._signer.sign(method, path, query, payload_sha256)
             head = f"{method} {target} HTTP/1.1\r\n{self._common_lines}{signature}"
-            response = await self._http.request(
-                head.encode("latin-1"), None if body is None else (body,)
+            response = await (stream_client or self._http).request(
+                head.encode("latin-1"),
+                None if body is None else (body,),
+                is_stream=stream_client is not None,
             )
             if response.status in SUCCESS_STATUSES:
                 try:

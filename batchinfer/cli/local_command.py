@@ -20,6 +20,7 @@ from batchinfer.local.service_options import (
     DEFAULT_DEEPAAS_VERSION,
     InjectedFault,
     LocalServiceOptions,
+    NotificationFaults,
 )
 
 if TYPE_CHECKING:
@@ -160,6 +161,12 @@ class _LocalConfigError(click.ClickException):
 @click.option(
     "--store-outage", default=3.0, type=_SECONDS_PARAM_TYPE, help="How long it is then away."
 )
+@click.option(
+    "--notifications",
+    multiple=True,
+    metavar="FAULT",
+    help="Live notifications: xml, status:403, lose:0.1, delay:2, drop:30, blanks, buffer:4096.",
+)
 @click.option("--seed", type=int, help="Of all chances.")
 @click.option("--journal", type=click.Path(path_type=Path), help="One line for each prediction.")
 @click.option("--config-out", type=click.Path(path_type=Path), help="Write the config here too.")
@@ -184,6 +191,7 @@ def local(
     photographs: Path | None,
     detach: bool,
     as_json: bool,
+    notifications: tuple[str, ...],
     data: Path | None,
     journal: Path | None,
     **option_values: object,
@@ -225,6 +233,7 @@ def local(
             deepaas_venv=None if deepaas_venv is None else str(deepaas_venv),
             data=None if data is None else str(data),
             journal=None if journal is None else str(journal),
+            notifications=NotificationFaults.parse(notifications),
             **secrets,  # type: ignore[arg-type]
             **option_values,  # type: ignore[arg-type]
         )

@@ -34,6 +34,8 @@ class BucketSettings:
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     region: str = defaults.BUCKET_REGION
+    notifications: bool = True
+    """Whether live notifications are used, where the store offers them."""
     ca_file: str | None = None
     verify: bool = True
 

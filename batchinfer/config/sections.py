@@ -56,6 +56,10 @@ class BucketSection:
     """The "MINIO secret key"."""
     region: str = field(default=defaults.BUCKET_REGION, metadata={"read": value_parsers.parse_text})
     """Region of the object store."""
+    notifications: str = field(
+        default="auto", metadata={"read": value_parsers.parse_notification_choice}
+    )
+    """Whether MinIO's live notifications of outputs are used, where the store offers them."""
     ca_file: str | None = field(
         default=None, metadata={"read": value_parsers.parse_text, "path": True}
     )

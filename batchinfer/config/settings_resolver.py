@@ -253,6 +253,7 @@ def _resolve_bucket(resolver: _Resolver, _protocol: InferenceProtocol | None) ->
         access_key=_resolve_credential(resolver, "bucket", "access_key"),
         secret_key=_resolve_credential(resolver, "bucket", "secret_key"),
         region=resolver.resolve_text("bucket", "region"),
+        notifications=resolver.config.bucket.notifications != "off",
         ca_file=_resolve_ca_file(resolver, "bucket"),
         verify=resolver.config.bucket.verify,
     )

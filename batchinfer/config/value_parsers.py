@@ -135,6 +135,14 @@ def parse_cluster_kind(value: object) -> str:
     return kind
 
 
+def parse_notification_choice(value: object) -> str:
+    """Either "auto" or "off"."""
+    choice = value.strip().lower() if isinstance(value, str) else ""
+    if choice not in {"auto", "off"}:
+        raise ValueError('"auto" or "off"')
+    return choice
+
+
 def parse_count(value: object) -> int:
     """A whole number from 1."""
     number = _parse_whole_number(value)

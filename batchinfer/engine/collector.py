@@ -1,5 +1,8 @@
 """Async mode, the collecting phase: one loop polls the bucket, for all items at once.
 
+Between two polls it looks at outputs that notifications name, where there are any; polls are rare
+as long as the watcher trusts them. What is missing is decided by polls alone.
+
 What is overdue is decided without a timer per item and without trusting the server's clock. A
 submitted item counts as lost when it is older than `overdue_after` seconds as seen from the
 *horizon*, the later of
@@ -22,13 +25,14 @@ from dataclasses import dataclass
 import anyio
 
 from batchinfer.domain import Attempt, Failure, OpenItem, Outcome, ServiceSignal, State, get_signal
-from batchinfer.engine.recorder import Recorder, make_record
+from batchinfer.engine.recorder import ChangeNotifier, Recorder, make_record
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.errors import RunAborted
 from batchinfer.failures import BUCKET_UNREACHABLE, make_no_output_failure
 from batchinfer.flow.retries import Downtime, ModelKillCounter, Retry, WaitForService, decide
 from batchinfer.ports import (
     Clock,
+    NotifiedWatcher,
     Observer,
     OutageEnded,
     OutageOngoing,
@@ -48,11 +52,18 @@ CLEANUP_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PollInterval:
-    """Seconds between polls: short after an arrival, longer and longer while nothing arrives."""
+    """Seconds between polls without notifications: a share of the silence before.
+
+    Who has waited long for a result does not mind if it is seen a little later.
+    """
 
     min_seconds: float = 0.5
     max_seconds: float = 10.0
-    growth: float = 1.5
+    silence_share: float = 0.05
+
+    def choose_pause(self, silence_seconds: float) -> float:
+        """The pause when nothing has arrived for so long."""
+        return min(max(self.min_seconds, self.silence_share * silence_seconds), self.max_seconds)
 
 
 class Collector:
@@ -81,7 +92,10 @@ class Collector:
         self._downtime, self._has_answered = Downtime(), False
         self._kill_counter = ModelKillCounter()
         self._quiet_seconds = 0.0
-        self._arrival_count = 0
+        self._arrival_count = self._polled_arrival_count = 0
+        """Arrivals so far, and how many they were after the last poll."""
+        self._notices = ChangeNotifier()
+        """Counts what notifications have told."""
         self._newest_submitted_at = 0.0
 
     async def recover_submissions(self) -> None:
@@ -98,26 +112,61 @@ class Collector:
 
     async def run(self) -> None:
         """Poll, record, poll again, until cancelled: the caller knows when nothing is left."""
-        pause, last = self._poll_interval.min_seconds, anyio.current_time()
+        polled_at = arrived_at = anyio.current_time()
+        pause = self._poll_interval.min_seconds
         while True:
-            change_count, arrivals_before = self._recorder.changes.count, self._arrival_count
+            change_count = self._recorder.changes.count
             is_poll_complete = await self._call_bucket(
                 self._watcher.poll(self._submissions, self._on_output)
             )
             await self._flush_and_cleanup()
             now = anyio.current_time()
-            if self._arrival_count > arrivals_before:
-                pause, self._quiet_seconds = self._poll_interval.min_seconds, 0.0
-            else:
+            if self._arrival_count > self._polled_arrival_count:
+                self._polled_arrival_count = self._arrival_count
+                arrived_at, self._quiet_seconds = now, 0.0
+            elif is_poll_complete:
                 # A gap much longer than the pause was sleep or an outage, not silence.
-                self._quiet_seconds += min(now - last, 2 * pause) if is_poll_complete else 0.0
-                pause = min(pause * self._poll_interval.growth, self._poll_interval.max_seconds)
-            last = now
+                self._quiet_seconds += min(now - polled_at, 2 * pause)
+            polled_at = now
             if is_poll_complete:
                 await self._fail_overdue()
             if self._recorder.counts.submitted == 0:
                 await self._recorder.changes.wait_changed(change_count)
-            await anyio.sleep(pause)
+            pause = await self._wait_for_poll(self._poll_interval.choose_pause(now - arrived_at))
+
+    async def listen(self) -> None:
+        """Follow the watcher's notifications, if it has any, until cancelled."""
+        if isinstance(self._watcher, NotifiedWatcher):
+            await self._watcher.listen(self._notices.notify)
+
+    async def _wait_for_poll(self, usual_pause: float) -> float:
+        """Wait until the next poll is due, and collect what is named meanwhile.
+
+        Returns the longest pause that was meant to be waited for.
+        """
+        watcher, began, longest_pause = self._watcher, anyio.current_time(), 0.0
+        if not isinstance(watcher, NotifiedWatcher):
+            await anyio.sleep(usual_pause)
+            return usual_pause
+        while True:
+            count, advice = self._notices.count, watcher.advise()
+            pause = usual_pause if advice.pause is None else advice.pause
+            longest_pause = max(longest_pause, pause)
+            now, next_at = anyio.current_time(), began + pause
+            if now >= next_at:
+                return longest_pause
+            if advice.named_at is not None:
+                if now >= advice.named_at:
+                    is_answered = await self._call_bucket(
+                        watcher.poll_named(self._submissions, self._on_output)
+                    )
+                    await self._flush_and_cleanup()
+                    if not is_answered:
+                        await anyio.sleep(self._poll_interval.min_seconds)
+                    continue
+                next_at = min(next_at, advice.named_at)
+            with anyio.move_on_after(next_at - now):
+                await self._notices.wait_changed(count)
 
     async def _flush_and_cleanup(self) -> None:
         """Wait until what arrived is on record, then clean up: even if that record was the last."""

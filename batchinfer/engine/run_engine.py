@@ -280,6 +280,7 @@ class Engine:
         self._feeder.start()
         async with anyio.create_task_group() as feed_tasks:
             if self._collector is not None and self._collects:
+                feed_tasks.start_soon(self._run_guarded, self._collector.listen)
                 feed_tasks.start_soon(self._run_guarded, self._collector.run)
             feed_tasks.start_soon(self._run_guarded, self._feeder.read_source)
             if self._scheduler is not None:

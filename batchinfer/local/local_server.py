@@ -24,6 +24,7 @@ from batchinfer.local.container_pool import ContainerPool
 from batchinfer.local.gateway import Gateway
 from batchinfer.local.job_queue import JobQueue
 from batchinfer.local.journal import Journal
+from batchinfer.local.notification_hub import NotificationHub
 from batchinfer.local.oscar_script import ScriptPredictor
 from batchinfer.local.oscar_supervisor import SupervisorPredictor
 from batchinfer.local.predictor import PredictionRequest, Predictor
@@ -176,8 +177,9 @@ def _build_handlers(
         cold_start=options.cold_start,
         scale_to_zero=options.scale_to_zero,
     )
+    hub = NotificationHub(options.name, options.notifications, rng)
     jobs = JobQueue(
-        LocalBucket(options, server, session),
+        LocalBucket(options, server, session, hub),
         containers,
         predictions.predict_job,
         journal,
@@ -188,20 +190,23 @@ def _build_handlers(
         tasks.create_task(jobs.run_worker())
     if options.store_restarts is not None:
         tasks.create_task(
-            _restart_periodically(server, options.store_restarts, options.store_outage)
+            _restart_periodically(server, hub, options.store_restarts, options.store_outage)
         )
     return _Handlers(
         Gateway(options, containers, predictions.predict_call, rng, tasks),
-        S3Proxy(options, server, session, rng, jobs.on_upload),
+        S3Proxy(options, server, session, rng, on_upload=jobs.on_upload, hub=hub),
         journal,
     )
 
 
-async def _restart_periodically(server: RcloneServer, interval: float, outage: float) -> None:
+async def _restart_periodically(
+    server: RcloneServer, hub: NotificationHub, interval: float, outage: float
+) -> None:
     """Take the S3 server away for a while, again and again."""
     while True:
         await asyncio.sleep(interval)
         await server.stop()
+        hub.drop_streams()
         sys.stderr.write(f"the store is away for {outage:g} s\n")
         await asyncio.sleep(outage)
         await server.start()
@@ -216,10 +221,14 @@ async def _listen(options: LocalServiceOptions, handlers: _Handlers) -> web.AppR
     async def stats(_: web.Request) -> web.Response:
         return web.json_response(dict(handlers.journal.counts))
 
+    async def bucket_stats(_: web.Request) -> web.Response:
+        return web.json_response(dict(handlers.proxy.counts))
+
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     app.router.add_post("/run/{name}", handlers.gateway.handle_call)
     app.router.add_get("/health", health)
     app.router.add_get("/local/stats", stats)
+    app.router.add_get("/local/bucket-stats", bucket_stats)
     app.router.add_route("*", "/{rest:.*}", handlers.proxy.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()

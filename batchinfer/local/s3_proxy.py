@@ -7,12 +7,15 @@ Rules (docs/platform.md, "Jobs through the bucket"):
 * A put, copy, multipart completion or tagging of `inputs/...` fires an event, once, if it
   succeeded, also when its client has gone. The server behind knows no tags (it would overwrite the
   object): they end here.
+* Live notifications are MinIO's own (`notification_hub.py`). The server behind knows none, but is
+  asked all the same, for it checks the signature.
 * While the server is away, connections are reset or get the store's 503.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
 from urllib.parse import quote, unquote
@@ -26,11 +29,13 @@ from yarl import URL
 
 from batchinfer.local import folder_markers
 from batchinfer.local.canned_responses import STORE_UNAVAILABLE_RESPONSE
+from batchinfer.local.notification_hub import NotificationHub
 from batchinfer.local.rclone import RcloneServer
 from batchinfer.local.service_options import LocalServiceOptions
 
 LOCAL_S3_REGION = "us-east-1"
 _INPUTS_PREFIX = "inputs/"
+_OK = web.HTTPOk.status_code
 _HOP_BY_HOP_HEADERS = ("Connection", "Keep-Alive", "Transfer-Encoding", "Expect")
 _PROXY_TIMEOUT = ClientTimeout(total=None, sock_connect=5)
 
@@ -44,13 +49,18 @@ class S3Proxy:
         server: RcloneServer,
         session: ClientSession,
         rng: Random,
+        *,
         on_upload: Callable[[str], None],
+        hub: NotificationHub,
     ) -> None:
         self._options = options
         self._server = server
         self._session = session
         self._rng = rng
         self._on_upload = on_upload
+        self._hub = hub
+        self.counts: Counter[str] = Counter()
+        """Listings, and streams of notifications, that were answered."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one S3 request."""
@@ -59,7 +69,10 @@ class S3Proxy:
         is_marker = self._options.markers and key in folder_markers.FOLDER_MARKERS
 
         def report_upload(status: int) -> None:
-            if not is_marker and _is_upload(request, status, key):
+            if is_marker or not key or not _is_upload(request, status):
+                return
+            self._hub.publish(key, request.content_length or 0)
+            if key.startswith(_INPUTS_PREFIX):
                 self._on_upload(key)
 
         if request.method == "PUT" and (is_marker or "tagging" in request.query):
@@ -85,6 +98,11 @@ class S3Proxy:
                 auto_decompress=False,
                 timeout=_PROXY_TIMEOUT,
             ) as answer:
+                if self._is_notification_request(request) and answer.status == _OK:
+                    answer.close()  # the signature is right: that was all to be asked
+                    return await self._respond_notifications(request)
+                if _is_listing_request(request) and answer.status == _OK:
+                    self.counts["listings"] += 1
                 on_status(
                     answer.status
                 )  # first: the client may not be there any more to be answered
@@ -114,6 +132,24 @@ class S3Proxy:
             and folder_markers.may_contain_markers(request.query)
         )
 
+    def _is_notification_request(self, request: web.Request) -> bool:
+        """Whether it asks for live notifications, and not in vain."""
+        faults, bucket = self._options.notifications, f"/{self._options.name}"
+        return (
+            request.method == "GET"
+            and "events" in request.query
+            and request.path in {bucket, f"{bucket}/"}
+            and not faults.xml
+        )
+
+    async def _respond_notifications(self, request: web.Request) -> web.StreamResponse:
+        status = self._options.notifications.status
+        if status is not None:
+            body = "<Error><Code>AccessDenied</Code></Error>"
+            return web.Response(status=status, text=body, content_type="application/xml")
+        self.counts["notification_streams"] += 1
+        return await self._hub.respond(request)
+
     def _respond_unavailable(self, request: web.Request) -> web.Response:
         """What a client sees of a store that restarts: as often the one as the other."""
         if self._rng.random() < 0.5:  # noqa: PLR2004 - half
@@ -129,7 +165,11 @@ class LocalBucket:
     """The bucket as the platform itself uses it, from behind the proxy."""
 
     def __init__(
-        self, options: LocalServiceOptions, server: RcloneServer, session: ClientSession
+        self,
+        options: LocalServiceOptions,
+        server: RcloneServer,
+        session: ClientSession,
+        hub: NotificationHub,
     ) -> None:
         self._bucket = options.name
         self._signer = S3SigV4Auth(
@@ -137,6 +177,7 @@ class LocalBucket:
         )
         self._server = server
         self._session = session
+        self._hub = hub
 
     async def create(self) -> None:
         """Make the bucket if there is none."""
@@ -152,6 +193,7 @@ class LocalBucket:
         status, _ = await self._request("PUT", key, data)
         if status != web.HTTPOk.status_code:
             raise OSError(f"the store answered {status} to a put")
+        self._hub.publish(key, len(data))
 
     async def _request(self, method: str, key: str, data: bytes = b"") -> tuple[int, bytes]:
         if self._server.url is None:
@@ -169,13 +211,17 @@ class LocalBucket:
             raise OSError("the store broke off") from error
 
 
-def _is_upload(request: web.Request, status: int, key: str) -> bool:
-    """Whether the request, so answered, made or touched an object under `inputs/`."""
-    if not key.startswith(_INPUTS_PREFIX) or status != web.HTTPOk.status_code:
+def _is_upload(request: web.Request, status: int) -> bool:
+    """Whether the request, so answered, made or touched an object."""
+    if status != _OK:
         return False
     if request.method == "PUT":
         return "uploadId" not in request.query
     return request.method == "POST" and "uploadId" in request.query
+
+
+def _is_listing_request(request: web.Request) -> bool:
+    return request.method == "GET" and "list-type" in request.query
 
 
 def _empty_object() -> web.Response:

@@ -7,10 +7,12 @@ The same value crosses a pipe as JSON when a test starts the service as a proces
 from __future__ import annotations
 
 import json
+import math
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from batchinfer.errors import ConfigError
 from batchinfer.local.canned_responses import FAULT_RESPONSES
@@ -39,6 +41,62 @@ class InjectedFault:
             return cls(name, float(rate))
         except ValueError:
             raise ConfigError(f"{text!r} is not STATUS:RATE, such as 503:0.1") from None
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationFaults:
+    """What is wrong with the store's live notifications (docs/platform.md, "The object store")."""
+
+    xml: bool = False
+    """There are none: the request is answered as a listing, as by most stores."""
+    status: int | None = None
+    """There are none: the request is refused with this status."""
+    lose: float = 0.0
+    """Share of the events that are lost."""
+    delay: float = 0.0
+    """Seconds that each event is late."""
+    drop: float | None = None
+    """Seconds after which a stream is cut off; None: never."""
+    blanks: bool = False
+    """Signs of life are blanks, whatever is asked for: MinIO before 2023."""
+    buffer: int = 0
+    """Bytes that a proxy in front collects before it passes any on."""
+
+    @classmethod
+    def parse(cls, texts: Sequence[str]) -> Self:
+        """Read `NAME` or `NAME:VALUE`, several of them. Raises ConfigError."""
+        readers: dict[str, Callable[[str], Any]] = {
+            "xml": lambda value: {"": True}[value],
+            "blanks": lambda value: {"": True}[value],
+            "status": int,
+            "buffer": int,
+            "lose": float,
+            "delay": float,
+            "drop": float,
+        }
+        values: dict[str, Any] = {}
+        for text in texts:
+            name, _, value = text.partition(":")
+            try:
+                values[name] = readers[name](value)
+            except (KeyError, ValueError):
+                raise ConfigError(
+                    f"{text!r} is none of xml, status:403, lose:0.1, delay:2, drop:30, blanks, "
+                    "buffer:4096"
+                ) from None
+        faults = cls(**values)
+        faults.check()
+        return faults
+
+    def check(self) -> None:
+        """Raise ConfigError for what cannot be."""
+        times = (self.delay, self.drop if self.drop is not None else 1.0)
+        if not (0 <= self.lose <= 1 and all(0 <= each < math.inf for each in times)):
+            raise ConfigError("notifications: lose is a share from 0 to 1, times are seconds")
+        if self.status is not None and not 400 <= self.status < 600:  # noqa: PLR2004 - of errors
+            raise ConfigError("notifications: a status is one of an error, such as 403")
+        if self.buffer < 0 or self.drop == 0:
+            raise ConfigError("notifications: drop and buffer are above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +159,8 @@ class LocalServiceOptions:
     """Restart the S3 server every so often; None: never."""
     store_outage: float = 3.0
     """How long it is then away."""
+    notifications: NotificationFaults = NotificationFaults()
+    """What is wrong with live notifications; they are offered otherwise."""
     seed: int | None = None
     """Of all chances above and of random names."""
     journal: str | None = None
@@ -122,6 +182,7 @@ class LocalServiceOptions:
         rates = [self.slow_rate, self.lose_events, self.kill_models]
         if not all(0 <= rate <= 1 for rate in (*rates, *(f.rate for f in self.fail_with))):
             raise ConfigError("a rate is a share between 0 and 1")
+        self.notifications.check()
         for fault in self.fail_with:
             if fault.name not in FAULT_RESPONSES:
                 raise ConfigError(
@@ -167,4 +228,5 @@ class LocalServiceOptions:
         known = {f.name for f in fields(cls)}
         data = {name: value for name, value in json.loads(text).items() if name in known}
         data["fail_with"] = tuple(InjectedFault(**fault) for fault in data.get("fail_with", ()))
+        data["notifications"] = NotificationFaults(**data.get("notifications", {}))
         return cls(**data)

@@ -66,7 +66,14 @@ class ServiceProcess:
 
     def read_stats(self) -> dict[str, int]:
         """What happened since it started, such as `sync_started`, `async_finished`."""
-        url = self.connection.bucket.endpoint + "/local/stats"
+        return self._read_counts("stats")
+
+    def read_bucket_stats(self) -> dict[str, int]:
+        """What its bucket answered since it started: `listings`, `notification_streams`."""
+        return self._read_counts("bucket-stats")
+
+    def _read_counts(self, name: str) -> dict[str, int]:
+        url = f"{self.connection.bucket.endpoint}/local/{name}"
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
             return dict(json.load(answer))
 

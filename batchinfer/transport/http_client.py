@@ -77,22 +77,26 @@ class HttpClient:
         parts: Sequence[bytes | memoryview] | None = None,
         *,
         on_sent: Callable[[], None] | None = None,
+        is_stream: bool = False,
     ) -> HttpResponse:
         """One call: `head` as of `make_head`, and a body of these parts; None: without a body.
 
         Returns as soon as a small answer is whole, or a larger one has begun. `on_sent`: called
-        when all of a body is out of this process's memory. It is sent once, whatever happens.
+        when all of a body is out of this process's memory. `is_stream`: return as soon as the head
+        of the answer is here, for its body may have no end. It is sent once, whatever happens.
         When the caller is cancelled, the connection is closed. Raises OSError: see
         `transport_errors.py`; TimeoutError itself when `total` has passed.
         """
         started_at = self._loop.time()
         connection = self._take_idle(started_at) or await self._connect(started_at)
         if parts is None:
-            waiter = connection.send(head + b"\r\n", (), 0, on_sent, started_at)
+            waiter = connection.send(
+                head + b"\r\n", (), 0, on_sent, started_at, is_stream=is_stream
+            )
         else:
             size = sum(map(len, parts))
             head = b"%bContent-Length: %d\r\n\r\n" % (head, size)
-            waiter = connection.send(head, parts, size, on_sent, started_at)
+            waiter = connection.send(head, parts, size, on_sent, started_at, is_stream=is_stream)
             del parts  # it holds in memory what may have been sent
         if self._timer is None:
             self._timer = self._loop.call_later(self._tick_seconds, self._tick)

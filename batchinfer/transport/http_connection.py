@@ -77,8 +77,13 @@ class HttpConnection(asyncio.Protocol):
         size: int,
         on_sent: Callable[[], None] | None,
         started_at: float,
+        *,
+        is_stream: bool = False,
     ) -> asyncio.Future[HttpResponse]:
-        """Begin a call, whose `parts` have `size` bytes. What it returns is its answer."""
+        """Begin a call, whose `parts` have `size` bytes. What it returns is its answer.
+
+        `is_stream`: see `HttpClient.request`.
+        """
         self.is_busy = True
         self._parser.begin(has_body=not head.startswith(b"HEAD "))
         self._total_at = started_at + self._owner.timeouts.total
@@ -86,6 +91,7 @@ class HttpConnection(asyncio.Protocol):
         self._paused_at: float | None = None
         self._heard_at = started_at
         self._is_heard = False
+        self._is_stream = is_stream
         self._on_sent = on_sent
         self._waiter = waiter = self._loop.create_future()
         if self.is_closed:  # by the server, before its first call
@@ -287,12 +293,13 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def _hand_over(self, response: HttpResponse) -> None:
-        """An answer is not complete: wake who waits for it, if it is too large to be whole."""
+        """An answer is not complete: wake who waits for it, if it cannot be had whole."""
         if response.status >= _FIRST_ERROR_STATUS and self._sender is not None:
             self._sender.stop()  # nobody wants the rest; as it is not sent, nothing is kept
         waiter = self._waiter
         if waiter is not None and (
             response.is_begun
+            or self._is_stream
             or response.buffered_bytes > WHOLE_BODY_BYTES
             or (response.content_length or 0) > WHOLE_BODY_BYTES
         ):

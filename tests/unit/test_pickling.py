@@ -39,6 +39,7 @@ from batchinfer.ports import (
     OutageEnded,
     OutageOngoing,
     OutputArrival,
+    PollAdvice,
     Progress,
     RecordsTooLarge,
     SubmittedObject,
@@ -100,6 +101,7 @@ VALUES = [
     flow.LimitAdjustment(1.0, 8, 16, "short queue"),
     RunPolicy(retry=retries.RetryPolicy(3)),
     PollInterval(),
+    PollAdvice(1.0, 2.0),
 ]
 
 

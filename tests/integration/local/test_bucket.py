@@ -15,6 +15,7 @@ from aiohttp import ClientSession, web
 from anyio.abc import SocketStream
 from botocore.exceptions import BotoCoreError, ClientError
 
+from batchinfer.local.notification_hub import NotificationHub
 from batchinfer.local.s3_proxy import S3Proxy
 from batchinfer.local.service_options import LocalServiceOptions
 from batchinfer.local.service_process import ServiceProcess
@@ -158,7 +159,9 @@ async def test_an_event_comes_also_when_the_client_has_gone_meanwhile():
 
     async with talking(store) as behind, ClientSession() as session:
         where = SimpleNamespace(url=f"http://127.0.0.1:{behind}")
-        proxy = S3Proxy(LocalServiceOptions(), where, session, Random(1), arrived.append)
+        options, rng = LocalServiceOptions(), Random(1)
+        hub = NotificationHub(options.name, options.notifications, rng)
+        proxy = S3Proxy(options, where, session, rng, on_upload=arrived.append, hub=hub)
         server = web.ServerRunner(web.Server(proxy.handle))
         await server.setup()
         await web.TCPSite(server, "127.0.0.1", 0).start()
