@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from batchinfer import defaults
 from batchinfer.config.value_parsers import Concurrency, MaxFailures
 from batchinfer.domain import Json, Mode
+from batchinfer.inputs.source_access import SourceSettings
 from batchinfer.ports import Notice
 from batchinfer.sources.selection import Selection
 
@@ -88,6 +89,8 @@ class RunSettings:
     """Every secret value, the longest first, for redaction of what the service writes."""
     cluster: ClusterSettings | None = None
     """None: attempts are made in this process."""
+    source: SourceSettings = field(default_factory=SourceSettings)
+    """How inputs are reached that are not on this machine."""
     notices: tuple[Notice, ...] = ()
     """Warnings to show before anything is sent."""
 
@@ -102,6 +105,7 @@ class PayloadSettings:
     selection: Selection
     params: Mapping[str, Json] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+    source: SourceSettings = field(default_factory=SourceSettings)
 
 
 def iter_endpoint_notices(endpoint: str, *, verify: bool) -> Iterator[Notice]:
