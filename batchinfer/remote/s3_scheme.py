@@ -10,6 +10,7 @@ import errno
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from batchinfer.inputs import InputStat, ListedInput
@@ -54,7 +55,8 @@ class _StoreScheme(ABC):
         """See UriScheme."""
         location, client = self._parse(uri), self._get_client()
         self._reject_service_folders(location)
-        if self._find_folder(client, location) is None:
+        folder = _make_folder(location.key)
+        if client.list_first(location.bucket, folder) is None and folder:
             try:
                 client.stat(*location)
             except FileNotFoundError:
@@ -63,17 +65,18 @@ class _StoreScheme(ABC):
     def list_inputs(self, uri: str) -> Iterator[ListedInput]:
         """See UriScheme. In the order of keys, a page at a time."""
         location, client = self._parse(uri), self._get_client()
-        folder = self._find_folder(client, location)
-        if folder is None:
-            name = location.key.rstrip("/").rpartition("/")[2]
-            yield ListedInput(name_to_key(name), uri, client.stat(*location))
+        folder = _make_folder(location.key)
+        objects = client.iter_objects(location.bucket, folder)
+        first = next(objects, None)
+        if first is None:
+            if location.key:
+                name = location.key.rpartition("/")[2] or location.key
+                yield ListedInput(name_to_key(name), uri, client.stat(*location))
             return
         base = f"{self.name}://{location.bucket}/"
-        for listed in client.iter_objects(location.bucket, folder):
-            key = listed.key.removeprefix(folder)
-            seen = stat_listed_object(listed)
-            if key or seen.is_regular:
-                yield ListedInput(name_to_key(key), base + listed.key, seen)
+        for listed in chain([first], objects):
+            key = listed.key.removeprefix(folder) or listed.key
+            yield ListedInput(name_to_key(key), base + listed.key, stat_listed_object(listed))
 
     def stat(self, uri: str) -> InputStat:
         """See UriScheme."""
@@ -104,18 +107,6 @@ class _StoreScheme(ABC):
             raise FileNotFoundError(errno.ENOENT, "it names a bucket, and no object")
         return location
 
-    @staticmethod
-    def _find_folder(client: StoreClient, location: ObjectLocation) -> str | None:
-        """What the keys begin with that a URI stands for; None: it is no folder.
-
-        The bucket itself is one, if it is empty, too.
-        """
-        folder = location.key
-        if folder and not folder.endswith("/"):
-            folder += "/"
-        found = client.list_first(location.bucket, folder)
-        return folder if found is not None or not folder else None
-
     def _reject_service_folders(self, location: ObjectLocation) -> None:
         """Raise OSError for what this very run writes to: its list would never end."""
         settings = get_source_access().settings
@@ -124,7 +115,7 @@ class _StoreScheme(ABC):
             return
         if location.bucket != settings.bucket_name:
             return
-        folder = location.key and location.key.rstrip("/") + "/"
+        folder = _make_folder(location.key)
         for written in settings.service_folders:
             if written.startswith(folder) or folder.startswith(written):
                 raise OSError(
@@ -141,6 +132,11 @@ class _StoreScheme(ABC):
                 "choose with --include",
             )
         return FileNotFoundError(errno.ENOENT, "nothing is there", uri)
+
+
+def _make_folder(key: str) -> str:
+    """What the keys begin with that are in the folder of this name."""
+    return key if not key or key.endswith("/") else f"{key}/"
 
 
 class S3Scheme(_StoreScheme):

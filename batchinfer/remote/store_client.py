@@ -64,7 +64,7 @@ _NS_PER_SECOND: Final = 1_000_000_000
 _REGION_CODES: Final = frozenset(
     {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "400"}
 )
-_BARE_REFUSALS: Final = frozenset({400, 401, 403})
+_BARE_REFUSALS: Final = frozenset({400, 401, 403, 404})
 """Statuses of a HEAD whose reason only another call tells."""
 
 
