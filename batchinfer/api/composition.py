@@ -39,6 +39,7 @@ from batchinfer.config import RunSettings
 from batchinfer.domain import RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
 from batchinfer.errors import ConfigError, SourceError, StoreError, option
+from batchinfer.inputs.source_access import open_source_access
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
 from batchinfer.ports import Backend, Committed, Notice, Observer, OutputWatcher, Store
 from batchinfer.protocols.object_ids import new_epoch, new_run_id
@@ -92,6 +93,15 @@ async def open_job(
             "bucket."
         )
     raise_open_file_limit()
+    with open_source_access(resolved.settings.source):
+        async with _open_resolved_job(resolved, observer, on_commit) as opened:
+            yield opened
+
+
+@asynccontextmanager
+async def _open_resolved_job(
+    resolved: ResolvedJob, observer: Observer, on_commit: OnCommit | None
+) -> AsyncIterator[OpenJob]:
     async with (
         lock_run_across_machines(resolved.run, required=uses_scratch(resolved)) as lock,
         open_scratch(resolved, lock, observer) as (located, scratch),

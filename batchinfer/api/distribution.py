@@ -18,6 +18,7 @@ from batchinfer.api.job import ResolvedJob
 from batchinfer.config import ClusterSettings, RunSettings, find_proxy_passwords
 from batchinfer.errors import FatalError, RunAborted
 from batchinfer.flow.rate_limiters import BandwidthLimiter
+from batchinfer.inputs.source_access import open_source_access
 from batchinfer.ports import Backend, Observer
 
 
@@ -38,10 +39,11 @@ class WorkerBackendFactory:
         found = {*self.settings.secrets, *find_proxy_passwords(os.environ)} - {""}
         secrets = tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
         settings = replace(self.settings, secrets=secrets)
-        async with open_backend(
-            settings, self.run_id, scratch_folder, epoch=self.epoch, bandwidth=bandwidth
-        ) as opened:
-            yield opened[0]
+        with open_source_access(settings.source):
+            async with open_backend(
+                settings, self.run_id, scratch_folder, epoch=self.epoch, bandwidth=bandwidth
+            ) as opened:
+                yield opened[0]
 
 
 @asynccontextmanager

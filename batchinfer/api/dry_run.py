@@ -26,6 +26,7 @@ from batchinfer.config import Config, RunSettings
 from batchinfer.domain import Failure, Item, Json, Mode
 from batchinfer.errors import SourceError
 from batchinfer.inputs import is_local, may_be_readable, read_head
+from batchinfer.inputs.source_access import open_source_access
 from batchinfer.ports import Notice
 from batchinfer.protocols.inference_protocol import HEAD_BYTES, FileHead
 from batchinfer.protocols.registry import load_protocol
@@ -92,6 +93,11 @@ def preview(job: Job | ResolvedJob) -> Preview:
     """
     resolved = resolve(job)
     check_job(resolved)
+    with open_source_access(resolved.settings.source):
+        return _preview(resolved)
+
+
+def _preview(resolved: ResolvedJob) -> Preview:
     job, config, settings = resolved.job, resolved.config, resolved.settings
     with TemporaryDirectory(prefix="batchinfer-") as folder:
         source = open_job_sources(resolved, job.run if job.stdin is None else Path(folder))

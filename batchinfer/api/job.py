@@ -26,6 +26,7 @@ from batchinfer.config import (
     load_stored_config,
     resolve_run_settings,
 )
+from batchinfer.config.source_resolver import require_source_secrets
 from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import ConfigError, IncompleteConfig, RunMismatch, StoreError, option
 from batchinfer.protocols.registry import load_protocol
@@ -184,6 +185,8 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
     if job.phase is not AsyncPhase.BOTH and (info is None or info.mode.uses_bucket):
         job = replace(job, flags={"run.mode": Mode.ASYNC.value, **_drop_unset(job.flags)})
     config = _load_config(job, info)
+    if info is not None:
+        require_source_secrets(config, info.config)
     if job.phase is AsyncPhase.SUBMIT and config.run.concurrency == Concurrency():
         submitted = Concurrency(DEFAULT_MAX_SUBMITTED, DEFAULT_MAX_SUBMITTED)
         config = replace(config, run=replace(config.run, concurrency=submitted))

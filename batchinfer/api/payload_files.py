@@ -27,6 +27,7 @@ from batchinfer.config import Config, PayloadSettings, load_config, resolve_payl
 from batchinfer.domain import Failure, Item, Json
 from batchinfer.errors import ExportError, option
 from batchinfer.exports.item_rows import Utf8Writer
+from batchinfer.inputs.source_access import open_source_access
 from batchinfer.ports import Notice
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, open_source
@@ -88,7 +89,10 @@ async def prepare(
     """
     config = load_config(request.config, request.env, request.flags)
     settings = resolve_payload_settings(config, request.env)
-    with TemporaryDirectory(prefix="batchinfer-") as spool:
+    with (
+        open_source_access(settings.source),
+        TemporaryDirectory(prefix="batchinfer-") as spool,
+    ):
         source = _open_sources(request, config, settings, Path(spool))
         items = read_items(source)
         with _translate_os_errors(request.directory):

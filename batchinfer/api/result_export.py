@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, TypeVar
 from batchinfer import exports
 from batchinfer.api.job import require_run
 from batchinfer.api.prediction_format import resolve_prediction_format
+from batchinfer.api.run_access import open_run_access
 from batchinfer.api.settings import StrPath
 from batchinfer.domain import State
 from batchinfer.errors import ConfigError, option
@@ -92,7 +93,8 @@ def export(
     source = build_export_source(run, which, fields, orientation, damages)
     source = source if notice is None else replace(source, on_notice=notice)
     options = exports.ExportOptions(formulas, found_only, file_names, csv_bom, percent_scores)
-    count = exports.write_export(source, target, export_format, options)
+    with open_run_access(Path(run)):
+        count = exports.write_export(source, target, export_format, options)
     damages.raise_if_any()
     return count
 

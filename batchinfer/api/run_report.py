@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batchinfer.api.control import get_worker_status
 from batchinfer.api.result_export import BoxSpec, build_export_source, parse_interpretation
+from batchinfer.api.run_access import open_run_access
 from batchinfer.api.settings import StrPath
 from batchinfer.report import DEFAULT_MAX_REPORT_BYTES, WrittenReport, write_report
 from batchinfer.store.row_checks import DamageCollector
@@ -45,7 +46,7 @@ def report(
     damages = DamageCollector()
     fields, orientation = parse_interpretation(map, boxes)
     source = build_export_source(directory, "all", fields, orientation, damages)
-    with RunReader(directory, damages) as reader:
+    with open_run_access(directory), RunReader(directory, damages) as reader:
         reported = write_report(
             source,
             reader,

@@ -54,6 +54,8 @@ class ListedObject:
     last_modified: float | None = field(default=None, compare=False)
     """When it was put, in seconds since the epoch by the store's clock, often whole ones; None: the
     store does not say."""
+    etag: str | None = field(default=None, compare=False)
+    """As the store writes it; None: not asked for, or not known."""
 
 
 @dataclass(frozen=True, slots=True)

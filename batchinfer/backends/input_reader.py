@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from batchinfer.backends.redaction import Redactor
 from batchinfer.domain import Failure, FailureKind, InputFile, ServiceSignal
-from batchinfer.inputs import OpenInput, open_input, read_unchanged, stat_input
+from batchinfer.inputs import OpenInput, SourceAwayError, open_input, read_unchanged, stat_input
 from batchinfer.machine_limits import detect_shortage
 
 MAX_ITEM_BYTES: Final = 1 << 30
@@ -157,7 +157,7 @@ def _classify_read_error(file: InputFile, error: OSError) -> Failure:
         advice = "Put it back, then retry it; or leave it out"
         return _file_failure("file_missing", file, "file not found", advice, shared=True)
     is_transient = error.errno in _TRANSIENT_READ_ERRNOS or isinstance(
-        error, ConnectionError | TimeoutError
+        error, ConnectionError | TimeoutError | SourceAwayError
     )
     kind = FailureKind.TRANSIENT if is_transient else FailureKind.PERMANENT
     reason = error.strerror or str(error) or type(error).__name__

@@ -106,15 +106,15 @@ class _XmlFields:
 
 
 class ListingReader:
-    """Reads one page of `ListObjectsV2` (`encoding-type=url`).
+    """Reads one page of `ListObjectsV2` (`encoding-type=url`). `with_etags`: also them.
 
     Raises InvalidS3Response for what is none, ListingCutOff for one that is not whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_etags: bool = False) -> None:
         self._xml = _XmlFields(
             frozenset({"IsTruncated", "NextContinuationToken", "EncodingType"}),
-            frozenset({"Key", "Size", "LastModified"}),
+            frozenset({"Key", "Size", "LastModified", *(("ETag",) if with_etags else ())}),
         )
 
     def feed(self, data: bytes) -> None:
@@ -161,7 +161,10 @@ def _make_object(fields: Mapping[str, str], decode_key: Callable[[str], str]) ->
     try:
         key, size, modified = fields["Key"], fields["Size"], fields.get("LastModified")
         return ListedObject(
-            decode_key(key), int(size), None if modified is None else _parse_time(modified)
+            decode_key(key),
+            int(size),
+            None if modified is None else _parse_time(modified),
+            fields.get("ETag") or None,
         )
     except KeyError as error:
         raise InvalidS3Response(f"its listing has an object without {error.args[0]}") from None

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -29,12 +30,16 @@ WORK_TIMEOUT_SECONDS: Final = 300.0
 
 
 class DaemonThreadPool:
-    """At most `max_threads` threads for an event loop; they end after `idle_seconds` idle."""
+    """At most `max_threads` threads for an event loop; they end after `idle_seconds` idle.
+
+    Work sees the context (`contextvars`) in which the pool was made.
+    """
 
     def __init__(self, max_threads: int, idle_seconds: float = THREAD_IDLE_SECONDS) -> None:
         self._max_threads = max_threads
         self._idle_seconds = idle_seconds
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
         self._thread_count = 0
         self._jobs: queue.SimpleQueue[_WorkItem | None] = queue.SimpleQueue()
         self._unfinished: dict[_WorkItem, None] = {}
@@ -109,7 +114,7 @@ class DaemonThreadPool:
         try:
             while (job := self._next_job()) is not None:
                 self._last_taken_submitted_at = job.asked
-                job.run()
+                self._context.copy().run(job.run)  # threads cannot share one at a time
                 self._finished.append(job)
                 if not self._delivery_scheduled:
                     self._delivery_scheduled = True

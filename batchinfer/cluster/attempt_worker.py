@@ -19,6 +19,7 @@ import tempfile
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Final
 
@@ -79,9 +80,9 @@ class AttemptWorker:
 
     async def check_input(self, path: str) -> str | None:
         """See `RemoteWorker`."""
-        self._get_session()
+        read = self._get_session().context.copy().run
         try:
-            await asyncio.wait_for(asyncio.to_thread(read_head, path, 1), INPUT_CHECK_SECONDS)
+            await asyncio.wait_for(asyncio.to_thread(read, read_head, path, 1), INPUT_CHECK_SECONDS)
         except TimeoutError:
             return f"it was not read within {INPUT_CHECK_SECONDS:g} s"
         except (OSError, ValueError, BatchInferError) as error:
@@ -124,6 +125,8 @@ class _Session:
     ) -> None:
         self.is_closed = False
         """Whether nothing is taken any more."""
+        self.context = copy_context()
+        """In which inputs are opened: with the addresses and keys of the run."""
         self._lease_seconds, self._scratch_folder = lease_seconds, scratch_folder
         self._bandwidth = BandwidthLimiter(bandwidth) if bandwidth else None
         self._loop = asyncio.get_running_loop()
@@ -176,6 +179,7 @@ class _Session:
                 prefix="batchinfer-", dir=self._scratch_folder, ignore_cleanup_errors=True
             ) as scratch:
                 async with factory(Path(scratch), self._bandwidth) as self._backend:
+                    self.context = copy_context()
                     opened.set_result(None)
                     try:
                         await self._watch_lease()

@@ -19,6 +19,7 @@ from batchinfer.config.sections import Config as Config
 from batchinfer.config.sections import InputSection as InputSection
 from batchinfer.config.sections import RunSection as RunSection
 from batchinfer.config.sections import ServiceSection as ServiceSection
+from batchinfer.config.sections import SourceSection as SourceSection
 from batchinfer.config.settings_resolver import collect_named_secrets as collect_named_secrets
 from batchinfer.config.settings_resolver import find_proxy_passwords as find_proxy_passwords
 from batchinfer.config.settings_resolver import resolve_payload_settings as resolve_payload_settings

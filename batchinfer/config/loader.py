@@ -28,6 +28,7 @@ from batchinfer.config.sections import (
     InputSection,
     RunSection,
     ServiceSection,
+    SourceSection,
 )
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
@@ -182,6 +183,7 @@ def _build_config(layers: Iterable[Iterable[_Setting]]) -> Config:
         protocol_options=parsed[OPTIONS_SECTION],
         run=RunSection(**parsed["run"]),
         cluster=ClusterSection(**parsed["cluster"]),
+        source=SourceSection(**parsed["source"]),
         origins=origins,
         raw_params=raw_params,
     )
@@ -266,11 +268,20 @@ def _iter_env_settings(env: Mapping[str, str]) -> Iterator[_Setting]:
             )
         if name not in known:
             raise ConfigError(
-                f"environment: there is no setting {name}.{_suggest_nearest(name, known)} Unset it."
+                f"environment: there is no setting {name}."
+                f"{_suggest_nearest(name, _list_likely_variables(known))} Unset it."
             )
         if value.strip():
             section, key = known[name]
             yield _Setting(section, key, value, f"environment: {name}", Path())
+
+
+def _list_likely_variables(known: Iterable[str]) -> list[str]:
+    """Without those of `[source]` that `[service]` has, too: few runs need them."""
+    names = set(known)
+    return [
+        name for name in names if name.replace("_SOURCE_", "_SERVICE_", 1) not in names - {name}
+    ]
 
 
 def _iter_flag_settings(flags: Mapping[str, object]) -> Iterator[_Setting]:

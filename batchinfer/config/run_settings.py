@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from batchinfer import defaults
 from batchinfer.config.value_parsers import Concurrency, MaxFailures
 from batchinfer.domain import Json, Mode
+from batchinfer.inputs.source_access import SourceSettings
 from batchinfer.ports import Notice
 from batchinfer.sources.selection import Selection
 
@@ -93,6 +94,8 @@ class RunSettings:
     """The protocol's own, for `load_protocol`."""
     cluster: ClusterSettings | None = None
     """None: attempts are made in this process."""
+    source: SourceSettings = field(default_factory=SourceSettings)
+    """How inputs are reached that are not on this machine."""
     notices: tuple[Notice, ...] = ()
     """Warnings to show before anything is sent."""
 
@@ -108,6 +111,7 @@ class PayloadSettings:
     params: Mapping[str, Json] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     protocol_options: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    source: SourceSettings = field(default_factory=SourceSettings)
 
 
 def iter_endpoint_notices(endpoint: str, *, verify: bool) -> Iterator[Notice]:

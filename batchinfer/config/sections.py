@@ -89,6 +89,33 @@ class InputSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSection:
+    """How inputs are reached that are not on this machine: `s3://` and `https://`."""
+
+    endpoint: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """Address of the object store of `s3://`, and of what `token` is for. None: AWS, or
+    `AWS_ENDPOINT_URL`."""
+    region: str | None = field(default=None, metadata={"read": value_parsers.parse_text})
+    """Region of the object store. None: as AWS' own programs find it."""
+    access_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """Access key of the object store. None: as AWS' own programs find it, or none at all."""
+    secret_key: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """Secret key of the object store."""
+    session_token: Secret | None = field(
+        default=None, metadata={"read": value_parsers.parse_secret}
+    )
+    """What belongs to keys that are valid for some hours."""
+    token: Secret | None = field(default=None, metadata={"read": value_parsers.parse_secret})
+    """Bearer token of `https://` inputs; sent to the host of `endpoint` only."""
+    ca_file: str | None = field(
+        default=None, metadata={"read": value_parsers.parse_text, "path": True}
+    )
+    """Certificates to trust in place of the system's (PEM); absolute."""
+    verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
+    """False: accept any certificate (unsafe)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSection:
     """How the run goes about it. Durations in seconds."""
 
@@ -194,12 +221,15 @@ class ClusterSection:
     """A worker that does not hear of this process for so long gives up what it has in flight."""
 
 
-Section: TypeAlias = ServiceSection | BucketSection | InputSection | RunSection | ClusterSection
+Section: TypeAlias = (
+    ServiceSection | BucketSection | InputSection | SourceSection | RunSection | ClusterSection
+)
 
 SECTIONS: Mapping[str, type[Section]] = {
     "service": ServiceSection,
     "bucket": BucketSection,
     "input": InputSection,
+    "source": SourceSection,
     "run": RunSection,
     "cluster": ClusterSection,
 }
@@ -210,6 +240,9 @@ FREE_SECTIONS = (PARAMS_SECTION, OPTIONS_SECTION)
 """Sections of any keys: the model's parameters, and the options of the protocol."""
 ORIGIN_SECTION = "origin"
 """Not a section of a config, but of what a run directory keeps of it: where it came from."""
+
+WRITTEN_SECRETS_KEY = "source_secrets"
+"""In it: keys of `[source]` whose secrets were written out, and so are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +257,7 @@ class Config:
     """The section `[protocol]`."""
     run: RunSection = field(default_factory=RunSection)
     cluster: ClusterSection = field(default_factory=ClusterSection)
+    source: SourceSection = field(default_factory=SourceSection)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value comes from, for messages: `section.first_key` -> "sync.toml: [section]
     key".
@@ -254,6 +288,7 @@ class Config:
             "service": _collect_non_defaults(self.service),
             "bucket": _collect_non_defaults(self.bucket),
             "input": _collect_non_defaults(self.input),
+            "source": _collect_non_defaults(self.source),
             PARAMS_SECTION: dict(self.params),
             OPTIONS_SECTION: dict(self.protocol_options),
             "run": {**_collect_non_defaults(self.run), "mode": self.mode.value},
@@ -265,11 +300,22 @@ class Config:
         files: dict[str, Json] = {} if self.file is None else {"file": str(self.file)}
         named = [str(each.path) for each in self.env_files if each.is_named]
         files |= {"env_file": named[0]} if named else {}
+        if written_out := _list_written_secrets(self.source):
+            files[WRITTEN_SECRETS_KEY] = written_out
         return {**self.to_tables(), **({ORIGIN_SECTION: files} if files else {})}
 
     def complete_environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
         """Where `${NAME}` is looked up: `env`, completed by the files of variables."""
         return merge_env(env, self.env_files)
+
+
+def _list_written_secrets(section: SourceSection) -> list[Json]:
+    values = {each.name: getattr(section, each.name) for each in fields(section)}
+    return [
+        name
+        for name, value in values.items()
+        if isinstance(value, Secret) and parse_reference(value.text) is None
+    ]
 
 
 def _collect_non_defaults(section: Section) -> dict[str, Json]:

@@ -30,6 +30,7 @@ from batchinfer.config.run_settings import (
     iter_endpoint_notices,
 )
 from batchinfer.config.sections import PARAMS_SECTION, SECTIONS, Config
+from batchinfer.config.source_resolver import resolve_source
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Secret
 from batchinfer.domain import Json, Mode
@@ -53,7 +54,14 @@ def resolve_payload_settings(config: Config, env: Mapping[str, str]) -> PayloadS
         raise IncompleteConfig(resolver.format_problems())
     secrets = _collect_secrets(config, env)
     return PayloadSettings(
-        config.mode, config.service.protocol, file_param, selection, params, secrets, options
+        config.mode,
+        config.service.protocol,
+        file_param,
+        selection,
+        params,
+        secrets,
+        options,
+        resolve_source(config, resolver.env),
     )
 
 
@@ -74,7 +82,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     cluster = _resolve_cluster(resolver)
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
-    run = config.run
+    run, source = config.run, resolve_source(config, env)
     return RunSettings(
         mode=config.mode,
         protocol=config.service.protocol,
@@ -104,9 +112,11 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         scratch=scratch,
         secrets=_collect_secrets(config, env),
         cluster=cluster,
+        source=source,
         notices=(
             *(notice for file in config.env_files for notice in file.notices),
             *iter_endpoint_notices(target.endpoint, verify=target.verify),
+            *iter_endpoint_notices(source.store.endpoint or "", verify=source.store.verify),
         ),
     )
 

@@ -39,6 +39,16 @@ file_param = "files"            # the model's parameter that takes the file
 # glob = "*.jpg"                # the older name of include
 # shard = "3/16"                # only the third of sixteen parts: other runs send the others
 
+[source]                        # how to read inputs at s3://... and https://...
+# endpoint = "https://s3.example.org"   # the object store; without it AWS
+# access_key = "${SOURCE_ACCESS_KEY}"   # without keys: the AWS environment or profile
+# secret_key = "${SOURCE_SECRET_KEY}"
+# session_token = "${SOURCE_SESSION_TOKEN}"     # of keys that are valid for some hours
+# region = "eu-central-1"
+# token = "${SOURCE_TOKEN}"     # a bearer token for https://... at the host of endpoint
+# ca_file = "store.pem"
+# verify = true
+
 [params]                        # the model's parameters, the same for every item
 # imgsz = 640
 # a_secret = "${NAME}"          # taken out of all logs

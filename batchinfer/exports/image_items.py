@@ -25,6 +25,7 @@ from batchinfer.images import (
     to_upright_points,
 )
 from batchinfer.inputs import is_local
+from batchinfer.inputs.source_access import carry_context
 from batchinfer.predictions import (
     Box,
     Detection,
@@ -84,10 +85,11 @@ class ImageItem:
 def iter_items(source: ExportSource) -> Iterator[tuple[ResultDetails, ImageInfo | UnreadableImage]]:
     """Every item in input order, and what is known of its first file as an image."""
     futures: deque[tuple[ResultDetails, Future[ImageInfo | UnreadableImage]]] = deque()
+    read_image_info = carry_context(_read_image_info)
     with ThreadPoolExecutor(_READER_THREADS) as executor:
         try:
             for details in source.iter_details():
-                futures.append((details, executor.submit(_read_image_info, details)))
+                futures.append((details, executor.submit(read_image_info, details)))
                 if len(futures) > _MAX_ITEMS_AHEAD:
                     yield _resolve(futures.popleft())
             while futures:

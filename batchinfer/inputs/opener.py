@@ -1,4 +1,4 @@
-"""Opens whatever `InputFile.path` names: a plain path, or a URI whose scheme a plugin knows."""
+"""Opens whatever `InputFile.path` names: a plain path, or a URI whose scheme is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import BinaryIO, Final, TypeVar
 
 from batchinfer.domain import InputFile, RemoteFile
 from batchinfer.inputs.local_files import LocalFiles, OpenLocalFile
+from batchinfer.inputs.source_access import carry_context
 from batchinfer.inputs.uri_scheme import (
+    InputOpener,
     InputStat,
     OpenInput,
     UriScheme,
@@ -57,6 +59,8 @@ def open_input(path: str) -> OpenInput:
     """Open an input to be read in large pieces. Raises as `stat_input`."""
     if path.startswith("/") or (scheme := _find_opener(path)) is None:
         return OpenLocalFile(path)
+    if isinstance(scheme, InputOpener):
+        return _CheckedInput(call_plugin(scheme.open_input, path))
     return _OpenUri(scheme, path)
 
 
@@ -88,6 +92,27 @@ def restat_file(file: InputFile) -> InputFile:
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return replace(file, size=None, mtime_ns=None)
     return replace(file, size=now.size, mtime_ns=now.mtime_ns)
+
+
+class _CheckedInput:
+    """An input that its plugin has opened itself; whatever it raises comes out as OSError."""
+
+    def __init__(self, opened: OpenInput) -> None:
+        self._opened = opened
+        self.size, self.mtime_ns = opened.size, opened.mtime_ns
+        self.fingerprint, self.is_regular = opened.fingerprint, opened.is_regular
+
+    def read(self, size: int) -> bytes:
+        """Read on: `size` bytes, fewer only at its end."""
+        return call_plugin(self._opened.read, size)
+
+    def has_changed(self) -> bool:
+        """Whether it is another now than when it was opened."""
+        return call_plugin(self._opened.has_changed)
+
+    def close(self) -> None:
+        """Close it."""
+        call_plugin(self._opened.close)
 
 
 class _OpenUri:
@@ -146,7 +171,8 @@ def _run_with_timeout(work: Callable[[], R], seconds: float) -> R:
         except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
             future.set_exception(error)
 
-    threading.Thread(target=run, name="batchinfer-fetch", daemon=True).start()
+    target = carry_context(run)
+    threading.Thread(target=target, name="batchinfer-fetch", daemon=True).start()
     try:
         return future.result(seconds)
     except TimeoutError as error:

@@ -11,7 +11,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import BinaryIO, Final, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import BinaryIO, Final, NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from batchinfer.errors import BatchInferError
 from batchinfer.plugins import Registry
@@ -19,10 +19,26 @@ from batchinfer.plugins import Registry
 P = ParamSpec("P")
 R = TypeVar("R")
 
-URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry("batchinfer.sources", {})
+URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry(
+    "batchinfer.sources",
+    {
+        "s3": "batchinfer.remote.s3_scheme:S3Scheme",
+        "bucket": "batchinfer.remote.s3_scheme:BucketScheme",
+        "https": "batchinfer.remote.web_scheme:WebScheme",
+        "http": "batchinfer.remote.web_scheme:WebScheme",
+    },
+)
 _RESERVED_SCHEME: Final = "file"
 """Local files are named by plain paths."""
 _URI_PATTERN: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+
+
+class SourceAwayError(OSError):
+    """Not this input cannot be read but none of its source: no item is at fault.
+
+    Keys that are refused or have expired, a bucket or a server that is not there. `strerror` says
+    so to people.
+    """
 
 
 class InputStat(NamedTuple):
@@ -53,9 +69,13 @@ class UriScheme(Protocol):
     """Inputs that are named by the URIs of one scheme.
 
     An input that is not there is a FileNotFoundError, trouble of a server or a network any other
-    OSError (of which ConnectionError and TimeoutError are tried again); other exceptions count as
-    OSError. All methods block, and several threads call them at once. Messages must not hold a
-    secret; secrets come from the environment, never from a URI, which is stored with the run.
+    OSError (of which ConnectionError and TimeoutError are tried again, and SourceAwayError is no
+    item's fault); other exceptions count as OSError. All methods block, and several threads call
+    them at once. Messages must not hold a secret; secrets come from the environment, never from a
+    URI, which is stored with the run.
+
+    A scheme that learns of an input what `stat` says by opening it has a method more,
+    `open_input(uri) -> OpenInput` (`InputOpener`), and is then asked once for each input.
     """
 
     def check(self, uri: str) -> None:
@@ -102,6 +122,14 @@ class OpenInput(Protocol):
 
     def close(self) -> None:
         """Close it."""
+
+
+@runtime_checkable
+class InputOpener(Protocol):
+    """A scheme that opens an input and looks at it in one."""
+
+    def open_input(self, uri: str) -> OpenInput:
+        """Open one input; what was seen of it and what is read are of the same version."""
 
 
 def get_scheme_name(path: str) -> str | None:

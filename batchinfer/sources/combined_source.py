@@ -206,8 +206,8 @@ class _SpecOpener:
         """The spec made absolute, and what reads it."""
         if spec == "-":
             return spec, open_stdin_manifest(self.spool, self.stdin, self.file_param)
-        if scheme := find_uri_scheme(spec):
-            return spec, UriSource(spec, scheme, self.file_param, self.selection)
+        if scheme := find_uri_scheme(uri := spec.removeprefix(AS_FILE_PREFIX)):
+            return spec, UriSource(uri, scheme, self.file_param, self.selection)
         if not os.path.lexists(spec):
             if (list_path := spec.removeprefix(FILES_FROM_PREFIX)) != spec:
                 return self._open_list(list_path)

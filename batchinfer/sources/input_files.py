@@ -14,6 +14,7 @@ from typing import Final
 from batchinfer.domain import InputFile, Item, RemoteFile
 from batchinfer.inputs import InputStat, find_uri_scheme, stat_input
 from batchinfer.inputs.uri_scheme import get_scheme_name
+from batchinfer.inputs.uri_secrets import find_uri_secret, hide_uri_secrets
 from batchinfer.sources.own_files import OwnFiles, describe_refusal
 from batchinfer.text_format import escape_undecodable
 
@@ -23,9 +24,7 @@ _AMBIGUOUS_BACKSLASHES_PATTERN = re.compile(rf"\\+(?={_ESCAPE_REGEX}|[\ud800-\ud
 _ESCAPED_BYTE_PATTERN = re.compile(rf"(\\+)({_ESCAPE_REGEX})")
 _KEY_SEPARATOR = "/./"
 _FETCH_COMMANDS: Final = {
-    "s3": "aws s3 sync {} photos` (or `mc mirror`, `rclone copy`)",
     "gs": "gcloud storage rsync -r {} photos` (or `rclone copy`)",
-    "http": "curl -O {}` (or `wget`)",
 }
 
 
@@ -132,6 +131,11 @@ def find_fault(
     `may_be_missing`: its item fails by itself, which is said when it does.
     """
     if find_uri_scheme(path) is not None:
+        if secret := find_uri_secret(path):
+            return (
+                f"{escape_undecodable(hide_uri_secrets(path))} holds {secret}, which would be "
+                "stored with the run: leave it out, and give credentials in [source]"
+            )
         return None if may_be_missing else _find_uri_fault(path)
     if advice := explain_url(path):
         return advice
@@ -166,7 +170,7 @@ def explain_url(path: str) -> str | None:
     displayed = escape_undecodable(path)
     if scheme == "file":
         return f"{displayed}: write the path of the file alone, without file://"
-    command = _FETCH_COMMANDS.get(scheme.removesuffix("s") if scheme == "https" else scheme)
+    command = _FETCH_COMMANDS.get(scheme)
     instruction = f": `{command.format(displayed)}, then name the copy" if command else ""
     return (
         f"{displayed}: only files on this machine, or on what is mounted, can be sent. Fetch it "

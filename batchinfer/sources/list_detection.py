@@ -9,6 +9,8 @@ import os
 from typing import Final
 
 from batchinfer.errors import option
+from batchinfer.inputs.uri_scheme import get_scheme_name
+from batchinfer.inputs.uri_secrets import hide_uri_secrets
 from batchinfer.text_format import escape_undecodable
 
 FILES_FROM_PREFIX: Final = "files-from:"
@@ -17,6 +19,7 @@ AS_FILE_PREFIX: Final = "as-file:"
 """Before the name of a file that is sent itself, whatever it is called."""
 
 _COMPRESSED_EXTENSIONS: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_MANIFEST_EXTENSIONS: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
 _TABLE_ADVICE: Final = "If it lists what is to be sent, save it as CSV with a column 'path'"
 _ARCHIVE_ADVICE: Final = "If it holds what is to be sent, unpack it and name the folder"
 _PATH_LIST_ADVICE: Final = "If it lists what is to be sent, a path a line: {}"
@@ -45,10 +48,24 @@ def split_prefix(spec: str) -> tuple[str, str]:
     return "", spec
 
 
+def _explain_remote_list(uri: str) -> str | None:
+    name = hide_uri_secrets(uri)
+    path = name.partition("?")[0] if name.startswith("http") else name
+    if not path.lower().removesuffix(".gz").endswith(_MANIFEST_EXTENSIONS):
+        return None
+    return (
+        f"{escape_undecodable(name)} looks like a list, not like an input, and was not sent. Lists "
+        "are read from this machine: fetch it, then name the copy. If the file itself is the "
+        f"model's input, add {option('as_file', escape_undecodable(name))}."
+    )
+
+
 def explain_likely_list(spec: str) -> str | None:
     """The question to ask about a single source of this name; None: it is clear what it is."""
     from batchinfer.sources.input_files import find_on_disk  # noqa: PLC0415 - most want prefixes only
 
+    if get_scheme_name(spec) is not None:
+        return _explain_remote_list(spec)
     spec = find_on_disk(spec)
     name = spec.lower()
     extension = os.path.splitext(name)[1]  # noqa: PTH122 - a string

@@ -17,6 +17,7 @@ from itertools import chain, islice
 from typing import Final
 
 from batchinfer.artifacts import may_be_artifact
+from batchinfer.inputs.source_access import carry_context
 from batchinfer.sources.input_files import find_fault
 from batchinfer.sources.own_files import OwnFiles
 
@@ -72,7 +73,7 @@ class FileChecker:
             began = time.monotonic()
             faults += self._find_each_fault(chunk)
             if time.monotonic() - began > self._slow_seconds * len(chunk):
-                rest = self._pool.map(self._find_each_fault, chunks[index:])
+                rest = self._pool.map(carry_context(self._find_each_fault), chunks[index:])
                 faults += chain.from_iterable(rest)
                 break
         return faults

@@ -4,7 +4,8 @@ A disk that was unplugged, a mount point with nothing mounted, a folder that mov
 does not answer: then no file is to be found, and none of their items is at fault. Signs of it,
 first match wins:
 
-0. the file is a URI: no package reads it, or the plugin says that the source cannot be listed;
+0. the file is a URI: no package reads it, its scheme says that the source cannot be listed, or
+   that it is away (`SourceAwayError`); or nobody answers, and no other file is there;
 1. the source's folder is gone, no folder, empty, cannot be read, or on another device than before;
 2. a link to a folder on the way to the file leads nowhere;
 3. the source is a list (a manifest, single files), and with the file a whole folder is gone that
@@ -19,7 +20,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from batchinfer.inputs import find_uri_scheme, is_local, stat_input
+from batchinfer.inputs import SourceAwayError, find_uri_scheme, is_local, stat_input
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.plugins import PluginError
 from batchinfer.sources import glob_patterns
@@ -44,8 +45,10 @@ class SourcePresence:
 
         `others`: paths of some other files of the run.
         """
-        if not is_local(path) and (reason := self._explain_missing_uri(path)):
-            return reason
+        if not is_local(path):
+            reason = self._explain_missing_uri(path) or _explain_silence(path, others)
+            if reason is not None:
+                return reason
         root = self._find_root(path)
         if root is not None:
             if reason := self._explain_missing_root(root):
@@ -127,6 +130,20 @@ def _with_slash(folder: str) -> str:
 
 def _same_scheme(one: str, other: str) -> bool:
     return get_scheme_name(one) == get_scheme_name(other)
+
+
+def _explain_silence(uri: str, others: Sequence[str]) -> str | None:
+    """Why an input is away with others, by how its scheme fails to look at it."""
+    try:
+        stat_input(uri)
+    except SourceAwayError as error:
+        return f"{escape_undecodable(uri)} cannot be read ({error.strerror or error})"
+    except (ConnectionError, TimeoutError) as error:
+        if not any(_exists(other) for other in others if other != uri):
+            return f"{escape_undecodable(uri)} cannot be read ({error.strerror or error})"
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def _exists(path: str) -> bool:

@@ -1,8 +1,7 @@
-"""The inputs that a plugin lists for a URI, as a stream of items."""
+"""The inputs that a scheme lists for a URI, as a stream of items."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +10,7 @@ from batchinfer.domain import Item, RemoteFile
 from batchinfer.errors import SourceError, SourceUnavailable
 from batchinfer.inputs import ListedInput, UriScheme
 from batchinfer.inputs.uri_scheme import call_plugin
+from batchinfer.inputs.uri_secrets import find_uri_secret
 from batchinfer.ports import Notice
 from batchinfer.sources.input_files import to_nfc
 from batchinfer.sources.selection import Selection
@@ -18,7 +18,7 @@ from batchinfer.sources.skip_counts import SkipCounts, classify_by_extension
 from batchinfer.sources.system_files import classify_system_file
 from batchinfer.text_format import escape_undecodable
 
-_PASSWORD_PATTERN: Final = re.compile(r"[^/]+://[^/@]*:[^/@]+@")
+_MARKER_KIND: Final = "folder marker"
 
 
 @dataclass(slots=True)
@@ -37,10 +37,10 @@ class UriSource:
 
     def check(self) -> None:
         """Raises SourceError when the URI cannot be listed, or holds a password."""
-        if _PASSWORD_PATTERN.match(self.uri):
+        if secret := find_uri_secret(self.uri):
             raise SourceError(
-                "A source's address must not hold a password: it is stored with the run. Remove it "
-                "from the address, and give it as the source's package asks for it."
+                f"A source's address must not hold {secret}: it is stored with the run. Remove it "
+                "from the address, and give it in [source], or as the source's package asks for it."
             )
         if reason := explain_uri_absence(self.scheme, self.uri):
             raise SourceUnavailable(f"{reason}.")
@@ -52,7 +52,7 @@ class UriSource:
         listing = call_plugin(iter, call_plugin(self.scheme.list_inputs, self.uri))
         try:
             while (listed := call_plugin(next, listing, None)) is not None:
-                if kind := self._find_skip_kind(listed.key):
+                if kind := self._find_skip_kind(listed):
                     self.skipped.add(kind)
                 else:
                     self.skipped.taken += 1
@@ -61,8 +61,11 @@ class UriSource:
             raise SourceUnavailable(f"{_describe_error(self.uri, error)}.") from error
         self.is_exhausted = True
 
-    def _find_skip_kind(self, key: str) -> str | None:
+    def _find_skip_kind(self, listed: ListedInput) -> str | None:
         """As what an input is skipped; None: it is taken."""
+        if listed.stat is not None and not listed.stat.is_regular:
+            return _MARKER_KIND
+        key = listed.key
         name = key.rpartition("/")[2]
         kind = classify_system_file(name)
         if kind and to_nfc(name).casefold() not in self.selection.literal_names:

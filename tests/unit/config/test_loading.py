@@ -444,7 +444,7 @@ def test_a_param_argument_without_a_name_is_refused(argument):
     ("text", "message"),
     [
         ("[servce]\nx = 1", "there is no section [servce]. Did you mean [service]?"),
-        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [run], [cluster], "),
+        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [source], [run], "),
         ("[service]\ntokn = 'x'", '[service] has no key "tokn". Did you mean "token"? It has end'),
         ("[run]\nConcurrency = 1", 'Did you mean "concurrency"?'),
         ("token = 'x'", '"token" stands outside any section; it belongs in [service]'),
