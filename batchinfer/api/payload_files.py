@@ -30,6 +30,7 @@ from batchinfer.exports.item_rows import Utf8Writer
 from batchinfer.ports import Notice
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, open_source
+from batchinfer.sources.source_specs import mark_format
 
 INDEX_FILE: Final = "index.csv"
 INDEX_COLUMNS: Final = ("file", "key", "path", "code")
@@ -138,7 +139,7 @@ def _open_sources(
     request: PrepareRequest, config: Config, settings: PayloadSettings, spool: Path
 ) -> CombinedSource:
     source = open_source(
-        request.sources,
+        mark_format(request.sources, config.input.source_format),
         file_param=settings.file_param,
         selection=settings.selection,
         own_files=find_own_files(request.directory, config, request.config),

@@ -49,6 +49,7 @@ class Settings(TypedDict, total=False):
     glob: str | list[str]
     shard: str
     file_param: str
+    source_format: str
     params: dict[str, Json]
     on: str
     scheduler: str
@@ -86,7 +87,10 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 flags |= {f"params.{param}": each for param, each in value.items()}
             case "protocol", _:
                 flags["service.protocol"] = value
-            case "include" | "exclude" | "only" | "glob" | "shard" | "file_param", _:
+            case (
+                "include" | "exclude" | "only" | "glob" | "shard" | "file_param" | "source_format",
+                _,
+            ):
                 flags[f"input.{name}"] = value
             case "on" | "scheduler" | "scheduler_file" | "workers" | "lease", _:
                 flags[f"cluster.{name}"] = value

@@ -19,7 +19,9 @@ from batchinfer.plugins import Registry
 P = ParamSpec("P")
 R = TypeVar("R")
 
-URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry("batchinfer.sources", {})
+URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry(
+    "batchinfer.sources", {"table": "batchinfer.inputs.table_cells:TableCells"}
+)
 _RESERVED_SCHEME: Final = "file"
 """Local files are named by plain paths."""
 _URI_PATTERN: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
