@@ -31,6 +31,7 @@ from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import ConfigError, IncompleteConfig, RunMismatch, StoreError, option
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources.shard import Shard
+from batchinfer.sources.source_specs import mark_format
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.lock import LOCK_NAME
 from batchinfer.store.run_reader import RunReader
@@ -190,6 +191,7 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
     if job.phase is AsyncPhase.SUBMIT and config.run.concurrency == Concurrency():
         submitted = Concurrency(DEFAULT_MAX_SUBMITTED, DEFAULT_MAX_SUBMITTED)
         config = replace(config, run=replace(config.run, concurrency=submitted))
+    job = replace(job, sources=mark_format(job.sources, config.input.source_format))
     settings = resolve_run_settings(config, job.env)
     resolved = ResolvedJob(job=job, stored=stored, config=config, settings=settings)
     if stored is None or not config.raw_params:

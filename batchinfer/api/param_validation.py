@@ -92,7 +92,7 @@ def _validate_params(
         for entry in manifest.iter_entries(_ignore_problem):
             files = tuple([param for param, _ in entry.files])
             for problem in rules.validate_item(entry.params, files):
-                mistakes.add(f"{manifest.name}:{entry.line}", problem)
+                mistakes.add(manifest.describe_place(entry.line), problem)
     mistakes.raise_if_any(schema)
     return [
         Notice("abbreviated", f"The model takes {name!r} for its parameter {full!r}.")

@@ -31,6 +31,7 @@ from batchinfer.inputs.source_access import open_source_access
 from batchinfer.ports import Notice
 from batchinfer.protocols.registry import load_protocol
 from batchinfer.sources import CombinedSource, open_source
+from batchinfer.sources.source_specs import mark_format
 
 INDEX_FILE: Final = "index.csv"
 INDEX_COLUMNS: Final = ("file", "key", "path", "code")
@@ -148,7 +149,7 @@ def _open_sources(
     request: PrepareRequest, config: Config, settings: PayloadSettings, spool: Path
 ) -> CombinedSource:
     source = open_source(
-        request.sources,
+        mark_format(request.sources, config.input.source_format),
         file_param=settings.file_param,
         selection=settings.selection,
         own_files=find_own_files(request.directory, config, request.config),

@@ -12,19 +12,22 @@ from batchinfer.errors import RunMismatch, SourceError, option
 from batchinfer.inputs import find_uri_scheme, is_local, stat_input
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
-from batchinfer.sources.manifest import find_manifest_reader
+from batchinfer.sources.source_formats import FORMAT_PREFIXES, detect_format, split_mark
 from batchinfer.sources.source_presence import find_root_folder
+from batchinfer.sources.source_specs import is_list_spec, is_same_format
 from batchinfer.sources.uri_source import explain_uri_absence
 from batchinfer.store.file_relocation import (
     FileMove,
     append_sources,
     iter_files,
+    look_at_moved,
     make_folder_move,
     relocate_files,
 )
 from batchinfer.text_format import escape_undecodable
 
 _KEY_SEPARATOR = "/./"
+_ANNOTATION_PREFIXES = ("coco:", "yolo:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def add_sources(run: Path, info: RunInfo, given: Sequence[str]) -> tuple[str, ..
 
 def _is_same_spec(spec: str, run_spec: str) -> bool:
     (prefix, spec), (known_prefix, run_spec) = split_prefix(spec), split_prefix(run_spec)
-    if prefix != known_prefix:
+    if not is_same_format(prefix, known_prefix):
         return False
     if not (is_local(spec) and is_local(run_spec)):
         return spec == run_spec
@@ -123,15 +126,15 @@ def _belongs_to_run(spec: str, sources: Sequence[str]) -> bool:
     if any(_is_same_spec(spec, run_spec) for run_spec in sources):
         return True
     prefix, spec = split_prefix(spec)
-    if prefix == FILES_FROM_PREFIX or not is_local(spec):
+    if prefix == FILES_FROM_PREFIX or prefix in FORMAT_PREFIXES or not is_local(spec):
         return False
     here = os.path.abspath(spec)  # noqa: PTH100
     if os.path.isfile(here):  # noqa: PTH113
         # More files of a folder, as a shell expands a pattern. Another list is another source.
-        return (prefix == AS_FILE_PREFIX or not find_manifest_reader(here)) and any(
+        return (prefix == AS_FILE_PREFIX or not detect_format(here)) and any(
             _same_file(os.path.dirname(here), _folder_of(known))  # noqa: PTH120
             for known in sources
-            if not _is_list(known)
+            if not (is_list_spec(known) and find_root_folder(known) is None)
         )
     root = find_root_folder(here)
     return root is not None and any(
@@ -141,19 +144,12 @@ def _belongs_to_run(spec: str, sources: Sequence[str]) -> bool:
     )
 
 
-def _is_list(spec: str) -> bool:
-    """Whether a spec names a list of files, and not files."""
-    prefix, path = split_prefix(spec)
-    if prefix or path == "-":
-        return prefix == FILES_FROM_PREFIX or path == "-"
-    return is_local(path) and bool(find_manifest_reader(path)) and find_root_folder(path) is None
-
-
 def _folder_of(spec: str) -> str:
     """The folder that the files of a spec are in; of a URI the URI itself."""
-    _, spec = split_prefix(spec)
+    prefix, spec = split_prefix(spec)
     if not is_local(spec):
         return spec
+    spec, _ = split_mark(spec, prefix.removesuffix(":"))
     if _KEY_SEPARATOR in spec:
         return spec.partition(_KEY_SEPARATOR)[0] or "/"
     return find_root_folder(spec) or os.path.dirname(spec)  # noqa: PTH120
@@ -181,12 +177,43 @@ def _is_there(folder: str) -> bool:
     return scheme is not None and explain_uri_absence(scheme, folder) is None
 
 
+def _is_input_there(path: str) -> bool:
+    try:
+        stat_input(path)
+    except OSError:
+        return False
+    return True
+
+
 def _locate_moved_source(run: Path, run_spec: str, new: str) -> _MovedSource:
     if find_uri_scheme(new) is not None:
         return _MovedSource(run_spec, _folder_of(run_spec), new.rstrip("/"), new)
     prefix, spec = split_prefix(run_spec)
-    moved_source = _locate_unprefixed(run, spec, split_prefix(new)[1], is_list=_is_list(run_spec))
-    return replace(moved_source, old_spec=run_spec, new_spec=prefix + moved_source.new_spec)
+    spec, mark = split_mark(spec, prefix.removesuffix(":"))
+    new, _ = split_mark(split_prefix(new)[1], prefix.removesuffix(":"))
+    moved_source = _locate_dataset(spec, new) if prefix in _ANNOTATION_PREFIXES else None
+    if moved_source is None:
+        is_list = is_list_spec(run_spec) and find_root_folder(run_spec) is None
+        moved_source = _locate_unprefixed(run, spec, new, is_list=is_list)
+    new_spec = prefix + moved_source.new_spec + mark
+    return replace(moved_source, old_spec=run_spec, new_spec=new_spec)
+
+
+def _locate_dataset(spec: str, new: str) -> _MovedSource | None:
+    """Where a data set is whose annotation file is there; None: the file is not.
+
+    Its pictures lie around the file: what differs of the two paths is what moved.
+    """
+    here = os.path.abspath(new)  # noqa: PTH100
+    if os.path.isdir(here):  # noqa: PTH112
+        here = os.path.join(here, os.path.basename(spec))  # noqa: PTH118, PTH119
+    if not os.path.isfile(here):  # noqa: PTH113
+        return None
+    old_parts, new_parts = spec.split("/")[:-1], here.split("/")[:-1]
+    while old_parts and new_parts and old_parts[-1] == new_parts[-1]:
+        old_parts.pop()
+        new_parts.pop()
+    return _MovedSource(spec, "/".join(old_parts) or "/", "/".join(new_parts) or "/", here)
 
 
 def _locate_unprefixed(run: Path, spec: str, new: str, *, is_list: bool) -> _MovedSource:
@@ -242,17 +269,14 @@ def _verify_moved_files(
         if moved == file:
             continue
         path = moved.path
-        try:
-            size = stat_input(path).size
-        except OSError:
-            missing_count += 1
-            example = example or path
-            continue
-        if file.size is not None and file.size != size:
+        if look_at_moved(file, path) is not None:
+            found_count += 1
+        elif _is_input_there(path):
             changed_count += 1
             example = path
         else:
-            found_count += 1
+            missing_count += 1
+            example = example or path
     where = ", ".join(escape_undecodable(moved_source.new_folder) for moved_source in moved_sources)
     if changed_count or missing_count > found_count:
         what = (

@@ -49,6 +49,7 @@ class Settings(TypedDict, total=False):
     glob: str | list[str]
     shard: str
     file_param: str
+    source_format: str
     params: dict[str, Json]
     protocol_options: dict[str, Json]
     on: str
@@ -89,7 +90,10 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 flags |= {f"protocol.{key}": each for key, each in value.items()}
             case "protocol", _:
                 flags["service.protocol"] = value
-            case "include" | "exclude" | "only" | "glob" | "shard" | "file_param", _:
+            case (
+                "include" | "exclude" | "only" | "glob" | "shard" | "file_param" | "source_format",
+                _,
+            ):
                 flags[f"input.{name}"] = value
             case "on" | "scheduler" | "scheduler_file" | "workers" | "lease", _:
                 flags[f"cluster.{name}"] = value

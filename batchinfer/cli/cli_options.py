@@ -19,7 +19,8 @@ from batchinfer import defaults
 from batchinfer.cli.param_types import PATH_PARAM_TYPE
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.sources.file_kinds import FILE_KINDS
-from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX
+from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
+from batchinfer.sources.source_formats import AUTO_FORMAT, SOURCE_FORMATS, split_sheet
 from batchinfer.text_format import escape_unprintable
 
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -130,6 +131,16 @@ source_options = combine_options(
         is_flag=True,
         help="SOURCE is a file to be sent itself, though it looks like a list (.csv, .txt, .json).",
     ),
+    click.option(
+        "--source-format",
+        metavar="FORMAT",
+        help=f"What SOURCE is: {', '.join((AUTO_FORMAT, *SOURCE_FORMATS))}. Default: auto, by its "
+        "name and content; coco and yolo are data sets by their annotation file or data.yaml, hf "
+        "is a folder of the library datasets or the Hugging Face Hub.",
+    ),
+    click.option(
+        "--sheet", metavar="NAME", help="The sheet of a workbook (.xlsx) that has several."
+    ),
 )
 
 shard_option = click.option(
@@ -204,6 +215,7 @@ csv_bom_option = click.option(
 
 _SECTION_BY_OPTION = {
     **dict.fromkeys(("include", "exclude", "only", "glob", "shard", "file_param"), "input"),
+    "source_format": "input",
     "protocol": "service",
     **dict.fromkeys(("on", "scheduler", "scheduler_file", "workers"), "cluster"),
 }
@@ -223,9 +235,15 @@ def to_config_flags(options: Mapping[str, object], params: Sequence[str] = ()) -
 
 
 def combine_sources(
-    arguments: Sequence[str], files_from: Sequence[str], *, as_file: bool
+    arguments: Sequence[str],
+    files_from: Sequence[str],
+    *,
+    as_file: bool,
+    sheet: str | None = None,
 ) -> tuple[str, ...]:
     """All sources that were given, as `batchinfer.sources` spells them."""
+    if sheet is not None:
+        arguments = [f"{each}#{sheet}" for each in arguments]
     marked = [f"{AS_FILE_PREFIX}{each}" if as_file and each != "-" else each for each in arguments]
     return (*marked, *(f"{FILES_FROM_PREFIX}{each}" for each in files_from))
 
@@ -293,7 +311,7 @@ def default_run_directory(source: str, shard: str | None = None) -> Path:
 def _name_after_source(source: str) -> Path:
     from batchinfer.sources.glob_patterns import has_magic
 
-    source = source.removeprefix(FILES_FROM_PREFIX).removeprefix(AS_FILE_PREFIX)
+    source = split_sheet(split_prefix(source)[1])[0]
     if source == "-":
         return Path("stdin-run")
     path = Path(source).absolute()

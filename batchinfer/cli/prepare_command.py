@@ -43,6 +43,7 @@ def prepare(
     source: tuple[str, ...],
     files_from: tuple[str, ...],
     as_file: bool,
+    sheet: str | None,
     config: Path | None,
     output: Path,
     params: tuple[str, ...],
@@ -58,7 +59,7 @@ def prepare(
     from batchinfer.api import payload_files
     from batchinfer.api.sync_runner import run_blocking
 
-    source = cli_options.combine_sources(source, files_from, as_file=as_file)
+    source = cli_options.combine_sources(source, files_from, as_file=as_file, sheet=sheet)
     cli_options.require_source(source)
     if config is None and Path(DEFAULT_CONFIG_FILE).exists():
         config = Path(DEFAULT_CONFIG_FILE)

@@ -60,6 +60,7 @@ def run(
     source: tuple[str, ...],
     files_from: tuple[str, ...],
     as_file: bool,
+    sheet: str | None,
     config: Path | None,
     run_: Path | None,
     params: tuple[str, ...],
@@ -88,7 +89,7 @@ def run(
     RUN is the run directory (default: the source's name and -run); if it holds this run already, it
     is continued. Ctrl-C stops it, the same command line continues it.
     """
-    source = cli_options.combine_sources(source, files_from, as_file=as_file)
+    source = cli_options.combine_sources(source, files_from, as_file=as_file, sheet=sheet)
     cli_options.require_source(source)
     verbosity = Verbosity(as_json, quiet, verbose)
     if curl and not dry_run:

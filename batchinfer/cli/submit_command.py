@@ -41,6 +41,7 @@ def submit(
     source: tuple[str, ...],
     files_from: tuple[str, ...],
     as_file: bool,
+    sheet: str | None,
     config: Path | None,
     run_: Path | None,
     params: tuple[str, ...],
@@ -61,7 +62,7 @@ def submit(
     As many as -n allows (default: 1000 submitted and not yet collected); the rest waits for the
     next submit. Without SOURCE it continues the run that -o names.
     """
-    source = cli_options.combine_sources(source, files_from, as_file=as_file)
+    source = cli_options.combine_sources(source, files_from, as_file=as_file, sheet=sheet)
     verbosity = Verbosity(as_json, quiet, verbose)
     if not source:
         if run_ is None:

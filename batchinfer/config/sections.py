@@ -20,6 +20,7 @@ from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, S
 from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL, OPTIONS_SECTION
 from batchinfer.sources.shard import Shard
+from batchinfer.sources.source_formats import AUTO_FORMAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,11 @@ class InputSection:
     """As `include`, to which it adds; the name of older versions."""
     shard: Shard | None = field(default=None, metadata={"read": value_parsers.parse_shard})
     """Only part I of N of the items, as "3/16", by a hash of their keys; None: all."""
+    source_format: str = field(
+        default=AUTO_FORMAT,
+        metadata={"read": value_parsers.parse_source_format, "stored": False},
+    )
+    """What the sources are, if their names do not say it; a run keeps it with its sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

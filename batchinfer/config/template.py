@@ -38,6 +38,7 @@ file_param = "files"            # the model's parameter that takes the file
 # only = "images"               # or "audio", "video"
 # glob = "*.jpg"                # the older name of include
 # shard = "3/16"                # only the third of sixteen parts: other runs send the others
+# source_format = "coco"        # what SOURCE is, if its name does not say it
 
 [source]                        # how to read inputs at s3://... and https://...
 # endpoint = "https://s3.example.org"   # the object store; without it AWS

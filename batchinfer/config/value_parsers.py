@@ -19,6 +19,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.protocols.inference_protocol import MAX_PARAM_DEPTH
 from batchinfer.sources.file_kinds import FILE_KINDS
 from batchinfer.sources.shard import Shard
+from batchinfer.sources.source_formats import AUTO_FORMAT, SOURCE_FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,14 @@ def parse_texts(value: object) -> tuple[str, ...]:
             return tuple([parse_text(each) for each in value])
         case _:
             raise ValueError('a text in quotes, or a list of texts, as ["*.jpg", "*.png"]')
+
+
+def parse_source_format(value: object) -> str:
+    """The format of a source: auto, csv, jsonl, parquet, arrow, xlsx, coco, yolo or hf."""
+    known = (AUTO_FORMAT, *SOURCE_FORMATS)
+    if not isinstance(value, str) or (found := value.strip().lower()) not in known:
+        raise ValueError(f"one of {', '.join(known)}")
+    return found
 
 
 def parse_file_kinds(value: object) -> tuple[str, ...]:

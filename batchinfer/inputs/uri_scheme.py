@@ -26,6 +26,7 @@ URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry(
         "bucket": "batchinfer.remote.s3_scheme:BucketScheme",
         "https": "batchinfer.remote.web_scheme:WebScheme",
         "http": "batchinfer.remote.web_scheme:WebScheme",
+        "table": "batchinfer.inputs.table_cells:TableCells",
     },
 )
 _RESERVED_SCHEME: Final = "file"

@@ -15,19 +15,27 @@ from batchinfer.inputs import find_uri_scheme
 from batchinfer.ports import Notice
 from batchinfer.sources import glob_patterns, path_list, skip_counts
 from batchinfer.sources.folder_source import FolderSource
+from batchinfer.sources.formatted_sources import FormatOpener, find_dataset_format
 from batchinfer.sources.input_files import (
+    KEY_SEPARATOR,
     SingleFileSource,
     explain_url,
     find_on_disk,
     normalize_path,
 )
-from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, explain_likely_list
-from batchinfer.sources.manifest import ManifestSource, check_manifests, find_manifest_reader
+from batchinfer.sources.list_detection import (
+    AS_FILE_PREFIX,
+    FILES_FROM_PREFIX,
+    explain_likely_list,
+    split_prefix,
+)
+from batchinfer.sources.manifest import ManifestSource, check_manifests
 from batchinfer.sources.manifest_lines import ManifestReader
 from batchinfer.sources.own_files import OwnFiles, describe_refusal
 from batchinfer.sources.selection import Selection, find_literal_names
 from batchinfer.sources.shard import Shard
 from batchinfer.sources.skip_counts import SkipCounts
+from batchinfer.sources.source_formats import FORMAT_PREFIXES, detect_format, split_sheet
 from batchinfer.sources.stdin_manifest import open_stdin_manifest
 from batchinfer.sources.system_files import classify_system_file
 from batchinfer.sources.uri_source import UriSource
@@ -58,7 +66,8 @@ class CombinedSource:
         """What the latest iteration had to leave out (at most 20 per folder spec, then a count),
         and when it has come to its end, what was taken and skipped.
         """  # noqa: D205 - one thought
-        collected = [notice for part in self._listings for notice in part.notices]
+        noticing = (part for part in self.parts if not isinstance(part, SingleFileSource))
+        collected = [notice for part in noticing for notice in part.notices]
         taken, counts = self.taken_and_skipped
         if counts and all(part.is_exhausted for part in self._listings):
             collected.append(Notice("skipped", skip_counts.describe_skipped(taken, counts)))
@@ -157,7 +166,12 @@ def open_source(
     if not is_existing_run and len(specs) == 1 and (question := explain_likely_list(specs[0])):
         raise SourceError(question)
     opener = _SpecOpener(
-        file_param, selection or Selection(), own_files or OwnFiles(), spool, stdin
+        file_param,
+        selection or Selection(),
+        own_files or OwnFiles(),
+        spool,
+        stdin,
+        is_existing_run,
     )
     skipped_files, opened = SkipCounts(), []
     for spec in specs:
@@ -186,11 +200,13 @@ class _SpecOpener:
     own_files: OwnFiles
     spool: Path | None
     stdin: BinaryIO | None
+    is_existing_run: bool
+    """A spec says what it is: nothing is recognized by what is there now."""
 
     def find_skip_kind(self, spec: str) -> str | None:
         """As what one of several named files is skipped: a shell names all that is there."""
         name = os.path.basename(spec)  # noqa: PTH119 - paths are plain strings in this package
-        if not os.path.isfile(spec) or find_manifest_reader(spec):  # noqa: PTH113
+        if not os.path.isfile(spec) or detect_format(spec):  # noqa: PTH113
             return None
         if (kind := classify_system_file(name)) and not name.startswith(
             "."
@@ -214,18 +230,29 @@ class _SpecOpener:
             if (file_path := spec.removeprefix(AS_FILE_PREFIX)) != spec:
                 absolute_spec, single = self._open_single_file(_require_path(file_path))
                 return AS_FILE_PREFIX + absolute_spec, single
+        prefix, path = split_prefix(spec)
+        if prefix in FORMAT_PREFIXES:
+            return self._formats.open(prefix.removesuffix(":"), path)
         return self._open_path(spec)
+
+    @property
+    def _formats(self) -> FormatOpener:
+        return FormatOpener(self.file_param, self.own_files, _require_path)
 
     def _open_path(self, spec: str) -> tuple[str, _SingleSource]:
         spec = find_on_disk(spec)
         absolute_path = os.path.abspath(spec)  # noqa: PTH100 - not resolve(): links are kept as typed
         if os.path.isdir(spec):  # noqa: PTH112
+            if not self.is_existing_run and (source_format := find_dataset_format(absolute_path)):
+                return self._formats.open(source_format, spec)
             return absolute_path, FolderSource(
                 absolute_path, self.file_param, self.selection, self.own_files
             )
-        if os.path.lexists(spec):
-            if reader := find_manifest_reader(spec):
-                return absolute_path, self._make_manifest(spec, reader)
+        if os.path.lexists(split_sheet(spec)[0]):
+            # Of a run, a path with the mark of a key was a file when it began.
+            is_file = self.is_existing_run and KEY_SEPARATOR in spec
+            if not is_file and (source_format := detect_format(spec)):
+                return self._formats.open_detected(source_format, spec)
             return self._open_single_file(spec)
         if glob_patterns.has_magic(spec):
             return absolute_path, self._open_pattern(absolute_path)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, compress, islice
@@ -24,6 +24,7 @@ from typing import BinaryIO, Final
 from batchinfer.domain import Json
 from batchinfer.errors import option
 from batchinfer.sources.input_files import normalize_path
+from batchinfer.sources.manifest_columns import check_columns, is_known_column, parse_column_names
 from batchinfer.sources.manifest_lines import (
     BATCH_ENTRIES,
     EntryBatch,
@@ -111,11 +112,6 @@ def _number_lines(rows: Sequence[list[str]], first: int, last: int) -> tuple[Seq
 
 def _count_line_ends(cell: str) -> int:
     return cell.count("\n") + cell.count("\r") - cell.count("\r\n")
-
-
-def is_known_column(name: str) -> bool:
-    """Whether a cell of the first row names a column that every manifest has one of."""
-    return (name := name.strip()) in {"key", "path"} or name.startswith("files.")
 
 
 def is_header_line(line: str) -> bool:
@@ -253,55 +249,10 @@ def _make_keys(paths: Sequence[str]) -> Sequence[str]:
 
 def _parse_header(header: list[str], file_param: str) -> _ColumnLayout:
     unnamed = tuple([index for index, name in enumerate(header) if not name.strip()])
-    index_by_target: dict[tuple[str, str], int] = {}
-    for at, name in enumerate(header):
-        if at in unnamed:
-            continue
-        target = _parse_column_name(name.strip(), file_param, at + 1)
-        if (first := index_by_target.setdefault(target, at)) != at:
-            raise ManifestMistake(
-                f"columns {first + 1} and {at + 1} both mean {' '.join(target)!r}"
-            )
-    files = [
-        (name, at) for (target_kind, name), at in index_by_target.items() if target_kind == "file"
-    ]
-    params = [(name, at) for (what, name), at in index_by_target.items() if what == "parameter"]
-    files.sort(key=lambda file: file[0] != file_param)
-    key = index_by_target.get(("key", ""))
-    _check_columns(header, key, dict(files), dict(params))
-    return _ColumnLayout(len(header), unnamed, key, tuple(files), tuple(params))
-
-
-def _parse_column_name(name: str, file_param: str, number: int) -> tuple[str, str]:
-    match name.partition("."):
-        case ("key", "", _):
-            return ("key", "")
-        case ("path", "", _):
-            return ("file", file_param)
-        case ("files", ".", param) if param:
-            return ("file", param)
-        case ("params", ".", param) if param:
-            return ("parameter", param)
-        case ("files" | "params", ".", _):
-            raise ManifestMistake(f"column {number} of the header has no name ({name!r})")
-        case _:
-            return ("parameter", name)
-
-
-def _check_columns(
-    header: list[str], key: int | None, files: Collection[str], params: Collection[str]
-) -> None:
-    for name in params:
-        if name in files:
-            raise ManifestMistake(
-                f"{name!r} is a file parameter here, and a column of the same name gives it as a "
-                "plain parameter; the column with the path is called 'path'"
-            )
-    if key is None and not files:
-        raise ManifestMistake(
-            "the first row must name the columns, among them 'path' or 'key'; it reads "
-            f"{','.join(header)[:100]!r}{_suggest_fix(header)}"
-        )
+    named = [(at, name.strip()) for at, name in enumerate(header) if at not in unnamed]
+    columns = parse_column_names(named, file_param)
+    check_columns(header, columns, _suggest_fix(header))
+    return _ColumnLayout(len(header), unnamed, columns.key, columns.files, columns.params)
 
 
 def _suggest_fix(header: list[str]) -> str:

@@ -8,11 +8,13 @@ import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from batchinfer.domain import InputFile, Item, RemoteFile
 from batchinfer.inputs import InputStat, find_uri_scheme, stat_input
+from batchinfer.inputs.contained_inputs import glance_inside
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.inputs.uri_secrets import find_uri_secret, hide_uri_secrets
 from batchinfer.sources.own_files import OwnFiles, describe_refusal
@@ -22,7 +24,8 @@ _ESCAPE_REGEX = r"x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2}"
 """What `escape_undecodable` writes behind a backslash."""
 _AMBIGUOUS_BACKSLASHES_PATTERN = re.compile(rf"\\+(?={_ESCAPE_REGEX}|[\ud800-\udfff])")
 _ESCAPED_BYTE_PATTERN = re.compile(rf"(\\+)({_ESCAPE_REGEX})")
-_KEY_SEPARATOR = "/./"
+KEY_SEPARATOR = "/./"
+"""What marks, in the absolute path of a single file, where its key begins."""
 _FETCH_COMMANDS: Final = {
     "gs": "gcloud storage rsync -r {} photos` (or `rclone copy`)",
 }
@@ -107,12 +110,20 @@ def stat_file(param: str, path: str) -> InputFile:
 def stat_named_file(param: str, base_folder: str, path: str) -> InputFile:
     """The file, with size and time if it is there under any spelling of its name."""
     if find_uri_scheme(path) is not None:
-        now = _try_stat_regular(path)
-        return RemoteFile(param, path, *(now or ())[:3])
+        return RemoteFile(param, path, *_try_glance(path))
     input_file = stat_file(param, os.path.join(base_folder, path))  # noqa: PTH118 - once per item: no Path
     if input_file.size is None:
         return stat_file(param, find_on_disk(path, base_folder))
     return input_file
+
+
+def _try_glance(uri: str) -> tuple[int | None, int | None, str | None]:
+    """Size, time and fingerprint of an input, as far as they are to be had at a moderate cost."""
+    with suppress(OSError):
+        if (seen := glance_inside(uri)) is not None:
+            return seen
+    now = _try_stat_regular(uri)
+    return (None, None, None) if now is None else (now.size, now.mtime_ns, now.fingerprint)
 
 
 def _try_stat_regular(path: str) -> InputStat | None:
@@ -180,6 +191,8 @@ def explain_url(path: str) -> str | None:
 
 def _find_uri_fault(uri: str) -> str | None:
     try:
+        if glance_inside(uri) is not None:
+            return None
         now = stat_input(uri)
     except OSError as error:
         return f"{escape_undecodable(uri)}: {_describe_stat_error(error)}"
@@ -207,9 +220,9 @@ class SingleFileSource:
         working_directory = os.getcwd()  # noqa: PTH109 - a string is wanted
         spec = find_on_disk(spec)
         absolute_spec = (
-            spec if spec.startswith("/") else working_directory.rstrip("/") + _KEY_SEPARATOR + spec
+            spec if spec.startswith("/") else working_directory.rstrip("/") + KEY_SEPARATOR + spec
         )
-        _, separator, typed = absolute_spec.partition(_KEY_SEPARATOR)
+        _, separator, typed = absolute_spec.partition(KEY_SEPARATOR)
         path = os.path.abspath(absolute_spec)  # noqa: PTH100 - not resolve(): links are kept as typed
         return cls(
             absolute_spec,

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from batchinfer.domain import Json
-from batchinfer.sources.csv_manifest import is_known_column
 from batchinfer.sources.input_files import normalize_path
+from batchinfer.sources.manifest_columns import is_known_column
 from batchinfer.sources.manifest_lines import (
     ManifestEntry,
     ManifestMistake,

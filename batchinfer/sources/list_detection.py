@@ -6,11 +6,13 @@ Only the name decides.
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from batchinfer.errors import option
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.inputs.uri_secrets import hide_uri_secrets
+from batchinfer.sources.source_formats import FORMAT_PREFIXES, detect_format
 from batchinfer.text_format import escape_undecodable
 
 FILES_FROM_PREFIX: Final = "files-from:"
@@ -18,6 +20,7 @@ FILES_FROM_PREFIX: Final = "files-from:"
 AS_FILE_PREFIX: Final = "as-file:"
 """Before the name of a file that is sent itself, whatever it is called."""
 
+_PACKED_TABLE_ADVICE: Final = "If it holds a table, unpack it first"
 _COMPRESSED_EXTENSIONS: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _MANIFEST_EXTENSIONS: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
 _TABLE_ADVICE: Final = "If it lists what is to be sent, save it as CSV with a column 'path'"
@@ -31,19 +34,28 @@ _ADVICE_BY_EXTENSION: Final = {
     **dict.fromkeys((".txt", ".lst", ".list", ".text"), _PATH_LIST_ADVICE),
     ".json": _JSON_ADVICE,
     **dict.fromkeys((".yaml", ".yml", ".xml"), _TABLE_ADVICE),
-    **dict.fromkeys(
-        (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".tab", ".psv"), _TABLE_ADVICE
-    ),
-    **dict.fromkeys((".parquet", ".arrow", ".feather", ".sqlite", ".db"), _TABLE_ADVICE),
+    **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers", ".tab", ".psv"), _TABLE_ADVICE),
+    **dict.fromkeys((".parquet", ".arrow", ".feather", ".xlsx", ".xlsm"), _PACKED_TABLE_ADVICE),
+    **dict.fromkeys((".orc", ".avro", ".sqlite", ".db"), _TABLE_ADVICE),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"), _ARCHIVE_ADVICE),
     **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "Packed manifests end in .gz"),
+}
+
+_DATASET_MARK_BYTES: Final = 1 << 16
+_COCO_MARK: Final = re.compile(rb'"(?:file_name|annotations|coco_url|image_id)"\s*:')
+_YOLO_MARK: Final = re.compile(rb"(?m)^(?:train|val)\s*:")
+_DATASET_MARKS: Final = {
+    ".json": (_COCO_MARK, "coco", "COCO data set"),
+    **dict.fromkeys((".yaml", ".yml"), (_YOLO_MARK, "yolo", "YOLO data set")),
 }
 
 
 def split_prefix(spec: str) -> tuple[str, str]:
     """What stands before the path in a spec, and the path."""
-    for prefix in (FILES_FROM_PREFIX, AS_FILE_PREFIX):
-        if spec.startswith(prefix) and not os.path.lexists(spec):
+    for prefix in (FILES_FROM_PREFIX, AS_FILE_PREFIX, *FORMAT_PREFIXES):
+        # Of an `hf://...` no part is a prefix.
+        is_uri = spec.startswith(f"{prefix}//")
+        if spec.startswith(prefix) and not is_uri and not os.path.lexists(spec):
             return prefix, spec.removeprefix(prefix)
     return "", spec
 
@@ -74,13 +86,13 @@ def explain_likely_list(spec: str) -> str | None:
         if extension in _COMPRESSED_EXTENSIONS
         else ""
     )
-    if spec.startswith((FILES_FROM_PREFIX, AS_FILE_PREFIX)) or not os.path.isfile(spec):  # noqa: PTH113
+    if split_prefix(spec)[0] or not os.path.isfile(spec):  # noqa: PTH113
         return None
-    if inner_extension in {".csv", ".tsv", ".jsonl", ".ndjson"} and extension == ".gz":
+    if detect_format(name) is not None:
         return None
-    if not inner_extension and extension in {".csv", ".tsv", ".jsonl", ".ndjson"}:
-        return None
-    advice = _ADVICE_BY_EXTENSION.get(inner_extension) or _ADVICE_BY_EXTENSION.get(extension)
+    advice = _find_dataset_advice(spec, extension) or (
+        _ADVICE_BY_EXTENSION.get(inner_extension) or _ADVICE_BY_EXTENSION.get(extension)
+    )
     if advice is None:
         return None
     displayed = escape_undecodable(spec)
@@ -91,3 +103,18 @@ def explain_likely_list(spec: str) -> str | None:
         f"{advice.format(named)}. If the file itself is the model's input, add "
         f"{option('as_file', displayed)}."
     )
+
+
+def _find_dataset_advice(path: str, extension: str) -> str | None:
+    """What to do about a file that looks like the list of a data set; None: it does not."""
+    pattern, source_format, what = _DATASET_MARKS.get(extension, (None, "", ""))
+    if pattern is None:
+        return None
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a string
+            head = file.read(_DATASET_MARK_BYTES)
+    except OSError:
+        return None
+    if not pattern.search(head):
+        return None
+    return f"To send the pictures of this {what}, add {option('source_format', source_format)}"

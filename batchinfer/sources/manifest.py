@@ -6,17 +6,17 @@ run that has begun its item gets an unknown size and fails by itself.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import BinaryIO, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from batchinfer.domain import Item
 from batchinfer.errors import SourceError
+from batchinfer.ports import Notice
 from batchinfer.sources import csv_manifest, jsonl_manifest
 from batchinfer.sources.duplicate_keys import MAX_SUSPECTS, KeyBatch, find_duplicate_keys
 from batchinfer.sources.input_files import stat_named_file
@@ -28,24 +28,17 @@ from batchinfer.sources.manifest_lines import (
     MistakeCollector,
     ReportMistake,
     ignore_mistake,
-    open_manifest_stream,
 )
 from batchinfer.sources.named_files import STAT_THREADS, FileChecker
 from batchinfer.sources.own_files import OwnFiles
 
 _T = TypeVar("_T")
 
-_READER_BY_EXTENSION: Final[dict[str, ManifestReader]] = {
-    ".csv": csv_manifest.CSV_READER,
-    ".tsv": csv_manifest.CSV_READER,
-    ".jsonl": jsonl_manifest.JSONL_READER,
-    ".ndjson": jsonl_manifest.JSONL_READER,
+TEXT_READERS: Final[dict[str, ManifestReader]] = {
+    "csv": csv_manifest.CSV_READER,
+    "jsonl": jsonl_manifest.JSONL_READER,
 }
-
-
-def find_manifest_reader(name: str) -> ManifestReader | None:
-    """What reads a file of this name, if it is a manifest's. Case does not count."""
-    return _READER_BY_EXTENSION.get(os.path.splitext(name.lower().removesuffix(".gz"))[1])  # noqa: PTH122
+"""What reads manifests that are texts, by their format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +52,12 @@ class ManifestSource:
     """Absolute; what relative paths are relative to."""
     file_param: str
     reader: ManifestReader
+    notices: tuple[Notice, ...] = ()
+    """What there is to say about how it is read."""
+
+    def describe_place(self, line: int) -> str:
+        """A line of it, for people."""
+        return self.reader.describe_place(self.name, line)
 
     def __iter__(self) -> Iterator[Item]:
         """Items, with sizes and times of files. Raises SourceError at the first broken line."""
@@ -75,10 +74,10 @@ class ManifestSource:
         return self._iter_with(self.reader.iter_batches, report)
 
     def _iter_with(
-        self, read: Callable[[BinaryIO, str, ReportMistake], Iterator[_T]], report: ReportMistake
+        self, read: Callable[[Any, str, ReportMistake], Iterator[_T]], report: ReportMistake
     ) -> Iterator[_T]:
         try:
-            with open_manifest_stream(self.path) as stream:
+            with self.reader.open_manifest(self.path) as stream:
                 yield from read(stream, self.file_param, report)
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(f"{self.name}: cannot be read to its end: {error}") from error
@@ -88,7 +87,9 @@ class ManifestSource:
             ) from error
 
     def _raise_changed(self, line: int, message: str) -> NoReturn:
-        raise SourceError(f"{self.name}:{line}: {message}. (Was the manifest changed meanwhile?)")
+        raise SourceError(
+            f"{self.describe_place(line)}: {message}. (Was the manifest changed meanwhile?)"
+        )
 
 
 def check_manifests(
@@ -113,7 +114,7 @@ def check_manifests(
                 batches = _iter_checked_batches(
                     manifest,
                     own_files,
-                    partial(_add_mistake, mistakes, manifest.name),
+                    partial(_add_mistake, mistakes, manifest),
                     may_be_missing=may_be_missing,
                 )
             else:
@@ -126,12 +127,13 @@ def check_manifests(
 
     duplicate_count = 0
     for key, (first_manifest, first_line), (second_manifest, second_line) in find_duplicate_keys(
-        iter_keys, sum(map(_estimate_max_lines, manifests))
+        iter_keys, sum(each.reader.estimate_max_entries(each.path) for each in manifests)
     ):
         duplicate_count += 1
         mistakes.add(
-            f"{manifests[second_manifest].name}:{second_line}",
-            f"the key {key!r} is already used at {manifests[first_manifest].name}:{first_line}",
+            manifests[second_manifest].describe_place(second_line),
+            f"the key {key!r} is already used at "
+            f"{manifests[first_manifest].describe_place(first_line)}",
         )
     mistakes.raise_if_any(is_complete=duplicate_count < MAX_SUSPECTS)
 
@@ -161,13 +163,7 @@ def _iter_checked_batches(
         flush_mistakes()
 
 
-def _add_mistake(mistakes: MistakeCollector, name: str, line: int, message: str) -> None:
-    mistakes.add(f"{name}:{line}", message)
-
-
-def _estimate_max_lines(manifest: ManifestSource) -> int:
-    """More lines than it is likely to have: 8 bytes each, and packed perhaps to an eighth."""
-    try:
-        return os.path.getsize(manifest.path)  # noqa: PTH202 - a string
-    except OSError:
-        return 0
+def _add_mistake(
+    mistakes: MistakeCollector, manifest: ManifestSource, line: int, message: str
+) -> None:
+    mistakes.add(manifest.describe_place(line), message)

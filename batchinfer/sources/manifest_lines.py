@@ -8,9 +8,10 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 from batchinfer.domain import Json
@@ -59,17 +60,40 @@ BATCH_ENTRIES: Final = 512
 """Entries in a batch. Python looks for garbage after 700 new lists; a batch makes fewer."""
 
 
+def describe_line(name: str, line: int) -> str:
+    """A line of a text, for people."""
+    return f"{name}:{line}"
+
+
+def estimate_max_lines(path: str) -> int:
+    """More lines than a text is likely to have: 8 bytes each, and packed perhaps to an eighth."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
+
+
 class ManifestReader(NamedTuple):
-    """What reads manifests of one kind. Its functions get a stream, the default file parameter, and
-    what is called for each line that is wrong.
+    """What reads manifests of one kind. Its functions get what `open` opens (of a text a stream),
+    the default file parameter, and what is called for each line that is wrong.
     """  # noqa: D205 - one thought
 
-    read_entries: Callable[[BinaryIO, str, ReportMistake], Iterator[ManifestEntry]]
-    read_batches: Callable[[BinaryIO, str, ReportMistake], Iterator[EntryBatch]] | None = None
+    read_entries: Callable[[Any, str, ReportMistake], Iterator[ManifestEntry]]
+    read_batches: Callable[[Any, str, ReportMistake], Iterator[EntryBatch]] | None = None
     """The same entries, many at a time, where that costs less; None: made of them."""
+    open: Callable[[str], AbstractContextManager[Any]] | None = None
+    """Opens the manifest at a path; None: as a text, `open_manifest_stream`."""
+    describe_place: Callable[[str, int], str] = describe_line
+    """What a line of a manifest of some name is called in messages."""
+    estimate_max_entries: Callable[[str], int] = estimate_max_lines
+    """More entries than the manifest at a path is likely to have."""
+
+    def open_manifest(self, path: str) -> AbstractContextManager[Any]:
+        """Open the manifest at a path."""
+        return (self.open or open_manifest_stream)(path)
 
     def iter_batches(
-        self, stream: BinaryIO, file_param: str, report: ReportMistake
+        self, stream: Any, file_param: str, report: ReportMistake
     ) -> Iterator[EntryBatch]:
         """The entries, many at a time."""
         if self.read_batches is not None:

@@ -28,7 +28,7 @@ def read_entries(
     stream: BinaryIO, file_param: str, report: ReportMistake
 ) -> Iterator[ManifestEntry]:
     """Every path; `report` is called for what cannot be one."""
-    for number, line in _iter_paths(stream, report):
+    for number, line in iter_paths(stream, report):
         path = os.fsdecode(line)
         yield ManifestEntry(number, name_to_key(normalize_path(path)), ((file_param, path),), {})
 
@@ -36,7 +36,8 @@ def read_entries(
 PATH_LIST_READER: Final = ManifestReader(read_entries)
 
 
-def _iter_paths(stream: BinaryIO, report: ReportMistake) -> Iterator[tuple[int, bytes]]:
+def iter_paths(stream: BinaryIO, report: ReportMistake) -> Iterator[tuple[int, bytes]]:
+    """The paths of a list, as it has them, and their lines; `report` gets what cannot be one."""
     if isinstance(stream, io.BufferedReader) and b"\0" in stream.peek(_READ_BLOCK_BYTES):
         yield from _iter_nul_terminated(stream, report)
         return

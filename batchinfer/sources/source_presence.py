@@ -5,7 +5,8 @@ does not answer: then no file is to be found, and none of their items is at faul
 first match wins:
 
 0. the file is a URI: no package reads it, its scheme says that the source cannot be listed, or
-   that it is away (`SourceAwayError`); or nobody answers, and no other file is there;
+   that it is away (`SourceAwayError`); nobody answers, and no other file is there; or it lies in a
+   file (a table), and that is gone or cannot be opened;
 1. the source's folder is gone, no folder, empty, cannot be read, or on another device than before;
 2. a link to a folder on the way to the file leads nowhere;
 3. the source is a list (a manifest, single files), and with the file a whole folder is gone that
@@ -21,11 +22,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from batchinfer.inputs import SourceAwayError, find_uri_scheme, is_local, stat_input
+from batchinfer.inputs.contained_inputs import find_container
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.plugins import PluginError
 from batchinfer.sources import glob_patterns
 from batchinfer.sources.list_detection import split_prefix
-from batchinfer.sources.manifest import find_manifest_reader
+from batchinfer.sources.source_formats import detect_format
 from batchinfer.sources.uri_source import explain_uri_absence
 from batchinfer.text_format import escape_undecodable
 
@@ -47,7 +49,7 @@ class SourcePresence:
         """
         if not is_local(path):
             reason = self._explain_missing_uri(path) or _explain_silence(path, others)
-            if reason is not None:
+            if reason is not None or find_container(path) is not None:
                 return reason
         root = self._find_root(path)
         if root is not None:
@@ -86,6 +88,8 @@ class SourcePresence:
             return str(error).rstrip(".")
         if scheme is None:
             return f"no installed package reads {get_scheme_name(uri)}:// (it once did)"
+        if (container := find_container(uri)) is not None:
+            return _explain_missing_container(container)
         reasons = (
             explain_uri_absence(scheme, spec) for spec in self._uris if _same_scheme(spec, uri)
         )
@@ -120,8 +124,22 @@ def find_root_folder(spec: str) -> str | None:
     if not os.path.lexists(spec):
         if glob_patterns.has_magic(spec):
             return glob_patterns.split_pattern(spec)[0]
-        return None if find_manifest_reader(spec) else spec
+        return None if detect_format(spec) else spec
     return spec if os.path.isdir(spec) else None  # noqa: PTH112
+
+
+def _explain_missing_container(path: str) -> str | None:
+    """Why the file that holds an input cannot be opened; None: it can."""
+    displayed = escape_undecodable(path)
+    try:
+        with open(path, "rb"):  # noqa: PTH123 - a string
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return f"the file {displayed} is not there, which holds it"
+    except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+            return None  # a shortage of this process says nothing about the source
+        return f"the file {displayed}, which holds it, cannot be read ({error.strerror})"
 
 
 def _with_slash(folder: str) -> str:

@@ -12,6 +12,13 @@ from typing import Any
 
 from batchinfer.domain import InputFile, RemoteFile
 from batchinfer.inputs import InputStat, is_local, stat_input
+from batchinfer.inputs.contained_inputs import (
+    Glance,
+    find_container,
+    glance_inside,
+    may_be_copy,
+    move_container,
+)
 from batchinfer.store.checksums import checksum_item
 from batchinfer.store.database import DATABASE_NAME, open_writable, transaction, translate_errors
 from batchinfer.store.json_codec import decode_files, encode_files, encode_json, escape_non_utf8
@@ -77,21 +84,31 @@ def make_folder_move(old: str, new: str) -> FileMove:
     old_prefix, new_prefix = old.rstrip("/") + "/", new.rstrip("/") + "/"
 
     def move(file: InputFile) -> InputFile:
-        if not file.path.startswith(old_prefix):
+        container = find_container(file.path)
+        if not (container or file.path).startswith(old_prefix):
             return file
-        path = new_prefix + file.path[len(old_prefix) :]
-        try:
-            now = stat_input(path)
-        except OSError:
-            return _at_path(file, path)
-        if file.size is not None and file.size != now.size:
+        path = new_prefix + (container or file.path)[len(old_prefix) :]
+        if container is not None:
+            path = move_container(file.path, path)
+        if (now := look_at_moved(file, path)) is None:
             return _at_path(file, path)
         return _at_path(file, path, now)
 
     return move
 
 
-def _at_path(file: InputFile, path: str, now: InputStat | None = None) -> InputFile:
+def look_at_moved(file: InputFile, path: str) -> InputStat | Glance | None:
+    """What is at the new path of a file; None: nothing, or another file."""
+    try:
+        if (seen := glance_inside(path)) is not None:
+            return seen if may_be_copy(file.fingerprint, seen.fingerprint) else None
+        now = stat_input(path)
+    except OSError:
+        return None
+    return None if file.size is not None and file.size != now.size else now
+
+
+def _at_path(file: InputFile, path: str, now: InputStat | Glance | None = None) -> InputFile:
     """The file at another path, with the time and the fingerprint that it has there."""
     mtime_ns = file.mtime_ns if now is None else now.mtime_ns
     if is_local(path):

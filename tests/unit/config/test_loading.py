@@ -142,7 +142,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"bandwidth": "1MB/s", "memory": "2MB", "connect_timeout": "1s", "hedge": "no"}
     sample |= {"send_timeout": "2s", "first_byte_timeout": "3s"}
     sample |= {"give_up_after": "4s", "deadline": "5s"}
-    sample |= {"only": "audio, video", "max_reply": "3MB", "shard": "3/16"}
+    sample |= {"only": "audio, video", "max_reply": "3MB", "shard": "3/16", "source_format": "coco"}
     sample |= {"stop_after": "3h50m", "grace": "90s", "scratch": "/tmp"}
     sample |= {"on": "dask", "workers": "3", "lease": "6s"}
     env, expected = {}, set()
