@@ -24,6 +24,8 @@ from batchinfer.api.result_export import export as export
 from batchinfer.api.result_set import Results as Results
 from batchinfer.api.result_set import results as results
 from batchinfer.api.result_stream import stream as stream
+from batchinfer.api.run_comparison import acompare as acompare
+from batchinfer.api.run_comparison import compare as compare
 from batchinfer.api.run_directory import aexport as aexport
 from batchinfer.api.run_directory import aquery as aquery
 from batchinfer.api.run_directory import areport as areport
@@ -48,6 +50,8 @@ from batchinfer.api.settings import Settings as Settings
 from batchinfer.api.settings import load_config as load_config
 from batchinfer.api.sql_query import QueryResult as QueryResult
 from batchinfer.api.sql_query import query as query
+from batchinfer.comparison.comparison_summary import ComparedRun as ComparedRun
+from batchinfer.comparison.comparison_summary import Comparison as Comparison
 from batchinfer.config.sections import Config as Config
 from batchinfer.domain import Attempt as Attempt
 from batchinfer.domain import Counts as Counts

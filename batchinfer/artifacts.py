@@ -60,6 +60,13 @@ _EXPORT_COLUMNS: Final = frozenset(
 _FOLDER_INDEX_COLUMNS: Final = frozenset(
     (("key", "image", "labels", "path"), ("key", "state", "prediction", "log", "error"))
 )
+COMPARISON_COLUMNS: Final = (
+    *("key", "change", "aspects", "amount", "input_changed"),
+    *("a_state", "a_code", "b_state", "b_code"),
+    *("matched", "only_a", "only_b", "label_changes"),
+    *("mean_iou", "lowest_iou", "largest_score_shift"),
+)
+"""Columns of the table of `batchinfer compare`."""
 _PAYLOAD_INDEX_COLUMNS: Final = frozenset(
     {("file", "key", "path", "code"), ("file", "key", "path", "code", "query")}
 )
@@ -260,6 +267,8 @@ def _is_export(name: str, head: bytes, tail: bytes) -> bool:
     if name in _FOLDER_FILE_PATTERNS and _FOLDER_FILE_PATTERNS[name].match(head):
         return True
     columns = _parse_header(head)
+    if columns == COMPARISON_COLUMNS:
+        return True
     return columns in _FOLDER_INDEX_COLUMNS or _EXPORT_COLUMNS.issubset(columns)
 
 

@@ -16,7 +16,7 @@ import batchinfer as bi
 
 SECTIONS = {
     "Sending items": ("run", "resume", "submit", "collect", "stream"),
-    "Reading results": ("results", "status", "show", "export", "query"),
+    "Reading results": ("results", "status", "show", "export", "query", "compare"),
     "Changing and steering a run": ("retry", "merge", "clean", "ctl"),
     "Before anything is sent": ("init", "check", "describe", "prepare", "load_config"),
     "Older names": ("requeue",),

@@ -40,6 +40,7 @@ COMMAND_SUMMARIES = {
     "status": "Where a run stands, and what to do next.",
     "ctl": "Control a running process: pause, resume, concurrency, rate, stop.",
     "retry": "Put failed items back to pending.",
+    "compare": "Compare two runs: what failed, changed or moved.",
     "merge": "Make several runs one: the shards of a source.",
     "report": "Make the page people look at: one HTML file.",
     "export": "Write the results: tables, or labels for other programs.",

@@ -8,7 +8,7 @@ before the last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from batchinfer.domain import Json
 from batchinfer.predictions.coerce import is_list
@@ -52,8 +52,7 @@ def mask_bounds(found: Mask) -> tuple[float, float, float, float] | None:
     """Left, top, right, bottom of a mask's pixels; None: it has none."""
     left, top, right, bottom = found.width, found.height, 0, 0
     offset = 0
-    runs = _decode_counts(found.counts) if isinstance(found.counts, str) else found.counts
-    for at, run in enumerate(runs or ()):
+    for at, run in enumerate(_get_runs(found)):
         if at % 2 and run:
             first, last = offset, offset + run - 1
             left, right = min(left, first // found.height), max(right, last // found.height + 1)
@@ -63,6 +62,46 @@ def mask_bounds(found: Mask) -> tuple[float, float, float, float] | None:
                 top, bottom = 0, found.height
         offset += run
     return (left, top, right, bottom) if left < right else None
+
+
+def mask_overlap(one: Mask, other: Mask) -> float | None:
+    """Pixels of both by pixels of either (IoU); None: they cover pictures of different sizes."""
+    if (one.height, one.width) != (other.height, other.width):
+        return None
+    shared = sum(
+        max(0, min(one_end, other_end) - max(one_start, other_start))
+        for (one_start, one_end), (other_start, other_end) in _iter_meeting_runs(one, other)
+    )
+    either = one.area + other.area - shared
+    return shared / either if either else 1.0
+
+
+_Span: TypeAlias = tuple[int, int]
+
+
+def _iter_meeting_runs(one: Mask, other: Mask) -> Iterator[tuple[_Span, _Span]]:
+    """Pairs of runs of ones that may share pixels, each as from where to where."""
+    spans, other_spans = list(_iter_spans(one)), list(_iter_spans(other))
+    at = other_at = 0
+    while at < len(spans) and other_at < len(other_spans):
+        yield spans[at], other_spans[other_at]
+        if spans[at][1] <= other_spans[other_at][1]:
+            at += 1
+        else:
+            other_at += 1
+
+
+def _iter_spans(mask: Mask) -> Iterator[_Span]:
+    offset = 0
+    for at, run in enumerate(_get_runs(mask)):
+        if at % 2 and run:
+            yield offset, offset + run
+        offset += run
+
+
+def _get_runs(mask: Mask) -> tuple[int, ...]:
+    runs = _decode_counts(mask.counts) if isinstance(mask.counts, str) else mask.counts
+    return runs or ()
 
 
 def _decode_counts(text: str) -> tuple[int, ...] | None:

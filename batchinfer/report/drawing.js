@@ -41,6 +41,7 @@ function draw(frame, item, least, tags) {
   item.found.forEach(([label, score, box, outlines], index) => {
     if (score !== null && score < least) return;
     const group = shape("g", { "data-index": index });
+    if (item.alone?.includes(index)) group.classList.add("alone");
     for (const outline of outlines) {
       const points = [];
       for (let at = 0; at < outline.length; at += 2) points.push(`${x(outline[at])},${y(outline[at + 1])}`);

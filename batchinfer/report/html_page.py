@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
@@ -26,26 +27,47 @@ SCRIPT_FILES: Final = (
     "page.js",
 )
 """In this order they are one script."""
+_REPORT_PACKAGE: Final = "batchinfer.report"
+
+
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """The files a page is made of, each as its package and its name."""
+
+    template: tuple[str, str]
+    styles: Sequence[tuple[str, str]]
+    """In this order they are one style."""
+    scripts: Sequence[tuple[str, str]]
+
+
+REPORT_PAGE: Final = PageParts(
+    (_REPORT_PACKAGE, "page.html.j2"),
+    ((_REPORT_PACKAGE, "report.css"),),
+    tuple((_REPORT_PACKAGE, name) for name in SCRIPT_FILES),
+)
 
 _HTML_ESCAPES: Final = {
     ord(sign): f"\\u{ord(sign):04x}" for sign in ("<", ">", "&", "\u2028", "\u2029")
 }
 
 
-def render_page(context: Mapping[str, Any], blocks: Mapping[str, Sequence[str]]) -> Sequence[str]:
+def render_page(
+    context: Mapping[str, Any],
+    blocks: Mapping[str, Sequence[str]],
+    parts: PageParts = REPORT_PAGE,
+) -> Sequence[str]:
     """The page in pieces, to be written one after the other; `blocks`: JSON texts by their name.
 
     Raises ConfigError when Jinja2 is missing.
     """
     jinja = import_optional("jinja2", "The report", "report")
     markup = import_optional("markupsafe", "The report", "report").Markup
-    resources = files(__package__)
-    style = resources.joinpath("report.css").read_text("utf-8")
-    script = "\n".join(resources.joinpath(name).read_text("utf-8") for name in SCRIPT_FILES)
+    style = "\n".join(map(_read_part, parts.styles))
+    script = "\n".join(map(_read_part, parts.scripts))
     environment = jinja.Environment(
         autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=False
     )
-    template = environment.from_string(resources.joinpath("page.html.j2").read_text("utf-8"))
+    template = environment.from_string(_read_part(parts.template))
     # The blocks are large: they are not taken through the template, but put into its gaps.
     gaps = {name: f"\0{name}\0" for name in blocks}
     text = template.render(
@@ -73,6 +95,11 @@ def content_security_policy(style: str, script: str) -> str:
 def escape_json_for_html(json: str) -> str:
     """A JSON text with every sign spelled out that could end the block it stands in."""
     return json.translate(_HTML_ESCAPES)
+
+
+def _read_part(part: tuple[str, str]) -> str:
+    package, name = part
+    return files(package).joinpath(name).read_text("utf-8")
 
 
 def _csp_hash(text: str) -> str:

@@ -191,7 +191,7 @@ def _render_item_card(
     interpretation: Interpretation | None = None
     if result.media_type is not None:
         interpretation = source.interpret_result(result)
-    image, path = _find_image(details)
+    image, path = find_item_image(details)
     cards.image_items += isinstance(image, ImageInfo)
     match interpretation:
         case PredictionFile(path=inner, media_type=media) if media.startswith("image/"):
@@ -214,7 +214,9 @@ def _render_item_card(
     )
 
 
-def _find_image(details: ResultDetails) -> tuple[ImageInfo | UnreadableImage | None, str | None]:
+def find_item_image(
+    details: ResultDetails,
+) -> tuple[ImageInfo | UnreadableImage | None, str | None]:
     """The first of an item's files that is a picture, and where it is; or why there is none."""
     reason: UnreadableImage | None = None
     for file in details.files:

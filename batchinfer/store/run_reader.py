@@ -223,6 +223,20 @@ class RunReader:
             if (details := self._tables.convert_row(row, row_to_result_details)) is not None:
                 yield details
 
+    def iter_details_by_key(self) -> Iterator[tuple[bytes, ResultDetails | None]]:
+        """Every item in the order of the keys, byte by byte, with its key as UTF-8.
+
+        None: it is damaged, which is noted.
+        """
+        for row in self._tables.iter_rows_by_key(sql.SELECT_DETAILS_BY_KEY):
+            yield row[1], self._tables.convert_row(row, row_to_result_details)
+
+    def read_details_at(self, position: int) -> ResultDetails | None:
+        """What is known of one item; None: there is none, or it is damaged, which is noted."""
+        for row in self._tables.fetch_result_rows(sql.SELECT_DETAILS_AT, (position,)):
+            return self._tables.convert_row(row, row_to_result_details)
+        return None
+
     def read_results_at(self, positions: Collection[int]) -> Sequence[Result]:
         """Results of the items at `positions`, in that order; unknown ones are left out."""
         parameters = (encode_json(list(positions)),)

@@ -176,6 +176,10 @@ SELECT_DETAILS_BY_STATE: Final[Mapping[State | Literal["finished"] | None, str]]
 SELECT_RESULTS_AT = _RESULTS_TEMPLATE.format(
     "", "items.position IN (SELECT value FROM json_each(?)) ORDER BY items.position"
 )
+SELECT_DETAILS_BY_KEY = _RESULTS_TEMPLATE.format(
+    _DETAILS_COLUMNS, "items.key > CAST(? AS TEXT) ORDER BY items.key LIMIT ?"
+)
+"""In the order of the keys, byte by byte; a page begins behind a key, which is given as bytes."""
 SELECT_DETAILS_AT = _RESULTS_TEMPLATE.format(_DETAILS_COLUMNS, "items.position = ?")
 SELECT_ROWS_TO_MERGE = _RESULTS_TEMPLATE.format(
     """, attempts.log, attempts.log_checksum, items.spared, items.retry_at, items.in_bucket,

@@ -88,11 +88,26 @@ class TableReader:
         self, statement: str, state: State | Literal["finished"] | None
     ) -> Iterator[Sequence[Sequence[Any]]]:
         """The same, a page at a time."""
+        return self._iter_pages(statement, state, 0, 0)
+
+    def iter_rows_by_key(self, statement: str) -> Iterator[Sequence[Any]]:
+        """All rows of a statement that reads in the order of the keys, as `iter_rows`."""
+        for page in self._iter_pages(statement, None, 1, b""):
+            yield from page
+
+    def _iter_pages(
+        self,
+        statement: str,
+        state: State | Literal["finished"] | None,
+        order_cell: int,
+        after: int | bytes,
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Pages of rows in the order of one of their cells, of those behind `after`."""
         statement = sql.adapt_to_version(statement, self.version)
-        expected, row_count, after = self._get_min_row_count(state), 0, 0
+        expected, row_count = self._get_min_row_count(state), 0
         while page := self._fetch_page(statement, after):
             row_count += len(page)
-            after = page[-1][0]
+            after = page[-1][order_cell]
             yield page
         if expected is not None and row_count < min(expected, self._get_min_row_count(state) or 0):
             self._damages.add(*MISSING_ROW)
@@ -127,7 +142,7 @@ class TableReader:
             case _:
                 return None
 
-    def _fetch_page(self, statement: str, after: int) -> list[Any]:
+    def _fetch_page(self, statement: str, after: int | bytes) -> list[Any]:
         """A page of rows: few, if they are large."""
         page: list[Any] = []
         size = 0

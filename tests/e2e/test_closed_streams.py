@@ -31,6 +31,7 @@ COMMANDS = {
     "status": ("status", "done"),
     "ctl": ("ctl", "done", "pause"),
     "retry": ("retry", "done"),
+    "compare": ("compare", "done", "done", "-o", "{new}.html"),
     "merge": ("merge", "done", "-o", "{new}"),
     "report": ("report", "done", "-o", "{new}.html"),
     "export": ("export", "done", "-o", "{new}.csv"),

@@ -23,6 +23,7 @@ BASE = {
     "status": ["run"],
     "ctl": ["run", "pause"],
     "retry": ["run"],
+    "compare": ["run", "run"],
     "merge": ["run"],
     "report": ["run"],
     "export": ["run", "-o", "out.csv"],
