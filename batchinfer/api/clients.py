@@ -24,8 +24,8 @@ STORE_RETRY_SECONDS = 60.0
 """Seconds that one call to the object store is tried again; then it counts as unreachable."""
 
 if TYPE_CHECKING:
-    from batchinfer.backends.bucket_client import BucketClient
     from batchinfer.backends.http_backend import HttpBackend
+    from batchinfer.backends.notification_listener import NotifiedBucketClient
 
 
 def get_service(settings: RunSettings) -> ServiceSettings:
@@ -81,7 +81,7 @@ def open_bucket(
     retry_timeout: float = STORE_RETRY_SECONDS,
     read_timeout: float = STORE_RETRY_SECONDS,
     bandwidth: BandwidthLimiter | None = None,
-) -> AbstractAsyncContextManager[BucketClient]:
+) -> AbstractAsyncContextManager[NotifiedBucketClient]:
     """Open a bucket; calls are retried for `retry_timeout` seconds. All else: `open_s3_bucket`.
 
     `bandwidth`: in place of one as configured.

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from batchinfer.backends.bucket_client import InvalidS3Response, ListedObject
+from batchinfer.backends.bucket_client import BucketClient, InvalidS3Response, ListedObject
 from batchinfer.backends.notification_parser import NotificationsUnsupported
 from batchinfer.errors import FatalError
 
@@ -45,6 +45,10 @@ class NotificationSource(Protocol):
         Raises OSError when it cannot be had now, and NotificationsUnsupported, InvalidS3Response or
         FatalError when there is none.
         """
+
+
+class NotifiedBucketClient(BucketClient, NotificationSource, Protocol):
+    """A bucket of a store that may offer live notifications."""
 
 
 class NotificationListener:

@@ -185,10 +185,9 @@ class BucketOutputWatcher:
                 new_pairs.append((pair, item))
             else:
                 self._notifications.postpone(pair.base_name)
-        if new_pairs and self._files_reader is not None:
-            for pair, _ in new_pairs:  # how many files there will be, no name says: list them
-                self._notifications.forget(pair.base_name)
-            self._notifications.want_poll()
+        if self._files_reader is not None:
+            if new_pairs:  # how many files there will be, no name says: list them
+                self._notifications.want_poll()
             return
         try:
             await for_each(
@@ -282,7 +281,7 @@ class BucketOutputWatcher:
             with self._memory_budget.new_reservation() as reservation:
                 await reservation.acquire(reader.estimate_memory(group))
                 outcome = await reader.read(group)
-                await self._emit_outcome(group, item, outcome, emit)
+                await self._emit_listed(group, item, outcome, emit)
 
     async def _process_pair(self, listed: OutputPair, item: OpenItem, emit: EmitOutput) -> None:
         """Emit what a pair says, if it can be decided yet."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from batchinfer.backends.bucket_client import BucketClient, ListingPage
+from batchinfer.backends.bucket_client import ListingPage
 from batchinfer.backends.loaded_payload import PayloadBody
+from batchinfer.backends.notification_listener import NotificationStream, NotifiedBucketClient
 from batchinfer.domain import Failure
 
 
 @asynccontextmanager
 async def open_split_bucket(
-    inputs: AbstractAsyncContextManager[BucketClient],
-    outputs: AbstractAsyncContextManager[BucketClient],
+    inputs: AbstractAsyncContextManager[NotifiedBucketClient],
+    outputs: AbstractAsyncContextManager[NotifiedBucketClient],
     outputs_prefix: str,
-) -> AsyncIterator[BucketClient]:
+) -> AsyncIterator[NotifiedBucketClient]:
     """`inputs`, but for keys that begin with `outputs_prefix`, which are of `outputs`."""
     async with inputs as input_bucket, outputs as output_bucket:
         yield SplitBucket(input_bucket, output_bucket, outputs_prefix)
@@ -27,7 +28,9 @@ async def open_split_bucket(
 class SplitBucket:
     """See `open_split_bucket`, and `BucketClient`."""
 
-    def __init__(self, inputs: BucketClient, outputs: BucketClient, outputs_prefix: str) -> None:
+    def __init__(
+        self, inputs: NotifiedBucketClient, outputs: NotifiedBucketClient, outputs_prefix: str
+    ) -> None:
         self._inputs, self._outputs, self._outputs_prefix = inputs, outputs, outputs_prefix
 
     async def put(
@@ -54,5 +57,9 @@ class SplitBucket:
         """See BucketClient; `prefix` is of one of the two."""
         return await self._find(prefix).list_page(prefix, start_after=start_after, token=token)
 
-    def _find(self, key: str) -> BucketClient:
+    def open_notifications(self, prefix: str) -> AbstractAsyncContextManager[NotificationStream]:
+        """See NotificationSource."""
+        return self._find(prefix).open_notifications(prefix)
+
+    def _find(self, key: str) -> NotifiedBucketClient:
         return self._outputs if key.startswith(self._outputs_prefix) else self._inputs
