@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .PHONY: help setup deepaas supervisor consumers peers browser sshfs demo test test-quick check format bench bench-quick bench-scale \
-    bench-flow bench-cluster bench-results docs clean
+    bench-flow bench-cluster bench-live bench-results docs clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -115,6 +115,9 @@ bench-flow: setup  ## Compare flow controls on a simulated platform, in virtual 
 
 bench-cluster: setup  ## Several processes beside one: workers, shards, Dask with a task per item
 	$(BIN)/python -m benchmarks.cluster
+
+bench-live: setup  ## How soon results are seen in async mode, and how many listings that takes
+	$(BIN)/python -m benchmarks.live
 
 bench-results: setup  ## Time and memory of reports and exports of long runs
 	$(BIN)/python -m benchmarks.results

@@ -58,12 +58,20 @@ class PollInterval:
     """
 
     min_seconds: float = 0.5
+    prompt_seconds: float = 2.5
+    """The longest pause in a run whose outputs come every few minutes: half of them are seen within
+    half of it."""
     max_seconds: float = 10.0
-    silence_share: float = 0.05
+    """The longest pause when nothing comes any more."""
+    prompt_share: float = 1 / 20
+    patient_share: float = 1 / 240
+    """Shares of the silence, up to `prompt_seconds` and up to `max_seconds`."""
 
     def choose_pause(self, silence_seconds: float) -> float:
         """The pause when nothing has arrived for so long."""
-        return min(max(self.min_seconds, self.silence_share * silence_seconds), self.max_seconds)
+        prompt = min(self.prompt_share * silence_seconds, self.prompt_seconds)
+        pause = max(self.min_seconds, prompt, self.patient_share * silence_seconds)
+        return min(pause, self.max_seconds)
 
 
 class Collector:

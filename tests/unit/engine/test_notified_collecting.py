@@ -150,10 +150,5 @@ async def test_only_submitting_needs_no_stream(world: World):
 
 def test_pauses_are_a_share_of_the_silence():
     interval = PollInterval()
-    assert [interval.choose_pause(silence) for silence in (0, 10, 60, 200, 9999)] == [
-        0.5,
-        0.5,
-        3.0,
-        10.0,
-        10.0,
-    ]
+    pauses = {0: 0.5, 10: 0.5, 30: 1.5, 60: 2.5, 600: 2.5, 1200: 5.0, 2400: 10.0, 9999: 10.0}
+    assert {silence: interval.choose_pause(silence) for silence in pauses} == pauses
