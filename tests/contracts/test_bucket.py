@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
@@ -11,13 +12,19 @@ import pytest
 from batchinfer.backends.bucket_client import BucketClient, ListedObject, MemoryBucket
 from batchinfer.backends.redaction import Redactor
 from batchinfer.backends.s3 import open_s3_bucket
+from batchinfer.backends.split_bucket import open_split_bucket
 from support.servers import ACCESS_KEY, SECRET_KEY, rclone_s3, reserved_port
 
 
-@pytest.fixture(params=["memory", "direct", "botocore"])
+@pytest.fixture(params=["memory", "split", "direct", "botocore"])
 async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BucketClient]:
     if request.param == "memory":
         yield MemoryBucket(page_size=100)
+        return
+    if request.param == "split":
+        parts = (nullcontext(MemoryBucket(page_size=100)) for _ in range(2))
+        async with open_split_bucket(*parts, "outputs/") as bucket:
+            yield bucket
         return
     (tmp_path / "ai4papi-1").mkdir()
     with reserved_port() as port, rclone_s3(tmp_path, port):

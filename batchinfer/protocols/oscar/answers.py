@@ -21,7 +21,7 @@ from batchinfer.protocols.http_text import excerpt
 from batchinfer.protocols.inference_protocol import HttpAnswer
 from batchinfer.protocols.media_types import sniff_media_type
 from batchinfer.protocols.oscar.oscar_options import AnswerKind
-from batchinfer.protocols.oscar.returned_files import no_output_failure, read_file, read_text
+from batchinfer.protocols.oscar.returned_files import explain_no_output, read_file, read_text
 
 _MIN_CHARS: Final = 24
 _TRACEBACK: Final = re.compile(rb"^Traceback \(most recent call last\):\r?$", re.MULTILINE)
@@ -65,10 +65,10 @@ def _decode_printed(answer: HttpAnswer, kind: AnswerKind) -> Outcome:
     """What a script printed that left no file."""
     text = answer.body.decode("utf-8", "replace")
     if not text.strip():
-        return no_output_failure("the service left no file, and printed nothing", "")
+        return explain_no_output("the service left no file, and printed nothing", "")
     if kind == "file":
         last_line = excerpt(answer.body.strip().rpartition(b"\n")[2])
-        return no_output_failure(f"the service left no file; its last words: {last_line}", text)
+        return explain_no_output(f"the service left no file; its last words: {last_line}", text)
     if _TRACEBACK.search(answer.body):
         last_line = excerpt(answer.body.strip().rpartition(b"\n")[2])
         return Failure("model_error", last_line, FailureKind.PERMANENT, log=text)

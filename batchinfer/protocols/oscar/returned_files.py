@@ -55,7 +55,7 @@ def read_output_files(
         if name not in logs
     ]
     if not any(each.data for each in outputs):
-        return no_output_failure("the service wrote only a log" if logs else _ONLY_EMPTY, log)
+        return explain_no_output("the service wrote only a log" if logs else _ONLY_EMPTY, log)
     if len(outputs) == 1:
         return read_file(outputs[0].data, name=outputs[0].name, log=log)
     return _read_several_files(outputs, log)
@@ -64,7 +64,7 @@ def read_output_files(
 def read_file(data: bytes, *, name: str = "", log: str = "") -> Reply | Failure:
     """What one file is, by its name and its bytes."""
     if not data:
-        return no_output_failure(_ONLY_EMPTY, log)
+        return explain_no_output(_ONLY_EMPTY, log)
     if (media_type := sniff_media_type(data)) is not None:
         return Reply(media_type, data=data, log=log)
     try:
@@ -86,7 +86,7 @@ def read_text(text: str, data: bytes, *, name: str = "", log: str = "") -> Reply
     return Reply(JSON_MEDIA_TYPE, value, log=log)  # type: ignore[arg-type]
 
 
-def no_output_failure(what: str, log: str) -> Failure:
+def explain_no_output(what: str, log: str) -> Failure:
     """The service has worked, and there is no file to take for its output."""
     return Failure(
         "no_output",
