@@ -48,6 +48,7 @@ class Settings(TypedDict, total=False):
     only: str | list[str]
     glob: str | list[str]
     shard: str
+    frames: str
     file_param: str
     params: dict[str, Json]
     on: str
@@ -86,7 +87,7 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 flags |= {f"params.{param}": each for param, each in value.items()}
             case "protocol", _:
                 flags["service.protocol"] = value
-            case "include" | "exclude" | "only" | "glob" | "shard" | "file_param", _:
+            case "include" | "exclude" | "only" | "glob" | "shard" | "frames" | "file_param", _:
                 flags[f"input.{name}"] = value
             case "on" | "scheduler" | "scheduler_file" | "workers" | "lease", _:
                 flags[f"cluster.{name}"] = value

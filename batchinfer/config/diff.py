@@ -53,7 +53,7 @@ def _list_compared_settings(
         settings += [("bucket", "endpoint"), ("bucket", "name")]
     else:
         settings += [("service", "endpoint")]
-    settings += [("input", "file_param")]
+    settings += [("input", "file_param"), ("input", "frames")]
     names = {**_get_section(stored, PARAMS_SECTION), **_get_section(current, PARAMS_SECTION)}
     return [*settings, *((PARAMS_SECTION, name) for name in names)]
 

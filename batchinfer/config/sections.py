@@ -20,6 +20,7 @@ from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, S
 from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 from batchinfer.sources.shard import Shard
+from batchinfer.videos.frame_rule import FrameRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,10 @@ class InputSection:
     """As `include`, to which it adds; the name of older versions."""
     shard: Shard | None = field(default=None, metadata={"read": value_parsers.parse_shard})
     """Only part I of N of the items, as "3/16", by a hash of their keys; None: all."""
+    frames: FrameRule | None = field(
+        default=None, metadata={"read": value_parsers.parse_frame_rule}
+    )
+    """Frames of videos instead of the videos: "every=2s", "fps=1" or "n=20" of each; None: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +279,7 @@ def _collect_non_defaults(section: Section) -> dict[str, Json]:
                 continue
             case Secret(text):
                 table[each.name] = text
-            case Percent() | Concurrency() | Shard():
+            case Percent() | Concurrency() | Shard() | FrameRule():
                 table[each.name] = str(value)
             case tuple():
                 table[each.name] = value[0] if len(value) == 1 else list(value)

@@ -7,9 +7,11 @@ paths, and `unchanged_files` the short way to those that are as their source saw
 
 from batchinfer.inputs.local_files import NotRegularFileError
 from batchinfer.inputs.opener import (
+    InputTooLargeError,
     is_local,
     may_be_readable,
     open_input,
+    open_raw,
     open_stream,
     read_head,
     restat_file,
@@ -21,19 +23,25 @@ from batchinfer.inputs.uri_scheme import (
     ListedInput,
     OpenInput,
     UriScheme,
+    explain_wait,
+    find_container,
     find_uri_scheme,
 )
 
 __all__ = [
     "InputStat",
+    "InputTooLargeError",
     "ListedInput",
     "NotRegularFileError",
     "OpenInput",
     "UriScheme",
+    "explain_wait",
+    "find_container",
     "find_uri_scheme",
     "is_local",
     "may_be_readable",
     "open_input",
+    "open_raw",
     "open_stream",
     "read_head",
     "read_unchanged",

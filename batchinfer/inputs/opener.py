@@ -57,7 +57,20 @@ def open_input(path: str) -> OpenInput:
     """Open an input to be read in large pieces. Raises as `stat_input`."""
     if path.startswith("/") or (scheme := _find_opener(path)) is None:
         return OpenLocalFile(path)
+    if (open_checked := getattr(scheme, "open_input", None)) is not None:
+        opened: OpenInput = call_plugin(open_checked, path)
+        return opened
     return _OpenUri(scheme, path)
+
+
+def open_raw(path: str) -> BinaryIO:
+    """Open an input as its scheme does: it can seek if that can. Raises as `stat_input`.
+
+    What its methods raise is the scheme's, see `call_plugin`.
+    """
+    if (scheme := _find_opener(path)) is None:
+        return _LOCAL_FILES.open(path)
+    return call_plugin(scheme.open, path)
 
 
 def read_head(path: str, size: int) -> bytes:

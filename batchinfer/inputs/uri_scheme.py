@@ -19,7 +19,13 @@ from batchinfer.plugins import Registry
 P = ParamSpec("P")
 R = TypeVar("R")
 
-URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry("batchinfer.sources", {})
+URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry(
+    "batchinfer.sources",
+    {
+        "archive": "batchinfer.archives.archive_scheme:ArchiveScheme",
+        "frame": "batchinfer.videos.frame_scheme:FrameScheme",
+    },
+)
 _RESERVED_SCHEME: Final = "file"
 """Local files are named by plain paths."""
 _URI_PATTERN: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -47,6 +53,8 @@ class ListedInput(NamedTuple):
     """What `stat` and `open` take."""
     stat: InputStat | None = None
     """None: not known before it is opened."""
+    skipped_as: str | None = None
+    """As what it is skipped and counted, if it cannot be an input (its key counts for nothing)."""
 
 
 class UriScheme(Protocol):
@@ -56,6 +64,12 @@ class UriScheme(Protocol):
     OSError (of which ConnectionError and TimeoutError are tried again); other exceptions count as
     OSError. All methods block, and several threads call them at once. Messages must not hold a
     secret; secrets come from the environment, never from a URI, which is stored with the run.
+
+    A scheme may have further methods, which are found by their names:
+
+    * `open_input(uri) -> OpenInput`: one look and one opening, where `stat` and `open` cost more;
+    * `find_container(uri) -> str`: path or URI of the one file that an input lies in;
+    * `explain_wait(uri) -> str | None`: why inputs have to be waited for now, and none is failed.
     """
 
     def check(self, uri: str) -> None:
@@ -123,6 +137,20 @@ def find_uri_scheme(path: str) -> UriScheme | None:
         return _load_scheme(name)
     except KeyError:
         return None
+
+
+def find_container(path: str) -> str:
+    """The file that an input lies in, as an archive; the path itself where that is a file."""
+    scheme = find_uri_scheme(path)
+    find: Callable[[str], str] | None = getattr(scheme, "find_container", None)
+    return path if find is None else call_plugin(find, path)
+
+
+def explain_wait(path: str) -> str | None:
+    """Why an input has to be waited for now; None: it has not."""
+    scheme = find_uri_scheme(path)
+    explain: Callable[[str], str | None] | None = getattr(scheme, "explain_wait", None)
+    return None if explain is None else call_plugin(explain, path)
 
 
 def call_plugin(method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

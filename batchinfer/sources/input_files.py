@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from batchinfer.archives.archive_uris import find_member_path, make_archive_uri
 from batchinfer.domain import InputFile, Item, RemoteFile
 from batchinfer.inputs import InputStat, find_uri_scheme, stat_input
 from batchinfer.inputs.uri_scheme import get_scheme_name
@@ -107,6 +108,7 @@ def stat_file(param: str, path: str) -> InputFile:
 
 def stat_named_file(param: str, base_folder: str, path: str) -> InputFile:
     """The file, with size and time if it is there under any spelling of its name."""
+    path = resolve_member_path(path, base_folder)
     if find_uri_scheme(path) is not None:
         now = _try_stat_regular(path)
         return RemoteFile(param, path, *(now or ())[:3])
@@ -114,6 +116,13 @@ def stat_named_file(param: str, base_folder: str, path: str) -> InputFile:
     if input_file.size is None:
         return stat_file(param, find_on_disk(path, base_folder))
     return input_file
+
+
+def resolve_member_path(path: str, base_folder: str) -> str:
+    """The URI of a file in an archive, as `photos.zip!a.jpg`; all other paths as they are."""
+    if (member := find_member_path(path, base_folder)) is None:
+        return path
+    return make_archive_uri(find_on_disk(member.container), member.name)
 
 
 def _try_stat_regular(path: str) -> InputStat | None:
@@ -131,6 +140,7 @@ def find_fault(
 
     `may_be_missing`: its item fails by itself, which is said when it does.
     """
+    path = resolve_member_path(path, base_folder)
     if find_uri_scheme(path) is not None:
         return None if may_be_missing else _find_uri_fault(path)
     if advice := explain_url(path):

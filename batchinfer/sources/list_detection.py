@@ -32,7 +32,7 @@ _ADVICE_BY_EXTENSION: Final = {
         (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".tab", ".psv"), _TABLE_ADVICE
     ),
     **dict.fromkeys((".parquet", ".arrow", ".feather", ".sqlite", ".db"), _TABLE_ADVICE),
-    **dict.fromkeys((".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"), _ARCHIVE_ADVICE),
+    **dict.fromkeys((".7z", ".rar"), _ARCHIVE_ADVICE),
     **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "Packed manifests end in .gz"),
 }
 

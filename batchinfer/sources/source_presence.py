@@ -4,7 +4,9 @@ A disk that was unplugged, a mount point with nothing mounted, a folder that mov
 does not answer: then no file is to be found, and none of their items is at fault. Signs of it,
 first match wins:
 
-0. the file is a URI: no package reads it, or the plugin says that the source cannot be listed;
+0. the file is a URI: no package reads it, or its scheme says that the source cannot be listed, or
+   that it has to be waited for; where it lies in a file (an archive), what follows is asked of
+   that file, too, and that file is a source of its own when several of the run's lie in it;
 1. the source's folder is gone, no folder, empty, cannot be read, or on another device than before;
 2. a link to a folder on the way to the file leads nowhere;
 3. the source is a list (a manifest, single files), and with the file a whole folder is gone that
@@ -17,9 +19,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
-from batchinfer.inputs import find_uri_scheme, is_local, stat_input
+from batchinfer.inputs import explain_wait, find_container, find_uri_scheme, is_local, stat_input
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.plugins import PluginError
 from batchinfer.sources import glob_patterns
@@ -35,6 +38,7 @@ class SourcePresence:
     """Tells whether the source is there that `specs` name, as a run keeps them. Blocks."""
 
     def __init__(self, specs: Sequence[str]) -> None:
+        self._specs = frozenset(specs)
         self._uris = [spec for spec in specs if not is_local(spec)]
         roots = (find_root_folder(spec) for spec in specs)
         self._device_by_root = {root: _get_device(root) for root in roots if root is not None}
@@ -44,8 +48,14 @@ class SourcePresence:
 
         `others`: paths of some other files of the run.
         """
-        if not is_local(path) and (reason := self._explain_missing_uri(path)):
-            return reason
+        if not is_local(path):
+            if reason := self._explain_missing_uri(path):
+                return reason
+            if (container := find_container(path)) != path:
+                return self._explain_missing_container(container, [*map(find_container, others)])
+        return self._explain_missing_file(path, others)
+
+    def _explain_missing_file(self, path: str, others: Sequence[str]) -> str | None:
         root = self._find_root(path)
         if root is not None:
             if reason := self._explain_missing_root(root):
@@ -66,6 +76,13 @@ class SourcePresence:
             return f"none of {len(others)} files of this run that were looked for{where} is there"
         return None
 
+    def _explain_missing_container(self, container: str, others: Sequence[str]) -> str | None:
+        """The same of the file that an input lies in; `others`: those that the others lie in."""
+        is_source = container in self._specs or others.count(container) >= MIN_MISSING_FILES
+        if is_source and self._find_root(container) is None and not _exists(container):
+            return f"the file {escape_undecodable(container)} is not there"
+        return self.explain_absence(container, others)
+
     def has_all_folders(self) -> bool:
         """Whether all folders that were named are there."""
         return not any(self._explain_missing_root(root) for root in self._device_by_root)
@@ -83,6 +100,9 @@ class SourcePresence:
             return str(error).rstrip(".")
         if scheme is None:
             return f"no installed package reads {get_scheme_name(uri)}:// (it once did)"
+        with suppress(OSError):
+            if reason := explain_wait(uri):
+                return f"{escape_undecodable(find_container(uri))}: {reason}"
         reasons = (
             explain_uri_absence(scheme, spec) for spec in self._uris if _same_scheme(spec, uri)
         )

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from batchinfer.archives.archive_uris import MEMBER_SEPARATOR, is_archive_uri, make_archive_uri
 from batchinfer.domain import InputFile, RemoteFile
-from batchinfer.inputs import InputStat, is_local, stat_input
+from batchinfer.inputs import InputStat, find_container, is_local, stat_input
 from batchinfer.store.checksums import checksum_item
 from batchinfer.store.database import DATABASE_NAME, open_writable, transaction, translate_errors
 from batchinfer.store.json_codec import decode_files, encode_files, encode_json, escape_non_utf8
 from batchinfer.store.run_metadata import read_run_info, update_run_checksum
 from batchinfer.store.sql_read import SELECT_ITEM_PAGE
 from batchinfer.store.sql_write import UPDATE_ITEM_FILES
+from batchinfer.videos.frame_uris import make_frame_uri
 
 _RELOCATION_PAGE_ROWS = 500
 
@@ -72,16 +74,17 @@ def append_sources(directory: Path, new: Sequence[str]) -> tuple[str, ...]:
 def make_folder_move(old: str, new: str) -> FileMove:
     """Moves what lies in the folder `old` to `new`, with the time it has there.
 
-    Either may be a URI.
+    Either may be a URI; both may be archives.
     """
-    old_prefix, new_prefix = old.rstrip("/") + "/", new.rstrip("/") + "/"
+    prefixes = _list_moved_prefixes(old, new)
 
     def move(file: InputFile) -> InputFile:
-        if not file.path.startswith(old_prefix):
+        found = ((a, b) for a, b in prefixes if file.path.startswith(a))
+        if (moved := next(found, None)) is None:
             return file
-        path = new_prefix + file.path[len(old_prefix) :]
+        path = moved[1] + file.path[len(moved[0]) :]
         try:
-            now = stat_input(path)
+            now = stat_at(file, path)
         except OSError:
             return _at_path(file, path)
         if file.size is not None and file.size != now.size:
@@ -89,6 +92,28 @@ def make_folder_move(old: str, new: str) -> FileMove:
         return _at_path(file, path, now)
 
     return move
+
+
+def stat_at(file: InputFile, path: str) -> InputStat:
+    """What is seen of a file at another path. Raises OSError.
+
+    Of one whose size nobody knew (a frame of a video), the file that it lies in is looked at: its
+    own size would have to be made.
+    """
+    return stat_input(find_container(path) if file.size is None else path)
+
+
+def _list_moved_prefixes(old: str, new: str) -> Sequence[tuple[str, str]]:
+    """What paths begin with before and after: of files, and of what lies in files."""
+    one, other = _add_separator(old), _add_separator(new)
+    prefixes = [(one, other), (make_frame_uri(one, None), make_frame_uri(other, None))]
+    if not is_archive_uri(old):
+        prefixes.append((make_archive_uri(one), make_archive_uri(other)))
+    return prefixes
+
+
+def _add_separator(folder: str) -> str:
+    return f"{folder}{MEMBER_SEPARATOR}" if is_archive_uri(folder) else folder.rstrip("/") + "/"
 
 
 def _at_path(file: InputFile, path: str, now: InputStat | None = None) -> InputFile:
