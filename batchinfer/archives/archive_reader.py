@@ -23,7 +23,12 @@ from batchinfer.archives.zip_directory import (
 )
 from batchinfer.archives.zip_member_stream import open_zip_member
 from batchinfer.inputs import InputStat, InputTooLargeError, read_head
-from batchinfer.inputs.random_reader import RandomReader, ReaderStream, open_random_reader
+from batchinfer.inputs.random_reader import (
+    RandomReader,
+    ReaderStream,
+    SeekingReader,
+    open_random_reader,
+)
 
 _ARCHIVE_HEAD_BYTES: Final = 512
 _TAR_MAGIC: Final = b"ustar"
@@ -114,10 +119,11 @@ class ArchiveReader:
         self._random = reader
         if not is_tar and (head.startswith(b"PK") or is_zip(reader)):
             self._is_zip = True
-            return iter_zip_members(reader)
+            return iter_zip_members(_open_another(path, reader))
         if not is_tar and not path.lower().endswith(".tar"):  # old ones have no magic number
             raise make_damage_error("it is no archive that is read here (a zip or a tar)")
-        stream = io.BufferedReader(ReaderStream(reader), _HEADER_BUFFER_BYTES)
+        members = ReaderStream(_open_another(path, reader))
+        stream = io.BufferedReader(members, _HEADER_BUFFER_BYTES)
         return iter_tar_members(stream)
 
     def _open_forward(self, path: str) -> Iterator[ArchiveMember]:
@@ -155,6 +161,14 @@ class ArchiveReader:
         """Raise what broke off the looking through; each time a new one, without its history."""
         if self._error is not None:
             raise OSError(*self._error.args)
+
+
+def _open_another(path: str, reader: RandomReader) -> RandomReader:
+    """A reader to look through the archive, while files are read by the first one.
+
+    What is on this machine may be read at two places by one reader.
+    """
+    return (isinstance(reader, SeekingReader) and open_random_reader(path)) or reader
 
 
 def _make_problem_error(member: ArchiveMember) -> OSError:

@@ -27,6 +27,10 @@ _HEADER_MAGIC: Final = b"PK\x03\x04"
 _LZMA_HEADER: Final = struct.Struct("<2B H B L")
 _METHOD_NAMES: Final = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES"}
 _PACKED_BLOCK_BYTES: Final = 1 << 16
+_SMALL_BYTES: Final = 4 << 20
+"""Packed bytes up to which a file is read at once with its header: one request, if it is remote."""
+_NAME_BYTES: Final = 512
+"""Bytes for the name and the extra fields in the header; when they are more, it is read again."""
 _MIN_DICTIONARY_BYTES: Final = 4_096
 
 UnpackBytes: TypeAlias = Callable[[int], bytes]
@@ -35,12 +39,21 @@ UnpackBytes: TypeAlias = Callable[[int], bytes]
 
 def open_zip_member(reader: RandomReader, member: ArchiveMember) -> BinaryIO:
     """Open a file in a zip. Raises OSError, also while it is read."""
-    header = reader.read_at(member.offset, _HEADER.size)
-    if len(header) < _HEADER.size or not header.startswith(_HEADER_MAGIC):
+    is_small = member.packed_size <= _SMALL_BYTES
+    expected_size = _HEADER.size + (_NAME_BYTES + member.packed_size if is_small else 0)
+    block = reader.read_at(member.offset, expected_size)
+    if len(block) < _HEADER.size or not block.startswith(_HEADER_MAGIC):
         raise make_damage_error("it is not where the archive's directory says: it is damaged")
-    name_size, extra_size = _HEADER.unpack(header)[9:11]
-    start = member.offset + _HEADER.size + name_size + extra_size
-    packed = io.BufferedReader(ReaderStream(reader, start, member.packed_size), _PACKED_BLOCK_BYTES)
+    name_size, extra_size = _HEADER.unpack_from(block)[9:11]
+    start = _HEADER.size + name_size + extra_size
+    end = start + member.packed_size
+    packed: BinaryIO = (
+        io.BytesIO(block[start:end])
+        if is_small and end <= len(block)
+        else io.BufferedReader(
+            ReaderStream(reader, member.offset + start, member.packed_size), _PACKED_BLOCK_BYTES
+        )
+    )
     return cast("BinaryIO", _ZipMemberStream(_open_unpacker(packed, member), member))
 
 

@@ -10,19 +10,23 @@ import errno
 import io
 import os
 import tempfile
-import threading
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from batchinfer.inputs.local_files import NotRegularFileError, OpenLocalFile
 from batchinfer.inputs.opener import is_local, open_raw
+from batchinfer.inputs.ordered_lock import OrderedLock
 from batchinfer.inputs.uri_scheme import call_plugin
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _COPY_BLOCK_BYTES: Final = 1 << 20
+_MAX_SKIP_BYTES: Final = 1 << 20
+"""Bytes ahead that are read and dropped rather than sought."""
+_KEPT_BYTES: Final = 1 << 16
+"""Bytes that were read last, of which some may be asked for again."""
 
 
 def close_quietly(stream: BinaryIO) -> None:
@@ -51,7 +55,7 @@ def open_random_reader(path: str, *, may_copy: bool = True) -> RandomReader | No
         return _FileReader(path)
     stream = open_raw(path)
     if call_plugin(stream.seekable):
-        return _SeekingReader(stream)
+        return SeekingReader(path, stream)
     try:
         return _CopyReader(stream) if may_copy else None
     finally:
@@ -96,23 +100,65 @@ class _CopyReader(_DescriptorReader):
             super().__init__(os.dup(copy.fileno()))
 
 
-class _SeekingReader:
-    """Reads through a stream that can seek, one thread at a time."""
+class SeekingReader:
+    """Reads through a stream that can seek, one thread at a time.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        weakref.finalize(self, close_quietly, stream)
-        self._lock = threading.Lock()
+    To seek costs a request. So what is a little ahead is read up to, and the last bytes are kept;
+    threads are let in by their place. After an error the stream is opened anew.
+    """
+
+    def __init__(self, path: str, stream: BinaryIO) -> None:
+        self._path = path
+        self._lock = OrderedLock()
+        self._last = b""
+        self._position = 0
+        self._stream: BinaryIO | None = None
+        self._use(stream)
         self.size: int = call_plugin(stream.seek, 0, os.SEEK_END)
+        call_plugin(stream.seek, 0)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """As `RandomReader.read_at`."""
+        with self._lock.hold(offset):
+            try:
+                return self._read_at(offset, min(size, self.size - offset))
+            except BaseException:
+                self._stream = None
+                raise
+
+    def _use(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        weakref.finalize(self, close_quietly, stream)
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        if self._stream is None:
+            self._use(open_raw(self._path))
+            self._last, self._position = b"", 0
+        start = self._position - len(self._last)
         data = b""
-        with self._lock:
-            call_plugin(self._stream.seek, offset)
-            while len(data) < size and (more := call_plugin(self._stream.read, size - len(data))):
-                data += more
+        if start <= offset <= self._position:
+            data = self._last[offset - start :][:size]
+        elif 0 < offset - self._position <= _MAX_SKIP_BYTES:
+            self._read_on(offset - self._position)
+        else:
+            self._position = call_plugin(self._require_stream().seek, offset)
+        if len(data) < size:
+            data += self._read_on(size - len(data))
         return data
+
+    def _read_on(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size and (
+            more := call_plugin(self._require_stream().read, size - len(data))
+        ):
+            data += more
+        self._position += len(data)
+        self._last = data[-_KEPT_BYTES:]
+        return data
+
+    def _require_stream(self) -> BinaryIO:
+        assert self._stream is not None  # noqa: S101 - it is opened where it is read
+        return self._stream
 
 
 class ReaderStream(io.RawIOBase):

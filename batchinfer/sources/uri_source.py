@@ -39,7 +39,7 @@ class UriSource:
 
     def check(self) -> None:
         """Raises SourceError when the URI cannot be listed, or holds a password."""
-        if _PASSWORD_PATTERN.match(self.uri):
+        if _PASSWORD_PATTERN.match(find_container(self.uri)):
             raise SourceError(
                 "A source's address must not hold a password: it is stored with the run. Remove it "
                 "from the address, and give it as the source's package asks for it."
