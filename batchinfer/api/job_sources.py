@@ -119,6 +119,7 @@ def open_job_sources(resolved: ResolvedJob, spool_folder: Path) -> CombinedSourc
         spool=spool_folder / STDIN_MANIFEST,
         stdin=job.stdin,
         is_existing_run=not job.sources,
+        known_specs=frozenset(() if stored is None else stored.info.sources),
     )
     source.check(may_be_missing=stored is not None)
     return source

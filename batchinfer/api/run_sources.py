@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batchinfer.archives.archive_uris import is_archive_uri, make_archive_uri, split_archive_uri
 from batchinfer.domain import InputFile, RunInfo
 from batchinfer.errors import RunMismatch, SourceError, option
 from batchinfer.inputs import find_uri_scheme, is_local, stat_input
 from batchinfer.sources import glob_patterns
+from batchinfer.sources.archive_specs import to_archive_uri
 from batchinfer.sources.list_detection import AS_FILE_PREFIX, FILES_FROM_PREFIX, split_prefix
 from batchinfer.sources.source_formats import FORMAT_PREFIXES, detect_format, split_mark
 from batchinfer.sources.source_presence import find_root_folder
@@ -95,6 +97,12 @@ def _is_same_spec(spec: str, run_spec: str) -> bool:
     (prefix, spec), (known_prefix, run_spec) = split_prefix(spec), split_prefix(run_spec)
     if not is_same_format(prefix, known_prefix):
         return False
+    if is_archive_uri(run_spec):
+        return _is_same_archive(to_archive_uri(spec) or spec, run_spec)
+    return _is_same_place(spec, run_spec)
+
+
+def _is_same_place(spec: str, run_spec: str) -> bool:
     if not (is_local(spec) and is_local(run_spec)):
         return spec == run_spec
     here = spec if spec == "-" or _KEY_SEPARATOR in spec else os.path.abspath(spec)  # noqa: PTH100
@@ -113,6 +121,15 @@ def _is_same_spec(spec: str, run_spec: str) -> bool:
         )
         return pattern == known_pattern and _same_file(base, known_base)
     return _same_file(here, run_spec)
+
+
+def _is_same_archive(uri: str, run_uri: str) -> bool:
+    if not is_archive_uri(uri):
+        return False
+    (container, folder), (run_container, run_folder) = map(split_archive_uri, (uri, run_uri))
+    if folder != run_folder:
+        return False
+    return container == run_container or _same_file(container, run_container)
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -186,6 +203,8 @@ def _is_input_there(path: str) -> bool:
 
 
 def _locate_moved_source(run: Path, run_spec: str, new: str) -> _MovedSource:
+    if is_archive_uri(run_spec):
+        return _locate_moved_archive(run_spec, new)
     if find_uri_scheme(new) is not None:
         return _MovedSource(run_spec, _folder_of(run_spec), new.rstrip("/"), new)
     prefix, spec = split_prefix(run_spec)
@@ -214,6 +233,24 @@ def _locate_dataset(spec: str, new: str) -> _MovedSource | None:
         old_parts.pop()
         new_parts.pop()
     return _MovedSource(spec, "/".join(old_parts) or "/", "/".join(new_parts) or "/", here)
+
+
+def _locate_moved_archive(run_spec: str, new: str) -> _MovedSource:
+    """An archive is an archive at its new place, too, and its keys begin with its name."""
+    old_container, folder = split_archive_uri(run_spec)
+    uri = to_archive_uri(new) or new
+    container = split_archive_uri(uri).container if is_archive_uri(uri) else ""
+    name = os.path.basename(old_container)  # noqa: PTH119
+    if os.path.basename(container) != name:  # noqa: PTH119
+        raise SourceError(
+            f"{escape_undecodable(new)}: the run was made from the archive "
+            f"{escape_undecodable(name)}, by whose name its items are called. Name the place where "
+            "it is now. Nothing was changed."
+        )
+    new_spec = make_archive_uri(container, folder)
+    return _MovedSource(
+        run_spec, make_archive_uri(old_container), make_archive_uri(container), new_spec
+    )
 
 
 def _locate_unprefixed(run: Path, spec: str, new: str, *, is_list: bool) -> _MovedSource:

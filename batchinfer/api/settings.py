@@ -48,6 +48,7 @@ class Settings(TypedDict, total=False):
     only: str | list[str]
     glob: str | list[str]
     shard: str
+    frames: str
     file_param: str
     source_format: str
     params: dict[str, Json]
@@ -91,7 +92,14 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
             case "protocol", _:
                 flags["service.protocol"] = value
             case (
-                "include" | "exclude" | "only" | "glob" | "shard" | "file_param" | "source_format",
+                "include"
+                | "exclude"
+                | "only"
+                | "glob"
+                | "shard"
+                | "frames"
+                | "file_param"
+                | "source_format",
                 _,
             ):
                 flags[f"input.{name}"] = value

@@ -10,7 +10,8 @@ file_unreadable  no permission, a read error, no answer in time, or not a regula
 file_empty       it has no bytes: a model can only fail on it
 file_changed     it is not the one that was added (its size, time or fingerprint differs), or it
                  changed while it was read
-file_too_large   the item's files are larger together than `MAX_ITEM_BYTES`
+file_too_large   the item's files are larger together than `MAX_ITEM_BYTES`, or it would unpack to
+                 far more than is packed (EFBIG)
 file_holds_secret  a small file holds a secret of the configuration: it is never sent
 ===============  ================================================================================
 """
@@ -156,6 +157,9 @@ def _classify_read_error(file: InputFile, error: OSError) -> Failure:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         advice = "Put it back, then retry it; or leave it out"
         return _file_failure("file_missing", file, "file not found", advice, shared=True)
+    if error.errno == errno.EFBIG:
+        problem = _escape_unprintable(f"{error.strerror}"[:_MAX_REASON_CHARS])
+        return _file_failure("file_too_large", file, problem, _ADVICE_REPAIR_OR_EXCLUDE)
     is_transient = error.errno in _TRANSIENT_READ_ERRNOS or isinstance(
         error, ConnectionError | TimeoutError | SourceAwayError
     )

@@ -6,6 +6,7 @@ from, and its messages name the flag.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -116,6 +117,11 @@ item_options = combine_options(
         type=click.Choice(list(FILE_KINDS), case_sensitive=False),
         help="Only files of this kind, by their endings (repeatable).",
     ),
+    click.option(
+        "--frames",
+        metavar="RULE",
+        help="Of videos send frames: every=2s, fps=1, or n=20 of each.",
+    ),
 )
 
 source_options = combine_options(
@@ -213,8 +219,11 @@ csv_bom_option = click.option(
     " double click. Most other programs want none.",
 )
 
+_PACKED_EXTENSION = re.compile(r"\.(gz|bz2|xz|zst)$")
 _SECTION_BY_OPTION = {
-    **dict.fromkeys(("include", "exclude", "only", "glob", "shard", "file_param"), "input"),
+    **dict.fromkeys(
+        ("include", "exclude", "only", "glob", "shard", "frames", "file_param"), "input"
+    ),
     "source_format": "input",
     "protocol": "service",
     **dict.fromkeys(("on", "scheduler", "scheduler_file", "workers"), "cluster"),
@@ -318,5 +327,5 @@ def _name_after_source(source: str) -> Path:
     while has_magic(path.name):
         path = path.parent
     path = path.resolve() if path.name in {"", ".."} else path
-    name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+    name = path.name if path.is_dir() else Path(_PACKED_EXTENSION.sub("", path.name)).stem
     return Path(f"{escape_unprintable(name).lstrip('-.') or 'batchinfer'}-run")

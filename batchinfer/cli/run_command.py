@@ -82,9 +82,9 @@ def run(
 ) -> None:
     """Send every item of SOURCE through the service and record what comes back.
 
-    SOURCE is a folder, a pattern, a file, a manifest (.csv, .tsv, .jsonl, also .gz), or - for a
-    manifest on standard input. What is hidden, left behind by a system (Thumbs.db, @eaDir) or
-    written by batchinfer is skipped.
+    SOURCE is a folder, a pattern, a file, an archive (.zip, .tar, .tar.gz ...), a manifest (.csv,
+    .tsv, .jsonl, also .gz), or - for a manifest on standard input. What is hidden, left behind by a
+    system (Thumbs.db, @eaDir) or written by batchinfer is skipped.
 
     RUN is the run directory (default: the source's name and -run); if it holds this run already, it
     is continued. Ctrl-C stops it, the same command line continues it.

@@ -53,7 +53,7 @@ def _list_compared_settings(
         settings += [("bucket", "endpoint"), ("bucket", "name")]
     else:
         settings += [("service", "endpoint")]
-    settings += [("input", "file_param")]
+    settings += [("input", "file_param"), ("input", "frames")]
     for section in FREE_SECTIONS:
         names = {**_get_section(stored, section), **_get_section(current, section)}
         settings += [(section, name) for name in names]

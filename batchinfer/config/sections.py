@@ -21,6 +21,7 @@ from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL, OPTIONS_SECTION
 from batchinfer.sources.shard import Shard
 from batchinfer.sources.source_formats import AUTO_FORMAT
+from batchinfer.videos.frame_rule import FrameRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,10 @@ class InputSection:
         metadata={"read": value_parsers.parse_source_format, "stored": False},
     )
     """What the sources are, if their names do not say it; a run keeps it with its sources."""
+    frames: FrameRule | None = field(
+        default=None, metadata={"read": value_parsers.parse_frame_rule}
+    )
+    """Frames of videos instead of the videos: "every=2s", "fps=1" or "n=20" of each; None: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,7 +340,7 @@ def _collect_non_defaults(section: Section) -> dict[str, Json]:
                 continue
             case Secret(text):
                 table[each.name] = text
-            case Percent() | Concurrency() | Shard():
+            case Percent() | Concurrency() | Shard() | FrameRule():
                 table[each.name] = str(value)
             case tuple():
                 table[each.name] = value[0] if len(value) == 1 else list(value)

@@ -196,7 +196,7 @@ class _Resolver:
                 self.add_problem("input", key, f"cannot be understood: {error.message}")
         if self.problems:
             return Selection()
-        return Selection.of(include, exclude, given.only, given.shard)
+        return Selection.of(include, exclude, given.only, given.shard, given.frames)
 
     def _expand_patterns(self, key: str, given: Sequence[str]) -> list[str]:
         return [

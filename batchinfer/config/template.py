@@ -37,6 +37,7 @@ file_param = "files"            # the model's parameter that takes the file
 # exclude = ["thumbs/", "*_mask.png"]
 # only = "images"               # or "audio", "video"
 # glob = "*.jpg"                # the older name of include
+# frames = "every=2s"           # of videos, these frames: also "fps=1", "n=20" (of each video)
 # shard = "3/16"                # only the third of sixteen parts: other runs send the others
 # source_format = "coco"        # what SOURCE is, if its name does not say it
 

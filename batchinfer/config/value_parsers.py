@@ -20,6 +20,7 @@ from batchinfer.protocols.inference_protocol import MAX_PARAM_DEPTH
 from batchinfer.sources.file_kinds import FILE_KINDS
 from batchinfer.sources.shard import Shard
 from batchinfer.sources.source_formats import AUTO_FORMAT, SOURCE_FORMATS
+from batchinfer.videos.frame_rule import FrameRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,11 @@ def parse_file_kinds(value: object) -> tuple[str, ...]:
 def parse_shard(value: object) -> Shard:
     """A part of the source: "3/16" is the third of sixteen."""
     return Shard.parse(value if isinstance(value, str) else "")
+
+
+def parse_frame_rule(value: object) -> FrameRule:
+    """Which frames of videos: "every=2s", "fps=1" or "n=20"."""
+    return FrameRule.parse(value if isinstance(value, str) else "")
 
 
 def parse_secret(value: object) -> Secret:

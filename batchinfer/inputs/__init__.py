@@ -9,9 +9,11 @@ URIs.
 
 from batchinfer.inputs.local_files import NotRegularFileError
 from batchinfer.inputs.opener import (
+    InputTooLargeError,
     is_local,
     may_be_readable,
     open_input,
+    open_raw,
     open_stream,
     read_head,
     restat_file,
@@ -25,21 +27,27 @@ from batchinfer.inputs.uri_scheme import (
     OpenInput,
     SourceAwayError,
     UriScheme,
+    explain_wait,
+    find_container,
     find_uri_scheme,
 )
 
 __all__ = [
     "InputOpener",
     "InputStat",
+    "InputTooLargeError",
     "ListedInput",
     "NotRegularFileError",
     "OpenInput",
     "SourceAwayError",
     "UriScheme",
+    "explain_wait",
+    "find_container",
     "find_uri_scheme",
     "is_local",
     "may_be_readable",
     "open_input",
+    "open_raw",
     "open_stream",
     "read_head",
     "read_unchanged",

@@ -37,15 +37,6 @@ class ContainedInputs(UriScheme, Protocol):
         """Look at an input as far as that costs no reading. Raises as `UriScheme.stat`."""
 
 
-def find_container(path: str) -> str | None:
-    """The path of the local file that holds an input; None: it lies in no other file."""
-    scheme = _find_scheme(path)
-    try:
-        return None if scheme is None else call_plugin(scheme.find_container, path)
-    except OSError:  # it names none
-        return None
-
-
 def move_container(uri: str, path: str) -> str:
     """The URI of an input that is in a file, which has moved to `path`."""
     scheme = _find_scheme(uri)

@@ -82,6 +82,10 @@ class OpenLocalFile:
         now = os.fstat(self._handle)
         return now.st_size != self.size or now.st_mtime_ns != self.mtime_ns
 
+    def duplicate(self) -> int:
+        """Another descriptor of the open file, for whoever asks."""
+        return os.dup(self._handle)
+
     def close(self) -> None:
         """Close it."""
         os.close(self._handle)

@@ -64,6 +64,16 @@ def open_input(path: str) -> OpenInput:
     return _OpenUri(scheme, path)
 
 
+def open_raw(path: str) -> BinaryIO:
+    """Open an input as its scheme does: it can seek if that can. Raises as `stat_input`.
+
+    What its methods raise is the scheme's, see `call_plugin`.
+    """
+    if (scheme := _find_opener(path)) is None:
+        return _LOCAL_FILES.open(path)
+    return call_plugin(scheme.open, path)
+
+
 def read_head(path: str, size: int) -> bytes:
     """Read the first bytes of an input. Raises as `stat_input`."""
     with closing(open_input(path)) as file:

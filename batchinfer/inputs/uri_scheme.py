@@ -27,6 +27,8 @@ URI_SCHEMES: Final[Registry[type[UriScheme]]] = Registry(
         "https": "batchinfer.remote.web_scheme:WebScheme",
         "http": "batchinfer.remote.web_scheme:WebScheme",
         "table": "batchinfer.inputs.table_cells:TableCells",
+        "archive": "batchinfer.archives.archive_scheme:ArchiveScheme",
+        "frame": "batchinfer.videos.frame_scheme:FrameScheme",
     },
 )
 _RESERVED_SCHEME: Final = "file"
@@ -64,6 +66,8 @@ class ListedInput(NamedTuple):
     """What `stat` and `open` take."""
     stat: InputStat | None = None
     """None: not known before it is opened."""
+    skipped_as: str | None = None
+    """As what it is skipped and counted, if it cannot be an input (its key counts for nothing)."""
 
 
 class UriScheme(Protocol):
@@ -75,8 +79,13 @@ class UriScheme(Protocol):
     them at once. Messages must not hold a secret; secrets come from the environment, never from a
     URI, which is stored with the run.
 
-    A scheme that learns of an input what `stat` says by opening it has a method more,
-    `open_input(uri) -> OpenInput` (`InputOpener`), and is then asked once for each input.
+    A scheme may have further methods, which are found by their names:
+
+    * `open_input(uri) -> OpenInput` (`InputOpener`): one look and one opening, where `stat` and
+      `open` cost more;
+    * `find_container(uri) -> str`: path or URI of the one file that an input lies in (see also
+      `ContainedInputs`);
+    * `explain_wait(uri) -> str | None`: why inputs have to be waited for now, and none is failed.
     """
 
     def check(self, uri: str) -> None:
@@ -152,6 +161,24 @@ def find_uri_scheme(path: str) -> UriScheme | None:
         return _load_scheme(name)
     except KeyError:
         return None
+
+
+def find_container(path: str) -> str:
+    """The file that an input lies in, as an archive; the path itself where that is a file."""
+    if (scheme := find_uri_scheme(path)) is None:
+        return path
+    find: Callable[[str], str] | None = getattr(scheme, "find_container", None)
+    try:
+        return path if find is None else call_plugin(find, path)
+    except OSError:  # it names none
+        return path
+
+
+def explain_wait(path: str) -> str | None:
+    """Why an input has to be waited for now; None: it has not."""
+    scheme = find_uri_scheme(path)
+    explain: Callable[[str], str | None] | None = getattr(scheme, "explain_wait", None)
+    return None if explain is None else call_plugin(explain, path)
 
 
 def call_plugin(method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

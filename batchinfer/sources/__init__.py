@@ -22,15 +22,19 @@ spec                   items                                         key
 ``as-file:FILE``       that file, whatever it is called              the path as typed
 ``SCHEME://...``       what the plugin of that scheme lists          as the plugin names it
 a folder               its files, recursively, as selected           path below the folder
+an archive, by name    the files in it: .zip .tar .tar.gz ...        its name, ``!``, name in it
 a manifest, by name    its lines: .csv .tsv .jsonl .ndjson, + .gz    `key`, else path as written
 any other file         that file                                     the path as typed
 a pattern, * ? [ ]     files that match it, ** spans folders         path below the fixed part
 =====================  ============================================  ===========================
 
 A single source that looks like a list but cannot be read as one (.txt, .json, .xlsx, ...) is
-refused with a question, not sent. Keys are `/`-separated and normalized (no `./`, no `//`). In an
-absolute file spec `/./` marks where the key begins: that is how `specs` remembers a path typed
-relatively, so that a resumed run finds the same keys.
+refused with a question, not sent. An archive beside plain files is one of them. In the place of a
+video there may be frames of it (`video_frames`).
+
+Keys are `/`-separated and normalized (no `./`, no `//`). In an absolute file spec `/./` marks where
+the key begins: that is how `specs` remembers a path typed relatively, so that a resumed run finds
+the same keys.
 """
 
 from batchinfer.lazy_exports import lazy_exports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -14,6 +14,7 @@ from batchinfer.errors import SourceError
 from batchinfer.inputs import find_uri_scheme
 from batchinfer.ports import Notice
 from batchinfer.sources import glob_patterns, path_list, skip_counts
+from batchinfer.sources.archive_specs import make_key_prefixes, resolve_archives
 from batchinfer.sources.folder_source import FolderSource
 from batchinfer.sources.formatted_sources import FormatOpener, find_dataset_format
 from batchinfer.sources.input_files import (
@@ -39,7 +40,9 @@ from batchinfer.sources.source_formats import FORMAT_PREFIXES, detect_format, sp
 from batchinfer.sources.stdin_manifest import open_stdin_manifest
 from batchinfer.sources.system_files import classify_system_file
 from batchinfer.sources.uri_source import UriSource
+from batchinfer.sources.video_frames import check_video_extra, split_videos
 from batchinfer.text_format import escape_undecodable
+from batchinfer.videos.frame_rule import FrameRule
 
 _SingleSource: TypeAlias = FolderSource | UriSource | SingleFileSource | ManifestSource
 
@@ -58,6 +61,8 @@ class CombinedSource:
     """The selection among files, as typed."""
     shard: Shard | None = None
     """The part of all items that is read; None: all."""
+    frames: FrameRule | None = None
+    """Which frames are items in the place of each video; None: the videos themselves."""
     other_shards: SkipCounts = field(default_factory=SkipCounts, repr=False)
     """What the latest iteration left to other shards; `taken` counts lines of manifests, too."""
 
@@ -120,11 +125,18 @@ class CombinedSource:
         """Items in the order of the specs. Raises SourceError when a source breaks on the way."""
         self.other_shards.clear()
         for part in self.parts:
-            yield from part if self.shard is None else self._iter_shard(self.shard, part)
+            items = iter(part) if self.frames is None else split_videos(iter(part), self.frames)
+            is_counted = not isinstance(part, ManifestSource)  # of a manifest no file is counted
+            yield from (
+                items
+                if self.shard is None
+                else self._iter_shard(items, self.shard, is_counted=is_counted)
+            )
 
-    def _iter_shard(self, shard: Shard, part: _SingleSource) -> Iterator[Item]:
-        is_counted = not isinstance(part, ManifestSource)  # of a manifest no file is counted
-        for item in part:
+    def _iter_shard(
+        self, items: Iterator[Item], shard: Shard, *, is_counted: bool
+    ) -> Iterator[Item]:
+        for item in items:
             if shard.holds(item.key):
                 yield item
                 continue
@@ -142,6 +154,7 @@ def open_source(
     spool: Path | None = None,
     stdin: BinaryIO | None = None,
     is_existing_run: bool = False,
+    known_specs: Collection[str] = (),
 ) -> CombinedSource:
     """Make a source of `specs` (the module's table says what a spec may be).
 
@@ -155,6 +168,7 @@ def open_source(
         stdin: read to its end at once into `spool`, for "-". None when the run is resumed: then
             `spool` is read again, with paths relative to the folder of back then.
         is_existing_run: the specs are those of a run: nothing is asked about them.
+        known_specs: specs of the run, which mean what they meant then.
 
     Raises:
         SourceError: a spec leads nowhere, or a pattern cannot be understood.
@@ -165,6 +179,10 @@ def open_source(
         raise SourceError("Standard input (-) can be read only once: give - a single time.")
     if not is_existing_run and len(specs) == 1 and (question := explain_likely_list(specs[0])):
         raise SourceError(question)
+    if selection is not None and selection.frames is not None:
+        check_video_extra()
+    if not is_existing_run:
+        specs = resolve_archives(specs, known_specs)
     opener = _SpecOpener(
         file_param,
         selection or Selection(),
@@ -172,6 +190,7 @@ def open_source(
         spool,
         stdin,
         is_existing_run,
+        make_key_prefixes(specs),
     )
     skipped_files, opened = SkipCounts(), []
     for spec in specs:
@@ -188,6 +207,7 @@ def open_source(
         skipped_files,
         opener.selection.as_typed,
         opener.selection.shard,
+        opener.selection.frames,
     )
 
 
@@ -202,6 +222,8 @@ class _SpecOpener:
     stdin: BinaryIO | None
     is_existing_run: bool
     """A spec says what it is: nothing is recognized by what is there now."""
+    key_prefixes: Mapping[str, str]
+    """What keys begin with, of specs whose names alone do not say it."""
 
     def find_skip_kind(self, spec: str) -> str | None:
         """As what one of several named files is skipped: a shell names all that is there."""
@@ -223,7 +245,8 @@ class _SpecOpener:
         if spec == "-":
             return spec, open_stdin_manifest(self.spool, self.stdin, self.file_param)
         if scheme := find_uri_scheme(uri := spec.removeprefix(AS_FILE_PREFIX)):
-            return spec, UriSource(uri, scheme, self.file_param, self.selection)
+            prefix = self.key_prefixes.get(spec, "")
+            return spec, UriSource(uri, scheme, self.file_param, self.selection, prefix)
         if not os.path.lexists(spec):
             if (list_path := spec.removeprefix(FILES_FROM_PREFIX)) != spec:
                 return self._open_list(list_path)

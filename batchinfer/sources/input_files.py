@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from batchinfer.archives.archive_uris import find_member_path, make_archive_uri
 from batchinfer.domain import InputFile, Item, RemoteFile
-from batchinfer.inputs import InputStat, find_uri_scheme, stat_input
+from batchinfer.inputs import InputStat, find_container, find_uri_scheme, stat_input
 from batchinfer.inputs.contained_inputs import glance_inside
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.inputs.uri_secrets import find_uri_secret, hide_uri_secrets
@@ -109,6 +110,7 @@ def stat_file(param: str, path: str) -> InputFile:
 
 def stat_named_file(param: str, base_folder: str, path: str) -> InputFile:
     """The file, with size and time if it is there under any spelling of its name."""
+    path = resolve_member_path(path, base_folder)
     if find_uri_scheme(path) is not None:
         return RemoteFile(param, path, *_try_glance(path))
     input_file = stat_file(param, os.path.join(base_folder, path))  # noqa: PTH118 - once per item: no Path
@@ -126,6 +128,13 @@ def _try_glance(uri: str) -> tuple[int | None, int | None, str | None]:
     return (None, None, None) if now is None else (now.size, now.mtime_ns, now.fingerprint)
 
 
+def resolve_member_path(path: str, base_folder: str) -> str:
+    """The URI of a file in an archive, as `photos.zip!a.jpg`; all other paths as they are."""
+    if (member := find_member_path(path, base_folder)) is None:
+        return path
+    return make_archive_uri(find_on_disk(member.container), member.name)
+
+
 def _try_stat_regular(path: str) -> InputStat | None:
     try:
         now = stat_input(path)
@@ -141,10 +150,12 @@ def find_fault(
 
     `may_be_missing`: its item fails by itself, which is said when it does.
     """
+    path = resolve_member_path(path, base_folder)
     if find_uri_scheme(path) is not None:
-        if secret := find_uri_secret(path):
+        container = find_container(path)
+        if secret := find_uri_secret(container):
             return (
-                f"{escape_undecodable(hide_uri_secrets(path))} holds {secret}, which would be "
+                f"{escape_undecodable(hide_uri_secrets(container))} holds {secret}, which would be "
                 "stored with the run: leave it out, and give credentials in [source]"
             )
         return None if may_be_missing else _find_uri_fault(path)

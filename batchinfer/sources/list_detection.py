@@ -37,7 +37,7 @@ _ADVICE_BY_EXTENSION: Final = {
     **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers", ".tab", ".psv"), _TABLE_ADVICE),
     **dict.fromkeys((".parquet", ".arrow", ".feather", ".xlsx", ".xlsm"), _PACKED_TABLE_ADVICE),
     **dict.fromkeys((".orc", ".avro", ".sqlite", ".db"), _TABLE_ADVICE),
-    **dict.fromkeys((".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"), _ARCHIVE_ADVICE),
+    **dict.fromkeys((".7z", ".rar"), _ARCHIVE_ADVICE),
     **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "Packed manifests end in .gz"),
 }
 

@@ -16,6 +16,7 @@ from batchinfer.sources import glob_patterns
 from batchinfer.sources.file_kinds import FILE_KINDS
 from batchinfer.sources.input_files import to_nfc
 from batchinfer.sources.shard import Shard
+from batchinfer.videos.frame_rule import FrameRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Selection:
     """Its patterns and kinds as typed, each with its option, for the message of an error."""
     shard: Shard | None = None
     """The part of all items that is taken, by their keys; None: all."""
+    frames: FrameRule | None = None
+    """Which frames are taken in the place of each video; None: the videos themselves."""
 
     @classmethod
     def of(
@@ -40,6 +43,7 @@ class Selection:
         exclude: Sequence[str] = (),
         only: Sequence[str] = (),
         shard: Shard | None = None,
+        frames: FrameRule | None = None,
     ) -> Selection:
         """From patterns and kinds as typed. Raises SourceError for an invalid pattern."""
         typed = (("include", include), ("exclude", exclude), ("only", only))
@@ -52,6 +56,7 @@ class Selection:
             find_literal_names(include),
             as_typed,
             shard,
+            frames,
         )
 
     def includes(self, relative_path: str) -> bool:

@@ -5,8 +5,10 @@ does not answer: then no file is to be found, and none of their items is at faul
 first match wins:
 
 0. the file is a URI: no package reads it, its scheme says that the source cannot be listed, or
-   that it is away (`SourceAwayError`); nobody answers, and no other file is there; or it lies in a
-   file (a table), and that is gone or cannot be opened;
+   that it is away (`SourceAwayError`) or has to be waited for; nobody answers, and no other file is
+   there; it lies in a table, and that is gone or cannot be opened. Where it lies in another file
+   (an archive), what follows is asked of that file, too, and that file is a source of its own
+   when several of the run's lie in it;
 1. the source's folder is gone, no folder, empty, cannot be read, or on another device than before;
 2. a link to a folder on the way to the file leads nowhere;
 3. the source is a list (a manifest, single files), and with the file a whole folder is gone that
@@ -19,10 +21,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
-from batchinfer.inputs import SourceAwayError, find_uri_scheme, is_local, stat_input
-from batchinfer.inputs.contained_inputs import find_container
+from batchinfer.inputs import (
+    SourceAwayError,
+    explain_wait,
+    find_container,
+    find_uri_scheme,
+    is_local,
+    stat_input,
+)
+from batchinfer.inputs.contained_inputs import ContainedInputs
 from batchinfer.inputs.uri_scheme import get_scheme_name
 from batchinfer.plugins import PluginError
 from batchinfer.sources import glob_patterns
@@ -38,6 +48,7 @@ class SourcePresence:
     """Tells whether the source is there that `specs` name, as a run keeps them. Blocks."""
 
     def __init__(self, specs: Sequence[str]) -> None:
+        self._specs = frozenset(specs)
         self._uris = [spec for spec in specs if not is_local(spec)]
         roots = (find_root_folder(spec) for spec in specs)
         self._device_by_root = {root: _get_device(root) for root in roots if root is not None}
@@ -48,9 +59,13 @@ class SourcePresence:
         `others`: paths of some other files of the run.
         """
         if not is_local(path):
-            reason = self._explain_missing_uri(path) or _explain_silence(path, others)
-            if reason is not None or find_container(path) is not None:
+            if reason := self._explain_missing_uri(path) or _explain_silence(path, others):
                 return reason
+            if (container := find_container(path)) != path:
+                return self._explain_missing_container(container, [*map(find_container, others)])
+        return self._explain_missing_file(path, others)
+
+    def _explain_missing_file(self, path: str, others: Sequence[str]) -> str | None:
         root = self._find_root(path)
         if root is not None:
             if reason := self._explain_missing_root(root):
@@ -71,6 +86,13 @@ class SourcePresence:
             return f"none of {len(others)} files of this run that were looked for{where} is there"
         return None
 
+    def _explain_missing_container(self, container: str, others: Sequence[str]) -> str | None:
+        """The same of the file that an input lies in; `others`: those that the others lie in."""
+        is_source = container in self._specs or others.count(container) >= MIN_MISSING_FILES
+        if is_source and self._find_root(container) is None and not _exists(container):
+            return f"the file {escape_undecodable(container)} is not there"
+        return self.explain_absence(container, others)
+
     def has_all_folders(self) -> bool:
         """Whether all folders that were named are there."""
         return not any(self._explain_missing_root(root) for root in self._device_by_root)
@@ -88,8 +110,11 @@ class SourcePresence:
             return str(error).rstrip(".")
         if scheme is None:
             return f"no installed package reads {get_scheme_name(uri)}:// (it once did)"
-        if (container := find_container(uri)) is not None:
-            return _explain_missing_container(container)
+        if isinstance(scheme, ContainedInputs):
+            return _explain_unopened(find_container(uri))
+        with suppress(OSError):
+            if reason := explain_wait(uri):
+                return f"{escape_undecodable(find_container(uri))}: {reason}"
         reasons = (
             explain_uri_absence(scheme, spec) for spec in self._uris if _same_scheme(spec, uri)
         )
@@ -128,7 +153,7 @@ def find_root_folder(spec: str) -> str | None:
     return spec if os.path.isdir(spec) else None  # noqa: PTH112
 
 
-def _explain_missing_container(path: str) -> str | None:
+def _explain_unopened(path: str) -> str | None:
     """Why the file that holds an input cannot be opened; None: it can."""
     displayed = escape_undecodable(path)
     try:

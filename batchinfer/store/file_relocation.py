@@ -10,21 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from batchinfer.archives.archive_uris import MEMBER_SEPARATOR, is_archive_uri, make_archive_uri
 from batchinfer.domain import InputFile, RemoteFile
-from batchinfer.inputs import InputStat, is_local, stat_input
-from batchinfer.inputs.contained_inputs import (
-    Glance,
-    find_container,
-    glance_inside,
-    may_be_copy,
-    move_container,
-)
+from batchinfer.inputs import InputStat, find_container, is_local, stat_input
+from batchinfer.inputs.contained_inputs import Glance, glance_inside, may_be_copy, move_container
 from batchinfer.store.checksums import checksum_item
 from batchinfer.store.database import DATABASE_NAME, open_writable, transaction, translate_errors
 from batchinfer.store.json_codec import decode_files, encode_files, encode_json, escape_non_utf8
 from batchinfer.store.run_metadata import read_run_info, update_run_checksum
 from batchinfer.store.sql_read import SELECT_ITEM_PAGE
 from batchinfer.store.sql_write import UPDATE_ITEM_FILES
+from batchinfer.videos.frame_uris import make_frame_uri
 
 _RELOCATION_PAGE_ROWS = 500
 
@@ -79,20 +75,14 @@ def append_sources(directory: Path, new: Sequence[str]) -> tuple[str, ...]:
 def make_folder_move(old: str, new: str) -> FileMove:
     """Moves what lies in the folder `old` to `new`, with the time it has there.
 
-    Either may be a URI.
+    Either may be a URI; both may be archives.
     """
-    old_prefix, new_prefix = old.rstrip("/") + "/", new.rstrip("/") + "/"
+    prefixes = _list_moved_prefixes(old, new)
 
     def move(file: InputFile) -> InputFile:
-        container = find_container(file.path)
-        if not (container or file.path).startswith(old_prefix):
+        if (path := _find_new_path(file.path, prefixes)) is None:
             return file
-        path = new_prefix + (container or file.path)[len(old_prefix) :]
-        if container is not None:
-            path = move_container(file.path, path)
-        if (now := look_at_moved(file, path)) is None:
-            return _at_path(file, path)
-        return _at_path(file, path, now)
+        return _at_path(file, path, look_at_moved(file, path))
 
     return move
 
@@ -102,13 +92,39 @@ def look_at_moved(file: InputFile, path: str) -> InputStat | Glance | None:
     try:
         if (seen := glance_inside(path)) is not None:
             return seen if may_be_copy(file.fingerprint, seen.fingerprint) else None
-        now = stat_input(path)
+        # Of one whose size nobody knew (a frame of a video), the file that it lies in is looked at:
+        # its own size would have to be made.
+        now = stat_input(find_container(path) if file.size is None else path)
     except OSError:
         return None
     return None if file.size is not None and file.size != now.size else now
 
 
-def _at_path(file: InputFile, path: str, now: InputStat | Glance | None = None) -> InputFile:
+def _find_new_path(path: str, prefixes: Sequence[tuple[str, str]]) -> str | None:
+    """The path that one has now; None: it has not moved."""
+    for old, new in prefixes:
+        if path.startswith(old):
+            return new + path[len(old) :]
+        container = find_container(path)
+        if container != path and container.startswith(old):
+            return move_container(path, new + container[len(old) :])
+    return None
+
+
+def _list_moved_prefixes(old: str, new: str) -> Sequence[tuple[str, str]]:
+    """What paths begin with before and after: of files, and of what lies in files."""
+    one, other = _add_separator(old), _add_separator(new)
+    prefixes = [(one, other), (make_frame_uri(one, None), make_frame_uri(other, None))]
+    if not is_archive_uri(old):
+        prefixes.append((make_archive_uri(one), make_archive_uri(other)))
+    return prefixes
+
+
+def _add_separator(folder: str) -> str:
+    return f"{folder}{MEMBER_SEPARATOR}" if is_archive_uri(folder) else folder.rstrip("/") + "/"
+
+
+def _at_path(file: InputFile, path: str, now: InputStat | Glance | None) -> InputFile:
     """The file at another path, with the time and the fingerprint that it has there."""
     mtime_ns = file.mtime_ns if now is None else now.mtime_ns
     if is_local(path):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.inputs import find_uri_scheme, open_input, stat_input
-from support import plugins
+from batchinfer.archives.archive_uris import make_archive_uri
+from batchinfer.inputs import UriScheme, find_uri_scheme, open_input, stat_input
+from support import archives, plugins
 
 NAMES = ["a.jpg", "sub/b b.jpg", "sub/Ünï.jpg"]
 
@@ -24,60 +25,95 @@ def photos(tmp_path, tmp_path_factory, monkeypatch) -> Path:
         yield tmp_path / "photos"
 
 
-@pytest.fixture(params=["toy", "file"])
-def base(request, photos) -> str:
-    """What the names of the inputs begin with."""
-    return "toy://photos" if request.param == "toy" else str(photos)
+class Place:
+    """Where the photos are, for one scheme."""
+
+    def __init__(self, kind: str, photos: Path) -> None:
+        self._kind, self._photos = kind, photos
+        archive = photos.parent / f"photos.{kind}"
+        self.listed = "toy://photos" if kind == "toy" else make_archive_uri(str(archive))
+        """What is listed."""
+        self.base = {"toy": "toy://photos/", "file": f"{photos}/"}.get(kind, f"{self.listed}!")
+        """What the names of the inputs begin with."""
+        self.missing = f"{photos.parent}/nothing" if kind == "file" else "toy://nothing"
+        if kind not in {"toy", "file"}:
+            self.missing = make_archive_uri(f"{photos.parent}/nothing.zip")
+            self.update()
+
+    def update(self) -> None:
+        """Show what is in the folder now."""
+        pack = {"zip": archives.pack_zip, "toy": None, "file": None}.get(
+            self._kind, archives.pack_tar
+        )
+        if pack is not None:
+            pack(self._photos.parent / f"photos.{self._kind}", self._photos, NAMES)
+
+    @property
+    def scheme(self) -> UriScheme:
+        found = find_uri_scheme(self.listed)
+        assert found is not None
+        return found
 
 
-@pytest.fixture
-def scheme(photos):
-    found = find_uri_scheme("toy://photos")
-    assert found is not None
-    return found
+ARCHIVES = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
 
 
-def test_an_input_is_read_whole_and_is_as_large_as_it_says(base, photos):
+@pytest.fixture(params=["toy", "file", *ARCHIVES])
+def anywhere(request, photos) -> Place:
+    return Place(request.param, photos)
+
+
+@pytest.fixture(params=["toy", *ARCHIVES])
+def place(request, photos) -> Place:
+    """A place that can be listed."""
+    return Place(request.param, photos)
+
+
+def test_an_input_is_read_whole_and_is_as_large_as_it_says(anywhere, photos):
+    base = anywhere.base
     for name in NAMES:
         expected = (photos / name).read_bytes()
-        seen = stat_input(f"{base}/{name}")
+        seen = stat_input(f"{base}{name}")
         assert (seen.size, seen.is_regular) == (len(expected), True)
-        with closing(open_input(f"{base}/{name}")) as file:
+        with closing(open_input(f"{base}{name}")) as file:
             assert (file.size, file.mtime_ns, file.fingerprint, file.is_regular) == seen
             assert not file.has_changed()
             assert file.read(10) + file.read(1 << 20) == expected
             assert file.read(1) == b""
 
 
-def test_what_is_not_there_is_file_not_found(base):
+def test_what_is_not_there_is_file_not_found(anywhere):
+    base = anywhere.base
     with pytest.raises(FileNotFoundError):
-        stat_input(f"{base}/nothing.jpg")
+        stat_input(f"{base}nothing.jpg")
     with pytest.raises(FileNotFoundError):
-        open_input(f"{base}/nothing.jpg")
+        open_input(f"{base}nothing.jpg")
 
 
-def test_an_input_that_was_written_again_is_seen_to_be_another(base, photos):
-    before = stat_input(f"{base}/a.jpg")
-    assert stat_input(f"{base}/a.jpg") == before
+def test_an_input_that_was_written_again_is_seen_to_be_another(anywhere, photos):
+    base = anywhere.base
+    before = stat_input(f"{base}a.jpg")
+    assert stat_input(f"{base}a.jpg") == before
     (photos / "a.jpg").write_bytes(b"b.jpg" * 10_000)
-    assert stat_input(f"{base}/a.jpg") != before
+    anywhere.update()
+    assert stat_input(f"{base}a.jpg") != before
 
 
-def test_a_listing_is_complete_and_in_the_same_order_each_time(scheme):
-    listed = list(scheme.list_inputs("toy://photos"))
-    assert listed == list(scheme.list_inputs("toy://photos"))
+def test_a_listing_is_complete_and_in_the_same_order_each_time(place):
+    listed = list(place.scheme.list_inputs(place.listed))
+    assert listed == list(place.scheme.list_inputs(place.listed))
     assert {each.key for each in listed} == set(NAMES)
     assert len({each.uri for each in listed}) == len(NAMES)
 
 
-def test_what_is_listed_can_be_looked_at_and_opened(scheme):
-    for each in scheme.list_inputs("toy://photos"):
+def test_what_is_listed_can_be_looked_at_and_opened(place):
+    for each in place.scheme.list_inputs(place.listed):
         assert each.stat in {None, stat_input(each.uri)}
         with closing(open_input(each.uri)) as file:
             assert file.read(1)
 
 
-def test_what_cannot_be_listed_is_an_error_when_it_is_checked(scheme):
-    assert scheme.check("toy://photos") is None
-    with pytest.raises(OSError, match="toy://nothing"):
-        scheme.check("toy://nothing")
+def test_what_cannot_be_listed_is_an_error_when_it_is_checked(place):
+    assert place.scheme.check(place.listed) is None
+    with pytest.raises(OSError, match="nothing"):
+        place.scheme.check(place.missing)
