@@ -19,7 +19,11 @@ OPTIONS_SECTION: Final = "protocol"
 
 PROTOCOLS: Final = Registry[type[InferenceProtocol]](
     "batchinfer.protocols",
-    {DEFAULT_PROTOCOL: "batchinfer.protocols.ai4os.ai4os_protocol:Ai4osProtocol"},
+    {
+        DEFAULT_PROTOCOL: "batchinfer.protocols.ai4os.ai4os_protocol:Ai4osProtocol",
+        "deepaas": "batchinfer.protocols.deepaas.deepaas_protocol:DeepaasProtocol",
+        "http-json": "batchinfer.protocols.http_json.http_json_protocol:HttpJsonProtocol",
+    },
 )
 _MAX_CONFIGURED: Final = 16
 """Protocols that are kept with their options, so that none is configured again for each use."""
