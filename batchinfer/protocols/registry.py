@@ -22,6 +22,8 @@ PROTOCOLS: Final = Registry[type[InferenceProtocol]](
     {
         DEFAULT_PROTOCOL: "batchinfer.protocols.ai4os.ai4os_protocol:Ai4osProtocol",
         "oscar": "batchinfer.protocols.oscar.oscar_protocol:OscarProtocol",
+        "deepaas": "batchinfer.protocols.deepaas.deepaas_protocol:DeepaasProtocol",
+        "http-json": "batchinfer.protocols.http_json.http_json_protocol:HttpJsonProtocol",
     },
 )
 _MAX_CONFIGURED: Final = 16
