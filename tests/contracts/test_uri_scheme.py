@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from batchinfer.inputs import find_uri_scheme, open_input, stat_input
+from batchinfer.inputs.source_access import SourceSettings, StoreSettings, open_source_access
 from support import plugins
+from support.remote_stores import open_store
 
 NAMES = ["a.jpg", "sub/b b.jpg", "sub/Ünï.jpg"]
 
@@ -24,15 +26,48 @@ def photos(tmp_path, tmp_path_factory, monkeypatch) -> Path:
         yield tmp_path / "photos"
 
 
-@pytest.fixture(params=["toy", "file"])
-def base(request, photos) -> str:
-    """What the names of the inputs begin with."""
-    return "toy://photos" if request.param == "toy" else str(photos)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A real S3 store, whose root is another folder for each test."""
+    root = tmp_path_factory.mktemp("stores")
+    with open_store(root) as opened:
+        yield opened
 
 
 @pytest.fixture
-def scheme(photos):
-    found = find_uri_scheme("toy://photos")
+def bucket(store, photos):
+    """The bucket `photos` of a store, as it is configured in two ways."""
+    target = store.root / "photos"
+    target.symlink_to(photos)
+    keys = {"access_key": store.access_key, "secret_key": store.secret_key}
+    access = StoreSettings(endpoint=store.endpoint, **keys)
+    with open_source_access(SourceSettings(store=access, bucket_store=access)):
+        yield "photos"
+    target.unlink()
+
+
+URIS = {"toy": "toy://photos", "s3": "s3://photos", "bucket": "bucket://photos"}
+
+
+@pytest.fixture(params=[*URIS, "file"])
+def base(request, photos) -> str:
+    """What the names of the inputs begin with."""
+    if request.param in {"s3", "bucket"}:
+        request.getfixturevalue("bucket")
+    return URIS.get(request.param, str(photos))
+
+
+@pytest.fixture(params=URIS)
+def listed(request, photos) -> str:
+    """A URI that can be listed."""
+    if request.param in {"s3", "bucket"}:
+        request.getfixturevalue("bucket")
+    return URIS[request.param]
+
+
+@pytest.fixture
+def scheme(listed):
+    found = find_uri_scheme(listed)
     assert found is not None
     return found
 
@@ -63,21 +98,23 @@ def test_an_input_that_was_written_again_is_seen_to_be_another(base, photos):
     assert stat_input(f"{base}/a.jpg") != before
 
 
-def test_a_listing_is_complete_and_in_the_same_order_each_time(scheme):
-    listed = list(scheme.list_inputs("toy://photos"))
-    assert listed == list(scheme.list_inputs("toy://photos"))
-    assert {each.key for each in listed} == set(NAMES)
-    assert len({each.uri for each in listed}) == len(NAMES)
+def test_a_listing_is_complete_and_in_the_same_order_each_time(scheme, listed):
+    found = list(scheme.list_inputs(listed))
+    assert found == list(scheme.list_inputs(listed))
+    assert {each.key for each in found} == set(NAMES)
+    assert len({each.uri for each in found}) == len(NAMES)
 
 
-def test_what_is_listed_can_be_looked_at_and_opened(scheme):
-    for each in scheme.list_inputs("toy://photos"):
+def test_what_is_listed_can_be_looked_at_and_opened(scheme, listed):
+    for each in scheme.list_inputs(listed):
         assert each.stat in {None, stat_input(each.uri)}
         with closing(open_input(each.uri)) as file:
             assert file.read(1)
+        with closing(scheme.open(each.uri)) as file:
+            assert file.read(1)
 
 
-def test_what_cannot_be_listed_is_an_error_when_it_is_checked(scheme):
-    assert scheme.check("toy://photos") is None
-    with pytest.raises(OSError, match="toy://nothing"):
-        scheme.check("toy://nothing")
+def test_what_cannot_be_listed_is_an_error_when_it_is_checked(scheme, listed):
+    assert scheme.check(listed) is None
+    with pytest.raises(OSError, match="nothing"):
+        scheme.check(f"{listed.partition('://')[0]}://nothing")

@@ -20,6 +20,7 @@ EXPECTED = {
     "async.toml": Mode.ASYNC,
     "demo.toml": Mode.SYNC,
     "demo-app.toml": Mode.SYNC,
+    "s3.toml": Mode.SYNC,
 }
 
 
