@@ -307,6 +307,17 @@ def test_files_of_a_web_server_in_a_manifest_survive_a_kill(service, tmp_path):
     assert "source_unavailable" in said
 
 
+def test_check_asks_the_store_of_the_source(env, service, store, tmp_path):
+    toml = write_config(tmp_path / "c.toml", service, store, by_name="yes")
+    assert "source    the store answers, and knows the keys" in do(env, "check", "-c", toml)
+    wrong = {**env, "STORE_SECRET_KEY": "other0123456789"}
+    said = do(wrong, "check", "-c", toml, code=1)
+    assert "source    the store at 127.0.0.1" in said
+    assert "refuses the keys" in said
+    without = {name: value for name, value in env.items() if name != "STORE_SECRET_KEY"}
+    assert "STORE_SECRET_KEY, which is not set" in do(without, "check", "-c", toml, code=1)
+
+
 @contextmanager
 def serve_folder(folder: Path) -> Iterator[str]:
     """A web server as everybody has one."""
