@@ -171,7 +171,9 @@ class _PreviewBuilder:
             bytes_left -= file.size or 0
             # A large one is opened only if it is bad in one of these ways, and then not read.
             size = file.size or 0
-            if size <= SECRET_SCAN_MAX_BYTES or bytes_left < 0 or not may_be_readable(file.path):
+            # A remote one was looked at just now: to fetch all of them would take as long as a run.
+            is_scanned = size <= SECRET_SCAN_MAX_BYTES and (is_local(file.path) or not size)
+            if is_scanned or bytes_left < 0 or not may_be_readable(file.path):
                 content = read_files((file,), bytes_left, self._redactor)
                 if isinstance(content, Failure):
                     return content

@@ -165,6 +165,20 @@ class StoreClient:
         finally:
             release(response)
 
+    def check_keys(self) -> bool:
+        """Ask whether the store knows the keys; whether they may list buckets. Raises OSError."""
+
+        def call() -> bool:
+            try:
+                release(self._call("GET", ""))
+            except S3ErrorResponse as error:
+                if error.code != "AccessDenied":
+                    raise
+                return False
+            return True
+
+        return self._retry(call, READ_RETRY_SECONDS, "", "list")
+
     # Objects -------------------------------------------------------------------------------------
 
     def stat(self, bucket: str, key: str) -> InputStat:

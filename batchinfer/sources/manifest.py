@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, NoReturn, TypeVar
 
-from batchinfer.domain import Item
+from batchinfer.domain import InputFile, Item
 from batchinfer.errors import SourceError
 from batchinfer.ports import Notice
 from batchinfer.sources import csv_manifest, jsonl_manifest
@@ -31,6 +31,7 @@ from batchinfer.sources.manifest_lines import (
 )
 from batchinfer.sources.named_files import STAT_THREADS, FileChecker
 from batchinfer.sources.own_files import OwnFiles
+from batchinfer.sources.stat_ahead import iter_with_files
 
 _T = TypeVar("_T")
 
@@ -61,9 +62,14 @@ class ManifestSource:
 
     def __iter__(self) -> Iterator[Item]:
         """Items, with sizes and times of files. Raises SourceError at the first broken line."""
-        for entry in self.iter_entries(self._raise_changed):
-            files = [stat_named_file(param, self.base_folder, path) for param, path in entry.files]
-            yield Item(entry.key, tuple(files), entry.params)
+        entries = self.iter_entries(self._raise_changed)
+        for entry, files in iter_with_files(entries, self._stat_files):
+            yield Item(entry.key, files, entry.params)
+
+    def _stat_files(self, entry: ManifestEntry) -> tuple[InputFile, ...]:
+        return tuple(
+            [stat_named_file(param, self.base_folder, path) for param, path in entry.files]
+        )
 
     def iter_entries(self, report: ReportMistake) -> Iterator[ManifestEntry]:
         """Lines that are right; `report` is called for each of the others."""

@@ -7,7 +7,9 @@ import pytest
 
 from batchinfer.archives.archive_uris import make_archive_uri
 from batchinfer.inputs import UriScheme, find_uri_scheme, open_input, stat_input
+from batchinfer.inputs.source_access import SourceSettings, StoreSettings, open_source_access
 from support import archives, plugins
+from support.remote_stores import open_store
 
 NAMES = ["a.jpg", "sub/b b.jpg", "sub/Ünï.jpg"]
 
@@ -25,27 +27,49 @@ def photos(tmp_path, tmp_path_factory, monkeypatch) -> Path:
         yield tmp_path / "photos"
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A real S3 store, whose root is another folder for each test."""
+    root = tmp_path_factory.mktemp("stores")
+    with open_store(root) as opened:
+        yield opened
+
+
+@pytest.fixture
+def bucket(store, photos):
+    """The bucket `photos` of a store, as it is configured in two ways."""
+    target = store.root / "photos"
+    target.symlink_to(photos)
+    keys = {"access_key": store.access_key, "secret_key": store.secret_key}
+    access = StoreSettings(endpoint=store.endpoint, **keys)
+    with open_source_access(SourceSettings(store=access, bucket_store=access)):
+        yield "photos"
+    target.unlink()
+
+
+REMOTE = ["toy", "s3", "bucket"]
+
+
 class Place:
     """Where the photos are, for one scheme."""
 
     def __init__(self, kind: str, photos: Path) -> None:
         self._kind, self._photos = kind, photos
         archive = photos.parent / f"photos.{kind}"
-        self.listed = "toy://photos" if kind == "toy" else make_archive_uri(str(archive))
+        self.listed = f"{kind}://photos" if kind in REMOTE else make_archive_uri(str(archive))
         """What is listed."""
-        self.base = {"toy": "toy://photos/", "file": f"{photos}/"}.get(kind, f"{self.listed}!")
+        end = "/" if kind in REMOTE else "!"
+        self.base = f"{photos}/" if kind == "file" else f"{self.listed}{end}"
         """What the names of the inputs begin with."""
-        self.missing = f"{photos.parent}/nothing" if kind == "file" else "toy://nothing"
-        if kind not in {"toy", "file"}:
+        self.missing = f"{photos.parent}/nothing" if kind == "file" else f"{kind}://nothing"
+        if kind in ARCHIVES:
             self.missing = make_archive_uri(f"{photos.parent}/nothing.zip")
             self.update()
 
     def update(self) -> None:
         """Show what is in the folder now."""
-        pack = {"zip": archives.pack_zip, "toy": None, "file": None}.get(
-            self._kind, archives.pack_tar
-        )
-        if pack is not None:
+        if self._kind in ARCHIVES:
+            pack = archives.pack_zip if self._kind == "zip" else archives.pack_tar
             pack(self._photos.parent / f"photos.{self._kind}", self._photos, NAMES)
 
     @property
@@ -58,14 +82,18 @@ class Place:
 ARCHIVES = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
 
 
-@pytest.fixture(params=["toy", "file", *ARCHIVES])
+@pytest.fixture(params=[*REMOTE, "file", *ARCHIVES])
 def anywhere(request, photos) -> Place:
+    if request.param in {"s3", "bucket"}:
+        request.getfixturevalue("bucket")
     return Place(request.param, photos)
 
 
-@pytest.fixture(params=["toy", *ARCHIVES])
+@pytest.fixture(params=[*REMOTE, *ARCHIVES])
 def place(request, photos) -> Place:
     """A place that can be listed."""
+    if request.param in {"s3", "bucket"}:
+        request.getfixturevalue("bucket")
     return Place(request.param, photos)
 
 
@@ -110,6 +138,8 @@ def test_what_is_listed_can_be_looked_at_and_opened(place):
     for each in place.scheme.list_inputs(place.listed):
         assert each.stat in {None, stat_input(each.uri)}
         with closing(open_input(each.uri)) as file:
+            assert file.read(1)
+        with closing(place.scheme.open(each.uri)) as file:
             assert file.read(1)
 
 

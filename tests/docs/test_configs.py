@@ -28,6 +28,7 @@ EXPECTED = {
     "torchserve.toml": Mode.SYNC,
     "ollama.toml": Mode.SYNC,
     "openai-vision.toml": Mode.SYNC,
+    "s3.toml": Mode.SYNC,
 }
 
 

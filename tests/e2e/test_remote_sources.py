@@ -5,11 +5,17 @@ The store is a real one (rclone), the service is the local one.
 
 import asyncio
 import json
+import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -62,7 +68,7 @@ def do(env, *args, code=0) -> str:
     said = done.stdout + done.stderr
     assert "Traceback" not in said
     for secret in ("STORE_ACCESS_KEY", "STORE_SECRET_KEY"):
-        assert env.get(secret, "nothing") not in said
+        assert secret not in env or env[secret] not in said
     return said
 
 
@@ -264,3 +270,68 @@ def test_two_runs_of_one_process_have_each_their_own_store(service, tmp_path):
     assert "only-here.png" in rows(tmp_path / "run-other")
     for name in folders:
         assert {row["state"] for row in rows(tmp_path / f"run-{name}").values()} == {"succeeded"}
+
+
+def test_files_of_a_web_server_in_a_manifest_survive_a_kill(service, tmp_path):
+    run, listed = tmp_path / "run", tmp_path / "list.csv"
+    pictures = images(tmp_path / "site", COUNT)
+    paths = sorted(pictures.rglob("*.png"))
+    toml = config(tmp_path / "c.toml", service, "concurrency = 2")
+    env = clean_environment(HOME=str(tmp_path))
+    with serve_folder(pictures) as origin:
+        urls = [f"{origin}/{quote(path.relative_to(pictures).as_posix())}" for path in paths]
+        listed.write_text("path\n" + "".join(f"{url}\n" for url in urls))
+        process = start("run", listed, "-c", toml, "-o", run, env=env)
+        until(run, lambda counts: counts.succeeded >= 4, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        changed, gone = paths[-1], paths[-2]
+        os.utime(changed, (1_000_000_000, 1_000_000_000))
+        gone.unlink()
+        do(env, "resume", run, code=1)
+        found = rows(run)
+        codes = {row["path"]: row["code"] for row in found.values() if row["code"]}
+        assert codes == {urls[-1]: "file_changed", urls[-2]: "file_missing"}
+        assert bi.status(run).counts.succeeded == COUNT - 2
+        do(env, "report", run, "-o", tmp_path / "report.html")
+        assert (tmp_path / "report.html").read_text().count("data:image/webp;base64,") == COUNT - 1
+        do(env, "run", urls[0], "-c", toml, "-o", tmp_path / "single", "-q")
+        assert set(rows(tmp_path / "single")) == {paths[0].name}
+
+    listed.write_text(f"path\n{urls[0]}?token=abcdefgh\n")
+    said = do(env, "run", listed, "-c", toml, "-o", tmp_path / "secret", code=2)
+    assert "holds a key (token=...)" in said
+    assert "abcdefgh" not in said
+    do(env, "retry", run)
+    said = do(env, "resume", run, "--json", code=3)  # the server is gone, and no item is at fault
+    assert "source_unavailable" in said
+
+
+def test_check_asks_the_store_of_the_source(env, service, store, tmp_path):
+    toml = write_config(tmp_path / "c.toml", service, store, by_name="yes")
+    assert "source    the store answers, and knows the keys" in do(env, "check", "-c", toml)
+    wrong = {**env, "STORE_SECRET_KEY": "other0123456789"}
+    said = do(wrong, "check", "-c", toml, code=1)
+    assert "source    the store at 127.0.0.1" in said
+    assert "refuses the keys" in said
+    without = {name: value for name, value in env.items() if name != "STORE_SECRET_KEY"}
+    assert "STORE_SECRET_KEY, which is not set" in do(without, "check", "-c", toml, code=1)
+
+
+@contextmanager
+def serve_folder(folder: Path) -> Iterator[str]:
+    """A web server as everybody has one."""
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        pass

@@ -13,17 +13,21 @@ from typing import Final
 
 from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
 from batchinfer.api.checks.probe_check import run_probe
+from batchinfer.api.checks.source_check import check_source_store
 from batchinfer.api.deliveries import DELIVERIES
+from batchinfer.api.job_sources import run_in_thread
 from batchinfer.backends.redaction import Redactor, is_weak_secret
 from batchinfer.config import (
     ENV_FILE_FLAG,
     BucketSection,
     Config,
     RunSettings,
+    SourceSection,
     collect_named_secrets,
     load_config,
     resolve_run_settings,
 )
+from batchinfer.config.source_resolver import resolve_source
 from batchinfer.domain import Mode
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.ports import Observer
@@ -63,6 +67,9 @@ async def run_checks(request: CheckRequest, on_finding: OnFinding, observer: Obs
     complete_modes = list(checker.resolve_modes(config))
     for settings in complete_modes:
         await checker.check_mode(settings)
+    if config.source != SourceSection():
+        env = config.complete_environment(request.env)
+        checker.report(await run_in_thread(check_source_store, resolve_source(config, env)))
     if request.probe_file is not None:
         for settings in complete_modes:
             checker.report(
