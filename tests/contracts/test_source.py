@@ -6,11 +6,15 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+import openpyxl
+import pyarrow as pa
 import pytest
 
 from batchinfer.domain import InputFile, Item, RemoteFile
+from batchinfer.inputs.table_uris import Cell, make_cell_uri
 from batchinfer.sources import open_source
 from support import plugins
+from support.tables import picture_table, write_table
 
 NAMES = ["a.jpg", "b b.jpg", "sub/a.jpg", "sub/v1.2.tar.jpg", "sub/Ünï.jpg"]
 CSV = "path\n" + "".join(f"{name}\n" for name in NAMES)
@@ -86,7 +90,58 @@ def _csv_of_uris(photos):
     return open_source(["../m.csv"])
 
 
+def _table(photos, form):
+    path = write_table(photos / f"m.{form}", pa.table({"path": NAMES}), rows=2)
+    return open_source([path.name])
+
+
+def _parquet(photos):
+    return _table(photos, "parquet")
+
+
+def _arrow(photos):
+    return _table(photos, "arrow")
+
+
+def _arrow_stream(photos):
+    return _table(photos, "arrows")
+
+
+def _excel(photos):
+    book = openpyxl.Workbook()
+    for name in ["path", *NAMES]:
+        book.active.append([name])
+    book.save(photos / "m.xlsx")
+    return open_source(["m.xlsx"])
+
+
+def _coco(photos):
+    images = [{"file_name": name} for name in NAMES]
+    (photos.parent / "labels.json").write_text(json.dumps({"images": images}))
+    return open_source(["coco:../labels.json#photos"])
+
+
+def _yolo(photos):
+    (photos / "data.yaml").write_text("train: .\n")
+    return open_source(["yolo:data.yaml"])
+
+
+def _dataset(photos):
+    """Files in a table, of a folder that holds nothing else."""
+    contents = {name: (photos / name).read_bytes() for name in NAMES}
+    (photos.parent / "ds").mkdir(exist_ok=True)
+    write_table(photos.parent / "ds" / "t.parquet", picture_table(contents), rows=2)
+    return open_source(["hf:../ds"])
+
+
 MAKERS = [
+    _parquet,
+    _arrow,
+    _arrow_stream,
+    _excel,
+    _coco,
+    _yolo,
+    _dataset,
     _folder,
     _pattern,
     _files,
@@ -114,6 +169,12 @@ def source(maker, photos):
 
 def _expected(maker, photos: Path, name: str) -> Item:
     seen = (photos / name).stat()
+    if maker is _dataset:
+        table = photos.parent / "ds" / "t.parquet"
+        now = table.stat()
+        uri = make_cell_uri(Cell(str(table), "image", NAMES.index(name), name))
+        fingerprint = f"{now.st_mtime_ns}-{now.st_size}"
+        return Item(name, (RemoteFile("files", uri, None, now.st_mtime_ns, fingerprint),), {})
     if maker in {_uri, _csv_of_uris}:
         digest = sha256((photos / name).read_bytes()).hexdigest()
         uri = f"toy://photos/{name}"
@@ -157,12 +218,12 @@ def test_specs_give_the_same_items_from_any_other_folder(source, photos, tmp_pat
     assert list(open_source(source.specs, spool=tmp_path / "spool")) == before
 
 
-def test_a_file_that_vanished_is_still_an_item(source, photos):
+def test_a_file_that_vanished_is_still_an_item(source, maker, photos):
     items = iter(source)
     next(items)
     (photos / "sub" / "v1.2.tar.jpg").unlink()
     rest = {item.key: item.files for item in items}
     vanished = rest.get("sub/v1.2.tar.jpg")
     # A folder that is read after it vanished cannot know of it; whoever names it must tell.
-    assert vanished is None or vanished[0].size is None
+    assert vanished is None or vanished[0].size is None or maker is _dataset
     assert "sub/Ünï.jpg" in rest
