@@ -180,7 +180,7 @@ class ParquetTable:
             with translate_errors():
                 if (batch := next(batches, None)) is None:
                     return
-                chosen = [_pick_column(batch, name) for name in columns]
+                chosen = _pick_columns(batch, columns)
             yield RowBatch(row, chosen, batch.nbytes)
             row += batch.num_rows
 
@@ -263,7 +263,7 @@ class ArrowTable:
         for index in range(max(start, 0), len(self.batches)):
             batch = self.batches.read(index)
             with translate_errors():
-                chosen = [_pick_column(batch, name) for name in columns]
+                chosen = _pick_columns(batch, columns)
             yield RowBatch(self.batches.first_rows[index], chosen, batch.get_total_buffer_size())
 
     def find_start(self, row: int) -> int:
@@ -275,13 +275,18 @@ class ArrowTable:
         return None
 
 
-def _pick_column(batch: Any, name: str) -> Any:
-    """A column of a batch, or the leaf of a struct; nulls of the struct are nulls of it."""
-    if (index := batch.schema.get_field_index(name)) >= 0:
-        return batch.column(index)
-    column, _, child = name.rpartition(".")
+def _pick_columns(batch: Any, names: Sequence[str]) -> list[Any]:
+    """Columns of a batch, or leaves of structs; nulls of a struct are nulls of its leaves."""
     compute = import_optional("pyarrow.compute", "Reading tables", "tables")
-    return compute.struct_field(batch.column(batch.schema.get_field_index(column)), child)
+    schema = batch.schema
+    picked = []
+    for name in names:
+        if (index := schema.get_field_index(name)) >= 0:
+            picked.append(batch.column(index))
+            continue
+        column, _, child = name.rpartition(".")
+        picked.append(compute.struct_field(batch.column(schema.get_field_index(column)), child))
+    return picked
 
 
 def _is_wanted(path: str, columns: set[str]) -> bool:

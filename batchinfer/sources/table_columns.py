@@ -7,7 +7,7 @@ that are none of ours (labels, sizes) are not parameters: they are left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from batchinfer.errors import option
@@ -56,9 +56,13 @@ def find_table_columns(schema: Any, file_param: str, *, is_dataset: bool) -> Tab
     """What the columns of a table are for. Raises ManifestMistake."""
     types = import_optional("pyarrow", "Reading tables", "tables").types
     names: list[str] = list(schema.names)
-    contents = [name for name in names if _find_content(schema, name) is not None]
+    contents = {
+        name: leaf
+        for name in names
+        if not name.startswith("params.") and (leaf := find_content_leaf(schema, name)) is not None
+    }
     main = _choose_main_content(names, contents, file_param, is_dataset=is_dataset)
-    chosen = _choose_dataset_columns(names, main) if is_dataset else names
+    chosen = _choose_dataset_columns(names, main) if is_dataset else set(names)
     named = [
         (at, "path" if name == main else _name_content(name, contents))
         for at, name in enumerate(names)
@@ -73,8 +77,13 @@ def find_table_columns(schema: Any, file_param: str, *, is_dataset: bool) -> Tab
         _check_key_type(types, key, schema.field(columns.key).type)
     return TableColumns(
         key,
-        tuple([_make_file_column(types, schema, param, at) for param, at in columns.files]),
-        tuple([_make_param_column(types, schema, param, at) for param, at in columns.params]),
+        tuple(
+            [
+                _make_file_column(types, schema.field(at), param, contents.get(names[at]))
+                for param, at in columns.files
+            ]
+        ),
+        tuple([_make_param_column(types, schema.field(at), param) for param, at in columns.params]),
         tuple([name for name in names if name not in chosen]),
     )
 
@@ -89,12 +98,8 @@ def describe_ignored(columns: Sequence[str]) -> str:
     )
 
 
-def _find_content(schema: Any, name: str) -> str | None:
-    return find_content_leaf(schema, name)
-
-
 def _choose_main_content(
-    names: Sequence[str], contents: Sequence[str], file_param: str, *, is_dataset: bool
+    names: Sequence[str], contents: Collection[str], file_param: str, *, is_dataset: bool
 ) -> str | None:
     """The column whose files the default file parameter gets; None: none of them."""
     taken = {"path", f"files.{file_param}"} if not is_dataset else {f"files.{file_param}"}
@@ -112,7 +117,7 @@ def _choose_dataset_columns(names: Sequence[str], main: str | None) -> set[str]:
     return ours | ({"path"} & set(names))
 
 
-def _name_content(name: str, contents: Sequence[str]) -> str:
+def _name_content(name: str, contents: Collection[str]) -> str:
     """What a column of files is called if it were one of paths."""
     if name in contents and name not in {"path", "key"} and not name.startswith("files."):
         return f"files.{name}"
@@ -137,9 +142,9 @@ def _check_key_type(types: Any, name: str, value_type: Any) -> None:
         raise ManifestMistake(f"column {name!r} holds {value_type}: keys are texts, or integers")
 
 
-def _make_file_column(types: Any, schema: Any, param: str, at: int) -> FileColumn:
-    name, value_type = schema.names[at], schema.field(at).type
-    if (content := _find_content(schema, name)) is None:
+def _make_file_column(types: Any, field: Any, param: str, content: str | None) -> FileColumn:
+    name, value_type = field.name, field.type
+    if content is None:
         if not (is_text(types, value_type) or types.is_null(value_type)):
             raise ManifestMistake(
                 f"column {name!r} holds {value_type}: it must hold texts that are paths, or files "
@@ -154,9 +159,8 @@ def _make_file_column(types: Any, schema: Any, param: str, at: int) -> FileColum
     return FileColumn(param, name, content, f"{name}.path" if has_names else None)
 
 
-def _make_param_column(types: Any, schema: Any, param: str, at: int) -> ParamColumn:
-    name = schema.names[at]
+def _make_param_column(types: Any, field: Any, param: str) -> ParamColumn:
     try:
-        return ParamColumn(param, name, make_converter(types, schema.field(at).type))
+        return ParamColumn(param, field.name, make_converter(types, field.type))
     except ManifestMistake as mistake:
-        raise ManifestMistake(f"column {name!r} {mistake}") from None
+        raise ManifestMistake(f"column {field.name!r} {mistake}") from None

@@ -7,11 +7,15 @@ import zlib
 from hashlib import sha256
 from pathlib import Path
 
+import openpyxl
+import pyarrow as pa
 import pytest
 
 from batchinfer.domain import InputFile, Item, RemoteFile
+from batchinfer.inputs.table_uris import Cell, make_cell_uri
 from batchinfer.sources import open_source
 from support import archives, plugins
+from support.tables import picture_table, write_table
 
 NAMES = ["a.jpg", "b b.jpg", "sub/a.jpg", "sub/v1.2.tar.jpg", "sub/Ünï.jpg"]
 CSV = "path\n" + "".join(f"{name}\n" for name in NAMES)
@@ -103,7 +107,58 @@ def _csv_of_uris(photos):
     return open_source(["../m.csv"])
 
 
+def _table(photos, form):
+    path = write_table(photos / f"m.{form}", pa.table({"path": NAMES}), rows=2)
+    return open_source([path.name])
+
+
+def _parquet(photos):
+    return _table(photos, "parquet")
+
+
+def _arrow(photos):
+    return _table(photos, "arrow")
+
+
+def _arrow_stream(photos):
+    return _table(photos, "arrows")
+
+
+def _excel(photos):
+    book = openpyxl.Workbook()
+    for name in ["path", *NAMES]:
+        book.active.append([name])
+    book.save(photos / "m.xlsx")
+    return open_source(["m.xlsx"])
+
+
+def _coco(photos):
+    images = [{"file_name": name} for name in NAMES]
+    (photos.parent / "labels.json").write_text(json.dumps({"images": images}))
+    return open_source(["coco:../labels.json#photos"])
+
+
+def _yolo(photos):
+    (photos / "data.yaml").write_text("train: .\n")
+    return open_source(["yolo:data.yaml"])
+
+
+def _dataset(photos):
+    """Files in a table, of a folder that holds nothing else."""
+    contents = {name: (photos / name).read_bytes() for name in NAMES}
+    (photos.parent / "ds").mkdir(exist_ok=True)
+    write_table(photos.parent / "ds" / "t.parquet", picture_table(contents), rows=2)
+    return open_source(["hf:../ds"])
+
+
 MAKERS = [
+    _parquet,
+    _arrow,
+    _arrow_stream,
+    _excel,
+    _coco,
+    _yolo,
+    _dataset,
     _folder,
     _pattern,
     _files,
@@ -134,6 +189,12 @@ def source(maker, photos):
 
 def _expected(maker, photos: Path, name: str) -> Item:
     seen = (photos / name).stat()
+    if maker is _dataset:
+        table = photos.parent / "ds" / "t.parquet"
+        now = table.stat()
+        uri = make_cell_uri(Cell(str(table), "image", NAMES.index(name), name))
+        fingerprint = f"{now.st_mtime_ns}-{now.st_size}"
+        return Item(name, (RemoteFile("files", uri, None, now.st_mtime_ns, fingerprint),), {})
     if maker in {_uri, _csv_of_uris}:
         digest = sha256((photos / name).read_bytes()).hexdigest()
         uri = f"toy://photos/{name}"
@@ -198,6 +259,6 @@ def test_a_file_that_vanished_is_still_an_item(source, maker, photos):
     # Remote ones are looked at ahead of their turn: such an item fails when it is read.
     assert vanished is not None or maker in {_folder, _pattern, _uri, _zip, _tar_gz}
     # In an archive it is still there.
-    is_known = maker is _csv_of_uris or (vanished is not None and "!" in vanished[0].path)
+    is_known = maker in {_csv_of_uris, _dataset} or (vanished is not None and "!" in vanished[0].path)
     assert vanished is None or vanished[0].size is None or is_known
     assert any(key.endswith("sub/Ünï.jpg") for key in rest)

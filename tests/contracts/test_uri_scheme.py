@@ -8,8 +8,10 @@ import pytest
 from batchinfer.archives.archive_uris import make_archive_uri
 from batchinfer.inputs import UriScheme, find_uri_scheme, open_input, stat_input
 from batchinfer.inputs.source_access import SourceSettings, StoreSettings, open_source_access
+from batchinfer.inputs.table_uris import Cell, make_cell_uri
 from support import archives, plugins
 from support.remote_stores import open_store
+from support.tables import picture_table, write_table
 
 NAMES = ["a.jpg", "sub/b b.jpg", "sub/Ünï.jpg"]
 
@@ -55,22 +57,34 @@ class Place:
 
     def __init__(self, kind: str, photos: Path) -> None:
         self._kind, self._photos = kind, photos
-        archive = photos.parent / f"photos.{kind}"
-        self.listed = f"{kind}://photos" if kind in REMOTE else make_archive_uri(str(archive))
-        """What is listed."""
-        end = "/" if kind in REMOTE else "!"
-        self.base = f"{photos}/" if kind == "file" else f"{self.listed}{end}"
-        """What the names of the inputs begin with."""
-        self.missing = f"{photos.parent}/nothing" if kind == "file" else f"{kind}://nothing"
-        if kind in ARCHIVES:
+        extension = "parquet" if kind == "table" else kind
+        self._container = str(photos.parent / f"photos.{extension}")
+        self.listed, self.missing = f"{kind}://photos", f"{kind}://nothing"
+        """What is listed, and what cannot be."""
+        if kind == "table":
+            self.listed, self.missing = f"table://{self._container}", "table:///nothing"
+        elif kind in ARCHIVES:
+            self.listed = make_archive_uri(self._container)
             self.missing = make_archive_uri(f"{photos.parent}/nothing.zip")
-            self.update()
+        self.update()
+
+    def get_path(self, name: str) -> str:
+        """The path or the URI of an input."""
+        if self._kind == "table":
+            row = NAMES.index(name) if name in NAMES else 99
+            return make_cell_uri(Cell(self._container, "image", row, name))
+        if self._kind == "file":
+            return str(self._photos / name)
+        return f"{self.listed}{'!' if self._kind in ARCHIVES else '/'}{name}"
 
     def update(self) -> None:
         """Show what is in the folder now."""
-        if self._kind in ARCHIVES:
+        if self._kind == "table":
+            contents = {name: (self._photos / name).read_bytes() for name in NAMES}
+            write_table(Path(self._container), picture_table(contents), rows=2)
+        elif self._kind in ARCHIVES:
             pack = archives.pack_zip if self._kind == "zip" else archives.pack_tar
-            pack(self._photos.parent / f"photos.{self._kind}", self._photos, NAMES)
+            pack(Path(self._container), self._photos, NAMES)
 
     @property
     def scheme(self) -> UriScheme:
@@ -82,14 +96,14 @@ class Place:
 ARCHIVES = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
 
 
-@pytest.fixture(params=[*REMOTE, "file", *ARCHIVES])
+@pytest.fixture(params=[*REMOTE, "table", "file", *ARCHIVES])
 def anywhere(request, photos) -> Place:
     if request.param in {"s3", "bucket"}:
         request.getfixturevalue("bucket")
     return Place(request.param, photos)
 
 
-@pytest.fixture(params=[*REMOTE, *ARCHIVES])
+@pytest.fixture(params=[*REMOTE, "table", *ARCHIVES])
 def place(request, photos) -> Place:
     """A place that can be listed."""
     if request.param in {"s3", "bucket"}:
@@ -98,12 +112,11 @@ def place(request, photos) -> Place:
 
 
 def test_an_input_is_read_whole_and_is_as_large_as_it_says(anywhere, photos):
-    base = anywhere.base
     for name in NAMES:
         expected = (photos / name).read_bytes()
-        seen = stat_input(f"{base}{name}")
+        seen = stat_input(anywhere.get_path(name))
         assert (seen.size, seen.is_regular) == (len(expected), True)
-        with closing(open_input(f"{base}{name}")) as file:
+        with closing(open_input(anywhere.get_path(name))) as file:
             assert (file.size, file.mtime_ns, file.fingerprint, file.is_regular) == seen
             assert not file.has_changed()
             assert file.read(10) + file.read(1 << 20) == expected
@@ -111,20 +124,18 @@ def test_an_input_is_read_whole_and_is_as_large_as_it_says(anywhere, photos):
 
 
 def test_what_is_not_there_is_file_not_found(anywhere):
-    base = anywhere.base
     with pytest.raises(FileNotFoundError):
-        stat_input(f"{base}nothing.jpg")
+        stat_input(anywhere.get_path("nothing.jpg"))
     with pytest.raises(FileNotFoundError):
-        open_input(f"{base}nothing.jpg")
+        open_input(anywhere.get_path("nothing.jpg"))
 
 
 def test_an_input_that_was_written_again_is_seen_to_be_another(anywhere, photos):
-    base = anywhere.base
-    before = stat_input(f"{base}a.jpg")
-    assert stat_input(f"{base}a.jpg") == before
+    before = stat_input(anywhere.get_path("a.jpg"))
+    assert stat_input(anywhere.get_path("a.jpg")) == before
     (photos / "a.jpg").write_bytes(b"b.jpg" * 10_000)
     anywhere.update()
-    assert stat_input(f"{base}a.jpg") != before
+    assert stat_input(anywhere.get_path("a.jpg")) != before
 
 
 def test_a_listing_is_complete_and_in_the_same_order_each_time(place):
