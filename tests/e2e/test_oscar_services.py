@@ -25,9 +25,9 @@ INPUTS = {
     "a.json.in": b"json\nmeow",
     "b.png": png(7),
     "d.txt": b"text\nwhat it reads",
-    "e.several.tar.gz": b"several\nx",
     "f.zipped": b"zip\ninside",
 }
+SEVERAL = {"e.several.tar.gz": b"several\nx"}
 PRINTED = {"c.say": b"say\nhello", "g.fail": b"fail\n"}
 """Of these, there is nothing but what they print: nothing at all in a bucket."""
 REAL = [pytest.param(True, id="real"), pytest.param(False, id="imitated")]
@@ -67,11 +67,14 @@ def answered(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("oscar")
     write(folder / "in", INPUTS)
     with oscar_service(folder / "service", real=request.param) as service:
-        toml = configured(folder, service, 'quiet = "3s"')
+        toml = configured(folder, service, 'quiet = "1s"')
         batchinfer("run", folder / "in", "-c", toml, "-o", folder / "async", "--mode", "async")
-        write(folder / "in", PRINTED)
+        write(folder / "in", {**SEVERAL, **PRINTED})
         batchinfer("run", folder / "in", "-c", toml, "-o", folder / "sync", code=1)
-    return folder, {mode: exported(folder / mode) for mode in ("sync", "async")}
+        toml = configured(folder, service, PATTERNS)
+        inputs = write(folder / "in-several", SEVERAL)
+        batchinfer("run", inputs, "-c", toml, "-o", folder / "several", "--mode", "async")
+    return folder, {name: exported(folder / name) for name in ("sync", "async", "several")}
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -119,13 +122,13 @@ def test_several_outputs_are_a_zip_in_sync_mode(answered):
 
 def test_several_outputs_are_data_with_all_files_beside_it_in_async_mode(answered):
     folder, found = answered
-    assert set(found["async"]["e.several.tar.gz"]["prediction"]) == {"sha256"}
-    batchinfer("export", folder / "async", "-o", folder / "files", "--format", "files")
+    assert set(found["several"]["e.several.tar.gz"]["prediction"]) == {"sha256"}
+    batchinfer("export", folder / "several", "-o", folder / "files", "--format", "files")
     unpacked = folder / "files" / "e.several.tar.gz.files"
     assert (unpacked / "output_parts" / "one.txt").read_bytes() == b"x"
     assert (unpacked / "output_mask.bin").read_bytes() == b"x"
     assert json.loads((unpacked / "output.json").read_text())
-    assert "output_mask.bin" in batchinfer("show", folder / "async", "e.several.tar.gz").stdout
+    assert "output_mask.bin" in batchinfer("show", folder / "several", "e.several.tar.gz").stdout
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

@@ -10,6 +10,7 @@ one file: JSON                   a Reply with data (any JSON in a file `.json`, 
 one file: other text             a Reply with text
 one file: anything else          a Reply with bytes and their media type: an image, a zip
 several files, one of them JSON  a Reply with the data of that one, and all files beside it
+                                 (files `.json` come before others that are an object or array)
 several files, else              a Reply with all files, as a zip
 ===============================  ===================================================================
 
@@ -18,7 +19,7 @@ A file `.log` is a log, unless it is asked for as an output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from batchinfer.domain import (
@@ -27,7 +28,6 @@ from batchinfer.domain import (
     ZIP_MEDIA_TYPE,
     Failure,
     FailureKind,
-    Json,
     OutputFile,
     Reply,
     ServiceSignal,
@@ -37,7 +37,7 @@ from batchinfer.protocols.ai4os.truncation import parse_saved_json
 from batchinfer.protocols.media_types import OCTET_STREAM, sniff_media_type
 
 LOG_EXTENSION: Final = ".log"
-_JSON_EXTENSION: Final = ".json"
+_JSON_EXTENSIONS: Final = (".json", ".geojson")
 _OUTPUT_NAME: Final = "output"
 """Stands in the names of files for the stem, which tells nobody anything."""
 _NO_JSON: Final = object()
@@ -98,17 +98,19 @@ def explain_no_output(what: str, log: str) -> Failure:
     )
 
 
-def _read_several_files(outputs: list[OutputFile], log: str) -> Reply | Failure:
-    values: list[Json] = []
-    for each in outputs:
+def _read_several_files(outputs: Sequence[OutputFile], log: str) -> Reply | Failure:
+    """The data of the one file `.json`, or, without any, of the one that is an object or array."""
+    named = [each for each in outputs if _is_json_name(each.name)]
+    values: list[object] = []
+    for each in named or outputs:
         value = _parse_json_file(each)
         if isinstance(value, Failure):
             return value
         if value is not _NO_JSON:
-            values.append(value)  # type: ignore[arg-type]
+            values.append(value)
     files = tuple(outputs)
     if len(values) == 1:
-        return Reply(JSON_MEDIA_TYPE, values[0], log=log, files=files)
+        return Reply(JSON_MEDIA_TYPE, values[0], log=log, files=files)  # type: ignore[arg-type]
     return Reply(ZIP_MEDIA_TYPE, log=log, files=files)
 
 
@@ -123,13 +125,17 @@ def _parse_json_file(file: OutputFile) -> object:
 
 def _parse_json(text: str, name: str) -> object:
     """The JSON that a text is; `_NO_JSON`; a Failure when its end is missing."""
-    is_json_file = name.lower().endswith(_JSON_EXTENSION)
+    is_json_file = _is_json_name(name)
     if not is_json_file and text.lstrip()[:1] not in {"{", "["}:
         return _NO_JSON
     parsed = parse_saved_json(text)
     if parsed is None or (parsed.is_truncated and not is_json_file):
         return _NO_JSON
     return cut_off_failure(text) if parsed.is_truncated else parsed.value
+
+
+def _is_json_name(name: str) -> bool:
+    return name.lower().endswith(_JSON_EXTENSIONS)
 
 
 def _shorten_name(stem: str, name: str) -> str:

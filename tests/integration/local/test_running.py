@@ -30,6 +30,9 @@ TOKEN = "0123456789abcdef" * 4
     ("wrong", "said"),
     [
         ({"token": "short"}, "64 hexadecimal digits"),
+        ({"script": "a.sh", "threads": True}, "a script is what runs"),
+        ({"script": "a.sh", "model": "faces"}, "a script is what runs"),
+        ({"supervisor_venv": "venv"}, "name one with --script"),
         ({"deepaas": "2.4.0"}, "2.5.1, 2.5.2, 2.6.0"),
         ({"containers": 0}, "at least one container"),
         ({"name": "Not Good"}, "a-z, 0-9"),

@@ -146,6 +146,14 @@ async def test_several_outputs_without_one_json_are_kept_together(desk: Desk, se
     assert len(files(reply)) == 3
 
 
+async def test_a_file_that_is_called_json_comes_before_one_that_only_is_json(desk: Desk):
+    desk.put(".txt", b"[1, 2]")
+    desk.put(".json", b'"a"')
+    await desk.outcome()
+    await anyio.sleep(QUIET)
+    assert (await desk.outcome()).prediction == "a"
+
+
 @pytest.mark.parametrize(
     ("outputs", "code"),
     [
