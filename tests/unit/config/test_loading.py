@@ -144,7 +144,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"give_up_after": "4s", "deadline": "5s"}
     sample |= {"only": "audio, video", "max_reply": "3MB", "shard": "3/16"}
     sample |= {"stop_after": "3h50m", "grace": "90s", "scratch": "/tmp"}
-    sample |= {"on": "dask", "workers": "3", "lease": "6s"}
+    sample |= {"on": "dask", "workers": "3", "lease": "6s", "notifications": "off"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):
