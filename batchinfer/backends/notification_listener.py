@@ -13,7 +13,6 @@ import anyio
 
 from batchinfer.backends.bucket_client import BucketClient, InvalidS3Response, ListedObject
 from batchinfer.backends.notification_parser import NotificationsUnsupported
-from batchinfer.errors import FatalError
 
 FIRST_RECONNECT_SECONDS: Final = 1.0
 MAX_RECONNECT_SECONDS: Final = 60.0
@@ -42,8 +41,8 @@ class NotificationSource(Protocol):
     def open_notifications(self, prefix: str) -> AbstractAsyncContextManager[NotificationStream]:
         """A stream of what is written under `prefix` from now on; it is open once it has begun.
 
-        Raises OSError when it cannot be had now, and NotificationsUnsupported, InvalidS3Response or
-        FatalError when there is none.
+        Raises OSError when it cannot be had now, and NotificationsUnsupported or InvalidS3Response
+        when there is none.
         """
 
 
@@ -80,13 +79,15 @@ class NotificationListener:
                     on_connected()
                     while True:
                         on_written(await stream.fetch_written())
-            except (NotificationsUnsupported, InvalidS3Response, FatalError):
+            except (NotificationsUnsupported, InvalidS3Response):
                 pass
             except OSError:
                 if began is not None and anyio.current_time() - began >= STABLE_STREAM_SECONDS:
                     backoff = FIRST_RECONNECT_SECONDS
                 seconds = backoff * (1 - self._jitter() / 2)
                 backoff = min(2 * backoff, MAX_RECONNECT_SECONDS)
+            except Exception:  # noqa: BLE001, S110 - whatever it is, a run can do without hints
+                pass
             finally:
                 if began is not None:
                     on_dropped()

@@ -27,6 +27,7 @@ name = "ai4papi-..."                                                # "MINIO buc
 access_key = "${MINIO_ACCESS_KEY}"                                  # "MINIO access key"
 secret_key = "${MINIO_SECRET_KEY}"                                  # "MINIO secret key"
 # region = "us-east-1"
+# notifications = "auto"        # "off": do not listen for outputs, only list them
 # ca_file = "cluster.pem"
 # verify = true
 

@@ -259,6 +259,8 @@ def test_a_file_that_vanished_is_still_an_item(source, maker, photos):
     # Remote ones are looked at ahead of their turn: such an item fails when it is read.
     assert vanished is not None or maker in {_folder, _pattern, _uri, _zip, _tar_gz}
     # In an archive it is still there.
-    is_known = maker in {_csv_of_uris, _dataset} or (vanished is not None and "!" in vanished[0].path)
+    is_known = maker in {_csv_of_uris, _dataset} or (
+        vanished is not None and "!" in vanished[0].path
+    )
     assert vanished is None or vanished[0].size is None or is_known
     assert any(key.endswith("sub/Ünï.jpg") for key in rest)

@@ -232,6 +232,16 @@ async def test_a_stream_that_ends_may_be_asked_for_again(carrier, sent):
         assert not isinstance(await failure(bucket), NotificationsUnsupported)
 
 
+@pytest.mark.slow
+async def test_a_stream_that_falls_silent_ends(carrier):
+    async def talk(stream: anyio.abc.SocketStream) -> None:
+        await stream.send(HEAD + chunk(PING))
+        await stream.receive()
+
+    async with talked_to(carrier, talk) as bucket:
+        assert not isinstance(await failure(bucket), NotificationsUnsupported)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501, 301, 307])
 async def test_a_refusal_means_that_there_are_none(carrier, status):
     body = b"<Error><Code>NotImplemented</Code></Error>"

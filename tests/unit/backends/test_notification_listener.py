@@ -67,7 +67,12 @@ async def test_a_stream_that_lasted_is_opened_again_soon():
 
 @pytest.mark.parametrize(
     "error",
-    [NotificationsUnsupported("x"), InvalidS3Response("x"), FatalError("s3_no_bucket", "x")],
+    [
+        NotificationsUnsupported("x"),
+        InvalidS3Response("x"),
+        FatalError("s3_no_bucket", "x"),
+        RuntimeError("a library's own"),
+    ],
 )
 async def test_a_store_without_notifications_is_asked_rarely(error):
     source = FakeSource(answers=[error] * 2)

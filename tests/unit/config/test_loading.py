@@ -145,6 +145,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"only": "audio, video", "max_reply": "3MB", "shard": "3/16", "source_format": "coco"}
     sample |= {"stop_after": "3h50m", "grace": "90s", "scratch": "/tmp"}
     sample |= {"on": "dask", "workers": "3", "lease": "6s", "frames": "every=2s"}
+    sample |= {"notifications": "off"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):
