@@ -175,6 +175,19 @@ class SentFile:
 
 
 @value_class
+class ReusedFrom:
+    """Where a reply was taken over from, for which no call was made."""
+
+    run: str
+    """Name of the run directory."""
+    run_id: str
+    key: str
+    """Of the item there."""
+    seconds: float
+    """How long the attempt took that brought it."""
+
+
+@value_class
 class Reply:
     """What the model returned."""
 
@@ -194,6 +207,8 @@ class Reply:
     """The files that the attempt sent. Async mode: those of its `Submitted`."""
     lease: object = field(default=None, repr=False, compare=False)
     """Holds its part of the memory budget until the reply is forgotten; None in another process."""
+    reused: ReusedFrom | None = None
+    """The earlier run that it was taken over from; None: the service has answered."""
 
     def with_inputs(self, inputs: tuple[SentFile, ...]) -> Reply:
         """A copy with the files that were sent. `dataclasses.replace` takes seven times as long."""
@@ -205,6 +220,7 @@ class Reply:
             self.server_seconds,
             inputs,
             self.lease,
+            self.reused,
         )
 
 
@@ -231,12 +247,13 @@ class Failure:
     @property
     def sent(self) -> bool:
         """Whether the item was sent; if not, nothing was heard of the service."""
-        return self.signal not in _UNSENT_SIGNALS
+        return self.signal not in UNSENT_SIGNALS
 
 
-_UNSENT_SIGNALS = frozenset(
+UNSENT_SIGNALS = frozenset(
     {ServiceSignal.LOCAL_SHORTAGE, ServiceSignal.INPUT_UNREADABLE, ServiceSignal.UNSENT}
 )
+"""Signals of attempts that sent nothing: nothing was heard of the service."""
 _SIGNAL_BY_KIND = {
     FailureKind.PERMANENT: ServiceSignal.ANSWERED,
     FailureKind.TRANSIENT: ServiceSignal.ERROR,
@@ -258,6 +275,8 @@ class Submitted:
 
 def get_signal(outcome: Outcome | Submitted) -> ServiceSignal:
     """What an outcome says about the service."""
+    if isinstance(outcome, Reply) and outcome.reused is not None:
+        return ServiceSignal.UNSENT
     if not isinstance(outcome, Failure):
         return ServiceSignal.ANSWERED
     return outcome.signal or _SIGNAL_BY_KIND[outcome.kind]
@@ -381,6 +400,8 @@ class Result:
     """Of the first file."""
     params: Mapping[str, Json]
     """The item's own parameters."""
+    reused: str | None = None
+    """The earlier run that the prediction was taken over from, without a call; None: from none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,16 @@ class Settings(TypedDict, total=False):
     only: str | list[str]
     glob: str | list[str]
     shard: str
+    sample: int
+    seed: int
+    order: str
+    reuse: str | list[str]
+    watch: bool
+    settle: float | str
+    interval: float | str
+    events: bool
+    again_when_changed: bool
+    until_idle: float | str
     file_param: str
     params: dict[str, Json]
     on: str
@@ -88,6 +98,12 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 flags["service.protocol"] = value
             case "include" | "exclude" | "only" | "glob" | "shard" | "file_param", _:
                 flags[f"input.{name}"] = value
+            case "sample" | "seed" | "order", _:
+                flags[f"input.{name}"] = value
+            case "watch", _:
+                flags["watch.enabled"] = value
+            case "settle" | "interval" | "events" | "again_when_changed" | "until_idle", _:
+                flags[f"watch.{name}"] = value
             case "on" | "scheduler" | "scheduler_file" | "workers" | "lease", _:
                 flags[f"cluster.{name}"] = value
             case _:
