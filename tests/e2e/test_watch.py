@@ -244,14 +244,29 @@ def test_a_file_that_went_and_came_back_is_sent_without_being_asked(desk):
     check(desk, 4)
 
 
+def test_the_last_file_that_is_deleted_before_it_was_sent_holds_nothing_up(desk):
+    put(desk / "incoming" / "1.png", png(1))
+    process = watch(desk)
+    until(desk / "run", succeeded(1), process)
+    batchinfer("ctl", desk / "run", "pause")
+    put(desk / "incoming" / "2.png", png(2))
+    until(desk / "run", lambda counts: counts.pending == 1, process)
+    for path in (desk / "incoming").iterdir():
+        path.unlink()
+    batchinfer("ctl", desk / "run", "resume")
+    until(desk / "run", lambda counts: counts.failed == 1, process)
+    assert rows(desk)["2.png"]["code"] == "file_missing"
+    stop(process)
+
+
 def test_a_run_is_controlled_while_it_watches(desk):
     process = watch(desk)
     put(desk / "incoming" / "1.png", png(1))
     until(desk / "run", succeeded(1), process)
-    assert "paused" in batchinfer("ctl", desk / "run", "pause").stderr
+    assert "paused" in batchinfer("ctl", desk / "run", "pause").stdout
     put(desk / "incoming" / "2.png", png(2))
     until(desk / "run", lambda counts: counts.pending == 1, process)
-    assert "watching: 1 done, 1 to do" in batchinfer("ctl", desk / "run", "status").stderr
+    assert "watching: 1 done, 1 to do" in batchinfer("ctl", desk / "run", "status").stdout
     assert "watching" in batchinfer("status", desk / "run").stdout
     batchinfer("ctl", desk / "run", "resume")
     until(desk / "run", succeeded(2), process)

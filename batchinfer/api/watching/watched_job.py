@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,7 +15,8 @@ from batchinfer.errors import ConfigError, SourceError
 from batchinfer.ports import Observer, WorkQueue
 from batchinfer.sources import CombinedSource
 from batchinfer.sources.folder_source import FolderSource
-from batchinfer.sources.source_presence import SourcePresence
+from batchinfer.sources.own_files import get_identity
+from batchinfer.sources.source_presence import SourcePresence, find_root_folder
 from batchinfer.sources.uri_source import UriSource
 
 
@@ -73,14 +75,28 @@ def make_watched_source_check(specs: Sequence[str]) -> CheckSource:
     """What the engine asks when a file of a watched run cannot be read.
 
     Only the source as a whole can be away: that the others are gone, too, says nothing, for files
-    may be moved on once they are sent.
+    may be moved on once they are sent. A folder that held something when the watch began is there
+    as long as it is the same one, also when it is empty.
     """
     presence = SourcePresence(specs)
+    roots = [root for root in map(find_root_folder, specs) if root is not None]
+    identities = {root: get_identity(root) for root in roots if _holds_anything(root)}
 
     def find_cause(item: Item) -> str | None:
         for file in item.files:
+            root = next((each for each in identities if file.path.startswith(f"{each}/")), None)
+            if root is not None and get_identity(root) == identities[root] is not None:
+                continue
             if why := presence.explain_absence(file.path, ()):
                 return why
         return None
 
     return make_source_check_by(find_cause)
+
+
+def _holds_anything(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
