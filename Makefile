@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "batchinfer needs Python 3.11 or newer: make PYTHON=/path/to/python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[fast,local,demo,tables,excel,datasets,archives,video]' --group dev --group bench
+	$(BIN)/python -m pip install --quiet --editable '.[fast,local,demo,tables,excel,datasets,archives,video,watch]' --group dev --group bench
 	@touch $@
 
 deepaas: $(DEEPAAS:%=.venv-deepaas-%/.stamp)  ## Install the real DEEPaaS, for tests

@@ -50,6 +50,8 @@ from batchinfer.api.settings import Settings as Settings
 from batchinfer.api.settings import load_config as load_config
 from batchinfer.api.sql_query import QueryResult as QueryResult
 from batchinfer.api.sql_query import query as query
+from batchinfer.api.watch_form import awatch as awatch
+from batchinfer.api.watch_form import watch as watch
 from batchinfer.comparison.comparison_summary import ComparedRun as ComparedRun
 from batchinfer.comparison.comparison_summary import Comparison as Comparison
 from batchinfer.config.sections import Config as Config

@@ -24,6 +24,10 @@ MAX_REPLY_BYTES: Final = 64_000_000
 """Of one reply, at most."""
 LEASE_SECONDS: Final = 30.0
 """That a worker of a cluster goes on without hearing of its coordinator."""
+WATCH_SETTLE_SECONDS: Final = 2.0
+"""That a file of a watched folder stays as it is before it is taken."""
+WATCH_INTERVAL_SECONDS: Final = 2.0
+"""Between two scans of what is watched, at least."""
 BUCKET_REGION: Final = "us-east-1"
 FILE_PARAM: Final = "files"
 """The model's parameter that receives an item's file."""

@@ -186,6 +186,19 @@ class OutputFile:
 
 
 @value_class
+class ReusedFrom:
+    """Where a reply was taken over from, for which no call was made."""
+
+    run: str
+    """Name of the run directory."""
+    run_id: str
+    key: str
+    """Of the item there."""
+    seconds: float
+    """How long the attempt took that brought it."""
+
+
+@value_class
 class Reply:
     """What the model returned."""
 
@@ -208,6 +221,8 @@ class Reply:
     files: tuple[OutputFile, ...] = ()
     """All files that the model returned, where those are several: stored as one archive beside the
     run's database. `prediction` is the data of one of them, or `media_type` that of the archive."""
+    reused: ReusedFrom | None = None
+    """The earlier run that it was taken over from; None: the service has answered."""
 
     def with_inputs(self, inputs: tuple[SentFile, ...]) -> Reply:
         """A copy with the files that were sent. `dataclasses.replace` takes seven times as long."""
@@ -220,6 +235,7 @@ class Reply:
             inputs,
             self.lease,
             self.files,
+            self.reused,
         )
 
 
@@ -246,12 +262,13 @@ class Failure:
     @property
     def sent(self) -> bool:
         """Whether the item was sent; if not, nothing was heard of the service."""
-        return self.signal not in _UNSENT_SIGNALS
+        return self.signal not in UNSENT_SIGNALS
 
 
-_UNSENT_SIGNALS = frozenset(
+UNSENT_SIGNALS = frozenset(
     {ServiceSignal.LOCAL_SHORTAGE, ServiceSignal.INPUT_UNREADABLE, ServiceSignal.UNSENT}
 )
+"""Signals of attempts that sent nothing: nothing was heard of the service."""
 _SIGNAL_BY_KIND = {
     FailureKind.PERMANENT: ServiceSignal.ANSWERED,
     FailureKind.TRANSIENT: ServiceSignal.ERROR,
@@ -273,6 +290,8 @@ class Submitted:
 
 def get_signal(outcome: Outcome | Submitted) -> ServiceSignal:
     """What an outcome says about the service."""
+    if isinstance(outcome, Reply) and outcome.reused is not None:
+        return ServiceSignal.UNSENT
     if not isinstance(outcome, Failure):
         return ServiceSignal.ANSWERED
     return outcome.signal or _SIGNAL_BY_KIND[outcome.kind]
@@ -396,6 +415,8 @@ class Result:
     """Of the first file."""
     params: Mapping[str, Json]
     """The item's own parameters."""
+    reused: str | None = None
+    """The earlier run that the prediction was taken over from, without a call; None: from none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,16 @@ def make_files_changed_notice(count: int, example: str) -> Notice:
     )
 
 
+def make_held_back_notice(count: int, message: str) -> Notice:
+    """Items that were denied in a run that watches, while nothing else is to do."""
+    items = "1 item was" if count == 1 else f"{count} items were"
+    return Notice(
+        "held_back",
+        f"{items} refused ({message.rstrip('.')}), and nothing else is to do: whether that holds "
+        "for all will be known when the next item is answered. Until then it stays pending.",
+    )
+
+
 def make_params_changed_notice(count: int, example: str) -> Notice:
     """Items whose parameters are no longer those that were sent."""
     return Notice(

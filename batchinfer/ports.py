@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Container, Mapping,
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from batchinfer.domain import Counts, Item, OpenItem, Outcome, Record, State, Submitted
+from batchinfer.domain import Counts, InputFile, Item, OpenItem, Outcome, Record, State, Submitted
 from batchinfer.values import value_class
 
 Clock: TypeAlias = Callable[[], float]
@@ -146,6 +146,30 @@ class AddResult:
     """Positions of the items that were in the run before."""
 
 
+@value_class
+class KnownItem:
+    """What a run knows of an item whose key has come again."""
+
+    position: int
+    state: State
+    attempts: int
+    """Recorded so far."""
+    files: tuple[InputFile, ...]
+    """As they were when the item was added, or put back."""
+    code: str | None = None
+    """Of the failure that its latest attempt ended with; None: it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """What became of finished items that were put back to pending."""
+
+    succeeded: int = 0
+    """How many had a reply before."""
+    failed_by_code: Mapping[str, int] = field(default_factory=dict)
+    """The same of failures."""
+
+
 class RecordsTooLarge(Exception):  # noqa: N818 - reads as a fact
     """Records that the sink cannot hold, by the positions of their items; nothing was recorded."""
 
@@ -187,6 +211,16 @@ class WorkQueue(Protocol):
 
     async def mark_source_complete(self) -> None:
         """Record that the source has been read to its end: resuming need not read it again."""
+
+    async def find_known(self, keys: Sequence[str]) -> Mapping[str, KnownItem]:
+        """Those of these keys that are in the run, and what is known of their items."""
+
+    async def put_back(self, items: Sequence[Item]) -> PutBack:
+        """Put finished items back to pending, with these files, due now, with all attempts again.
+
+        An item is known by its key. One that is not finished stays as it is. A reply that there
+        was is no result any more; its attempt stays on record.
+        """
 
 
 class RecordSink(Protocol):
@@ -261,6 +295,8 @@ class Progress:
     """How many containers seem to serve this run; None while it is unknown."""
     paused: bool = False
     """Whether a person has stopped new attempts for now."""
+    is_watching: bool = False
+    """Whether the source is watched: there will be more, nobody knows how much."""
 
 
 @value_class
@@ -279,8 +315,8 @@ class OutageOngoing:
     message: str
     seconds: float
     """How long already."""
-    limit: float
-    """After how long the run is given up."""
+    limit: float | None
+    """After how long the run is given up; None: never."""
 
 
 @dataclass(frozen=True, slots=True)

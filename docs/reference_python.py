@@ -15,7 +15,7 @@ from typing import Any
 import batchinfer as bi
 
 SECTIONS = {
-    "Sending items": ("run", "resume", "submit", "collect", "stream"),
+    "Sending items": ("run", "watch", "resume", "submit", "collect", "stream"),
     "Reading results": ("results", "status", "show", "export", "query", "compare"),
     "Changing and steering a run": ("retry", "merge", "clean", "ctl"),
     "Before anything is sent": ("init", "check", "describe", "prepare", "load_config"),

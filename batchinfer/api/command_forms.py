@@ -166,7 +166,13 @@ async def aprepare(
     return await payload_files.prepare(request, on_refused)
 
 
-async def aretry(run: StrPath, *, code: str | None = None, key: str | bytes | None = None) -> int:
+async def aretry(
+    run: StrPath,
+    *,
+    code: str | None = None,
+    key: str | bytes | None = None,
+    reused: bool = False,
+) -> int:
     """Put failed items back to pending, with a fresh budget of attempts.
 
     Their files are taken as they are now. Nothing is sent until the run is resumed.
@@ -175,6 +181,8 @@ async def aretry(run: StrPath, *, code: str | None = None, key: str | bytes | No
         run: the run directory.
         code: only items that failed with this code.
         key: only the item with this key.
+        reused: instead, the items whose results were taken over from an earlier run: the service
+            is called for them.
 
     Returns:
         How many items are pending again.
@@ -189,7 +197,10 @@ async def aretry(run: StrPath, *, code: str | None = None, key: str | bytes | No
     stored_key = None if key is None else run_status.find_key(directory, key)
     with RunLock(directory):
         async with SqliteStore.open(directory) as store:
-            count = await store.requeue(code=code, key=stored_key)
+            if reused:
+                count = await store.requeue_reused(key=stored_key)
+            else:
+                count = await store.requeue(code=code, key=stored_key)
     if isinstance(run, RunDirectory):
         run.summary = None
     return count

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar, TypeVarTuple
 
+from batchinfer.api.chosen_items import (
+    check_choice,
+    choose_items,
+    forget_chosen_items,
+    is_sample_complete,
+)
 from batchinfer.api.deliveries import open_backend
 from batchinfer.api.distribution import WorkerBackendFactory, distribute_attempts
 from batchinfer.api.engine_settings import (
@@ -33,10 +40,17 @@ from batchinfer.api.job_sources import (
     to_run_aborted,
 )
 from batchinfer.api.param_validation import validate_job
+from batchinfer.api.reuse.earlier_runs import check_earlier_runs, open_earlier_results
+from batchinfer.api.reuse.reusing_backend import reuse_results
 from batchinfer.api.run_sources import add_sources, move_source, reject_other_sources
 from batchinfer.api.scratch_folder import Scratch, open_scratch, uses_scratch
+from batchinfer.api.watching.watched_job import (
+    make_watched_source_check,
+    open_watched_sources,
+    open_watcher,
+)
 from batchinfer.config import RunSettings
-from batchinfer.domain import RunInfo
+from batchinfer.domain import Item, RunInfo
 from batchinfer.engine import CheckSource, Engine, ReadPage
 from batchinfer.errors import ConfigError, SourceError, StoreError, option
 from batchinfer.inputs.source_access import open_source_access
@@ -76,6 +90,12 @@ class PreparedJob:
     new_help: str | None
     """The model's help, when the run does not have it yet."""
 
+    @property
+    def help(self) -> str | None:
+        """The model's help; None: it is not known."""
+        stored = self.resolved.stored
+        return self.new_help or (stored.model_help if stored is not None else "") or None
+
 
 @asynccontextmanager
 async def open_job(
@@ -87,6 +107,8 @@ async def open_job(
     """
     resolved = resolve(job)
     check_job(resolved)
+    check_choice(resolved)
+    check_earlier_runs(resolved)
     if resolved.job.clean and not resolved.settings.mode.uses_bucket:
         raise ConfigError(
             f"{option('clean', 'True')} is for async mode: in sync mode there is nothing in a "
@@ -131,20 +153,39 @@ async def _open_resolved_job(
             await _start_session(store, prepared, observer)
             if scratch is not None:
                 await scratch.publish_new()
-            engine = build_engine(
-                settings,
-                store,
-                observer,
-                backend=backend if can_submit else None,
-                watcher=watcher,
-                read_page=prepared.read_page if can_submit else None,
-                check_source=make_source_check(resolved.store_directory, store.info.sources),
-                collects=job.phase is not AsyncPhase.SUBMIT,
-                max_items=job.limit,
-                on_commit=on_commit,
-                is_distributed=backend is not local_backend,
-            )
-            yield OpenJob(resolved=resolved, store=store, engine=engine, scratch=scratch)
+            with (
+                open_watcher(resolved, prepared.source, store, observer) as source_watcher,
+                ExitStack() as stack,
+            ):
+                earlier = None
+                if settings.reuse and can_submit:
+                    earlier = await run_in_thread(
+                        stack.enter_context, open_earlier_results(resolved, prepared.help)
+                    )
+                    for notice in earlier.notices:
+                        observer.notify(notice)
+                read_page = prepared.read_page
+                if source_watcher is not None:
+                    read_page = source_watcher.read_page
+                engine = build_engine(
+                    settings,
+                    store,
+                    observer,
+                    backend=reuse_results(backend, earlier) if can_submit else None,
+                    watcher=watcher,
+                    read_page=read_page if can_submit else None,
+                    check_source=make_source_check(resolved.store_directory, store.info.sources)
+                    if source_watcher is None
+                    else make_watched_source_check(store.info.sources),
+                    collects=job.phase is not AsyncPhase.SUBMIT,
+                    max_items=job.limit,
+                    on_commit=on_commit,
+                    is_distributed=backend is not local_backend,
+                )
+                if source_watcher is not None:
+                    source_watcher.bind(engine)
+                yield OpenJob(resolved=resolved, store=store, engine=engine, scratch=scratch)
+            forget_chosen_items(resolved.run, is_source_complete=store.is_source_complete)
 
 
 def build_engine(
@@ -197,19 +238,32 @@ async def _prepare_job(resolved: ResolvedJob, observer: Observer) -> PreparedJob
         resolved = _with_sources(resolved, resolved.stored, sources)
     info = None if resolved.stored is None else resolved.stored.info
     read_page = None
+    is_watching = resolved.settings.watch is not None
+    open_sources = partial(open_job_sources, spool_folder=job.run)
     try:
-        source = await run_in_thread(open_job_sources, resolved, job.run)
+        source = await run_in_thread(
+            open_watched_sources if is_watching else open_sources, resolved
+        )
         if resolved.stored is not None and source is not None and job.sources:
             resolved = await run_in_thread(
                 _add_or_reject_sources, resolved, resolved.stored, source.specs
             )
-        if source is not None:
-            items = await run_in_thread(read_items, source)
+        if source is not None and not is_watching:
+            if resolved.settings.choice.is_needed:
+                chosen = resolved.settings.choice.describe()
+                observer.notify(Notice("chosen", f"This run sends {chosen}."))
+            items = await run_in_thread(_read_items, source, resolved)
             read_page = make_page_reader(items, source, observer, job.run)
     except SourceError as error:
         raise to_run_aborted(job.run, error) if is_run_source(job, info) else error from None
     resolved, new_help = await validate_job(resolved, source, observer)
     return PreparedJob(resolved=resolved, source=source, read_page=read_page, new_help=new_help)
+
+
+def _read_items(source: CombinedSource, resolved: ResolvedJob) -> Iterator[Item]:
+    if is_sample_complete(resolved):
+        return iter(())
+    return read_items(source, choose_items(source, resolved, resolved.run))
 
 
 def _add_or_reject_sources(

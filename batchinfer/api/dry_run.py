@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from batchinfer.api.chosen_items import check_choice, choose_items
 from batchinfer.api.curl import build_curl_command
 from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job import Job, ResolvedJob, check_job, resolve
@@ -93,6 +94,7 @@ def preview(job: Job | ResolvedJob) -> Preview:
     """
     resolved = resolve(job)
     check_job(resolved)
+    check_choice(resolved)
     with open_source_access(resolved.settings.source):
         return _preview(resolved)
 
@@ -105,7 +107,7 @@ def _preview(resolved: ResolvedJob) -> Preview:
             raise SourceError("There is nothing left to read: name a source to look at.")
         param_notices = validate_dry_run(resolved, source)
         builder = _PreviewBuilder(settings)
-        for item in read_items(source):
+        for item in read_items(source, choose_items(source, resolved, Path(folder))):
             builder.add(item)
         taken, skipped = source.taken_and_skipped
         return replace(

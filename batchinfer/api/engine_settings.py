@@ -48,6 +48,7 @@ def build_run_policy(settings: RunSettings, max_items: int | None = None) -> Run
         grace=settings.grace,
         overdue_after=settings.timeout,
         max_items=max_items,
+        is_watching=settings.watch is not None,
     )
 
 

@@ -27,6 +27,7 @@ from batchinfer.config import (
     resolve_run_settings,
 )
 from batchinfer.config.source_resolver import require_source_secrets
+from batchinfer.config.stored_choice import keep_stored_choice
 from batchinfer.domain import Json, Mode, RunInfo
 from batchinfer.errors import ConfigError, IncompleteConfig, RunMismatch, StoreError, option
 from batchinfer.protocols.registry import load_protocol
@@ -34,6 +35,7 @@ from batchinfer.sources.shard import Shard
 from batchinfer.sources.source_specs import mark_format
 from batchinfer.store.database import DATABASE_NAME
 from batchinfer.store.lock import LOCK_NAME
+from batchinfer.store.ordered_items import ORDERED_ITEMS_NAME
 from batchinfer.store.run_reader import RunReader
 
 STDIN_MANIFEST = "stdin.manifest"
@@ -174,7 +176,7 @@ def require_run(run: Path) -> None:
 def is_run_file(path: Path) -> bool:
     """Whether a file in a run directory may be there before the run itself is."""
     name = path.name.removeprefix(".")  # as it is called until it is whole
-    return name.startswith((LOCK_NAME, STDIN_MANIFEST, f"{DATABASE_NAME}.new"))
+    return name.startswith((LOCK_NAME, STDIN_MANIFEST, ORDERED_ITEMS_NAME, f"{DATABASE_NAME}.new"))
 
 
 def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
@@ -193,6 +195,8 @@ def resolve_job(job: Job, stored: StoredRun | None) -> ResolvedJob:
         config = replace(config, run=replace(config.run, concurrency=submitted))
     job = replace(job, sources=mark_format(job.sources, config.input.source_format))
     settings = resolve_run_settings(config, job.env)
+    if job.phase is not AsyncPhase.BOTH:  # half a run is done when it is done
+        settings = replace(settings, watch=None)
     resolved = ResolvedJob(job=job, stored=stored, config=config, settings=settings)
     if stored is None or not config.raw_params:
         return resolved
@@ -258,7 +262,10 @@ def _drop_unset(flags: Mapping[str, object]) -> Mapping[str, object]:
 
 def _load_config(job: Job, info: RunInfo | None) -> Config:
     config = _load_given_config(job, info)
-    if info is None or config.input.shard is not None:
+    if info is None:
+        return config
+    config = keep_stored_choice(config, info.config)
+    if config.input.shard is not None:
         return config
     return replace(config, input=replace(config.input, shard=get_stored_shard(info.config)))
 

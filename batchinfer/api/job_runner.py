@@ -41,6 +41,7 @@ async def run_job(
                 on_started(engine)
             progress = await run_engine(opened, start, controller)
         failures = dict(await opened.store.fetch_failure_counts())
+        reused = await opened.store.count_reused()
     if resolved.job.clean and not engine.stopped:
         # Also what was left behind: earlier attempts, inputs whose event was lost.
         await clean_bucket(resolved)
@@ -48,14 +49,16 @@ async def run_job(
     if engine.stopped:
         code = EXIT_INTERRUPTED
     seconds = time.monotonic() - start
-    return Summary(str(job.run), mode, progress.counts, failures, seconds, code)
+    return Summary(str(job.run), mode, progress.counts, failures, seconds, code, reused)
 
 
 def summarize(run: Path, seconds: float, exit_code: int) -> Summary:
     """How a process that was cut short left its run. Raises StoreError when there is none."""
     current = status(run)
     failures = {group.code: group.count for group in current.failures}
-    return Summary(str(run), current.mode, current.counts, failures, seconds, exit_code)
+    return Summary(
+        str(run), current.mode, current.counts, failures, seconds, exit_code, current.reused
+    )
 
 
 @contextmanager

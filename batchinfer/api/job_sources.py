@@ -98,15 +98,20 @@ async def _enter_in_thread(lock: RunLock, lease: RunLease) -> None:
         raise
 
 
-def open_job_sources(resolved: ResolvedJob, spool_folder: Path) -> CombinedSource | None:
+def open_job_sources(
+    resolved: ResolvedJob,
+    spool_folder: Path,
+    check_parts: Callable[[CombinedSource], None] = lambda _: None,
+) -> CombinedSource | None:
     """What is to be read, checked; None when there is nothing (more) to read. Raises SourceError.
 
-    `spool_folder`: where what comes from standard input is kept.
+    `spool_folder`: where what comes from standard input is kept. `check_parts`: what is checked
+    first.
     """
     job, stored, settings = resolved.job, resolved.stored, resolved.settings
     specs = job.sources
     if stored is not None:
-        if not specs and not stored.is_source_complete:
+        if not specs and (not stored.is_source_complete or settings.watch is not None):
             specs = stored.info.sources
         specs = tuple(find_run_spec(spec, stored.info.sources) for spec in specs)
     if not specs:
@@ -121,6 +126,7 @@ def open_job_sources(resolved: ResolvedJob, spool_folder: Path) -> CombinedSourc
         is_existing_run=not job.sources,
         known_specs=frozenset(() if stored is None else stored.info.sources),
     )
+    check_parts(source)
     source.check(may_be_missing=stored is not None)
     return source
 
@@ -143,19 +149,20 @@ def find_own_files(
     return OwnFiles.of(map(str, paths))
 
 
-def read_items(source: CombinedSource) -> Iterator[Item]:
+def read_items(source: CombinedSource, chosen: Iterator[Item] | None = None) -> Iterator[Item]:
     """The items of a source. Some items of folders are read in advance, for a short time: if those
     are all, what is sent and what is skipped can be reported before anything is sent.
 
-    Raises SourceError when there is none. A shard may be empty, if other shards are not.
+    `chosen`: those that were chosen among them. Raises SourceError when there is none. A shard may
+    be empty, if other shards are not.
     """  # noqa: D205 - one thought
-    items = iter(source)
+    items = iter(source) if chosen is None else chosen
     prefetched = list(islice(items, 1))
     if not prefetched and source.other_shards.taken:
         return items  # a small source leaves some shard empty
     if not prefetched:
         raise SourceError(_nothing_to_send_message(source))
-    if source.has_folders:
+    if source.has_folders and chosen is None:
         prefetch_end = time.monotonic() + PREFETCH_SECONDS
         while len(prefetched) < PREFETCH_ITEMS and time.monotonic() < prefetch_end:
             if not (more := list(islice(items, 50))):
@@ -225,6 +232,12 @@ def make_source_check(run: Path, specs: Sequence[str]) -> CheckSource:
             if why := presence.explain_absence(file.path, others):
                 return why
         return None
+
+    return make_source_check_by(find_cause)
+
+
+def make_source_check_by(find_cause: Callable[[Item], str | None]) -> CheckSource:
+    """The same by a function that blocks: why the source of an item is away, None if it is not."""
 
     async def check_source(item: Item) -> str | None:
         try:

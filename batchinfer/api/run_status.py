@@ -11,6 +11,7 @@ from pathlib import Path
 from batchinfer.api.job import require_run
 from batchinfer.api.settings import StrPath
 from batchinfer.config import get_stored_shard
+from batchinfer.config.stored_choice import is_watched
 from batchinfer.domain import Counts, Json, Mode
 from batchinfer.errors import UnknownKey
 from batchinfer.ports import LimitChanged, Progress
@@ -49,6 +50,10 @@ class Status:
     waited_for: WaitSummary = field(default_factory=WaitSummary)
     shard: str | None = None
     """The part of its source that the run holds, as "3/16"; None: all."""
+    reused: int = 0
+    """Results that were taken over from earlier runs, without a call."""
+    watched: bool = False
+    """Whether the run watches its source, while a process works on it: there is no end to it."""
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer status --json` prints (docs/reference/scripting.md)."""
@@ -63,6 +68,8 @@ class Status:
             "succeeded": counts.succeeded,
             "failed": counts.failed,
             "failures": {group.code: group.count for group in self.failures},
+            "reused": self.reused,
+            "watched": self.watched,
         }
 
 
@@ -89,6 +96,8 @@ def status(run: StrPath) -> Status:
             adjustments=reader.read_limit_changes(SHOWN_LIMIT_CHANGES),
             waited_for=reader.read_wait_summary(now),
             shard=None if shard is None else str(shard),
+            reused=reader.count_reused(),
+            watched=is_watched(reader.info.config),
         )
 
 

@@ -49,6 +49,16 @@ class Settings(TypedDict, total=False):
     glob: str | list[str]
     shard: str
     frames: str
+    sample: int
+    seed: int
+    order: str
+    reuse: str | list[str]
+    watch: bool
+    settle: float | str
+    interval: float | str
+    events: bool
+    again_when_changed: bool
+    until_idle: float | str
     file_param: str
     source_format: str
     params: dict[str, Json]
@@ -103,6 +113,12 @@ def settings_to_flags(settings: Settings) -> dict[str, object]:
                 _,
             ):
                 flags[f"input.{name}"] = value
+            case "sample" | "seed" | "order", _:
+                flags[f"input.{name}"] = value
+            case "watch", _:
+                flags["watch.enabled"] = value
+            case "settle" | "interval" | "events" | "again_when_changed" | "until_idle", _:
+                flags[f"watch.{name}"] = value
             case "on" | "scheduler" | "scheduler_file" | "workers" | "lease", _:
                 flags[f"cluster.{name}"] = value
             case _:

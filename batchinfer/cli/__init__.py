@@ -34,6 +34,7 @@ COMMAND_SUMMARIES = {
     "check": "See whether all is well before anything is sent.",
     "describe": "Show what the model takes.",
     "run": "Send a source through the service: start, or continue.",
+    "watch": "Send what is added to a folder or a bucket, as it comes.",
     "resume": "Continue a run.",
     "submit": "Async mode, first half: put the items into the bucket.",
     "collect": "Async mode, second half: fetch what has come out.",

@@ -156,6 +156,33 @@ shard_option = click.option(
     "them. A run keeps its part.",
 )
 
+choice_options = combine_options(
+    click.option(
+        "--sample",
+        metavar="N",
+        help="Send only N items, each with the same chance; all of SOURCE is listed first.",
+    ),
+    click.option(
+        "--seed",
+        metavar="NUMBER",
+        help="Which sample, and which random order: the same number gives the same. Default: 0.",
+    ),
+    click.option(
+        "--order",
+        metavar="path|newest|random",
+        help="In which order items are sent. Other than by path (the default), all of SOURCE is "
+        "listed first.",
+    ),
+)
+
+reuse_option = click.option(
+    "--reuse",
+    multiple=True,
+    metavar="RUN",
+    help="Take over what an earlier run has of the same file, service and parameters, without a "
+    "call (repeatable; none: nothing, though the run did before).",
+)
+
 existing_run_options = combine_options(
     click.option(
         "--moved",
@@ -225,6 +252,10 @@ _SECTION_BY_OPTION = {
         ("include", "exclude", "only", "glob", "shard", "frames", "file_param"), "input"
     ),
     "source_format": "input",
+    **dict.fromkeys(("sample", "seed", "order"), "input"),
+    **dict.fromkeys(
+        ("settle", "interval", "events", "again_when_changed", "until_idle", "enabled"), "watch"
+    ),
     "protocol": "service",
     **dict.fromkeys(("on", "scheduler", "scheduler_file", "workers"), "cluster"),
 }

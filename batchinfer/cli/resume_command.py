@@ -32,7 +32,13 @@ from batchinfer.cli.output import to_command_line
     metavar="NEW",
     help="The source has moved: where it is now (of several, each in its order).",
 )
+@click.option(
+    "--until-idle",
+    metavar="DURATION",
+    help="Of a run that watches its source: end when nothing new has come for so long, as 10m.",
+)
 @cli_options.shard_option
+@cli_options.reuse_option
 @cli_options.clean_option
 @cli_options.detach_option
 @cli_options.verbosity_options
@@ -48,7 +54,7 @@ def resume(
     as_json: bool,
     quiet: bool,
     verbose: bool,
-    **settings: str | None,
+    **settings: object,
 ) -> None:
     """Continue the run in RUN.
 

@@ -25,6 +25,8 @@ from batchinfer.text_format import format_count, format_size
         "batchinfer run items.csv -c sync.toml --dry-run",
         "batchinfer run photos --dry-run --curl | bash",
         "batchinfer run photos --estimate 50",
+        "batchinfer run photos -o look --sample 200",
+        "batchinfer run photos -o june --reuse may",
         "batchinfer run photos -o my-run --detach",
         "batchinfer run photos -o shard-3 --shard 3/16",
         "batchinfer run photos -o my-run --on dask --scheduler tcp://10.0.0.1:8786",
@@ -42,6 +44,8 @@ from batchinfer.text_format import format_count, format_size
 @cluster_options
 @cli_options.item_options
 @cli_options.shard_option
+@cli_options.choice_options
+@cli_options.reuse_option
 @cli_options.existing_run_options
 @cli_options.validate_option
 @cli_options.clean_option

@@ -103,7 +103,9 @@ def _parse_outage(worker: Mapping[str, Any]) -> OutageOngoing | None:
 
 def _format_counts(run_status: api.Status) -> Iterator[str]:
     counts = run_status.counts
-    if run_status.complete:
+    if run_status.watched:
+        of = f"{counts.total:,} found so far done (it watches its source)"
+    elif run_status.complete:
         share = counts.finished / counts.total if counts.total else 1.0
         # Rounded down: 100% means all of them.
         of = f"{counts.total:,} done ({int(share * 100)}%)"
@@ -123,6 +125,8 @@ def _format_counts(run_status: api.Status) -> Iterator[str]:
     for state, count in count_by_state.items():
         if count or state != "submitted":
             yield f"  {state:<10}{count:>10,}"
+    if run_status.reused:
+        yield f"  {'reused':<10}{run_status.reused:>10,} of those that succeeded"
 
 
 def _format_times(run_status: api.Status) -> Iterator[str]:
@@ -198,7 +202,8 @@ def _next_commands(run_status: api.Status, *, is_running: bool) -> Iterator[str]
             "N/s, stop"
         )
     elif run_status.counts.pending or run_status.counts.submitted or not run_status.complete:
-        yield f"{to_command_line('resume', run_status.run)}   # continue"
+        what = "go on watching" if run_status.watched else "continue"
+        yield f"{to_command_line('resume', run_status.run)}   # {what}"
     if run_status.failures:
         group = run_status.failures[0]
         if len(group.key) <= _MAX_COPIED_KEY_CHARS:

@@ -29,6 +29,7 @@ from batchinfer.config.sections import (
     RunSection,
     ServiceSection,
     SourceSection,
+    WatchSection,
 )
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
@@ -182,6 +183,7 @@ def _build_config(layers: Iterable[Iterable[_Setting]]) -> Config:
         params=parsed[PARAMS_SECTION],
         protocol_options=parsed[OPTIONS_SECTION],
         run=RunSection(**parsed["run"]),
+        watch=WatchSection(**parsed["watch"]),
         cluster=ClusterSection(**parsed["cluster"]),
         source=SourceSection(**parsed["source"]),
         origins=origins,
@@ -204,9 +206,17 @@ def _parse_setting(setting: _Setting) -> object:
     except ValueError as error:
         shown = _format_value(setting.value, hide=metadata["read"] is value_parsers.parse_secret)
         raise ConfigError(f"{setting.origin}: expected {error}, got {shown}") from None
-    if "path" in metadata and not value.startswith("${"):
-        return str((setting.base_folder / Path(value).expanduser()).absolute())
-    return value
+    if "path" not in metadata:
+        return value
+    if isinstance(value, tuple):
+        return tuple([_make_absolute(each, setting.base_folder) for each in value])
+    return _make_absolute(value, setting.base_folder)
+
+
+def _make_absolute(path: str, base_folder: Path) -> str:
+    if path.startswith("${"):
+        return path
+    return str((base_folder / Path(path).expanduser()).absolute())
 
 
 def _iter_file_settings(path: Path | None) -> Iterator[_Setting]:

@@ -12,6 +12,7 @@ from batchinfer.config.value_parsers import Concurrency, MaxFailures
 from batchinfer.domain import Json, Mode
 from batchinfer.inputs.source_access import SourceSettings
 from batchinfer.ports import Notice
+from batchinfer.sources.item_choice import ItemChoice
 from batchinfer.sources.selection import Selection
 
 
@@ -52,6 +53,17 @@ class ClusterSettings:
     tls_cert: str | None = None
     tls_key: str | None = None
     lease: float = defaults.LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """How sources are watched; as in `WatchSection`."""
+
+    settle: float = defaults.WATCH_SETTLE_SECONDS
+    interval: float = defaults.WATCH_INTERVAL_SECONDS
+    events: bool = True
+    again_when_changed: bool = False
+    until_idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +110,12 @@ class RunSettings:
     """How inputs are reached that are not on this machine."""
     notices: tuple[Notice, ...] = ()
     """Warnings to show before anything is sent."""
+    watch: WatchSettings | None = None
+    """How the sources are watched; None: they are read once."""
+    choice: ItemChoice = field(default_factory=ItemChoice)
+    """Which of all items are sent, and in which order."""
+    reuse: tuple[str, ...] = ()
+    """Directories of runs whose results are taken over."""
 
 
 @dataclass(frozen=True, slots=True)

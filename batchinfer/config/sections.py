@@ -19,6 +19,7 @@ from batchinfer.config.interpolation import parse_reference
 from batchinfer.config.value_parsers import Concurrency, MaxFailures, Percent, Secret
 from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL, OPTIONS_SECTION
+from batchinfer.sources.item_choice import Order
 from batchinfer.sources.shard import Shard
 from batchinfer.sources.source_formats import AUTO_FORMAT
 from batchinfer.videos.frame_rule import FrameRule
@@ -97,6 +98,12 @@ class InputSection:
         default=None, metadata={"read": value_parsers.parse_frame_rule}
     )
     """Frames of videos instead of the videos: "every=2s", "fps=1" or "n=20" of each; None: none."""
+    sample: int | None = field(default=None, metadata={"read": value_parsers.parse_count})
+    """Only so many items, each with the same chance; None: all."""
+    seed: int = field(default=0, metadata={"read": value_parsers.parse_seed})
+    """Which sample, and which random order: the same seed gives the same."""
+    order: Order = field(default=Order.PATH, metadata={"read": value_parsers.parse_order})
+    """In which order items are sent: path, newest (first), random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +202,37 @@ class RunSection:
     )
     """Folder on a local disk to work in; the run is copied back from there. For a run directory on
     a network file system."""
+    reuse: tuple[str, ...] = field(
+        default=(), metadata={"read": value_parsers.parse_runs, "path": True}
+    )
+    """Directories of earlier runs: what they have of the same file, service and parameters is
+    taken over, and not computed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSection:
+    """How sources are watched that grow (`batchinfer watch`). Durations in seconds."""
+
+    enabled: bool = field(default=False, metadata={"read": value_parsers.parse_boolean})
+    """Whether the run never ends, and takes what is added to its sources; `batchinfer watch` sets
+    it."""
+    settle: float = field(
+        default=defaults.WATCH_SETTLE_SECONDS, metadata={"read": value_parsers.parse_duration}
+    )
+    """A file is taken when it has stayed as it is for so long."""
+    interval: float = field(
+        default=defaults.WATCH_INTERVAL_SECONDS, metadata={"read": value_parsers.parse_duration}
+    )
+    """Between two scans, at least: fewer where nothing comes, or a scan takes long."""
+    events: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
+    """Whether the system is asked to tell what is new (inotify, FSEvents); scans then are rare."""
+    again_when_changed: bool = field(default=False, metadata={"read": value_parsers.parse_boolean})
+    """Whether a file that was sent and has changed since is sent again: a new attempt, whose
+    result replaces the earlier one."""
+    until_idle: float | None = field(
+        default=None, metadata={"read": value_parsers.parse_duration, "stored": False}
+    )
+    """End when all is done and nothing new has come for so long; None: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +271,13 @@ class ClusterSection:
 
 
 Section: TypeAlias = (
-    ServiceSection | BucketSection | InputSection | SourceSection | RunSection | ClusterSection
+    ServiceSection
+    | BucketSection
+    | InputSection
+    | SourceSection
+    | RunSection
+    | WatchSection
+    | ClusterSection
 )
 
 SECTIONS: Mapping[str, type[Section]] = {
@@ -242,6 +286,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "input": InputSection,
     "source": SourceSection,
     "run": RunSection,
+    "watch": WatchSection,
     "cluster": ClusterSection,
 }
 """Every section of fixed keys; the others are the `FREE_SECTIONS`."""
@@ -267,6 +312,7 @@ class Config:
     protocol_options: Mapping[str, Json] = field(default_factory=dict)
     """The section `[protocol]`."""
     run: RunSection = field(default_factory=RunSection)
+    watch: WatchSection = field(default_factory=WatchSection)
     cluster: ClusterSection = field(default_factory=ClusterSection)
     source: SourceSection = field(default_factory=SourceSection)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -303,6 +349,7 @@ class Config:
             PARAMS_SECTION: dict(self.params),
             OPTIONS_SECTION: dict(self.protocol_options),
             "run": {**_collect_non_defaults(self.run), "mode": self.mode.value},
+            "watch": _collect_non_defaults(self.watch),
         }
         return {name: table for name, table in tables.items() if table}
 
@@ -340,7 +387,7 @@ def _collect_non_defaults(section: Section) -> dict[str, Json]:
                 continue
             case Secret(text):
                 table[each.name] = text
-            case Percent() | Concurrency() | Shard() | FrameRule():
+            case Percent() | Concurrency() | Shard() | FrameRule() | Order():
                 table[each.name] = str(value)
             case tuple():
                 table[each.name] = value[0] if len(value) == 1 else list(value)

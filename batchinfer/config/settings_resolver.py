@@ -27,9 +27,10 @@ from batchinfer.config.run_settings import (
     PayloadSettings,
     RunSettings,
     ServiceSettings,
+    WatchSettings,
     iter_endpoint_notices,
 )
-from batchinfer.config.sections import PARAMS_SECTION, SECTIONS, Config
+from batchinfer.config.sections import PARAMS_SECTION, SECTIONS, Config, WatchSection
 from batchinfer.config.source_resolver import resolve_source
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Secret
@@ -38,6 +39,7 @@ from batchinfer.errors import ConfigError, IncompleteConfig, SourceError
 from batchinfer.protocols.inference_protocol import InferenceProtocol
 from batchinfer.protocols.protocol_options import BadProtocolOption
 from batchinfer.protocols.registry import OPTIONS_SECTION, load_protocol
+from batchinfer.sources.item_choice import ItemChoice
 from batchinfer.sources.selection import Selection
 from batchinfer.text_format import escape_undecodable
 
@@ -80,6 +82,7 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     params = resolver.expand_table(PARAMS_SECTION, config.params)
     scratch = None if config.run.scratch is None else resolver.resolve_text("run", "scratch")
     cluster = _resolve_cluster(resolver)
+    reuse = tuple([resolver.expand_path(each) for each in config.run.reuse])
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
     run, source = config.run, resolve_source(config, env)
@@ -118,6 +121,21 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
             *iter_endpoint_notices(target.endpoint, verify=target.verify),
             *iter_endpoint_notices(source.store.endpoint or "", verify=source.store.verify),
         ),
+        watch=_resolve_watch(config.watch),
+        choice=ItemChoice(config.input.sample, config.input.seed, config.input.order),
+        reuse=reuse,
+    )
+
+
+def _resolve_watch(given: WatchSection) -> WatchSettings | None:
+    if not given.enabled:
+        return None
+    return WatchSettings(
+        settle=given.settle,
+        interval=given.interval,
+        events=given.events,
+        again_when_changed=given.again_when_changed,
+        until_idle=given.until_idle,
     )
 
 
@@ -203,6 +221,10 @@ class _Resolver:
             escape_undecodable(expand_text(each, self._make_lookup("input", key)).strip())
             for each in given
         ]
+
+    def expand_path(self, written: str) -> str:
+        """The path of an earlier run."""
+        return expand_text(written, self._make_lookup("run", "reuse")).strip()
 
     def expand_table(self, section: str, table: Mapping[str, Json]) -> Mapping[str, Json]:
         """The values of a section of any keys, expanded."""

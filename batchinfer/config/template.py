@@ -40,6 +40,9 @@ file_param = "files"            # the model's parameter that takes the file
 # glob = "*.jpg"                # the older name of include
 # frames = "every=2s"           # of videos, these frames: also "fps=1", "n=20" (of each video)
 # shard = "3/16"                # only the third of sixteen parts: other runs send the others
+# sample = 200                  # only so many, each with the same chance
+# seed = 1                      # another sample, another random order
+# order = "newest"              # or "random"; without it by path
 # source_format = "coco"        # what SOURCE is, if its name does not say it
 
 [source]                        # how to read inputs at s3://... and https://...
@@ -80,6 +83,15 @@ mode = "sync"                   # "sync": calls of seconds; "async": everything 
 # stop_after = "3h50m"          # a process stops by itself then; resume continues (no such limit)
 # grace = "90s"                 # after a stop, running calls are cut off then (their timeout)
 # scratch = "/tmp"              # works there, for a run directory on a network file system
+# reuse = ["may"]               # earlier runs: what they sent the same is not sent again
+
+[watch]                         # `batchinfer watch`: sources that grow
+# settle = "2s"                 # a file is taken when it has stayed as it is for so long
+# interval = "2s"               # between two listings, at least
+# events = true                 # let the system tell what is new
+# again_when_changed = false    # send a file again that has changed
+# until_idle = "10m"            # end when nothing has come for so long (never)
+# enabled = false               # true: `batchinfer run` watches, too
 
 [cluster]                       # where attempts are made, if not in this process
 # on = "dask"                   # by the workers of a Dask cluster (pip install 'batchinfer[dask]')

@@ -18,6 +18,7 @@ from batchinfer.domain import Json, Mode
 from batchinfer.errors import ConfigError
 from batchinfer.protocols.inference_protocol import MAX_PARAM_DEPTH
 from batchinfer.sources.file_kinds import FILE_KINDS
+from batchinfer.sources.item_choice import Order
 from batchinfer.sources.shard import Shard
 from batchinfer.sources.source_formats import AUTO_FORMAT, SOURCE_FORMATS
 from batchinfer.videos.frame_rule import FrameRule
@@ -109,6 +110,27 @@ def parse_shard(value: object) -> Shard:
 def parse_frame_rule(value: object) -> FrameRule:
     """Which frames of videos: "every=2s", "fps=1" or "n=20"."""
     return FrameRule.parse(value if isinstance(value, str) else "")
+
+
+def parse_order(value: object) -> Order:
+    """The order in which items are sent."""
+    if isinstance(value, str) and value.strip().lower() in set(Order):
+        return Order(value.strip().lower())
+    raise ValueError(f"one of {', '.join(Order)}")
+
+
+def parse_seed(value: object) -> int:
+    """A whole number that chooses among the random choices there are."""
+    seed = _parse_whole_number(value)
+    if seed is None or not 0 <= seed < 1 << 63:
+        raise ValueError("a whole number from zero up")
+    return seed
+
+
+def parse_runs(value: object) -> tuple[str, ...]:
+    """One run directory or several; "none" is none."""
+    runs = parse_texts(value)
+    return () if runs == ("none",) else runs
 
 
 def parse_secret(value: object) -> Secret:

@@ -4,7 +4,8 @@ Rules:
 
 1. *A file that cannot be read.* The item is tried once more, and its source is checked. While the
    source is away no item fails: it is waited for, for `SOURCE_OUTAGE_TIMEOUT` seconds if files were
-   read in this process, else not at all; then the run ends, and can be resumed.
+   read in this process, else not at all; then the run ends, and can be resumed. A source that is
+   watched is waited for without end.
 2. *A denial* (403, say) is held back until the `DenialStreak` tells whose fault it is. Held back,
    it is recorded nowhere: whatever ends the run, its item is pending.
 3. *A shortage of this machine* (open files, threads, memory) is no attempt. The run ends with it if
@@ -62,6 +63,12 @@ class FaultAttribution:
         """How many verdicts are held back."""
         return len(self._held_back)
 
+    @property
+    def held_back_message(self) -> str:
+        """Of the first denial that is held back."""
+        outcome = self._held_back[0][1].outcome if self._held_back else None
+        return outcome.message if isinstance(outcome, Failure) else ""
+
     def hold_back(self, work: WorkItem, attempt: Attempt) -> None:
         """Hold back the verdict on a denial."""
         self._held_back.append((work, attempt))
@@ -93,10 +100,12 @@ class FaultAttribution:
         return is_second_check and reason is None
 
     def _wait_for_source(self, reason: str, seconds: float) -> None:
-        timeout = SOURCE_OUTAGE_TIMEOUT if self._has_read_files else 0.0
-        timeout = min(timeout, self._policy.give_up_after)
-        if seconds >= timeout:
-            raise make_source_error(reason)
+        timeout: float | None = None
+        if not self._policy.is_watching:
+            timeout = SOURCE_OUTAGE_TIMEOUT if self._has_read_files else 0.0
+            timeout = min(timeout, self._policy.give_up_after)
+            if seconds >= timeout:
+                raise make_source_error(reason)
         self._observer.notify(OutageOngoing(SOURCE_UNAVAILABLE, reason, seconds, timeout))
 
     # This machine ---------------------------------------------------------------------------------

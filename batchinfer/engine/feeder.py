@@ -15,7 +15,11 @@ from batchinfer.domain import Item
 from batchinfer.engine.recorder import Recorder
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.engine.scheduler import Scheduler
-from batchinfer.failures import make_files_changed_notice, make_params_changed_notice
+from batchinfer.failures import (
+    make_files_changed_notice,
+    make_held_back_notice,
+    make_params_changed_notice,
+)
 from batchinfer.flow import ConcurrencyLimit, Gate
 from batchinfer.ports import Clock, Committed, Observer, Progress, WorkQueue
 
@@ -107,6 +111,7 @@ class Feeder:
         self._observer, self._clock, self._read_page = observer, clock, read_page
         self._collects, self._get_progress, self._fed_count = collects, get_progress, 0
         self._seen_positions = SeenPositions(0)
+        self._reported_held_back = 0
 
     def set_submitted_limit(self, submitted_limit: ConcurrencyLimit) -> None:
         """Set the limit of what is submitted; ready items beyond it go back to the queue."""
@@ -120,7 +125,7 @@ class Feeder:
 
     def start(self) -> None:
         """Begin, now that the items are counted that were in the run before the source is read."""
-        if self.is_source_open:
+        if self.is_source_open and not self._policy.is_watching:
             self._seen_positions = SeenPositions(self._recorder.counts.total)
 
     async def read_source(self) -> None:
@@ -226,6 +231,12 @@ class Feeder:
             )
         )
 
+    def _report_held_back(self, count: int) -> None:
+        """Say, once for so many, that they wait for what becomes of another item."""
+        if count != self._reported_held_back and self._scheduler is not None:
+            self._reported_held_back = count
+            self._observer.notify(make_held_back_notice(count, self._scheduler.held_back_message))
+
     def _is_item_limit_reached(self) -> bool:
         return self._policy.max_items is not None and self._fed_count >= self._policy.max_items
 
@@ -236,6 +247,8 @@ class Feeder:
             all_fed = not self.is_source_open and counts.pending == held_back
             if all_fed or self._is_item_limit_reached():
                 self._scheduler.fail_held_back()
+            elif self._policy.is_watching and counts.pending == held_back:
+                self._report_held_back(held_back)
         if self._recorder.window:
             return False
         if self._is_item_limit_reached():

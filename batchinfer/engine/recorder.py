@@ -11,7 +11,7 @@ import anyio
 from batchinfer.domain import Attempt, Counts, Failure, Item, OpenItem, Record, State
 from batchinfer.failures import make_too_large_failure
 from batchinfer.flow.retries import Finish, Retry
-from batchinfer.ports import RecordSink, RecordsTooLarge
+from batchinfer.ports import PutBack, RecordSink, RecordsTooLarge
 
 MAX_BATCH_RECORDS = 256
 """Records in one transaction at most, and handed over but not yet written at most."""
@@ -84,6 +84,19 @@ class Recorder:
     def count_added(self, new_count: int) -> None:
         """Items were added to the queue."""
         self._states[State.PENDING] += new_count
+        self._counts = None
+        self.changes.notify()
+
+    def count_put_back(self, put_back: PutBack) -> None:
+        """Finished items were put back to pending."""
+        failed = sum(put_back.failed_by_code.values())
+        self._states[State.SUCCEEDED] -= put_back.succeeded
+        self._states[State.FAILED] -= failed
+        self._states[State.PENDING] += put_back.succeeded + failed
+        for code, count in put_back.failed_by_code.items():
+            # Those of earlier processes are not counted there.
+            self.failed_by_code[code] -= min(count, self.failed_by_code[code])
+        self.failed_by_code = +self.failed_by_code
         self._counts = None
         self.changes.notify()
 

@@ -57,6 +57,7 @@ from batchinfer.ports import (
     Observer,
     OutputWatcher,
     Progress,
+    PutBack,
     RecordSink,
     Submissions,
     WorkQueue,
@@ -198,7 +199,12 @@ class Engine:
             None if self._scheduler is None else self._effective_limit,
             self.limit.estimated_servers,
             self.paused,
+            self._policy.is_watching and self._feeder.is_source_open,
         )
+
+    def note_put_back(self, put_back: PutBack) -> None:
+        """Finished items were put back to pending (`WorkQueue.put_back`): they are fed again."""
+        self._recorder.count_put_back(put_back)
 
     @property
     def service_state(self) -> ServiceState:

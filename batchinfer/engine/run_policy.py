@@ -42,6 +42,9 @@ class RunPolicy:
     grace: float | None = None
     """How long attempts in flight may go on after a stop, until they are cut off; None: until they
     end."""
+    is_watching: bool = False
+    """Whether the source is watched: it is waited for however long it is away, and items that were
+    in the run before are sent at once."""
     overdue_after: float = defaults.ATTEMPT_TIMEOUT[Mode.ASYNC]
     """Async mode: how long without sign of life before a submitted item counts as lost."""
 

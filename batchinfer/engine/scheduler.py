@@ -19,11 +19,13 @@ from collections.abc import Callable, Sequence
 import anyio
 
 from batchinfer.domain import (
+    UNSENT_SIGNALS,
     Attempt,
     Failure,
     Item,
     Outcome,
     Record,
+    Reply,
     ServiceSignal,
     State,
     Submitted,
@@ -109,6 +111,11 @@ class Scheduler:
     def held_back_count(self) -> int:
         """Items that were denied, and whose verdict is held back."""
         return self._fault_attribution.held_back_count
+
+    @property
+    def held_back_message(self) -> str:
+        """Why the first of them was denied; empty: none was."""
+        return self._fault_attribution.held_back_message
 
     def fail_held_back(self) -> None:
         """Fail what is held back: nothing else is left to do, so it is the fault of those items."""
@@ -223,10 +230,7 @@ class Scheduler:
             raise AssertionError("only `InFlightAttempt.finish` cancels an attempt's scope")
         now = loop_time()
         signal = self._update_flow_control(work, outcome, began, now)
-        seconds = round(now - began, 3)
-        attempt = Attempt(
-            work.attempt_number, in_flight.started_at, seconds, outcome, work.item.params
-        )
+        attempt = self._make_attempt(in_flight, round(now - began, 3))
         if signal is ServiceSignal.DENIED:
             self._fault_attribution.hold_back(work, attempt)
             self._recorder.changes.notify()
@@ -265,6 +269,16 @@ class Scheduler:
         else:
             self._spawn_background(self._back_off, work, decision.delay)
 
+    def _make_attempt(self, in_flight: InFlightAttempt, seconds: float) -> Attempt:
+        """The attempt as it is recorded. Of what was taken over: as if it had been made here."""
+        outcome, work, started_at = in_flight.outcome, in_flight.work, in_flight.started_at
+        if outcome is None:
+            raise AssertionError("it has not ended")
+        if isinstance(outcome, Reply) and outcome.reused is not None:
+            seconds = outcome.reused.seconds
+            started_at = self._clock() - seconds
+        return Attempt(work.attempt_number, started_at, seconds, outcome, work.item.params)
+
     async def _back_off(self, work: WorkItem, delay: float) -> None:
         self._backing_off += 1
         self._recorder.changes.notify()
@@ -285,9 +299,9 @@ class Scheduler:
     ) -> ServiceSignal:
         """Update flow control by how the attempt ended. Raises FatalError: away for too long."""
         signal, health = get_signal(outcome), self._gate.health
-        if isinstance(outcome, Failure) and not outcome.sent:
+        if signal in UNSENT_SIGNALS:
             health.on_unsent(began, now)
-            if signal is ServiceSignal.LOCAL_SHORTAGE:
+            if isinstance(outcome, Failure) and signal is ServiceSignal.LOCAL_SHORTAGE:
                 self._fault_attribution.on_shortage(outcome, began, now)
             return signal
         self._watchdog.on_call_end()

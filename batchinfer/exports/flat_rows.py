@@ -53,6 +53,7 @@ FLAT_COLUMNS: Final = (
     *_DETECTION_COLUMNS,
     *_TRAILING_COLUMNS,
     *_EXTRA_DETECTION_COLUMNS,
+    "reused",
 )
 
 FlatRow: TypeAlias = tuple[Any, ...]
@@ -65,7 +66,7 @@ _KIND_INDEX: Final = FLAT_COLUMNS.index("kind")
 _TEXT_INDEX: Final = FLAT_COLUMNS.index("text")
 _FLAT_PARAMS_INDEX: Final = FLAT_COLUMNS.index("params")
 _UNTRUSTED_FLAT_INDEXES: Final = tuple(
-    map(FLAT_COLUMNS.index, ("key", "path", "code", "message", "label"))
+    map(FLAT_COLUMNS.index, ("key", "path", "code", "message", "label", "reused"))
 )
 _JSON_TEXT_KINDS: Final = frozenset(("features", "data"))
 """Kinds whose text is JSON."""
@@ -110,10 +111,11 @@ def iter_rows(source: ExportSource, *, found_only: bool = False) -> Iterator[Fla
             result.finished_at,
             encode_strict_json(result.params).decode(),
         )
+        reused = _escape_optional(result.reused)
         for detection_cells, extra_cells in _iter_prediction_cells(
             source, result, omissions, found_only=found_only
         ):
-            yield (*item_cells, *detection_cells, *trailing_cells, *extra_cells)
+            yield (*item_cells, *detection_cells, *trailing_cells, *extra_cells, reused)
     omissions.report(source)
 
 

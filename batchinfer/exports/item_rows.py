@@ -36,7 +36,7 @@ _PREDICTION_INDEX: Final = ITEM_COLUMNS.index("prediction")
 _ITEM_PARAMS_INDEX: Final = ITEM_COLUMNS.index("params")
 _TIME_INDEXES: Final = tuple(map(ITEM_COLUMNS.index, ("started_at", "finished_at")))
 _UNTRUSTED_ITEM_INDEXES: Final = tuple(
-    map(ITEM_COLUMNS.index, ("key", "media_type", "code", "message", "path"))
+    map(ITEM_COLUMNS.index, ("key", "media_type", "code", "message", "path", "reused"))
 )
 """Fields whose text comes from outside."""
 _get_all_fields = attrgetter(*ITEM_COLUMNS)

@@ -41,6 +41,7 @@ def encode_jsonl_line(row: Sequence[Any]) -> bytes:
         finished_at,
         path,
         params,
+        reused,
     ) = row
     line = b"".join(
         (
@@ -66,6 +67,8 @@ def encode_jsonl_line(row: Sequence[Any]) -> bytes:
             _to_json(path),
             b',"params":',
             params,
+            b',"reused":',
+            b"null" if reused is None else _to_json_once(reused),
             b"}\n",
         )
     )
@@ -87,6 +90,7 @@ def encode_csv_line(row: Sequence[Any], formulas: bool) -> bytes:
         finished_at,
         path,
         params,
+        reused,
     ) = row
     return b",".join(
         (
@@ -101,7 +105,8 @@ def encode_csv_line(row: Sequence[Any], formulas: bool) -> bytes:
             b"" if started_at is None else encode_time(started_at),
             b"" if finished_at is None else encode_time(finished_at),
             _to_csv(path, formulas),
-            _json_to_csv(params, formulas) + b"\r\n",
+            _json_to_csv(params, formulas),
+            b"\r\n" if reused is None else _to_csv_once(reused, formulas) + b"\r\n",
         )
     )
 

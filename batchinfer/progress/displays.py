@@ -268,6 +268,7 @@ class JsonDisplay:
             if progress.estimated_servers is None
             else round(progress.estimated_servers, 1),
             paused=progress.paused,
+            watching=progress.is_watching,
         )
 
     def _write_limit_change(self, *, force: bool = False) -> None:
@@ -311,7 +312,8 @@ class JsonDisplay:
 def format_summary(summary: Summary) -> str:
     """The last line for people."""
     counts = summary.counts
-    parts = [f"{counts.succeeded:,} succeeded"]
+    reused = f" ({summary.reused:,} of them reused)" if summary.reused else ""
+    parts = [f"{counts.succeeded:,} succeeded{reused}"]
     if counts.failed:
         codes = f" ({progress_format.format_codes(summary.failures)})" if summary.failures else ""
         parts.append(f"{counts.failed:,} failed{codes}")

@@ -44,6 +44,9 @@ def format_codes(failures: Mapping[str, int], max_codes: int = 3) -> str:
 def format_done(progress: Progress) -> str:
     """How much is done: "812/10,000   8%", or "812 of 2,000 found so far"."""
     counts = progress.counts
+    if progress.is_watching:
+        open_count = counts.total - counts.finished
+        return f"watching: {counts.finished:,} done" + f", {open_count:,} to do" * (open_count > 0)
     if not progress.is_source_complete:
         return f"{counts.finished:,} of {counts.total:,} found so far"
     share = counts.finished / counts.total if counts.total else 1.0
@@ -120,10 +123,8 @@ def format_limit_change(event: LimitChanged) -> str:
 
 def format_outage(event: OutageOngoing) -> str:
     """What is waited for: "warming up 45s of at most 15m 00s"."""
-    return (
-        f"{format_wait_reason(event.code)} {format_duration(event.seconds)} of at most "
-        f"{format_duration(event.limit)}"
-    )
+    waited = f"{format_wait_reason(event.code)} {format_duration(event.seconds)}"
+    return waited if event.limit is None else f"{waited} of at most {format_duration(event.limit)}"
 
 
 def format_wait_reason(code: str) -> str:

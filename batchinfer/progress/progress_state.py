@@ -132,6 +132,8 @@ class Summary:
     """Failed items of the whole run, by code."""
     seconds: float
     exit_code: int
+    reused: int = 0
+    """Results of the whole run that were taken over from earlier runs."""
 
     def as_json(self) -> dict[str, Json]:
         """The fields of `status --json` and two of its own (`docs/reference/scripting.md`)."""
@@ -144,6 +146,7 @@ class Summary:
             "succeeded": self.counts.succeeded,
             "failed": self.counts.failed,
             "failures": dict(self.failures),
+            "reused": self.reused,
             "seconds": round(self.seconds, 3),
             "exit_code": self.exit_code,
         }

@@ -79,6 +79,8 @@ class RunStatistics:
     empty_items: int = 0
     """Items in which nothing was found."""
     attempt_count: int = 0
+    reused_counts: Counter[str] = field(default_factory=Counter)
+    """Results that were taken over, by the earlier run."""
     _slowest: list[tuple[float, int, SlowItem]] = field(default_factory=list)
 
     @property
@@ -115,6 +117,8 @@ class RunStatistics:
             code = (result.code or "unknown") if failed else None
             self.sampler.add(ItemTraits(details.position, code, result.seconds))
             return
+        if result.reused is not None:
+            self.reused_counts[clip(result.reused)] += 1
         self.sampler.add(self._add_prediction(details, interpret()))
 
     def _add_times(

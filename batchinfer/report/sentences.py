@@ -164,6 +164,13 @@ def describe_duration(statistics: RunStatistics) -> Sequence[str]:
     ]
 
 
+def describe_reused(statistics: RunStatistics) -> Sequence[str]:
+    """What was taken over from earlier runs."""
+    counts = statistics.reused_counts
+    runs = ", ".join(name for name, _ in counts.most_common(3))
+    return [f"{format_count(counts.total(), 'result')} taken over from {runs}, without a call"]
+
+
 def _config_text(config: Mapping[str, Json], section: str, name: str) -> str | None:
     table = config.get(section)
     value = table.get(name) if isinstance(table, Mapping) else None

@@ -198,6 +198,8 @@ def _fact_rows(
     if statistics.attempt_count:
         facts.append(("Began", [format_time(line.first)]))
         facts.append(("Took", sentences.describe_duration(statistics)))
+    if statistics.reused_counts:
+        facts.append(("Reused", sentences.describe_reused(statistics)))
     return facts
 
 

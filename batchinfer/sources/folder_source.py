@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 from batchinfer.domain import InputFile, Item
 from batchinfer.errors import SourceError, SourceUnavailable
@@ -41,6 +42,29 @@ MAX_NOTICES = 20
 """So many are kept in full; of the rest only the number."""
 
 
+@dataclass(frozen=True, slots=True)
+class _NamedEntry:
+    """What a walk would have of a file or folder that is known by its name."""
+
+    name: str
+    path: str
+
+    def is_dir(self) -> bool:
+        """As `os.DirEntry.is_dir`."""
+        return os.path.isdir(self.path)  # noqa: PTH112 - paths are plain strings here
+
+    def is_symlink(self) -> bool:
+        """As `os.DirEntry.is_symlink`."""
+        return os.path.islink(self.path)  # noqa: PTH114
+
+    def stat(self) -> os.stat_result:
+        """As `os.DirEntry.stat`."""
+        return os.stat(self.path)  # noqa: PTH116
+
+
+_Entry: TypeAlias = "os.DirEntry[str] | _NamedEntry"
+
+
 @dataclass(slots=True)
 class _OpenFolder:
     """A folder on the way from the top to where the walk stands."""
@@ -49,9 +73,9 @@ class _OpenFolder:
     """Path below the top with a slash at its end; empty for the top itself."""
     identity: tuple[int, int]
     """Device and inode: what tells a loop."""
-    entries: Iterator[os.DirEntry[str]]
+    entries: Iterator[_Entry]
     close: Callable[[], None]
-    pending_folders: list[os.DirEntry[str]] = field(default_factory=list)
+    pending_folders: list[_Entry] = field(default_factory=list)
     """Sub-folders of the current chunk still to be entered, last one first."""
 
 
@@ -114,6 +138,34 @@ class FolderSource:
             for open_folder in stack:
                 open_folder.close()
 
+    def find_item(self, path: str) -> Item | None:
+        """The item of the file at a path below the folder; None: it is not taken, or is no file.
+
+        As the walk would find it; nothing is counted and no notice is given. Raises nothing.
+        """
+        relative_path = os.path.relpath(path, self.path)
+        *folders, name = relative_path.split("/")
+        if name in {"", ".", ".."} or ".." in folders:
+            return None
+        if self.max_depth is not None and len(folders) > self.max_depth:
+            return None
+        looked_at = FolderSource(
+            self.path, self.file_param, self.selection, self.own_files, self.pattern
+        )
+        prefix = ""
+        for folder in folders:
+            entry = _NamedEntry(folder, f"{self.path}/{prefix}{folder}")
+            if get_identity(entry.path) in self.own_files.identities:
+                return None
+            if looked_at._find_folder_skip_kind(entry, escape_undecodable(prefix + folder)):
+                return None
+            prefix = f"{prefix}{folder}/"
+        entry = _NamedEntry(name, f"{self.path}/{prefix}{name}")
+        if entry.is_dir():
+            return None
+        items = looked_at._iter_items([entry], _OpenFolder(prefix, (0, 0), iter(()), lambda: None))
+        return next(items, None)
+
     def _open_folder(self, path: str, prefix: str) -> _OpenFolder:
         try:
             status = os.stat(path)  # noqa: PTH116 - paths are plain strings here
@@ -122,7 +174,7 @@ class FolderSource:
             raise self._make_read_error(error, path, "this folder cannot be read") from error
         return _OpenFolder(prefix, (status.st_dev, status.st_ino), entries, entries.close)
 
-    def _enter_folder(self, folder: os.DirEntry[str], stack: list[_OpenFolder]) -> None:
+    def _enter_folder(self, folder: _Entry, stack: list[_OpenFolder]) -> None:
         relative_path = f"{stack[-1].prefix}{folder.name}"
         if get_identity(folder.path) in self.own_files.identities:
             return  # this run's own directory: nobody would take it for a source
@@ -151,8 +203,8 @@ class FolderSource:
         is_folder_error = error.errno in _FOLDER_ERRNOS and os.path.isdir(self.path)  # noqa: PTH112
         return SourceError(message) if is_folder_error else SourceUnavailable(message)
 
-    def _read_chunk(self, current: _OpenFolder) -> list[os.DirEntry[str]]:
-        chunk: list[os.DirEntry[str]] = []
+    def _read_chunk(self, current: _OpenFolder) -> list[_Entry]:
+        chunk: list[_Entry] = []
         try:
             chunk.extend(islice(current.entries, MAX_CHUNK_ENTRIES))
         except OSError as error:
@@ -161,7 +213,7 @@ class FolderSource:
         chunk.sort(key=_get_name)
         return chunk
 
-    def _iter_items(self, chunk: list[os.DirEntry[str]], current: _OpenFolder) -> Iterator[Item]:
+    def _iter_items(self, chunk: list[_Entry], current: _OpenFolder) -> Iterator[Item]:
         """The items of a chunk, which is empty then; its sub-folders are kept in `current`."""
         folders = []
         chunk.reverse()
@@ -191,7 +243,7 @@ class FolderSource:
         is_taken = self.selection.includes if self.pattern is None else self.selection.allows
         return None if is_taken(key) else classify_by_extension(name)
 
-    def _find_folder_skip_kind(self, entry: os.DirEntry[str], key: str) -> str | None:
+    def _find_folder_skip_kind(self, entry: _Entry, key: str) -> str | None:
         kind = classify_system_folder(entry.name)
         if kind and to_nfc(entry.name).casefold() not in self.selection.literal_names:
             return kind
@@ -199,7 +251,7 @@ class FolderSource:
             return OWN_FILE_KIND
         return None if self.selection.allows_folder(key) else f"{escape_undecodable(entry.name)}/"
 
-    def _make_input_file(self, entry: os.DirEntry[str]) -> InputFile | None:
+    def _make_input_file(self, entry: _Entry) -> InputFile | None:
         try:
             status = entry.stat()
         except OSError:  # a broken link: its item fails later, and is not lost
@@ -221,12 +273,12 @@ class FolderSource:
             self._unlisted_notices += 1
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: _Entry) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself, say
         return False
 
 
-def _get_name(entry: os.DirEntry[str]) -> str:
+def _get_name(entry: _Entry) -> str:
     return entry.name

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
-from batchinfer.domain import Attempt, Failure, Record, Reply, State, Submitted
+from batchinfer.domain import Attempt, Failure, Record, Reply, ReusedFrom, State, Submitted
 from batchinfer.ports import RecordsTooLarge, SubmittedObject
 from batchinfer.store import sql_write as sql
 from batchinfer.store import transitions
+from batchinfer.store.checksums import checksum_reused
 from batchinfer.store.database import transaction
 from batchinfer.store.first_replies import (
     UnexpectedStatusError,
@@ -206,6 +207,7 @@ def _write_records(
     predictions: dict[tuple[int, int], tuple[str, str, int | None]] = {}
     outputs = []
     input_rows = []
+    reused_rows = []
     for record in records:
         number, files = record.attempt.number, record.attempt.outcome.inputs
         input_rows += [sent_file_to_row(record.position, number, file) for file in files]
@@ -224,6 +226,8 @@ def _write_records(
                     file_checksum = crc32(data)
                     if is_stored_as_file(reply):
                         stored_prediction = name
+                if reply.reused is not None:
+                    reused_rows.append(_make_reused_row(record.position, number, reply.reused))
                 predictions[record.position, number] = (
                     reply.media_type,
                     encode_json(stored_prediction),
@@ -260,6 +264,12 @@ def _write_records(
         sql.PREDICTION_LONG_CELLS,
     )
     write_rows(db, sql.INSERT_INPUTS, input_rows)
+    write_rows(db, sql.INSERT_REUSED, reused_rows)
+
+
+def _make_reused_row(position: int, number: int, reused: ReusedFrom) -> tuple[Any, ...]:
+    row = (position, number, escape_non_utf8(reused.run), reused.run_id, reused.key)
+    return (*row, checksum_reused(*row))
 
 
 def _get_session_params(attempt: Attempt, session: RunSession | None) -> SessionParams:

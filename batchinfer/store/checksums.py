@@ -17,6 +17,7 @@ from zlib import crc32
 _CHECKSUM_CHUNK_BYTES: Final = 2**20
 ITEM_STRUCT: Final = Struct("<q")
 _INPUT_STRUCT: Final = Struct("<qqq")
+_REUSED_STRUCT: Final = Struct("<qq")
 _SESSION_STRUCT: Final = Struct("<qd")
 _RUN_STRUCT: Final = Struct("<d")
 ATTEMPT_STRUCT: Final = Struct("<qqddddqqq")
@@ -32,6 +33,11 @@ def checksum_item(
 def checksum_input(position: int, number: int, param: AnyStr, size: int, sha256: AnyStr) -> int:
     """Of a row of `inputs`; texts as in `checksum_item`."""
     return _checksum_row(_INPUT_STRUCT, (position, number, size), (param, sha256))
+
+
+def checksum_reused(position: int, number: int, run: AnyStr, run_id: AnyStr, key: AnyStr) -> int:
+    """Of a row of `reused`; texts as in `checksum_item`."""
+    return _checksum_row(_REUSED_STRUCT, (position, number), (run, run_id, key))
 
 
 def checksum_session(number: int, version: str, started_at: float, params: str) -> int:

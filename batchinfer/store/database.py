@@ -28,6 +28,7 @@ from batchinfer.store.migrations import (
     ITEM_COUNTS_MIN_VERSION,
     MIGRATIONS,
     MIN_READABLE_VERSION,
+    REUSED_MIN_VERSION,
     SESSIONS_MIN_VERSION,
 )
 from batchinfer.store.network_file_systems import find_network_file_system
@@ -131,6 +132,8 @@ def open_readonly(directory: Path) -> sqlite3.Connection:
                 connection.execute(sql_read.CREATE_EMPTY_SUBMISSIONS_VIEW)
             if get_format_version(connection) < ITEM_COUNTS_MIN_VERSION:
                 connection.execute(sql_read.CREATE_ITEM_COUNTS_VIEW)
+            if get_format_version(connection) < REUSED_MIN_VERSION:
+                connection.execute(sql_read.CREATE_EMPTY_REUSED_VIEW)
             return connection
 
 

@@ -124,6 +124,12 @@ def parse_rows(text: str) -> list[list[Any]]:
     return page
 
 
+def parse_row(cell: bytes) -> list[Any]:
+    """What SQLite's `json_array(...)` wrote, as a cell of bytes. Raises ValueError."""
+    row: list[Any] = orjson.loads(cell)
+    return row
+
+
 def escape_non_utf8(text: str) -> str:
     r"""`text` as every tool can read it: bytes that are not UTF-8, and NUL, as `\xNN`."""
     text = text.replace("\0", r"\x00")

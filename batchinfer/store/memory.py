@@ -7,6 +7,7 @@ checkpoint, so that a cancelled caller has changed nothing.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import Counter
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from batchinfer.domain import (
     Counts,
+    Failure,
     Item,
     Mode,
     OpenItem,
@@ -26,7 +28,7 @@ from batchinfer.domain import (
     Submitted,
 )
 from batchinfer.errors import SourceError
-from batchinfer.ports import AddResult, LimitChanged, SubmittedObject
+from batchinfer.ports import AddResult, KnownItem, LimitChanged, PutBack, SubmittedObject
 from batchinfer.store.transitions import (
     FINAL_STATES,
     ItemStatus,
@@ -126,6 +128,36 @@ class MemoryStore:
         """See `ports.WorkQueue`."""
         await checkpoint()
         self.is_source_complete = True
+
+    async def find_known(self, keys: Sequence[str]) -> Mapping[str, KnownItem]:
+        """See `ports.WorkQueue`."""
+        await checkpoint()
+        return {key: self._know(self._positions[key]) for key in keys if key in self._positions}
+
+    async def put_back(self, items: Sequence[Item]) -> PutBack:
+        """See `ports.WorkQueue`."""
+        await checkpoint()
+        succeeded, failed = 0, Counter[str]()
+        for item in items:
+            position = self._positions.get(item.key)
+            if position is None or self._statuses[position].state not in FINAL_STATES:
+                continue
+            known, status = self._know(position), self._statuses[position]
+            if known.state is State.SUCCEEDED:
+                succeeded += 1
+            else:
+                failed[known.code or ""] += 1
+            self._items[position] = replace(item, position=position)
+            self._statuses[position] = replace(reset_for_retry(status), submitted_attempt=0)
+            self._outcomes.pop(position, None)
+            self._objects.pop(position, None)
+        return PutBack(succeeded, failed)
+
+    def _know(self, position: int) -> KnownItem:
+        item, state = self._find_item(position)
+        outcome = self._outcomes.get(position, {}).get(item.attempts)
+        code = outcome.code if isinstance(outcome, Failure) else None
+        return KnownItem(position, state, item.attempts, item.files, code)
 
     # ports.RecordSink -----------------------------------------------------------------------------
 

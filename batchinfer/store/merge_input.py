@@ -113,6 +113,13 @@ class MergeInput:
             else:
                 self._note_damage(f"what was sent of item number {cells[0]}")
 
+    def iter_reused(self, positions: Iterable[int]) -> Iterator[Sequence[Any]]:
+        """Where results of these items were taken over from.
+
+        Cells: position, number, run, run_id, key. They were compared with their checksum before.
+        """
+        return self._iter_cells(sql_merge.SELECT_REUSED_AT, positions)
+
     def iter_submissions(self, positions: Iterable[int]) -> Iterator[Sequence[Any]]:
         """Objects of these items: position, number, object, session, params."""
         return self._iter_cells(sql_merge.SELECT_SUBMISSIONS_AT, positions)

@@ -49,7 +49,7 @@ class MergeRow:
             + len(cells[14])
             + len(cells[3] or b"")
             + len(cells[6] or b"")
-            + len(cells[25] or b"")
+            + len(cells[26] or b"")
         )
 
     @property
@@ -84,7 +84,7 @@ def make_item_cells(position: int, row: MergeRow) -> Sequence[Any]:
     if checksum is not None:
         checksum = checksums.checksum_item(position, key, path, files, params)
     state, attempts, finished_at = cells[2], cells[7], cells[10]
-    spared, retry_at, in_bucket, submitted_at = cells[27:31]
+    spared, retry_at, in_bucket, submitted_at = cells[28:32]
     return (
         *(position, key, path, files, params, checksum, state, attempts, spared, retry_at),
         *(in_bucket, submitted_at, finished_at),
@@ -122,7 +122,7 @@ def make_attempt_cells(
         checksum = checksums.checksum_attempt(
             covered, None if prediction is None else prediction[2:5], attempts, b""
         )
-    return (*covered, checksum, *cells[25:27])
+    return (*covered, checksum, *cells[26:28])
 
 
 def move_attempt(position: int, cells: Sequence[Any], session: int | None) -> Sequence[Any]:
@@ -142,3 +142,9 @@ def move_input(position: int, cells: Sequence[Any]) -> Sequence[Any]:
     if checksum is not None:
         checksum = checksums.checksum_input(position, number, param, size, digest)
     return position, number, param, size, digest, checksum
+
+
+def move_reused(position: int, cells: Sequence[Any]) -> Sequence[Any]:
+    """What `INSERT_MERGED_REUSED` writes of a row that `MergeInput.iter_reused` read."""
+    row = (position, *cells[1:])
+    return (*row, checksums.checksum_reused(*row))

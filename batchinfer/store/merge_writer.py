@@ -37,6 +37,7 @@ from batchinfer.store.merge_rows import (
     make_prediction_cells,
     move_attempt,
     move_input,
+    move_reused,
 )
 from batchinfer.store.merge_sessions import SessionNumbers
 from batchinfer.store.output_files import OUTPUTS_DIR, make_archive_name, make_output_name
@@ -166,7 +167,7 @@ class MergeWriter:
         cells = row.cells
         result = self._digest_result(directory, cells[4], cells[3], cells[24])
         return ItemVersion(
-            cells[2], cells[7], cells[27], cells[13], cells[14], result, sent if result else None
+            cells[2], cells[7], cells[28], cells[13], cells[14], result, sent if result else None
         )
 
     def _digest_result(
@@ -236,7 +237,7 @@ class MergeWriter:
         """What is not in the rows themselves: earlier attempts, sent files, objects."""
         positions = {each.row.position: each.position for each in placed}
         shown = {each.row.position: each.row.cells[17] for each in placed}
-        tried = [each.row.position for each in placed if each.row.cells[7] or each.row.cells[29]]
+        tried = [each.row.position for each in placed if each.row.cells[7] or each.row.cells[30]]
         tried_again = [each.row.position for each in placed if each.row.cells[7] > 1]
         attempts = [
             move_attempt(positions[cells[0]], cells, self._sessions.find(run, cells[9]))
@@ -248,6 +249,12 @@ class MergeWriter:
             self._db,
             sql_merge.INSERT_MERGED_INPUTS,
             (move_input(positions[cells[0]], cells) for cells in run.iter_inputs(tried)),
+        )
+        reused = [each.row.position for each in placed if each.row.cells[25] is not None]
+        write_rows(
+            self._db,
+            sql_merge.INSERT_MERGED_REUSED,
+            (move_reused(positions[cells[0]], cells) for cells in run.iter_reused(reused)),
         )
         if run.info.mode.uses_bucket:
             write_rows(

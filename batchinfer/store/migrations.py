@@ -227,6 +227,42 @@ SELECT 'succeeded', '', coalesce(max(position), 0) - (SELECT sum(items) FROM ite
 FROM items;
 """
 
+_CREATE_REUSED_TABLE = """
+CREATE TABLE reused (
+    position INTEGER PRIMARY KEY REFERENCES items,
+    number INTEGER NOT NULL CHECK (number > 0),
+    run TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+DROP VIEW results;
+CREATE VIEW results AS
+SELECT
+    items.position,
+    items.key,
+    items.state,
+    predictions.prediction,
+    predictions.media_type,
+    attempts.code,
+    attempts.message,
+    items.attempts,
+    attempts.seconds,
+    strftime('%Y-%m-%dT%H:%M:%fZ', attempts.started_at, 'unixepoch') AS started_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', items.finished_at, 'unixepoch') AS finished_at,
+    items.path,
+    coalesce(attempts.params, items.params) AS params,
+    reused.run AS reused
+FROM items
+LEFT JOIN predictions ON predictions.position = items.position
+LEFT JOIN attempts
+    ON attempts.position = items.position
+    AND attempts.number = coalesce(predictions.attempt, items.attempts)
+LEFT JOIN reused
+    ON reused.position = items.position AND reused.number = predictions.attempt;
+"""
+
 MIGRATIONS: Final = (
     _CREATE_FIRST_TABLES,
     _ADD_HELP_COLUMN,
@@ -234,6 +270,7 @@ MIGRATIONS: Final = (
     _CREATE_INPUTS_TABLE,
     _CREATE_SESSIONS_AND_CHECKSUMS,
     _CREATE_ITEM_COUNTS,
+    _CREATE_REUSED_TABLE,
 )
 """Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
 
@@ -250,3 +287,5 @@ SESSIONS_MIN_VERSION: Final = 5
 """First version whose run keeps its sessions, with each attempt what it sent, and checksums."""
 ITEM_COUNTS_MIN_VERSION: Final = 6
 """First version whose run keeps how many items are in each state."""
+REUSED_MIN_VERSION: Final = 7
+"""First version whose run keeps which results were taken over from another run."""

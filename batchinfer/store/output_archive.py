@@ -67,6 +67,17 @@ def list_members_of_output(run: Path, name: str | None) -> Sequence[tuple[str, i
         return []
 
 
+def read_members(data: bytes) -> tuple[OutputFile, ...]:
+    """The files of an archive of ours. Raises ValueError when it is damaged."""
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            return tuple(
+                OutputFile(each.filename, archive.read(each)) for each in archive.infolist()
+            )
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"the archive is damaged: {error}") from None
+
+
 def extract_members(path: Path, folder: Path) -> Iterator[str]:
     """Write the files of an archive of ours into `folder`; yields the name of each, relative.
 

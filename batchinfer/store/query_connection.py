@@ -26,7 +26,7 @@ from batchinfer.store.database import (
     open_readonly,
     translate_errors,
 )
-from batchinfer.store.migrations import INPUTS_MIN_VERSION
+from batchinfer.store.migrations import INPUTS_MIN_VERSION, REUSED_MIN_VERSION
 from batchinfer.suggestions import suggest
 
 FindingsExtractor: TypeAlias = Callable[[str, str], str]
@@ -139,6 +139,10 @@ _EMPTY_INPUTS_SELECT: Final = """
 SELECT 0 AS position, '' AS key, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
 """
 """The view of a run that does not keep them."""
+_RESULTS_WITHOUT_REUSED_SELECT: Final = (
+    "SELECT stored.*, NULL AS reused FROM main.results AS stored"
+)
+"""That of a run of a version that took nothing over."""
 
 
 class QueryConnection:
@@ -226,10 +230,14 @@ class QueryConnection:
         self._db.set_progress_handler(lambda: 0, _PROGRESS_HANDLER_STEPS)
 
     def _get_view_definitions(self) -> Mapping[str, str]:
-        if get_format_version(self._db) >= INPUTS_MIN_VERSION:
-            return _TEMP_VIEWS
-        self._db.execute("DROP VIEW temp.inputs")  # of `open_readonly`: it has no keys
-        return {**_TEMP_VIEWS, "inputs": _EMPTY_INPUTS_SELECT}
+        version = get_format_version(self._db)
+        views = dict(_TEMP_VIEWS)
+        if version < REUSED_MIN_VERSION:
+            views["results"] = _RESULTS_WITHOUT_REUSED_SELECT
+        if version < INPUTS_MIN_VERSION:
+            self._db.execute("DROP VIEW temp.inputs")  # of `open_readonly`: it has no keys
+            views["inputs"] = _EMPTY_INPUTS_SELECT
+        return views
 
     def _remember_errors(self, extractor: FindingsExtractor) -> FindingsExtractor:
         def call(prediction: str, media_type: str) -> str:

@@ -30,7 +30,13 @@ from batchinfer.domain import (
 from batchinfer.errors import RunDamaged
 from batchinfer.store import checksums
 from batchinfer.store.checksums import ATTEMPT_STRUCT, ITEM_STRUCT
-from batchinfer.store.json_codec import decode_files, decode_json, encode_json, parse_rows
+from batchinfer.store.json_codec import (
+    decode_files,
+    decode_json,
+    encode_json,
+    parse_row,
+    parse_rows,
+)
 from batchinfer.store.time_text import format_time
 
 MISSING_ROW: Final = ("an item or more", "its row is gone, or has another state than was written")
@@ -125,6 +131,7 @@ def is_result_intact(cells: Sequence[Any]) -> bool:
         params,
         checksum,
         file_checksum,
+        reused,
     ) = cells
     is_final = state in _FINAL_STATES
     is_reply = media_type is not None
@@ -132,6 +139,7 @@ def is_result_intact(cells: Sequence[Any]) -> bool:
         not (is_final or state in _STATES)
         or (state == _SUCCEEDED) != is_reply
         or is_final != (finished_at is not None)
+        or not _is_reused_intact(position, reused)
     ):
         return False
     if item_checksum is not None and item_checksum != checksums.checksum_item(
@@ -185,10 +193,13 @@ def is_intact_reply(row: Sequence[Any]) -> bool:
         params,
         checksum,
         file_checksum,
+        reused,
     ) = row
     if state != _SUCCEEDED or media_type is None or number != shown_number:
         return False
     if not (code is message is kind is retry_after is None):
+        return False
+    if reused is not None and not _is_reused_intact(position, reused):
         return False
     try:
         item_texts = b"\x1f".join((key, path or b"", files, item_params))
@@ -227,7 +238,7 @@ def _are_log_and_inputs_intact(row: Sequence[Any]) -> bool:
     )
 
 
-RESULT_CELL_COUNT: Final = 25
+RESULT_CELL_COUNT: Final = 26
 """Cells of a row of `SELECT_RESULTS_BY_STATE`."""
 
 
@@ -268,6 +279,7 @@ def row_to_result(row: Sequence[Any]) -> Result:
         finished_at=format_time(finished_at),
         path=_decode_optional(path),
         params=decode_json(decode_text(params)),
+        reused=_decode_optional(_get_reused_run(row[25])),
     )
 
 
@@ -277,7 +289,7 @@ def row_to_result_cells(row: Sequence[Any]) -> Sequence[Any]:
     What no checksum covers (of older versions) is looked at: it may be neither JSON nor a time.
     Raises ValueError or TypeError if it is not.
     """
-    cells = row[RESULT_FIELDS]
+    cells = take_result_cells(row)
     if has_checksums(row):
         return cells
     prediction, params = cells[2], cells[11]
@@ -287,11 +299,29 @@ def row_to_result_cells(row: Sequence[Any]) -> Sequence[Any]:
         None if prediction is None else _encode_again(prediction),
         *cells[3:11],
         _encode_again(params),
+        cells[12],
     )
 
 
-RESULT_FIELDS: Final = slice(1, 13)
-"""Where the cells of the fields of `Result` are."""
+def take_result_cells(row: Sequence[Any]) -> Sequence[Any]:
+    """The cells of the fields of `Result`, in their order."""
+    return (*row[1:13], _get_reused_run(row[25]))
+
+
+def _get_reused_run(cell: bytes | None) -> bytes | None:
+    """The name of the run that a result was taken over from."""
+    return None if cell is None else str(parse_row(cell)[1]).encode()
+
+
+def _is_reused_intact(position: int, cell: bytes | None) -> bool:
+    """Whether what is said of where a result was taken over from is what was written."""
+    if cell is None:
+        return True
+    try:
+        number, run, run_id, key, checksum = parse_row(cell)
+        return bool(checksums.checksum_reused(position, number, run, run_id, key) == checksum)
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def _encode_again(text: bytes) -> bytes:

@@ -34,7 +34,6 @@ from batchinfer.store.database import translate_errors
 from batchinfer.store.json_codec import decode_files, decode_json, encode_json, parse_rows
 from batchinfer.store.migrations import SESSIONS_MIN_VERSION
 from batchinfer.store.row_checks import (
-    RESULT_FIELDS,
     DamageCollector,
     check_attempt_row,
     check_input_row,
@@ -43,6 +42,7 @@ from batchinfer.store.row_checks import (
     row_to_result,
     row_to_result_cells,
     row_to_result_details,
+    take_result_cells,
 )
 from batchinfer.store.row_mapping import row_to_item
 from batchinfer.store.run_metadata import read_interpretation, read_limit_changes, read_model_help
@@ -208,7 +208,7 @@ class RunReader:
         convert_row = self._tables.convert_row
         for page in self._tables.iter_pages(sql.SELECT_RESULTS_BY_STATE[state], state):
             all_cells = [
-                row[RESULT_FIELDS]
+                take_result_cells(row)
                 if is_intact_reply(row)
                 else convert_row(row, row_to_result_cells)
                 for row in page
@@ -249,6 +249,20 @@ class RunReader:
             if position in row_by_position
         ]
         return [result for result in results if result is not None]
+
+    @property
+    def format_version(self) -> int:
+        """Of the run, as it was found."""
+        return self._tables.version
+
+    def fetch_page(self, statement: str, after: int, limit: int) -> Sequence[Sequence[Any]]:
+        """A page of rows of a statement of the store's own, behind a position."""
+        return self._tables.fetch_all(statement, (after, limit))
+
+    def count_reused(self) -> int:
+        """How many results were taken over from earlier runs."""
+        ((count,),) = self._tables.fetch_all(sql.COUNT_REUSED)
+        return int(count)
 
     def read_submissions(self, positions: Collection[int]) -> Mapping[int, OpenItem]:
         """What items of `positions`, finished ones too, have in the bucket, as it is recorded."""

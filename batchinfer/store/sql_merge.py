@@ -27,6 +27,11 @@ SELECT submissions.position, number, object, session, params
 FROM json_each(?) AS asked CROSS JOIN submissions ON submissions.position = asked.value
 """
 
+SELECT_REUSED_AT: Final = """
+SELECT reused.position, number, run, run_id, reused.key
+FROM json_each(?) AS asked CROSS JOIN reused ON reused.position = asked.value
+"""
+
 # The run that is written --------------------------------------------------------------------------
 
 SELECT_KNOWN_VERSIONS: Final = """
@@ -63,7 +68,7 @@ MERGED_PREDICTION_LONG_CELLS: Final = (3,)
 """Cells of rows to write whose text may be long."""
 DELETE_ROWS_OF_ITEM: Final = tuple(
     f"DELETE FROM {table} WHERE position = ?"  # noqa: S608 - names of tables
-    for table in ("attempts", "predictions", "inputs", "submissions")
+    for table in ("attempts", "predictions", "inputs", "submissions", "reused")
 )
 INSERT_MERGED_ATTEMPTS: Final = """
 INSERT INTO attempts (position, number, started_at, seconds, code, message, kind, retry_after,
@@ -86,6 +91,12 @@ FROM (VALUES {rows})
 INSERT_MERGED_SUBMISSIONS: Final = """
 INSERT INTO submissions (position, number, object, session, params)
 SELECT column1, column2, CAST(column3 AS TEXT), column4, CAST(column5 AS TEXT)
+FROM (VALUES {rows})
+"""
+INSERT_MERGED_REUSED: Final = """
+INSERT INTO reused (position, number, run, run_id, key, checksum)
+SELECT column1, column2, CAST(column3 AS TEXT), CAST(column4 AS TEXT), CAST(column5 AS TEXT),
+    column6
 FROM (VALUES {rows})
 """
 INSERT_MERGED_SESSION: Final = """

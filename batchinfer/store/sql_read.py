@@ -147,7 +147,11 @@ SELECT items.position, items.key, items.state, predictions.prediction, predictio
     items.files, items.params, items.checksum,
     {_SHOWN_ATTEMPT_NUMBER}, attempts.number, attempts.kind,
     attempts.retry_after, attempts.server_seconds,
-    attempts.session, attempts.params, attempts.checksum, predictions.file_checksum {{}}
+    attempts.session, attempts.params, attempts.checksum, predictions.file_checksum,
+    (
+        SELECT json_array(number, run, run_id, reused.key, reused.checksum) FROM reused
+        WHERE reused.position = items.position AND reused.number = predictions.attempt
+    ) {{}}
 FROM items
 LEFT JOIN predictions ON predictions.position = items.position
 LEFT JOIN attempts
@@ -222,6 +226,14 @@ SELECT 0 AS position, 0 AS number, '' AS param, 0 AS size, '' AS sha256 WHERE 0
 CREATE_EMPTY_SUBMISSIONS_VIEW = """
 CREATE TEMP VIEW submissions AS
 SELECT 0 AS position, 0 AS number, '' AS object, NULL AS session, NULL AS params WHERE 0
+"""
+CREATE_EMPTY_REUSED_VIEW = """
+CREATE TEMP VIEW reused AS
+SELECT 0 AS position, 0 AS number, '' AS run, '' AS run_id, '' AS key, 0 AS checksum WHERE 0
+"""
+COUNT_REUSED = """
+SELECT count(*) FROM reused CROSS JOIN predictions
+    ON predictions.position = reused.position AND predictions.attempt = reused.number
 """
 CREATE_ITEM_COUNTS_VIEW = f"CREATE TEMP VIEW item_counts AS {SELECT_ITEM_COUNTS}"
 """What runs of older versions keep of them; counts are counted there."""

@@ -78,6 +78,9 @@ INSERT INTO predictions (position, attempt, media_type, prediction, file_checksu
 INSERT_INPUTS = """
 INSERT OR REPLACE INTO inputs (position, number, param, size, sha256, checksum) VALUES {rows}
 """
+INSERT_REUSED = """
+INSERT OR REPLACE INTO reused (position, number, run, run_id, key, checksum) VALUES {rows}
+"""
 INSERT_SUBMISSIONS = """
 INSERT OR REPLACE INTO submissions (position, number, object, session, params) VALUES {rows}
 """

@@ -23,8 +23,15 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from batchinfer.domain import Counts, Item, Json, OpenItem, Record, RunInfo, State
 from batchinfer.errors import StoreError
-from batchinfer.ports import AddResult, LimitChanged, SubmittedObject
-from batchinfer.store import attempt_records, item_counts, run_metadata, sessions, work_queue
+from batchinfer.ports import AddResult, KnownItem, LimitChanged, PutBack, SubmittedObject
+from batchinfer.store import (
+    attempt_records,
+    item_counts,
+    known_items,
+    run_metadata,
+    sessions,
+    work_queue,
+)
 from batchinfer.store.database import (
     DATABASE_NAME,
     close_on_error,
@@ -124,6 +131,14 @@ class SqliteStore:
         await self._writer.run(run_metadata.mark_source_complete)
         self.is_source_complete = True
 
+    async def find_known(self, keys: Sequence[str]) -> Mapping[str, KnownItem]:
+        """Those of these keys that are in the run."""
+        return await self._reader.run(known_items.find_known, keys)
+
+    async def put_back(self, items: Sequence[Item]) -> PutBack:
+        """Put finished items back to pending, with these files."""
+        return await self._writer.run(known_items.put_back_items, items)
+
     async def save_limit_changes(self, changes: Sequence[LimitChanged]) -> None:
         """Keep how the limit moved."""
         await self._writer.run(run_metadata.save_limit_changes, changes)
@@ -144,6 +159,14 @@ class SqliteStore:
     async def save_model_help(self, text: str) -> None:
         """Keep the model's help with the run, in place of what was kept before."""
         await self._writer.run(run_metadata.save_model_help, text)
+
+    async def count_reused(self) -> int:
+        """How many results were taken over from earlier runs."""
+        return await self._reader.run(known_items.count_reused)
+
+    async def requeue_reused(self, *, key: str | None = None) -> int:
+        """Put items back whose results were taken over, as `requeue` does failed ones; how many."""
+        return await self._writer.run(known_items.put_back_reused, key)
 
     async def requeue(self, *, code: str | None = None, key: str | None = None) -> int:
         """Put failed items back to pending, due now, with a fresh budget of attempts; how many.

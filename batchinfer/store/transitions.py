@@ -146,7 +146,7 @@ def merge_page(
             if item.key in page or old.files != item.files or not _params_equal(old, item):
                 page[item.key] = replace(item, position=old.position)
         else:
-            if _files_differ(old.files, item.files):
+            if files_differ(old.files, item.files):
                 changed_file_keys[item.key] = None
             if not _params_equal(old, item):
                 changed_param_keys[item.key] = None
@@ -185,7 +185,8 @@ def _duplicate_key_message(key: str, first_path: str | None, second_path: str | 
     )
 
 
-def _files_differ(old: Sequence[InputFile], new: Sequence[InputFile]) -> bool:
+def files_differ(old: Sequence[InputFile], new: Sequence[InputFile]) -> bool:
+    """Whether the files of an item are others than those that were sent, as far as can be seen."""
     if [(file.param, file.path) for file in old] != [(file.param, file.path) for file in new]:
         return True
     return any(

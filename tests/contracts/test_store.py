@@ -732,3 +732,46 @@ async def test_an_open_item_says_the_key_of_its_item(store):
         2: "b.jpg",
     }
     assert [each.key for each in await store.fetch_overdue(1e12, 5)] == ["b.jpg"]
+
+
+# Items that come again ----------------------------------------------------------------------------
+
+
+async def test_known_items_are_found_by_their_keys(store):
+    await store.add(page(3))
+    await store.commit_records([reply(1), failed(2, code="file_missing")])
+    known = await store.find_known(["001.jpg", "002.jpg", "003.jpg", "004.jpg"])
+    assert {key: (one.position, one.state, one.code) for key, one in known.items()} == {
+        "001.jpg": (1, SUCCEEDED, None),
+        "002.jpg": (2, FAILED, "file_missing"),
+        "003.jpg": (3, PENDING, None),
+    }
+    assert known["001.jpg"].files == item("001.jpg").files
+    assert await store.find_known([]) == {}
+
+
+async def test_finished_items_are_put_back_with_their_files_as_they_are_now(store):
+    await store.add(page(4))
+    await store.commit_records([reply(1), failed(2), failure(3)])
+    again = [item(f"00{number}.jpg", size=99) for number in (1, 2, 3, 4)]
+    put_back = await store.put_back([*again, item("unknown")])
+    assert (put_back.succeeded, dict(put_back.failed_by_code)) == (1, {"model_error": 1})
+    assert await store.fetch_counts() == Counts(pending=4)
+    pending = await store.fetch_pending(0, 10, FOREVER)
+    assert [(one.files[0].size, one.attempts, one.uncounted_attempts) for one in pending] == [
+        (99, 1, 1),
+        (99, 1, 1),
+        (10, 1, 0),
+        (10, 0, 0),
+    ]
+    assert await store.commit_records([reply(1, 2), reply(2, 2)]) == [PENDING, PENDING]
+    assert await store.fetch_counts() == Counts(pending=2, succeeded=2)
+
+
+async def test_an_output_of_before_is_none_of_what_was_put_back(store):
+    await store.add(page(1))
+    await store.commit_records([named(submitted(1), "abc-1-1-tag")])
+    await store.commit_records([reply(1)])
+    await store.put_back([item("001.jpg", size=99)])
+    assert not (await only(store)).has_submitted(1, "abc-1-1-tag", tagged=True)
+    assert not (await only(store)).has_submitted(1, "abc-1-1", tagged=False)

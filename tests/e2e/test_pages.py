@@ -52,7 +52,7 @@ def paste(line: str, folder: Path) -> str:
     controlled, and where no item failed with a code there is nothing to retry.
     """
     done = shell(line, folder)
-    may_fail = re.search(r"batchinfer (run|submit|resume|collect) ", line)
+    may_fail = re.search(r"batchinfer (run|watch|submit|resume|collect) ", line)
     allowed = {0, 1} if may_fail else {0}
     if "ctl" in line and "is not running" in done.stderr:
         allowed = {3}

@@ -10,7 +10,9 @@ _VIEWS = "".join(
     re.search(rf"CREATE VIEW {name} AS.*?;", MIGRATIONS[0], re.DOTALL)[0]
     for name in ("results", "submitted")
 )
+_NEWER_RESULTS = re.search(r"CREATE VIEW results AS.*?;", MIGRATIONS[4], re.DOTALL)[0]
 _BACK = {
+    7: f"DROP VIEW results; DROP TABLE reused; {_NEWER_RESULTS}",
     6: "DROP TABLE item_counts;",
     5: f"""
 DROP VIEW results; DROP VIEW submitted;

@@ -23,6 +23,7 @@ from batchinfer.domain import (
     Reply,
     Result,
     ResultDetails,
+    ReusedFrom,
     RunInfo,
     SentFile,
     ServiceSignal,
@@ -34,6 +35,7 @@ from batchinfer.flow import memory_budget, retries
 from batchinfer.ports import (
     AddResult,
     Committed,
+    KnownItem,
     LimitChanged,
     Notice,
     OutageEnded,
@@ -41,6 +43,7 @@ from batchinfer.ports import (
     OutputArrival,
     PollAdvice,
     Progress,
+    PutBack,
     RecordsTooLarge,
     SubmittedObject,
 )
@@ -87,6 +90,9 @@ VALUES = [
     OutputArrival(OPEN, 3, REPLY, 100),
     SubmittedObject(7, 3, "run-7-3"),
     AddResult(1, ("a",), ("b",), (7,)),
+    ReusedFrom("may", "abc", "a", 0.5),
+    KnownItem(7, State.FAILED, 3, (FILE,), "timeout"),
+    PutBack(1, {"timeout": 2}),
     PROGRESS,
     Committed((RECORD,), PROGRESS),
     OutageOngoing("http_503", "away", 1.0, 2.0),

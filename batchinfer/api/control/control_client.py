@@ -74,6 +74,7 @@ def progress_from_status(status: Mapping[str, Any]) -> Progress:
         limit=status["limit"],
         estimated_servers=status["serving"],
         paused=status["paused"],
+        is_watching=status.get("watching", False),
     )
 
 

@@ -117,6 +117,7 @@ class Controller:
             "serving": None if estimated_servers is None else round(estimated_servers, 1),
             "rate": engine.rate,
             "paused": progress.paused,
+            "watching": progress.is_watching,
             "stopping": engine.stopped,
             "condition": engine.service_state.value,
             "waiting": None if self._outage is None else asdict(self._outage),

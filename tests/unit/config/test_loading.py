@@ -21,7 +21,7 @@ from batchinfer.config import (
     load_stored_config,
     parse_param_argument,
 )
-from batchinfer.config.sections import SECTIONS
+from batchinfer.config.sections import SECTIONS, WatchSection
 from batchinfer.domain import Mode
 from batchinfer.errors import ConfigError
 
@@ -146,6 +146,9 @@ def test_every_setting_but_params_can_come_from_the_environment():
     sample |= {"stop_after": "3h50m", "grace": "90s", "scratch": "/tmp"}
     sample |= {"on": "dask", "workers": "3", "lease": "6s", "frames": "every=2s"}
     sample |= {"notifications": "off"}
+    sample |= {"sample": "7", "seed": "3", "order": "newest", "reuse": "/may"}
+    sample |= {"enabled": "true", "settle": "1s", "interval": "2s", "events": "no"}
+    sample |= {"again_when_changed": "yes", "until_idle": "10m"}
     env, expected = {}, set()
     for section, keys in SECTIONS.items():
         for each in fields(keys):
@@ -174,7 +177,17 @@ def test_every_setting_but_params_can_come_from_the_environment():
         stop_after=13_800.0,
         grace=90.0,
         scratch="/tmp",
+        reuse=("/may",),
     )
+    assert config.watch == WatchSection(
+        enabled=True,
+        settle=1.0,
+        interval=2.0,
+        events=False,
+        again_when_changed=True,
+        until_idle=600.0,
+    )
+    assert (config.input.sample, config.input.seed, config.input.order) == (7, 3, "newest")
     assert config.bucket.verify is False
     assert (config.cluster.on, config.cluster.workers, config.cluster.lease) == ("dask", 3, 6.0)
 
@@ -445,7 +458,7 @@ def test_a_param_argument_without_a_name_is_refused(argument):
     ("text", "message"),
     [
         ("[servce]\nx = 1", "there is no section [servce]. Did you mean [service]?"),
-        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [source], [run], "),
+        ("[zzz]\nx = 1", "There are [service], [bucket], [input], [source], [run], [watch], "),
         ("[service]\ntokn = 'x'", '[service] has no key "tokn". Did you mean "token"? It has end'),
         ("[run]\nConcurrency = 1", 'Did you mean "concurrency"?'),
         ("token = 'x'", '"token" stands outside any section; it belongs in [service]'),
@@ -713,7 +726,7 @@ def test_the_template_loads_and_names_every_key(write):
 
 def test_what_the_template_shows_as_default_is_the_default(write):
     none = {"rate", "max_failures", "bandwidth", "first_byte_timeout", "deadline"}
-    none |= {"stop_after", "grace", "scratch"}
+    none |= {"stop_after", "grace", "scratch", "reuse"}
     for key in {each.name for each in fields(RunSection)} - none - {"mode"}:
         assert f"# {key} =" in CONFIG_TEMPLATE
     live = CONFIG_TEMPLATE.partition("[run]")[2]

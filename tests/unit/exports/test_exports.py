@@ -32,6 +32,7 @@ ORDER = [
     "finished_at",
     "path",
     "params",
+    "reused",
 ]
 
 

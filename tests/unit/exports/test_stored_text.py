@@ -98,5 +98,5 @@ async def test_text_of_an_older_version_without_checksums_is_looked_at(tmp_path)
 
 @given(st.floats(0, 1e9) | st.floats() | st.floats(1e-5, 1e-2) | st.floats(1e5, 1e7))
 def test_seconds_are_spelled_as_python_spells_them(seconds):
-    row = (b"k", b"succeeded", None, None, None, None, 1, seconds, None, None, None, b"{}")
-    assert encode_csv_line(row, False) == b"k,succeeded,,,,,1,%a,,,,{}\r\n" % seconds
+    row = (b"k", b"succeeded", None, None, None, None, 1, seconds, None, None, None, b"{}", None)
+    assert encode_csv_line(row, False) == b"k,succeeded,,,,,1,%a,,,,{},\r\n" % seconds

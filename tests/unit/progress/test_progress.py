@@ -375,6 +375,7 @@ def test_json_says_where_the_run_stands_once_a_second(clock):
         "limit": 16,
         "serving": 9.7,
         "paused": False,
+        "watching": False,
     }
 
 
@@ -422,6 +423,7 @@ def test_json_tells_waits_once_a_second_notices_always_and_the_summary_last(cloc
             "succeeded": 1990,
             "failed": 10,
             "failures": {"model_error": 9, "timeout": 1},
+            "reused": 0,
             "seconds": 723.457,
             "exit_code": 1,
         },

@@ -1,0 +1,1 @@
+"""Sources that grow: what is added to folders and listings while a run goes on, each input once."""
