@@ -21,6 +21,7 @@ from batchinfer.domain import (
     Failure,
     Item,
     Json,
+    OutputFile,
     Reply,
     ResultDetails,
     ReusedFrom,
@@ -98,13 +99,16 @@ class EarlierResults:
             return None  # it was sent again meanwhile
         result, directory = details.result, reader.directory
         media_type = result.media_type or JSON_MEDIA_TYPE
-        data, files = None, ()
+        data: bytes | None = None
+        files: tuple[OutputFile, ...] = ()
         if details.output_name is not None:
-            data = _read_output(directory, details.output_name, details)
-            if data is None:
+            content = _read_output(directory, details.output_name, details)
+            if content is None:
                 return None
             if media_type in {JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE}:  # beside it, not in its place
-                data, files = None, read_members(data)
+                files = read_members(content)
+            else:
+                data = content
         return Reply(
             media_type,
             None if data is not None else result.prediction,
