@@ -14,7 +14,7 @@ from batchinfer.inputs import InputTooLargeError
 _MAX_RATIO: Final = 500
 _FREE_MEMBER_BYTES: Final = 64 << 20
 """Bytes of one file up to which no ratio is too high: an empty picture."""
-_FREE_STREAM_BYTES: Final = 16 << 30
+FREE_STREAM_BYTES: Final = 16 << 30
 """The same of a compressed tar as a whole."""
 
 
@@ -28,9 +28,12 @@ def explain_member_bomb(size: int, packed_size: int) -> str | None:
     )
 
 
-def check_stream_bomb(unpacked: int, packed: int) -> None:
-    """Raises InputTooLargeError when so many bytes cannot be what came of `packed` ones."""
-    if unpacked > _FREE_STREAM_BYTES and unpacked > _MAX_RATIO * packed:
+def check_stream_bomb(unpacked: int, packed: int, free_bytes: int = FREE_STREAM_BYTES) -> None:
+    """Raises InputTooLargeError when so many bytes cannot be what came of `packed` ones.
+
+    Up to `free_bytes` no ratio is too high.
+    """
+    if unpacked > free_bytes and unpacked > _MAX_RATIO * packed:
         raise InputTooLargeError(
             errno.EFBIG,
             f"{packed:,} bytes of the archive unpacked to more than {unpacked:,}: that is made to "

@@ -31,8 +31,9 @@ _WAIT_SECONDS: Final = 10.0
 class ForwardReader:
     """Files out of one stream. Several threads may read; they are served one after the other."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wait_seconds: float = _WAIT_SECONDS) -> None:
         self._path = path
+        self._wait_seconds = wait_seconds
         self._lock = OrderedLock()
         self._passes: list[_Pass] = []
         """That used last comes last."""
@@ -44,9 +45,11 @@ class ForwardReader:
     def read_range(self, offset: int, size: int) -> BinaryIO:
         """The bytes there. Raises OSError."""
         with self._lock.hold(offset):
-            used = self._choose_pass(offset)
-            self._under_way = (time.monotonic(), used.position, offset)
+            since = time.monotonic()
+            self._under_way = (since, 0, offset)
             try:
+                used = self._choose_pass(offset)
+                self._under_way = (since, used.position, offset)
                 data = used.read_range(offset, size)
             finally:
                 self._under_way = None
@@ -58,7 +61,7 @@ class ForwardReader:
         if (under_way := self._under_way) is None:
             return None
         since, start, target = under_way
-        if time.monotonic() - since < _WAIT_SECONDS:
+        if time.monotonic() - since < self._wait_seconds:
             return None
         return (
             f"it is still being unpacked from byte {start:,} to where the run goes on, byte "

@@ -13,7 +13,7 @@ import weakref
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
-from batchinfer.archives.bomb_limits import check_stream_bomb
+from batchinfer.archives.bomb_limits import FREE_STREAM_BYTES, check_stream_bomb
 from batchinfer.archives.zip_directory import make_damage_error
 from batchinfer.extras import import_optional
 from batchinfer.inputs import open_raw
@@ -47,7 +47,9 @@ def find_compression(head: bytes) -> str | None:
 class UnpackedStream:
     """What a compressed file unpacks to. Raises OSError where it is damaged or cut off."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, free_bytes: int = FREE_STREAM_BYTES) -> None:
+        """`free_bytes`: as of `check_stream_bomb`."""
+        self._free_bytes = free_bytes
         self._packed = _PackedInput(open_raw(path))
         packed = io.BufferedReader(self._packed, _SKIP_BLOCK_BYTES)
         self._unpacker = _open_unpacking(packed, find_compression(packed.peek(8)))
@@ -72,7 +74,7 @@ class UnpackedStream:
         return self._position
 
     def _read_some(self, size: int) -> bytes:
-        check_stream_bomb(self._position, self._packed.count)
+        check_stream_bomb(self._position, self._packed.count, self._free_bytes)
         try:
             data = self._unpacker.read(size)
         except (EOFError, zlib.error, lzma.LZMAError) as error:

@@ -1,11 +1,12 @@
 """A source of another package whose inputs can only be read on: `stream://NAME`, as `toy_source`.
 
 Each input that is opened is written to `$TOY_SHELF/OPENED`; while a file `BREAK` lies there, the
-connection breaks off after some bytes, once.
+connection breaks off after some bytes, once; while there is a file `HOLD`, no byte comes.
 """
 
 import io
 import os
+import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +38,8 @@ class _ForwardOnly(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
+        while (Path(os.environ["TOY_SHELF"]) / "HOLD").exists():
+            time.sleep(0.001)
         if not self._left:
             raise ConnectionResetError("by the server")
         data = self._file.read(min(len(buffer), self._left))

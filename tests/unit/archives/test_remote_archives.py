@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from batchinfer.archives.archive_scheme import ArchiveScheme
 from batchinfer.archives.archive_uris import make_archive_uri
+from batchinfer.archives.forward_reader import ForwardReader
 from batchinfer.errors import SourceError
-from batchinfer.inputs import open_input
+from batchinfer.inputs import explain_wait, open_input
 from batchinfer.sources import open_source
 from support import plugins
 from support.archives import write_tar, write_zip
@@ -80,6 +82,21 @@ def test_a_connection_that_breaks_is_no_fault_of_the_archive(shelf, kind):
             scheme.open(uri)
     with closing(scheme.open(uri)) as file:
         assert file.read() == CONTENTS[name]
+
+
+def test_what_takes_long_to_get_to_is_waited_for(shelf):
+    uri, reader = "stream://a.tar.gz", ForwardReader("stream://a.tar.gz", wait_seconds=0)
+    assert reader.explain_wait() is None
+    assert explain_wait(make_archive_uri(uri, "00.bin")) is None
+    (shelf / "HOLD").touch()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(reader.read_range, 100_000, 10)
+        while (reason := reader.explain_wait()) is None:
+            assert not reading.done()
+        assert "still being unpacked from byte 0 to where the run goes on, byte 100,000" in reason
+        (shelf / "HOLD").unlink()
+        assert len(reading.result().read()) == 10
+    assert reader.explain_wait() is None
 
 
 def test_an_archive_that_is_away_says_so(shelf):

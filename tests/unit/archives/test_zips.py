@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import struct
+import tracemalloc
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from batchinfer.archives.archive_scheme import ArchiveScheme
 from batchinfer.archives.archive_uris import make_archive_uri
 from batchinfer.archives.member_names import decode_zip_name
 from batchinfer.inputs import InputTooLargeError, ListedInput, open_input
+from batchinfer.sources import open_source
 from support.archives import write_zip
 
 
@@ -151,6 +153,18 @@ def test_a_directory_of_zip64_with_more_than_65535_files(tmp_path):
     path = write_zip(tmp_path / "a.zip", {f"{n}.txt": b"" for n in range(70_000)})
     found = names(path)
     assert (len(found), found[-1]) == (70_000, "69999.txt")
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
+    peaks = []
+    for count in (1_000, 10_000):
+        path = write_zip(tmp_path / f"{count}.zip", {f"a long name {n}": b"" for n in range(count)})
+        tracemalloc.start()
+        assert sum(1 for _ in open_source([str(path)])) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1_500_000  # a block of the directory; a name of each would be 3 MB
 
 
 def test_what_compresses_in_another_way_says_which(tmp_path):
