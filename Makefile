@@ -15,7 +15,7 @@ PYTEST   = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-
 unexport PYTHONDONTWRITEBYTECODE
 BROWSER = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: help setup deepaas supervisor consumers peers browser sshfs demo test test-quick check format bench bench-quick bench-scale \
+.PHONY: help setup deepaas supervisor services consumers peers browser sshfs demo test test-quick check format bench bench-quick bench-scale \
     bench-flow bench-cluster bench-results docs clean
 .DEFAULT_GOAL := help
 
@@ -47,6 +47,20 @@ supervisor: .venv-supervisor/.stamp  ## Install OSCAR's supervisor, for tests
 	$(@D)/bin/python -m pip install --quiet faas-supervisor==1.5.2 webdavclient3 'setuptools<81'
 	@touch $@
 
+services: .venv-kserve/.stamp .venv-mlserver/.stamp  ## Install KServe and MLServer, for tests
+
+.venv-kserve/.stamp:
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet kserve==0.21.0
+	@touch $@
+
+.venv-mlserver/.stamp:
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet mlserver==1.7.1
+	@touch $@
+
 consumers: $(VENV)/.consumers  ## Install the programs that read exports, for tests
 
 $(VENV)/.consumers: $(STAMP)
@@ -72,8 +86,9 @@ endif
 demo: setup  ## Run the main job on an embedded service: a real model, real photographs
 	$(BIN)/python -m batchinfer.local.demo
 
-test: setup consumers  ## All tests; without DEEPaaS, Chromium or sshfs, those that need it say so and (but in CI) are skipped
+test: setup consumers  ## All tests; without DEEPaaS, KServe, Chromium or sshfs, those that need it say so and (but in CI) are skipped
 	-@$(MAKE) --no-print-directory -j 2 deepaas supervisor
+	-@$(MAKE) --no-print-directory services
 	-@$(MAKE) --no-print-directory browser
 	-@$(MAKE) --no-print-directory sshfs
 	$(PYTEST)
@@ -123,4 +138,4 @@ docs: setup  ## Write docs/reference from the docstrings
 	$(BIN)/python docs/generate_reference.py
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-deepaas-* .venv-supervisor .venv-peers demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-deepaas-* .venv-supervisor .venv-kserve .venv-mlserver .venv-peers demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -150,6 +150,9 @@ def _format_parameter(parameter: Parameter, unsendable: str | None) -> tuple[str
         texts.append(
             f"One of: {', '.join(escape_unprintable(str(each)) for each in parameter.choices)}."
         )
+    limits = [(parameter.minimum, "at least"), (parameter.maximum, "at most")]
+    if told := [f"{word} {limit:g}" for limit, word in limits if limit is not None]:
+        texts.append(f"{' and '.join(told).capitalize()}.")
     if unsendable is not None:
         texts.append(f"Cannot be sent: {escape_unprintable(unsendable)}.")
     kind = "file" if parameter.is_file else parameter.type or "?"

@@ -27,9 +27,13 @@ class Parameter:
     """Whether it receives a file."""
     help: str = ""
     """The author's words, line by line, not indented."""
+    minimum: float | None = None
+    """The least number; None: the help does not say."""
+    maximum: float | None = None
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer describe --json` prints (docs/reference/scripting.md)."""
+        limits = {"minimum": self.minimum, "maximum": self.maximum}
         return {
             "name": self.name,
             "type": self.type,
@@ -38,6 +42,7 @@ class Parameter:
             "choices": list(self.choices),
             "is_file": self.is_file,
             "help": self.help,
+            **{name: value for name, value in limits.items() if value is not None},
         }
 
 

@@ -21,6 +21,8 @@ PROTOCOLS: Final = Registry[type[InferenceProtocol]](
     "batchinfer.protocols",
     {
         DEFAULT_PROTOCOL: "batchinfer.protocols.ai4os.ai4os_protocol:Ai4osProtocol",
+        "deepaas": "batchinfer.protocols.deepaas.deepaas_protocol:DeepaasProtocol",
+        "http-json": "batchinfer.protocols.http_json.http_json_protocol:HttpJsonProtocol",
         "oscar": "batchinfer.protocols.oscar.oscar_protocol:OscarProtocol",
     },
 )

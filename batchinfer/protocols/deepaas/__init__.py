@@ -1,0 +1,1 @@
+"""DEEPaaS' REST: a module that is deployed on its own, whose model is loaded once. Pure."""
