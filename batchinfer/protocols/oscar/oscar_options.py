@@ -45,7 +45,7 @@ class OscarOptions:
     """Async mode: see `OutputFilesProtocol.quiet_seconds`."""
 
 
-OPTION_NAMES: Final = tuple(field.name for field in fields(OscarOptions))
+OSCAR_OPTION_NAMES: Final = tuple(field.name for field in fields(OscarOptions))
 
 
 def parse_options(options: Mapping[str, Json]) -> OscarOptions:

@@ -22,8 +22,8 @@ from batchinfer.protocols.inference_protocol import (
 )
 from batchinfer.protocols.object_ids import ObjectName, OutputKey
 from batchinfer.protocols.oscar import stems
-from batchinfer.protocols.oscar.answers import decode_call
-from batchinfer.protocols.oscar.oscar_options import OPTION_NAMES, OscarOptions, parse_options
+from batchinfer.protocols.oscar.call_answers import decode_call
+from batchinfer.protocols.oscar.oscar_options import OSCAR_OPTION_NAMES, OscarOptions, parse_options
 from batchinfer.protocols.oscar.returned_files import read_output_files
 from batchinfer.protocols.output_files_protocol import OutputFilesProtocol
 
@@ -90,7 +90,7 @@ class OscarBucket(OutputFilesProtocol):
 class OscarProtocol(InferenceProtocol):
     """The file in base64 (sync) or as it is (async); the answer is a file, several, or a text."""
 
-    option_names = OPTION_NAMES
+    option_names = OSCAR_OPTION_NAMES
     takes_params = False
     modes = frozenset(Mode)
     content_type = "text/plain"
