@@ -1,8 +1,7 @@
 """Services of other kinds, as their published interfaces say: each field of a request is checked.
 
-For TorchServe (needs Java), Ollama and the chat of OpenAI (need models of gigabytes) there are
-stubs; KServe's protocols are tested against real servers (`tests/services`), and by a stub where
-these are not installed.
+TorchServe needs Java, Ollama and the chat of OpenAI models of gigabytes. KServe's protocols are
+tested against real servers, too (`tests/services`).
 """
 
 from __future__ import annotations

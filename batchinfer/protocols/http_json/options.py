@@ -194,7 +194,8 @@ def _compile_expression(option: str, text: str) -> Any:
     """A JMESPath expression; `$.` at its beginning, as JSONPath has it, is left away."""
     import jmespath  # noqa: PLC0415 - only where there is an expression
 
-    expression = re.sub(r"^\$(\.|(?=\[)|$)", "", text) or "@"
+    # What JSONPath writes as $['a'] would be a list of one text to JMESPath: it stays an error.
+    expression = re.sub(r"^\$(\.|(?=\[[^'\"])|$)", "", text) or "@"
     try:
         return jmespath.compile(expression)
     except jmespath.exceptions.JMESPathError:
