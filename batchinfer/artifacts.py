@@ -108,7 +108,9 @@ _TOML_SECTION_PATTERN: Final = re.compile(rb"(?m)^\s*\[\s*([A-Za-z_]+)(?:\.[^\]\
 _CONFIG_KEY_PATTERN: Final = re.compile(
     rb"(?m)^\s*(?:endpoint|token|name|access_key|secret_key)\s*="
 )
-_CONFIG_SECTIONS: Final = frozenset(("service", "bucket", "input", "params", "run", "cluster"))
+_CONFIG_SECTIONS: Final = frozenset(
+    ("service", "bucket", "input", "params", "run", "watch", "cluster")
+)
 
 
 class ArtifactKind(StrEnum):

@@ -161,11 +161,11 @@ def _format_worker(run_status: api.Status, worker: Mapping[str, Any] | None) -> 
     if worker is not None:
         from batchinfer.api.control import progress_from_status
 
-        description = (
-            ""
-            if not worker
-            else f"process {worker['pid']}: {format_progress(progress_from_status(worker))}"
-        )
+        description = ""
+        if worker:
+            progress = progress_from_status(worker)
+            how = filter(None, ("watching" * progress.is_watching, format_progress(progress)))
+            description = f"process {worker['pid']}: {', '.join(how)}"
         yield f"running       {description.rstrip(': ') or 'a process that does not answer'}"
     if worker and run_status.complete and not worker["paused"]:
         time_left = api.estimate_time_left(run_status.run, worker["since"])
