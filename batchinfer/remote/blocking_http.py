@@ -39,6 +39,8 @@ class BlockingHttp:
         self, *, ca_file: str | None = None, verify: bool = True, silence: float = SILENCE_SECONDS
     ) -> None:
         self._ca_file, self._verify = ca_file, verify
+        if not verify:  # the notice `tls_unverified` has said so, once and better
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._timeout = Timeout(connect=CONNECT_SECONDS, read=silence)
         self._managers: dict[str | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()

@@ -16,8 +16,9 @@ from typing import BinaryIO, Final, NamedTuple, cast
 from batchinfer.inputs import InputStat, ListedInput
 from batchinfer.inputs.source_access import SourceSettings, StoreSettings, get_source_access
 from batchinfer.inputs.uri_scheme import SourceAwayError
+from batchinfer.remote.object_headers import stat_listed_object
 from batchinfer.remote.ranged_input import RangedInput
-from batchinfer.remote.store_client import StoreClient, stat_listed_object
+from batchinfer.remote.store_client import StoreClient
 from batchinfer.remote.store_errors import MissingBucketError
 from batchinfer.sources.glob_patterns import has_magic
 from batchinfer.sources.input_files import name_to_key

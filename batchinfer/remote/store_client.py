@@ -11,7 +11,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -43,6 +42,7 @@ from batchinfer.remote.blocking_http import (
     release,
     translate_http_errors,
 )
+from batchinfer.remote.object_headers import read_content_range, read_object_stat
 from batchinfer.remote.ranged_input import FetchedRange
 from batchinfer.remote.store_credentials import (
     Credentials,
@@ -60,7 +60,6 @@ READ_RETRY_SECONDS: Final = 10.0
 """Seconds that a look at an object is tried again: the run itself tries again after that."""
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 8.0
-_NS_PER_SECOND: Final = 1_000_000_000
 _REGION_CODES: Final = frozenset(
     {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "400"}
 )
@@ -316,48 +315,3 @@ class StoreClient:
             f"the store at {self._host} has not answered for {seconds:g} s "
             f"({error.strerror or error}): check the endpoint and the network",
         )
-
-
-def read_object_stat(headers: Mapping[str, str]) -> InputStat:
-    """What headers say of an object. The time in whole seconds: listings may say more."""
-    modified = headers.get("last-modified")
-    try:
-        at = None if modified is None else parsedate_to_datetime(modified).timestamp()
-    except ValueError:
-        at = None
-    mtime_ns = None if at is None else int(at) * _NS_PER_SECOND
-    size = int(headers.get("content-length") or 0)
-    return InputStat(size, mtime_ns, normalize_etag(headers.get("etag")))
-
-
-def stat_listed_object(listed: ListedObject) -> InputStat:
-    """What a listing says of an object, comparable to what its headers say."""
-    at = listed.last_modified
-    mtime_ns = None if at is None else int(at) * _NS_PER_SECOND
-    return InputStat(
-        listed.size, mtime_ns, normalize_etag(listed.etag), not is_folder_marker(listed)
-    )
-
-
-def is_folder_marker(listed: ListedObject) -> bool:
-    """Whether an object stands for a folder only, as web consoles and Hadoop leave them."""
-    return listed.size == 0 and listed.key.endswith(("/", "_$folder$"))
-
-
-def normalize_etag(etag: str | None) -> str | None:
-    """An ETag without what servers write about it in one place and not in another."""
-    text = (etag or "").strip().removeprefix("W/").strip('"')
-    return text or None
-
-
-def read_content_range(response: urllib3.BaseHTTPResponse, offset: int) -> tuple[int, int]:
-    """Bytes of the whole, and where the body begins. Raises ConnectionError for nonsense."""
-    length = int(response.headers.get("content-length") or 0)
-    if not offset or response.status != 206:  # noqa: PLR2004 - Partial Content
-        return length, 0
-    unit, _, rest = (response.headers.get("content-range") or "").partition(" ")
-    begin, _, total = rest.partition("-")[0], *rest.partition("/")[1:]
-    if unit != "bytes" or begin != str(offset) or not total.isdigit():
-        release(response)
-        raise ConnectionError(errno.EPROTO, "its answer to a part is another part")
-    return int(total), offset

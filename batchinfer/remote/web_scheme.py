@@ -30,8 +30,8 @@ from batchinfer.remote.blocking_http import (
     release,
     translate_http_errors,
 )
+from batchinfer.remote.object_headers import read_content_range, read_object_stat
 from batchinfer.remote.ranged_input import ChangedMeanwhileError, FetchedRange, RangedInput
-from batchinfer.remote.store_client import read_content_range, read_object_stat
 from batchinfer.sources.input_files import name_to_key
 
 T = TypeVar("T")

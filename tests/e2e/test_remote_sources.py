@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,14 +20,16 @@ from urllib.parse import quote
 
 import anyio
 import pytest
+from anyio import to_thread
 
 import batchinfer as bi
 from batchinfer.backends.s3 import open_s3_bucket
 from batchinfer.local.service_options import LocalServiceOptions
 from batchinfer.local.service_process import start_service
 from support import local_bucket
-from support.cli import batchinfer, clean_environment, config, images, start, until
-from support.remote_stores import RemoteStore, open_store, source_section
+from support.cli import batchinfer, clean_environment, config, images, png, start, until
+from support.remote_stores import RemoteStore, StubStore, open_store, source_section
+from support.servers import Answer, Request, stub
 
 COUNT = 24
 MODES = ["sync", "async"]
@@ -305,6 +308,42 @@ def test_files_of_a_web_server_in_a_manifest_survive_a_kill(service, tmp_path):
     do(env, "retry", run)
     said = do(env, "resume", run, "--json", code=3)  # the server is gone, and no item is at fault
     assert "source_unavailable" in said
+
+
+async def test_a_run_that_is_killed_while_its_bucket_is_listed_goes_on(service, tmp_path):
+    run, listings = tmp_path / "run", list[str]()
+    store = StubStore({f"p/{number}.png": png(number) for number in range(150)}, page_size=60)
+    hangs = True
+
+    def answer(request: Request) -> Answer:
+        if "list-type" in request.target and "max-keys" not in request.target:
+            listings.append(request.target)
+            if hangs and len(listings) == 2:
+                time.sleep(1.1)  # more than is read in advance: what is there is sent
+            elif hangs and len(listings) == 3:
+                return Answer(never=True)
+        return store.answer(request)
+
+    async with stub(answer) as server:
+        toml = config(tmp_path / "c.toml", service)
+        with toml.open("a") as file:
+            file.write(f'[source]\nendpoint = "http://127.0.0.1:{server.port}"\n')
+            file.write('access_key = "${STORE_ACCESS_KEY}"\nsecret_key = "${STORE_SECRET_KEY}"\n')
+        keys = {"STORE_ACCESS_KEY": "reader0123456789", "STORE_SECRET_KEY": "secret/0123456789"}
+        env = clean_environment(**keys, HOME=str(tmp_path))
+        process = start("run", "s3://b/p", "-c", toml, "-o", run, env=env)
+        await to_thread.run_sync(until, run, lambda counts: counts.succeeded >= 2, process)
+        process.send_signal(signal.SIGKILL)
+        await to_thread.run_sync(process.communicate)
+        before = {key for key, row in rows(run).items() if row["state"] == "succeeded"}
+        assert len(before) >= 2
+        assert len(rows(run)) < 150
+        hangs = False
+        await to_thread.run_sync(do, env, "resume", run)
+    assert {row["state"] for row in rows(run).values()} == {"succeeded"}
+    assert sorted(rows(run)) == sorted(f"{number}.png" for number in range(150))
+    fetched = [r.target for r in server.requests if r.target.startswith("/b/p/")]
+    assert all(fetched.count(f"/b/p/{key}") == 1 for key in before)
 
 
 def test_check_asks_the_store_of_the_source(env, service, store, tmp_path):

@@ -156,3 +156,14 @@ async def test_a_certificate_that_is_not_trusted_is_said_and_one_that_is_named_i
         store = StoreSettings(ca_file=str(tmp_path / "ca.pem"))
         with open_source_access(SourceSettings(store=store)):
             assert await in_thread(read, uri) == (PICTURE, False)
+        with open_source_access(SourceSettings(store=StoreSettings(verify=False))):
+            assert await in_thread(read, uri) == (PICTURE, False)
+
+
+async def test_a_proxy_of_the_environment_is_used(monkeypatch):
+    async with stub(Answer(200, PICTURE, HEADERS)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://me:pw@127.0.0.1:{proxy.port}")
+        assert await in_thread(read, "http://elsewhere.example/a.jpg") == (PICTURE, False)
+    (request,) = proxy.requests
+    assert request.target == "http://elsewhere.example/a.jpg"
+    assert request.headers["proxy-authorization"].startswith("Basic ")
