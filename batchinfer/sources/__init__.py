@@ -20,15 +20,18 @@ spec                   items                                         key
 ``-``                  lines of a manifest on standard input         see manifest
 ``files-from:FILE``    files that a list names, a path a line        the path as written
 ``as-file:FILE``       that file, whatever it is called              the path as typed
+``FORMAT:PATH``        what is of that format (`source_formats`)    as the format names it
 ``SCHEME://...``       what the plugin of that scheme lists          as the plugin names it
+a data set             its tables (`hf_dataset`)                     split and name, else row
 a folder               its files, recursively, as selected           path below the folder
 an archive, by name    the files in it: .zip .tar .tar.gz ...        its name, ``!``, name in it
 a manifest, by name    its lines: .csv .tsv .jsonl .ndjson, + .gz    `key`, else path as written
+a table, by name       its rows: .parquet .arrow .feather .xlsx      `key`, else path as written
 any other file         that file                                     the path as typed
 a pattern, * ? [ ]     files that match it, ** spans folders         path below the fixed part
 =====================  ============================================  ===========================
 
-A single source that looks like a list but cannot be read as one (.txt, .json, .xlsx, ...) is
+A single source that looks like a list but cannot be read as one (.txt, .json, .ods, ...) is
 refused with a question, not sent. An archive beside plain files is one of them. In the place of a
 video there may be frames of it (`video_frames`).
 
