@@ -49,6 +49,8 @@ class Status:
     waited_for: WaitSummary = field(default_factory=WaitSummary)
     shard: str | None = None
     """The part of its source that the run holds, as "3/16"; None: all."""
+    services: Mapping[str, int] = field(default_factory=dict)
+    """How many items each of several services answered; empty: there is one."""
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer status --json` prints (docs/reference/scripting.md)."""
@@ -63,6 +65,7 @@ class Status:
             "succeeded": counts.succeeded,
             "failed": counts.failed,
             "failures": {group.code: group.count for group in self.failures},
+            **({"services": dict(self.services)} if self.services else {}),
         }
 
 
@@ -89,6 +92,7 @@ def status(run: StrPath) -> Status:
             adjustments=reader.read_limit_changes(SHOWN_LIMIT_CHANGES),
             waited_for=reader.read_wait_summary(now),
             shard=None if shard is None else str(shard),
+            services=reader.count_results_by_service(),
         )
 
 

@@ -123,6 +123,8 @@ def _format_counts(run_status: api.Status) -> Iterator[str]:
     for state, count in count_by_state.items():
         if count or state != "submitted":
             yield f"  {state:<10}{count:>10,}"
+    for service, count in run_status.services.items():
+        yield f"answered by {escape_unprintable(service)}: {count:,}"
 
 
 def _format_times(run_status: api.Status) -> Iterator[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from batchinfer import defaults
@@ -22,6 +22,8 @@ class ServiceSettings:
     token: str = field(repr=False)
     ca_file: str | None = None
     verify: bool = True
+    name: str | None = None
+    """Of one of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class RunSettings:
     protocol: str
     """Name of an installed protocol that offers the mode (`protocols.registry.load_protocol`)."""
     target: ServiceSettings | BucketSettings
-    """The one of `mode`."""
+    """The one of `mode`; of several services the first."""
     file_param: str
     selection: Selection
     """Which files of a source are sent."""
@@ -86,10 +88,29 @@ class RunSettings:
     scratch: str | None
     secrets: tuple[str, ...] = field(repr=False)
     """Every secret value, the longest first, for redaction of what the service writes."""
+    services: tuple[ServiceSettings, ...] = ()
+    """Several services that share the work; empty: there is one, `target`."""
     cluster: ClusterSettings | None = None
     """None: attempts are made in this process."""
     notices: tuple[Notice, ...] = ()
     """Warnings to show before anything is sent."""
+
+    def split_by_service(self) -> Sequence[RunSettings]:
+        """The settings of each service by itself, `target` being that service; often just one.
+
+        They share the memory for payloads evenly.
+        """
+        if not self.services:
+            return [self]
+        memory = self.memory // len(self.services)
+        return [
+            replace(self, target=service, services=(), memory=memory) for service in self.services
+        ]
+
+    @property
+    def service_name(self) -> str | None:
+        """Name of the service, where it is one of several."""
+        return self.target.name if isinstance(self.target, ServiceSettings) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ name a setting as the Dashboard does (docs/platform.md, "What the Dashboard show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +28,7 @@ from batchinfer.config.run_settings import (
     ServiceSettings,
     iter_endpoint_notices,
 )
-from batchinfer.config.sections import SECTIONS, Config
+from batchinfer.config.sections import SECTIONS, Config, ServiceSection
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Secret
 from batchinfer.domain import Json, Mode
@@ -60,12 +60,18 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     env = config.complete_environment(env)
     resolver = _Resolver(config, env)
     protocol = resolver.resolve_protocol()
-    target = _RESOLVE_TARGET[config.mode](resolver)
+    services = _resolve_services(resolver)
+    target = services[0] if services else _RESOLVE_TARGET[config.mode](resolver)
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
     params = resolver.expand_params()
     scratch = None if config.run.scratch is None else resolver.resolve_text("run", "scratch")
     cluster = _resolve_cluster(resolver)
+    if len(services) > 1 and cluster is not None:
+        resolver.problems.append(
+            "Several services cannot be called by the workers of a cluster: choose one of them "
+            'with --service NAME, or set on = "none" in [cluster].'
+        )
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
     run = config.run
@@ -96,10 +102,15 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         grace=run.grace,
         scratch=scratch,
         secrets=_collect_secrets(config, env),
+        services=services,
         cluster=cluster,
         notices=(
             *(notice for file in config.env_files for notice in file.notices),
-            *iter_endpoint_notices(target.endpoint, verify=target.verify),
+            *(
+                notice
+                for each in services or (target,)
+                for notice in iter_endpoint_notices(each.endpoint, verify=each.verify)
+            ),
         ),
     )
 
@@ -227,6 +238,39 @@ def _resolve_service(resolver: _Resolver) -> ServiceSettings:
     )
 
 
+def _resolve_services(resolver: _Resolver) -> tuple[ServiceSettings, ...]:
+    """The services that take part, where several are configured. Problems are noted."""
+    config = resolver.config
+    names = [str(each.name) for each in config.services]
+    for name in config.run.service:
+        if name not in names:
+            there_is = f"There are {', '.join(names)}" if names else "Only one is configured"
+            resolver.problems.append(f'There is no service "{name}". {there_is}.')
+    if not config.services:
+        return ()
+    if config.mode.uses_bucket:
+        resolver.problems.append(
+            "Several services ([[service]]) are for sync mode; async mode has one [bucket]."
+        )
+        return ()
+    chosen = [
+        each
+        for each in config.services
+        if not config.run.service or each.name in config.run.service
+    ]
+    return tuple(_resolve_one_of_several(resolver, each) for each in chosen)
+
+
+def _resolve_one_of_several(resolver: _Resolver, section: ServiceSection) -> ServiceSettings:
+    origins = dict(resolver.config.origins)
+    for each in fields(section):
+        place = origins.get(f"service.{section.name}.{each.name}")
+        origins[f"service.{each.name}"] = place or f'[[service]] "{section.name}" {each.name}'
+    config = replace(resolver.config, service=section, origins=origins)
+    settings = _resolve_service(replace(resolver, config=config))
+    return replace(settings, name=section.name)
+
+
 def _resolve_bucket(resolver: _Resolver) -> BucketSettings:
     name = resolver.resolve_text("bucket", "name")
     if "/" in name or not name.isprintable():
@@ -331,6 +375,14 @@ def collect_named_secrets(config: Config, env: Mapping[str, str]) -> Mapping[str
                     found[f"{section}.{each.name}"] = value
                 case _:
                     pass
+    for service in config.services:
+        match service.token:
+            case Secret(text):
+                name = parse_reference(text)
+                value = text if name is None else env.get(name, "").strip()
+                found[f"service.{service.name}.token"] = value
+            case None:
+                pass
     return {name: value for name, value in found.items() if value}
 
 

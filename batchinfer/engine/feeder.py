@@ -15,8 +15,9 @@ from batchinfer.domain import Item
 from batchinfer.engine.recorder import Recorder
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.engine.scheduler import Scheduler
+from batchinfer.engine.service_pool import ServicePool
 from batchinfer.failures import make_files_changed_notice, make_params_changed_notice
-from batchinfer.flow import ConcurrencyLimit, Gate
+from batchinfer.flow import ConcurrencyLimit, Gate, GateGroup
 from batchinfer.ports import Clock, Committed, Observer, Progress, WorkQueue
 
 ReadPage: TypeAlias = Callable[[int], Awaitable[Sequence[Item]]]
@@ -87,8 +88,8 @@ class Feeder:
     def __init__(
         self,
         queue: WorkQueue,
-        gate: Gate,
-        scheduler: Scheduler | None,
+        gate: Gate | GateGroup,
+        scheduler: Scheduler | ServicePool | None,
         recorder: Recorder,
         *,
         policy: RunPolicy,

@@ -227,6 +227,8 @@ SELECT 'succeeded', '', coalesce(max(position), 0) - (SELECT sum(items) FROM ite
 FROM items;
 """
 
+_ADD_SERVICE_COLUMN = "ALTER TABLE attempts ADD COLUMN service TEXT;"
+
 MIGRATIONS: Final = (
     _CREATE_FIRST_TABLES,
     _ADD_HELP_COLUMN,
@@ -234,6 +236,7 @@ MIGRATIONS: Final = (
     _CREATE_INPUTS_TABLE,
     _CREATE_SESSIONS_AND_CHECKSUMS,
     _CREATE_ITEM_COUNTS,
+    _ADD_SERVICE_COLUMN,
 )
 """Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
 
@@ -250,3 +253,5 @@ SESSIONS_MIN_VERSION: Final = 5
 """First version whose run keeps its sessions, with each attempt what it sent, and checksums."""
 ITEM_COUNTS_MIN_VERSION: Final = 6
 """First version whose run keeps how many items are in each state."""
+SERVICE_MIN_VERSION: Final = 7
+"""First version whose run keeps which of several services answered."""

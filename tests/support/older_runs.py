@@ -11,6 +11,7 @@ _VIEWS = "".join(
     for name in ("results", "submitted")
 )
 _BACK = {
+    7: "ALTER TABLE attempts DROP COLUMN service;",
     6: "DROP TABLE item_counts;",
     5: f"""
 DROP VIEW results; DROP VIEW submitted;
