@@ -104,13 +104,14 @@ _ENV_FILE_PATTERN: Final = re.compile(
     rb"(?m)^# Secrets: for your eyes only\.$"
     rb"|^\s*(?:export\s+)?(?:OSCAR_TOKEN|MINIO_ACCESS_KEY|MINIO_SECRET_KEY)="
 )
-_TOML_SECTION_PATTERN: Final = re.compile(rb"(?m)^\s*\[\s*([A-Za-z_]+)(?:\.[^\]\n]*)?\s*\]")
+_TOML_SECTION_PATTERN: Final = re.compile(rb"(?m)^\s*\[{1,2}\s*([A-Za-z_]+)(?:\.[^\]\n]*)?\s*\]")
 _CONFIG_KEY_PATTERN: Final = re.compile(
     rb"(?m)^\s*(?:endpoint|token|name|access_key|secret_key)\s*="
 )
 _CONFIG_SECTIONS: Final = frozenset(
-    ("service", "bucket", "input", "params", "run", "watch", "cluster")
+    ("service", "bucket", "input", "source", "params", "protocol", "run", "watch", "cluster")
 )
+_CONNECTION_SECTIONS: Final = frozenset(("service", "bucket", "source"))
 
 
 class ArtifactKind(StrEnum):
@@ -286,9 +287,9 @@ def _is_config_toml(head: bytes) -> bool:
         tables = tomllib.loads(head.decode())
         if not tables or not tables.keys() <= _CONFIG_SECTIONS:
             return False
-        return any(_has_connection_keys(tables.get(name)) for name in ("service", "bucket"))
+        return any(_has_connection_keys(tables.get(name)) for name in _CONNECTION_SECTIONS)
     sections = {name.decode().lower() for name in _TOML_SECTION_PATTERN.findall(head)}
-    has_connection = bool(sections & {"service", "bucket"})
+    has_connection = bool(sections & _CONNECTION_SECTIONS)
     return (
         has_connection
         and sections <= _CONFIG_SECTIONS
@@ -298,6 +299,8 @@ def _is_config_toml(head: bytes) -> bool:
 
 def _has_connection_keys(table: Any) -> bool:
     connection_keys = ("endpoint", "token", "name", "access_key", "secret_key")
+    if isinstance(table, list):  # several services
+        return any(map(_has_connection_keys, table))
     return isinstance(table, dict) and any(name in table for name in connection_keys)
 
 

@@ -311,6 +311,8 @@ class Attempt:
     params: Mapping[str, Json] | None = None
     """The item's own parameters, as this attempt sent them. None: not known here; those of an
     attempt in async mode are recorded with its submission."""
+    service: str | None = None
+    """Name of the service that ended it, where a run has several; None: there is one."""
 
 
 @value_class

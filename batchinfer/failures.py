@@ -5,6 +5,7 @@ Everything else that goes wrong is found, and classified, where an answer or a f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from batchinfer.domain import Failure, FailureKind, SentFile, ServiceSignal
@@ -68,6 +69,29 @@ def make_no_answer_error(seconds: float) -> FatalError:
         f"({option('cold_start')}). Nothing was recorded for it. Look at it on the Dashboard; if "
         f"its first prediction takes longer than that, raise {option('cold_start')}",
     )
+
+
+def make_service_refused_notice(name: str, error: FatalError, others: Sequence[str]) -> Notice:
+    """One of several services refuses everything."""
+    return Notice(
+        "service_refused",
+        f"{name} cannot be used ({error.code}): {error.message.rstrip('.')}. The run goes on with "
+        f"{' and '.join(others)}.",
+    )
+
+
+def make_service_away_notice(name: str, message: str, others: Sequence[str]) -> Notice:
+    """One of several services is away."""
+    return Notice(
+        "service_away",
+        f"{name} is away ({message.rstrip('.')}): its items go to {' and '.join(others)} until it "
+        "is back.",
+    )
+
+
+def make_service_back_notice(name: str, seconds: float) -> Notice:
+    """It answers again."""
+    return Notice("service_back", f"{name} answers again, after {seconds:.0f} s.")
 
 
 def make_source_error(reason: str) -> FatalError:

@@ -69,7 +69,7 @@ def open_service(
         memory=settings.memory,
         max_reply=settings.max_reply,
         spool_dir=spool_dir,
-        bandwidth=bandwidth or _make_bandwidth_limiter(settings),
+        bandwidth=bandwidth or make_bandwidth_limiter(settings),
         redactor=Redactor(settings.secrets),
         user_agent=f"batchinfer/{__version__}",
     )
@@ -102,7 +102,7 @@ def open_bucket(
         retry_timeout=retry_timeout,
         read_timeout=read_timeout,
         send_timeout=settings.send_timeout,
-        bandwidth=bandwidth or _make_bandwidth_limiter(settings),
+        bandwidth=bandwidth or make_bandwidth_limiter(settings),
         concurrency=min(MAX_BUCKET_CONNECTIONS, max_calls or MAX_BUCKET_CONNECTIONS),
     )
     names = load_protocol(settings.protocol, settings.protocol_options).bucket
@@ -112,5 +112,6 @@ def open_bucket(
     return open_split_bucket(open_named(name=access.name), outputs, names.outputs_prefix)
 
 
-def _make_bandwidth_limiter(settings: RunSettings) -> BandwidthLimiter | None:
+def make_bandwidth_limiter(settings: RunSettings) -> BandwidthLimiter | None:
+    """What bounds how fast is sent, as configured; None: nothing."""
     return BandwidthLimiter(settings.bandwidth) if settings.bandwidth else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,11 +20,13 @@ from batchinfer.api.chosen_items import (
     forget_chosen_items,
     is_sample_complete,
 )
-from batchinfer.api.deliveries import open_backend
+from batchinfer.api.clients import make_bandwidth_limiter
+from batchinfer.api.deliveries import open_backend, open_other_backends
 from batchinfer.api.distribution import WorkerBackendFactory, distribute_attempts
 from batchinfer.api.engine_settings import (
     build_gate,
     build_limit,
+    build_pooled_services,
     build_run_policy,
     iter_open_file_notices,
 )
@@ -51,7 +53,7 @@ from batchinfer.api.watching.watched_job import (
 )
 from batchinfer.config import RunSettings
 from batchinfer.domain import Item, RunInfo
-from batchinfer.engine import CheckSource, Engine, ReadPage
+from batchinfer.engine import CheckSource, Engine, PooledService, ReadPage
 from batchinfer.errors import ConfigError, SourceError, StoreError, option
 from batchinfer.inputs.source_access import open_source_access
 from batchinfer.machine_limits import get_max_concurrent_calls, raise_open_file_limit
@@ -137,10 +139,15 @@ async def _open_resolved_job(
         epoch = new_epoch(secrets.token_bytes(6))
         async with (
             _open_store(prepared) as store,
-            open_backend(settings, store.info.id, directory, clean=clean, epoch=epoch) as (
-                local_backend,
-                watcher,
-            ),
+            open_backend(
+                settings.split_by_service()[0],
+                store.info.id,
+                directory,
+                clean=clean,
+                epoch=epoch,
+                bandwidth=(bandwidth := make_bandwidth_limiter(settings)),
+            ) as (local_backend, watcher),
+            open_other_backends(settings, store.info.id, directory, bandwidth) as others,
             distribute_attempts(
                 resolved,
                 local_backend,
@@ -172,6 +179,7 @@ async def _open_resolved_job(
                     store,
                     observer,
                     backend=reuse_results(backend, earlier) if can_submit else None,
+                    other_backends=[reuse_results(each, earlier) for each in others],
                     watcher=watcher,
                     read_page=read_page if can_submit else None,
                     check_source=make_source_check(resolved.store_directory, store.info.sources)
@@ -194,6 +202,7 @@ def build_engine(
     observer: Observer,
     *,
     backend: Backend | None,
+    other_backends: Sequence[Backend] = (),
     watcher: OutputWatcher | None = None,
     read_page: ReadPage | None = None,
     check_source: CheckSource | None = None,
@@ -205,15 +214,21 @@ def build_engine(
     """An engine for a store that is open and a backend that is (`open_backend`).
 
     `is_distributed`: the workers of a cluster make the attempts, each within its own limits.
+    `other_backends`: those of the other services, if `settings` have several.
     """
     machine_limit = None if is_distributed else get_max_concurrent_calls()
+    pooled: Sequence[PooledService] = ()
+    if backend is not None and settings.services and not is_distributed:
+        pooled = build_pooled_services(settings, [backend, *other_backends], machine_limit)
+        backend = None
     for notice in (*settings.notices, *iter_open_file_notices(settings, machine_limit)):
         observer.notify(notice)
     return Engine(
         queue=store,
         sink=store,
         submissions=store,
-        gate=build_gate(settings, machine_limit, is_distributed=is_distributed),
+        gate=None if pooled else build_gate(settings, machine_limit, is_distributed=is_distributed),
+        services=pooled,
         submitted_limit=build_limit(settings) if settings.mode.uses_bucket else None,
         check_source=check_source,
         observer=observer,

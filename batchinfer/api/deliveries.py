@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -152,7 +152,7 @@ class CallDelivery(Delivery):
 
     def describe_destination(self, settings: RunSettings) -> str:
         """See Delivery."""
-        return settings.target.endpoint
+        return " or ".join(each.target.endpoint for each in settings.split_by_service())
 
     def format_curl_options(
         self, config: Config, settings: RunSettings, request: CurlRequest
@@ -320,6 +320,21 @@ async def open_backend(
             yield opened
     except FatalError as error:
         raise RunAborted(error.code, error.message) from None
+
+
+@asynccontextmanager
+async def open_other_backends(
+    settings: RunSettings, run_id: str, run_dir: Path, bandwidth: BandwidthLimiter | None
+) -> AsyncIterator[Sequence[Backend]]:
+    """Those of all services but the first; none: there is one. As `open_backend`."""
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(
+                open_backend(each, run_id, run_dir, bandwidth=bandwidth)
+            )
+            for each in settings.split_by_service()[1:]
+        ]
+        yield [backend for backend, _ in opened]
 
 
 def get_bucket_protocol(settings: RunSettings) -> BucketProtocol:

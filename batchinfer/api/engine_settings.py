@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.config import Percent, RunSettings
-from batchinfer.engine import RunPolicy
+from batchinfer.engine import PooledService, RunPolicy
 from batchinfer.flow import (
     AdaptiveLimit,
     ConcurrencyLimit,
@@ -17,7 +17,7 @@ from batchinfer.flow import (
     RetryPolicy,
 )
 from batchinfer.machine_limits import get_open_file_limit
-from batchinfer.ports import Notice
+from batchinfer.ports import Backend, Notice
 
 TYPICAL_CONCURRENCY = 64
 """Calls at once that a run may well come to need, if nothing else is configured."""
@@ -66,6 +66,17 @@ def build_gate(
         limit = build_limit(settings, machine_limit, factor)
     rate_limiter = RateLimiter(settings.rate) if settings.rate else None
     return Gate(limit, rate_limiter, machine_capacity=MachineCapacity(machine_limit))
+
+
+def build_pooled_services(
+    settings: RunSettings, backends: Sequence[Backend], machine_limit: int | None
+) -> Sequence[PooledService]:
+    """Several services, each with flow control of its own; they share what this machine bears."""
+    each_limit = None if machine_limit is None else max(machine_limit // len(backends), 1)
+    return [
+        PooledService(each.service_name or "", backend, build_gate(each, each_limit))
+        for each, backend in zip(settings.split_by_service(), backends, strict=True)
+    ]
 
 
 def build_limit(

@@ -232,7 +232,8 @@ def check_job(resolved: ResolvedJob) -> None:
     job, stored, settings = resolved.job, resolved.stored, resolved.settings
     if stored is not None:
         _reject_other_shard(job.run, get_stored_shard(stored.info.config), settings.selection.shard)
-    find_proxy_for_url(settings.target.endpoint)  # raises when the address is none
+    for each in settings.split_by_service():
+        find_proxy_for_url(each.target.endpoint)  # raises when the address is none
     if job.phase is not AsyncPhase.BOTH and not settings.mode.uses_bucket:
         raise ConfigError(f"{job.run} is a sync run; {job.phase} is for async runs.")
     if stored is None or job.force:

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job import require_run
+from batchinfer.api.model_agreement import (
+    ask_all_services,
+    find_disagreements,
+    make_disagreement_notice,
+)
 from batchinfer.config import Config, RunSettings, resolve_run_settings
 from batchinfer.domain import Failure, Json, Mode
 from batchinfer.errors import FatalError, RunAborted
@@ -82,20 +87,47 @@ async def fetch_description(
 ) -> ModelDescription | Failure:
     """Ask, by a call or through the bucket; a service that is starting is waited for.
 
+    Of several services each is asked, and the observer hears if their models differ.
     `cold_start_timeout`: seconds. Raises RunAborted for what would end a run.
     """
-    try:
-        answer = await DELIVERIES[settings.mode].fetch_help(
-            settings, observer, cold_start_timeout=cold_start_timeout
-        )
-    except FatalError as error:
-        raise RunAborted(error.code, error.message) from None
+
+    async def ask(each: RunSettings) -> str | Failure:
+        try:
+            return await DELIVERIES[each.mode].fetch_help(
+                each, observer, cold_start_timeout=cold_start_timeout
+            )
+        except FatalError as error:
+            raise RunAborted(error.code, error.message) from None
+
+    if len(settings.services) > 1:
+        answer = _choose_answer(settings, await ask_all_services(settings, ask), observer)
+    else:
+        answer = await ask(settings.split_by_service()[0])
     if isinstance(answer, Failure):
         return answer
     description = parse_description(
         load_protocol(settings.protocol, settings.protocol_options), answer
     )
     return description or Failure("no_help", "what the service answers is none that can be read")
+
+
+def _choose_answer(
+    settings: RunSettings, answers: Mapping[str, str | Failure | RunAborted], observer: Observer
+) -> str | Failure:
+    """The first description there is, else the first failure. Raises RunAborted: nothing else."""
+    helps = {name: answer for name, answer in answers.items() if isinstance(answer, str)}
+    if helps:
+        protocol = load_protocol(settings.protocol, settings.protocol_options)
+        if sentences := find_disagreements(protocol, helps):
+            observer.notify(make_disagreement_notice(sentences))
+        return next(iter(helps.values()))
+    for answer in answers.values():
+        if isinstance(answer, Failure):
+            return answer
+    for answer in answers.values():
+        if isinstance(answer, RunAborted):
+            raise answer
+    return Failure("no_help", "no service has described its model")
 
 
 def parse_description(protocol: InferenceProtocol, text: str) -> ModelDescription | None:

@@ -54,6 +54,8 @@ class Status:
     """Results that were taken over from earlier runs, without a call."""
     watched: bool = False
     """Whether the run watches its source, while a process works on it: there is no end to it."""
+    services: Mapping[str, int] = field(default_factory=dict)
+    """How many items each of several services answered; empty: there is one."""
 
     def as_json(self) -> dict[str, Json]:
         """The object that `batchinfer status --json` prints (docs/reference/scripting.md)."""
@@ -70,6 +72,7 @@ class Status:
             "failures": {group.code: group.count for group in self.failures},
             "reused": self.reused,
             "watched": self.watched,
+            **({"services": dict(self.services)} if self.services else {}),
         }
 
 
@@ -98,6 +101,7 @@ def status(run: StrPath) -> Status:
             shard=None if shard is None else str(shard),
             reused=reader.count_reused(),
             watched=is_watched(reader.info.config),
+            services=reader.count_results_by_service(),
         )
 
 

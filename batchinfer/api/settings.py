@@ -27,6 +27,7 @@ class Settings(TypedDict, total=False):
     """
 
     mode: str
+    service: str | list[str]
     protocol: str
     concurrency: int | str
     rate: float | str

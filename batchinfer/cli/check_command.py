@@ -46,9 +46,16 @@ _MAX_PREDICTION_LINES = 40
 @click.option(
     "--wait", default="30s", metavar="DURATION", help="How long for a cold service. Default: 30s."
 )
+@cli_options.service_option
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def check(
-    *, config: Path | None, env_file: Path | None, probe: Path | None, wait: str, as_json: bool
+    *,
+    config: Path | None,
+    env_file: Path | None,
+    probe: Path | None,
+    wait: str,
+    service: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Check configuration, token, endpoint, DEEPaaS, bucket, rights and clocks.
 
@@ -68,6 +75,7 @@ def check(
         env_file=env_file,
         wait_seconds=_parse_wait(wait),
         probe_file=probe,
+        services=service,
         known_run_ids=find_run_ids(Path()),
     )
 
@@ -95,7 +103,10 @@ class _WaitMessages:
 def _format_finding(finding: Finding) -> Iterator[str]:
     symbol = _choose_symbols()[finding.state]
     mode = finding.mode.value if finding.mode else ""
-    first, *more = escape_lines(finding.message).splitlines() or [""]
+    message = (
+        finding.message if finding.service is None else f"{finding.service}: {finding.message}"
+    )
+    first, *more = escape_lines(message).splitlines() or [""]
     yield f"{symbol} {mode:<5} {finding.check:<9} {first}"
     yield from (f"{'':18}{line}" for line in more)
     if finding.prediction is not None:

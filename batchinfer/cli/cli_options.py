@@ -124,6 +124,13 @@ item_options = combine_options(
     ),
 )
 
+service_option = click.option(
+    "--service",
+    multiple=True,
+    metavar="NAME",
+    help="Of several services ([[service]]), only this one (repeatable). Default: all.",
+)
+
 source_options = combine_options(
     click.option(
         "--files-from",

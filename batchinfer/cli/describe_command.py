@@ -49,6 +49,7 @@ _ACCEPT_HELP = "Media type of the answer (DEEPaaS's own)."
     help="Ask by a call (sync), or by a job through the bucket (async). Default: by a call, if"
     " [service] is configured.",
 )
+@cli_options.service_option
 @click.option("--again", is_flag=True, help="Ask, even if RUN keeps the answer.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer.")
@@ -58,6 +59,7 @@ def describe(
     config: Path | None,
     env_file: Path | None,
     mode: str | None,
+    service: tuple[str, ...],
     again: bool,
     as_json: bool,
     quiet: bool,
@@ -71,8 +73,10 @@ def describe(
 
     if run is not None:
         api.require_job_run(run)
-    stored = None if run is None or again else load_stored_help(run)
-    description = stored or _fetch_description(run, config, env_file, mode, quiet=quiet)
+    stored = None if run is None or again or service else load_stored_help(run)
+    description = stored or _fetch_description(
+        run, config, env_file, mode, service=service, quiet=quiet
+    )
     if as_json:
         echo_data(json.dumps(description.as_json()))
     else:
@@ -80,7 +84,13 @@ def describe(
 
 
 def _fetch_description(
-    run: Path | None, config: Path | None, env_file: Path | None, mode: str | None, *, quiet: bool
+    run: Path | None,
+    config: Path | None,
+    env_file: Path | None,
+    mode: str | None,
+    *,
+    service: tuple[str, ...],
+    quiet: bool,
 ) -> api.ModelDescription:
     from batchinfer.api import model_help
     from batchinfer.api.sync_runner import run_blocking
@@ -88,7 +98,7 @@ def _fetch_description(
     from batchinfer.progress import LogDisplay, QuietDisplay
 
     display = QuietDisplay() if quiet else LogDisplay(sys.stderr, clock=time.monotonic)
-    flags = {"run.mode": mode, ENV_FILE_FLAG: env_file}
+    flags = {"run.mode": mode, "run.service": service, ENV_FILE_FLAG: env_file}
     loaded_config = _load_config(run, config, flags, quiet=quiet)
     if not quiet:
         echo_message("Asking the service; if it is cold, this takes minutes.")

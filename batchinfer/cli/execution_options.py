@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from batchinfer import defaults
-from batchinfer.cli.cli_options import combine_options, format_default
+from batchinfer.cli.cli_options import combine_options, format_default, service_option
 from batchinfer.mode import Mode
 
 
@@ -93,6 +93,7 @@ execution_options = combine_options(
     click.option(
         "--max-failures", metavar="N|P%", help="Give up when more items have failed, as 100 or 5%."
     ),
+    service_option,
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Send at most N items now."),
     process_options,
     click.option(

@@ -65,6 +65,7 @@ def _attempt_as_json(attempt: Attempt) -> dict[str, Json]:
         "number": attempt.number,
         "started_at": attempt.started_at,
         "seconds": attempt.seconds,
+        **({} if attempt.service is None else {"service": attempt.service}),
     }
     match attempt.outcome:
         case Reply(log=log, server_seconds=server_seconds):
@@ -117,6 +118,8 @@ def _format_attempt(attempt: Attempt) -> Iterator[str]:
         f"attempt {attempt.number}, {format_time(attempt.started_at)}, "
         f"{format_duration(attempt.seconds)}"
     )
+    if attempt.service is not None:
+        heading += f", {escape_unprintable(attempt.service)}"
     match attempt.outcome:
         case Failure(code=code, message=message):
             yield f"{heading}: {escape_unprintable(code)}"

@@ -127,6 +127,8 @@ def _format_counts(run_status: api.Status) -> Iterator[str]:
             yield f"  {state:<10}{count:>10,}"
     if run_status.reused:
         yield f"  {'reused':<10}{run_status.reused:>10,} of those that succeeded"
+    for service, count in run_status.services.items():
+        yield f"answered by {escape_unprintable(service)}: {count:,}"
 
 
 def _format_times(run_status: api.Status) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from batchinfer import defaults
-from batchinfer.config.sections import FREE_SECTIONS
+from batchinfer.config.sections import FREE_SECTIONS, SERVICES_SECTION
 from batchinfer.domain import Json, Mode
 from batchinfer.protocols.registry import DEFAULT_PROTOCOL
 
@@ -79,6 +79,11 @@ def _describe_difference(section: str, key: str, old: object, new: object) -> st
 
 def _get_setting(config: Mapping[str, Json], section: str, key: str) -> object:
     table = _get_section(config, section)
+    services = config.get(SERVICES_SECTION)
+    if (section, key) == ("service", "endpoint") and isinstance(services, Sequence):
+        return sorted(
+            str(each.get(key)).rstrip("/") for each in services if isinstance(each, Mapping)
+        )
     match section, key:
         case "input", "file_param":
             return table.get(key, defaults.FILE_PARAM)

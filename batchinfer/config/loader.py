@@ -22,6 +22,7 @@ from batchinfer.config.sections import (
     ORIGIN_SECTION,
     PARAMS_SECTION,
     SECTIONS,
+    SERVICES_SECTION,
     BucketSection,
     ClusterSection,
     Config,
@@ -31,6 +32,7 @@ from batchinfer.config.sections import (
     SourceSection,
     WatchSection,
 )
+from batchinfer.config.service_blocks import combine_service_blocks, iter_service_blocks
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.domain import Json
 from batchinfer.errors import ConfigError, option
@@ -79,6 +81,8 @@ def load_stored_config(
     ConfigError.
     """  # noqa: D205 - one thought
     tables = {name: table for name, table in stored.items() if name != ORIGIN_SECTION}
+    if SERVICES_SECTION in tables:
+        tables["service"] = tables.pop(SERVICES_SECTION)
     stored_settings = _iter_table_settings(tables, "run directory", Path())
     original_file = get_stored_path(stored)
     defaults = [
@@ -114,15 +118,27 @@ def _override_config(config: Config, flags: Mapping[str, object]) -> Config:
         )
         for name in SECTIONS
     }
+    services = config.services
+    if services and (given_service := {key for section, key in given if section == "service"}):
+        changes = {key: getattr(read.service, key) for key in given_service}
+        services = combine_service_blocks(
+            {str(each.name): _collect_keys(each) for each in services}, changes, read.origins
+        )
+        sections["service"] = services[0]
     return replace(
         config,
         **sections,
+        services=services,
         params={**config.params, **read.params},
         protocol_options={**config.protocol_options, **read.protocol_options},
         origins={**config.origins, **read.origins},
         raw_params={**config.raw_params, **read.raw_params},
         env_files=(*_read_named_env_file(flags), *config.env_files),
     )
+
+
+def _collect_keys(section: ServiceSection) -> dict[str, Any]:
+    return {each.name: getattr(section, each.name) for each in fields(section)}
 
 
 def get_stored_path(stored: Mapping[str, Json], which: str = "file") -> Path | None:
@@ -160,24 +176,35 @@ class _Setting:
     origin: str
     base_folder: Path
     """What a relative path is relative to."""
+    block: str | None = None
+    """Name of the `[[service]]` block that it stands in; None: in a section."""
 
 
 def _build_config(layers: Iterable[Iterable[_Setting]]) -> Config:
     parsed: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, *FREE_SECTIONS)}
     origins: dict[str, str] = {}
     raw_params: dict[str, str] = {}
+    blocks: dict[str, dict[str, Any]] = {}
     for layer in layers:
         settings = list(layer)
+        if any(each.block is not None for each in settings):
+            parsed["service"] = {}
         if any((each.section, each.key) in _INCLUDE_KEYS for each in settings):
             for section, key in _INCLUDE_KEYS:  # one place overrules another in both names
                 parsed[section].pop(key, None)
         for setting in settings:
             if isinstance(setting.value, value_parsers.RawParam):
                 raw_params[setting.key] = setting.value.text
-            parsed[setting.section][setting.key] = _parse_setting(setting)
-            origins[f"{setting.section}.{setting.key}"] = setting.origin
+            if setting.block is None:
+                parsed[setting.section][setting.key] = _parse_setting(setting)
+                origins[f"{setting.section}.{setting.key}"] = setting.origin
+            else:
+                blocks.setdefault(setting.block, {})[setting.key] = _parse_setting(setting)
+                origins[f"service.{setting.block}.{setting.key}"] = setting.origin
+    services = combine_service_blocks(blocks, parsed["service"], origins)
     return Config(
-        service=ServiceSection(**parsed["service"]),
+        service=services[0] if services else ServiceSection(**parsed["service"]),
+        services=services,
         bucket=BucketSection(**parsed["bucket"]),
         input=InputSection(**parsed["input"]),
         params=parsed[PARAMS_SECTION],
@@ -255,6 +282,13 @@ def _iter_table_settings(
     for section, table in tables.items():
         if section not in SECTIONS and section not in FREE_SECTIONS:
             raise ConfigError(f"{place}: {_unknown_section_message(section, table)}")
+        if section == "service" and isinstance(table, list):
+            for name, block in iter_service_blocks(table, place):
+                for key, value in block.items():
+                    _check_key(section, key, place)
+                    where = f'{place}: [[service]] "{name}" {key}'
+                    yield _Setting(section, key, value, where, base_folder, name)
+            continue
         if not isinstance(table, Mapping):
             raise ConfigError(f"{place}: {section} is a section: write [{section}] on its own line")
         for key, value in table.items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from batchinfer import defaults
@@ -25,6 +25,8 @@ class ServiceSettings:
     """"": none, where the protocol needs none."""
     ca_file: str | None = None
     verify: bool = True
+    name: str | None = None
+    """Of one of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class RunSettings:
     protocol: str
     """Name of an installed protocol that offers the mode (`protocols.registry.load_protocol`)."""
     target: ServiceSettings | BucketSettings
-    """The one of `mode`."""
+    """The one of `mode`; of several services the first."""
     file_param: str
     selection: Selection
     """Which files of a source are sent."""
@@ -104,6 +106,8 @@ class RunSettings:
     """Every secret value, the longest first, for redaction of what the service writes."""
     protocol_options: Mapping[str, Json] = field(default_factory=dict, repr=False)
     """The protocol's own, for `load_protocol`."""
+    services: tuple[ServiceSettings, ...] = ()
+    """Several services that share the work; empty: there is one, `target`."""
     cluster: ClusterSettings | None = None
     """None: attempts are made in this process."""
     source: SourceSettings = field(default_factory=SourceSettings)
@@ -116,6 +120,23 @@ class RunSettings:
     """Which of all items are sent, and in which order."""
     reuse: tuple[str, ...] = ()
     """Directories of runs whose results are taken over."""
+
+    def split_by_service(self) -> Sequence[RunSettings]:
+        """The settings of each service by itself, `target` being that service; often just one.
+
+        They share the memory for payloads evenly.
+        """
+        if not self.services:
+            return [self]
+        memory = self.memory // len(self.services)
+        return [
+            replace(self, target=service, services=(), memory=memory) for service in self.services
+        ]
+
+    @property
+    def service_name(self) -> str | None:
+        """Name of the service, where it is one of several."""
+        return self.target.name if isinstance(self.target, ServiceSettings) else None
 
 
 @dataclass(frozen=True, slots=True)

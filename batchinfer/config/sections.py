@@ -43,6 +43,8 @@ class ServiceSection:
     """Certificates to trust besides the system's (PEM); absolute."""
     verify: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
     """False: accept any certificate (unsafe)."""
+    name: str | None = field(default=None, metadata={"read": value_parsers.parse_service_name})
+    """What it is called, where there are several `[[service]]` of one model; else of no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +190,10 @@ class RunSection:
     """Of one item with all its attempts; None: none."""
     hedge: bool = field(default=True, metadata={"read": value_parsers.parse_boolean})
     """Whether the last calls in flight get a second one when they take unusually long."""
+    service: tuple[str, ...] = field(
+        default=(), metadata={"read": value_parsers.parse_texts, "stored": False}
+    )
+    """Which of several services take part, by their names; none: all."""
     stop_after: float | None = field(
         default=None, metadata={"read": value_parsers.parse_duration, "stored": False}
     )
@@ -294,6 +300,8 @@ SECTIONS: Mapping[str, type[Section]] = {
 PARAMS_SECTION = "params"
 FREE_SECTIONS = (PARAMS_SECTION, OPTIONS_SECTION)
 """Sections of any keys: the model's parameters, and the options of the protocol."""
+SERVICES_SECTION = "services"
+"""What a run directory keeps of several services, each as its section; `service` is the first."""
 ORIGIN_SECTION = "origin"
 """Not a section of a config, but of what a run directory keeps of it: where it came from."""
 
@@ -315,6 +323,8 @@ class Config:
     watch: WatchSection = field(default_factory=WatchSection)
     cluster: ClusterSection = field(default_factory=ClusterSection)
     source: SourceSection = field(default_factory=SourceSection)
+    services: tuple[ServiceSection, ...] = ()
+    """Several services of one model, of which `service` is the first; empty: there is one."""
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value comes from, for messages: `section.first_key` -> "sync.toml: [section]
     key".
@@ -351,7 +361,10 @@ class Config:
             "run": {**_collect_non_defaults(self.run), "mode": self.mode.value},
             "watch": _collect_non_defaults(self.watch),
         }
-        return {name: table for name, table in tables.items() if table}
+        stored: dict[str, Json] = {name: table for name, table in tables.items() if table}
+        if self.services:
+            stored[SERVICES_SECTION] = [_collect_non_defaults(each) for each in self.services]
+        return stored
 
     def to_stored_tables(self) -> Mapping[str, Json]:
         """`unexpanded`, and the files it came from: what a run directory keeps."""

@@ -7,7 +7,7 @@ name a setting as the Dashboard does (docs/platform.md, "What the Dashboard show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -30,7 +30,13 @@ from batchinfer.config.run_settings import (
     WatchSettings,
     iter_endpoint_notices,
 )
-from batchinfer.config.sections import PARAMS_SECTION, SECTIONS, Config, WatchSection
+from batchinfer.config.sections import (
+    PARAMS_SECTION,
+    SECTIONS,
+    Config,
+    ServiceSection,
+    WatchSection,
+)
 from batchinfer.config.source_resolver import resolve_source
 from batchinfer.config.template import DEFAULT_CONFIG_FILE
 from batchinfer.config.value_parsers import Secret
@@ -76,13 +82,19 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
     resolver = _Resolver(config, env)
     options = resolver.expand_table(OPTIONS_SECTION, config.protocol_options)
     protocol = resolver.resolve_protocol(options)
-    target = _RESOLVE_TARGET[config.mode](resolver, protocol)
+    services = _resolve_services(resolver, protocol)
+    target = services[0] if services else _RESOLVE_TARGET[config.mode](resolver, protocol)
     file_param = resolver.resolve_text("input", "file_param")
     selection = resolver.resolve_selection()
     params = resolver.expand_table(PARAMS_SECTION, config.params)
     scratch = None if config.run.scratch is None else resolver.resolve_text("run", "scratch")
     cluster = _resolve_cluster(resolver)
     reuse = tuple([resolver.expand_path(each) for each in config.run.reuse])
+    if len(services) > 1 and cluster is not None:
+        resolver.problems.append(
+            "Several services cannot be called by the workers of a cluster: choose one of them "
+            'with --service NAME, or set on = "none" in [cluster].'
+        )
     if resolver.problems:
         raise IncompleteConfig(resolver.format_problems())
     run, source = config.run, resolve_source(config, env)
@@ -114,11 +126,16 @@ def resolve_run_settings(config: Config, env: Mapping[str, str]) -> RunSettings:
         grace=run.grace,
         scratch=scratch,
         secrets=_collect_secrets(config, env),
+        services=services,
         cluster=cluster,
         source=source,
         notices=(
             *(notice for file in config.env_files for notice in file.notices),
-            *iter_endpoint_notices(target.endpoint, verify=target.verify),
+            *(
+                notice
+                for each in services or (target,)
+                for notice in iter_endpoint_notices(each.endpoint, verify=each.verify)
+            ),
             *iter_endpoint_notices(source.store.endpoint or "", verify=source.store.verify),
         ),
         watch=_resolve_watch(config.watch),
@@ -275,6 +292,43 @@ def _resolve_service(resolver: _Resolver, protocol: InferenceProtocol | None) ->
     )
 
 
+def _resolve_services(
+    resolver: _Resolver, protocol: InferenceProtocol | None
+) -> tuple[ServiceSettings, ...]:
+    """The services that take part, where several are configured. Problems are noted."""
+    config = resolver.config
+    names = [str(each.name) for each in config.services]
+    for name in config.run.service:
+        if name not in names:
+            there_is = f"There are {', '.join(names)}" if names else "Only one is configured"
+            resolver.problems.append(f'There is no service "{name}". {there_is}.')
+    if not config.services:
+        return ()
+    if config.mode.uses_bucket:
+        resolver.problems.append(
+            "Several services ([[service]]) are for sync mode; async mode has one [bucket]."
+        )
+        return ()
+    chosen = [
+        each
+        for each in config.services
+        if not config.run.service or each.name in config.run.service
+    ]
+    return tuple(_resolve_one_of_several(resolver, each, protocol) for each in chosen)
+
+
+def _resolve_one_of_several(
+    resolver: _Resolver, section: ServiceSection, protocol: InferenceProtocol | None
+) -> ServiceSettings:
+    origins = dict(resolver.config.origins)
+    for each in fields(section):
+        place = origins.get(f"service.{section.name}.{each.name}")
+        origins[f"service.{each.name}"] = place or f'[[service]] "{section.name}" {each.name}'
+    config = replace(resolver.config, service=section, origins=origins)
+    settings = _resolve_service(replace(resolver, config=config), protocol)
+    return replace(settings, name=section.name)
+
+
 def _resolve_bucket(resolver: _Resolver, _protocol: InferenceProtocol | None) -> BucketSettings:
     name = resolver.resolve_text("bucket", "name")
     if "/" in name or not name.isprintable():
@@ -378,6 +432,14 @@ def collect_named_secrets(config: Config, env: Mapping[str, str]) -> Mapping[str
                     found[f"{section}.{each.name}"] = value
                 case _:
                     pass
+    for service in config.services:
+        match service.token:
+            case Secret(text):
+                name = parse_reference(text)
+                value = text if name is None else env.get(name, "").strip()
+                found[f"service.{service.name}.token"] = value
+            case None:
+                pass
     return {name: value for name, value in found.items() if value}
 
 

@@ -57,7 +57,7 @@ def _list_service_folders(config: Config) -> tuple[str, ...]:
     if not config.mode.uses_bucket:
         return ()
     try:
-        protocol = load_protocol(config.service.protocol).bucket
+        protocol = load_protocol(config.service.protocol, config.protocol_options).bucket
     except ConfigError:  # reported where the protocol is needed
         return ()
     return (protocol.inputs_prefix, protocol.outputs_prefix) if protocol else ()

@@ -20,6 +20,7 @@ token = "${OSCAR_TOKEN}"                                            # "Token"
 # ca_file = "cluster.pem"       # a self-signed cluster's certificate
 # verify = true                 # false: trust any certificate (unsafe)
 # protocol = "ai4os"            # another kind of service: the name of an installed protocol
+# name = "prod"                 # of one of several: then each is a block, [[service]]
 
 [bucket]                        # for mode = "async"; "Asynchronous calls"
 endpoint = "https://minio-..."                                      # "MINIO URL"
@@ -80,6 +81,7 @@ mode = "sync"                   # "sync": calls of seconds; "async": everything 
 # cold_start = "15m"            # how long to wait for a service that is scaled to zero
 # give_up_after = "4h"          # how long to wait for one that has answered before (an outage)
 # hedge = true                  # a second call for the last ones that take unusually long
+# service = "prod"              # of several [[service]] only this one, or these (all)
 # stop_after = "3h50m"          # a process stops by itself then; resume continues (no such limit)
 # grace = "90s"                 # after a stop, running calls are cut off then (their timeout)
 # scratch = "/tmp"              # works there, for a run directory on a network file system

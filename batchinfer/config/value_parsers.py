@@ -62,6 +62,13 @@ def parse_text(value: object) -> str:
     return value.strip()
 
 
+def parse_service_name(value: object) -> str:
+    """The name of one of several services."""
+    if isinstance(value, str) and re.fullmatch(r"[\w.-]{1,60}", value):
+        return value
+    raise ValueError("a name of letters, digits, dots, hyphens and underscores")
+
+
 def parse_plugin_name(value: object) -> str:
     """A name of letters, digits, `_`, `-` and `.`."""
     if not isinstance(value, str) or not re.fullmatch(r"[\w.-]+", value.strip()):

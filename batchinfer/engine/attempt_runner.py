@@ -9,14 +9,15 @@ Rules (hedging):
 3. At most `MAX_HEDGE_SHARE` of all attempts begun, and at least one.
 4. An attempt that takes `ABANDON_AFTER_FACTOR` times that long, the second call too, is given up
    early as a timeout and tried again: once per item, for the next may really need the time.
-5. An attempt that its backend has on hold is not in flight: neither 2 nor 4 concern it, and when it
+5. The second call is made by another service, if there are several (`service_pool`).
+6. An attempt that its backend has on hold is not in flight: neither 2 nor 4 concern it, and when it
    begins again, its time begins anew (`call_holds`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -90,6 +91,8 @@ class InFlightAttempt:
     hedge_scope: anyio.CancelScope | None = None
     call: HeldCall | None = None
     """The first call, where the backend may have it on hold."""
+    answered_by: AttemptRunner | None = None
+    """Who made the second call that answered; None: the first call ended it."""
     outcome: Outcome | Submitted | None = None
     """Of the first call; or what ended it from outside: the second call's answer, or that it was
     given up."""
@@ -99,10 +102,12 @@ class InFlightAttempt:
         """Whether the first call is on hold."""
         return self.call is not None and self.call.is_held
 
-    def finish(self, outcome: Outcome | Submitted) -> None:
+    def finish(
+        self, outcome: Outcome | Submitted, answered_by: AttemptRunner | None = None
+    ) -> None:
         """End it with this outcome, from outside."""
         if self.outcome is None:
-            self.outcome = outcome
+            self.outcome, self.answered_by = outcome, answered_by
             self.scope.cancel()
 
 
@@ -135,7 +140,10 @@ class AttemptRunner:
         *,
         hedge: bool,
         clock: Clock,
+        service: str | None = None,
     ) -> None:
+        """`service`: its name, where there are several."""
+        self.service = service
         self.latencies = Latencies()
         self.is_source_exhausted = False
         """Whether those in flight are the last."""
@@ -144,6 +152,8 @@ class AttemptRunner:
         self._holds, self._clock, self._is_hedging = holds, clock, hedge
         self._in_flight: dict[int, InFlightAttempt] = {}
         self._attempt_count = self._hedge_count = 0
+        self.acquire_hedger: Callable[[], AttemptRunner | None] = self._acquire_slot
+        """Who makes a second call, with a slot taken for it; None: nobody can."""
 
     async def run_attempt(self, in_flight: InFlightAttempt) -> None:
         """Make the first call, within the attempt's scope; set the outcome."""
@@ -219,10 +229,9 @@ class AttemptRunner:
             if is_alone and self._can_hedge():
                 if age < hedge_after:
                     waits.append(hedge_after - age)
-                elif self._gate.try_acquire():
-                    in_flight.hedge_scope = hedge_scope = anyio.CancelScope()
+                elif (hedger := self.acquire_hedger()) is not None:
                     self._hedge_count += 1
-                    spawn_worker(self._run_hedge, in_flight, hedge_scope)
+                    hedger.spawn_hedge(in_flight, spawn_worker)
             if age < abandon_after:
                 waits.append(abandon_after - age)
             elif not in_flight.work.was_abandoned:
@@ -239,6 +248,24 @@ class AttemptRunner:
             1.0, MAX_HEDGE_SHARE * self._attempt_count
         )
 
+    @property
+    def hedges(self) -> bool:
+        """Whether second calls are made at all."""
+        return self._is_hedging
+
+    @property
+    def attempts_in_flight(self) -> Sequence[InFlightAttempt]:
+        """The oldest first."""
+        return list(self._in_flight.values())
+
+    def spawn_hedge(self, in_flight: InFlightAttempt, spawn_worker: SpawnTask) -> None:
+        """Make the second call of an attempt here, on a slot that was taken for it."""
+        in_flight.hedge_scope = hedge_scope = anyio.CancelScope()
+        spawn_worker(self._run_hedge, in_flight, hedge_scope)
+
+    def _acquire_slot(self) -> AttemptRunner | None:
+        return self if self._gate.try_acquire() else None
+
     async def _run_hedge(self, in_flight: InFlightAttempt, scope: anyio.CancelScope) -> None:
         try:
             with scope:
@@ -249,7 +276,7 @@ class AttemptRunner:
                     call = HeldCall(self._holds, lambda: None, scope.cancel)
                     outcome = await self._call_timed(self._holding_backend, work, call)
                 if get_signal(outcome) is ServiceSignal.ANSWERED:
-                    in_flight.finish(outcome)
+                    in_flight.finish(outcome, self)
         finally:
             self._gate.release()
             self._wakeup.notify()

@@ -15,12 +15,13 @@ from batchinfer.domain import Item
 from batchinfer.engine.recorder import Recorder
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.engine.scheduler import Scheduler
+from batchinfer.engine.service_pool import ServicePool
 from batchinfer.failures import (
     make_files_changed_notice,
     make_held_back_notice,
     make_params_changed_notice,
 )
-from batchinfer.flow import ConcurrencyLimit, Gate
+from batchinfer.flow import ConcurrencyLimit, Gate, GateGroup
 from batchinfer.ports import Clock, Committed, Observer, Progress, WorkQueue
 
 ReadPage: TypeAlias = Callable[[int], Awaitable[Sequence[Item]]]
@@ -91,8 +92,8 @@ class Feeder:
     def __init__(
         self,
         queue: WorkQueue,
-        gate: Gate,
-        scheduler: Scheduler | None,
+        gate: Gate | GateGroup,
+        scheduler: Scheduler | ServicePool | None,
         recorder: Recorder,
         *,
         policy: RunPolicy,

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -37,13 +37,15 @@ from batchinfer.engine.fault_attribution import FaultAttribution
 from batchinfer.engine.feeder import Feeder, ReadPage
 from batchinfer.engine.recorder import ChangeNotifier, Recorder
 from batchinfer.engine.run_policy import CheckSource, RunPolicy
-from batchinfer.engine.scheduler import Scheduler
+from batchinfer.engine.scheduler import Scheduler, ServiceRole
+from batchinfer.engine.service_pool import PooledService, ServicePool
 from batchinfer.errors import FatalError, RunAborted
 from batchinfer.failures import make_too_many_failures_error
 from batchinfer.flow import (
     AttemptSample,
     ConcurrencyLimit,
     Gate,
+    GateGroup,
     LimitAdjustment,
     RateLimiter,
     ServiceState,
@@ -67,6 +69,7 @@ from batchinfer.ports import (
 class Engine:
     """Brings the pending items of a queue to their end. One engine serves one run, once.
 
+    `services` in place of `gate` and `backend`: several services of one model share the work.
     Without `read_page` nothing is added to the queue, without `backend` nothing is sent (collect
     only). Async mode has a `watcher`, the `submissions` it looks after, and a `submitted_limit` of
     objects submitted and unfinished; the gate's limit is then one of uploads. Without `collects` it
@@ -81,9 +84,10 @@ class Engine:
         *,
         queue: WorkQueue,
         sink: RecordSink,
-        gate: Gate,
         observer: Observer,
+        gate: Gate | None = None,
         backend: Backend | None = None,
+        services: Sequence[PooledService] = (),
         read_page: ReadPage | None = None,
         watcher: OutputWatcher | None = None,
         submissions: Submissions | None = None,
@@ -98,7 +102,8 @@ class Engine:
     ) -> None:
         self.stopped = False
         """Whether `stop` or `cancel` was called: the run ended before its end."""
-        self._queue, self._sink, self._gate, self._observer = queue, sink, gate, observer
+        self._queue, self._sink, self._observer = queue, sink, observer
+        self._gate = gate or GateGroup([service.gate for service in services])
         self._collects, self._clock, self._on_commit = collects, clock, on_commit
         policy = policy or RunPolicy()
         if submitted_limit is not None:
@@ -106,23 +111,33 @@ class Engine:
             policy = replace(policy, hedge=False)
         self._policy = policy
         self._recorder = recorder = Recorder(sink, ChangeNotifier())
-        gate.on_limit_change = self._on_limit_change
-        self._scheduler = None
-        if backend is not None:
-            self._scheduler = Scheduler(
+        self._scheduler: Scheduler | ServicePool | None = None
+
+        def make_scheduler(
+            backend: Backend, gate: Gate, role: ServiceRole | None, outage_observer: Observer
+        ) -> Scheduler:
+            on_limit_change = self._follow_limit(gate, role)
+            gate.on_limit_change = on_limit_change
+            return Scheduler(
                 backend,
                 gate,
                 recorder,
-                FaultAttribution(gate, policy, observer, self._on_limit_change, check_source),
+                FaultAttribution(gate, policy, observer, on_limit_change, check_source),
                 policy=policy,
-                observer=observer,
+                observer=outage_observer,
                 clock=clock,
                 jitter=jitter,
-                on_limit_change=self._on_limit_change,
+                on_limit_change=on_limit_change,
+                role=role,
             )
+
+        if services:
+            self._scheduler = ServicePool(services, make_scheduler, observer)
+        elif gate is not None and backend is not None:
+            self._scheduler = make_scheduler(backend, gate, None, observer)
         self._feeder = Feeder(
             queue,
-            gate,
+            self._gate,
             self._scheduler,
             recorder,
             policy=policy,
@@ -265,6 +280,22 @@ class Engine:
             self._unsaved_limit_changes.append(event)
             self._observer.notify(event)
             self._recorder.changes.notify()
+
+    def _follow_limit(
+        self, gate: Gate, role: ServiceRole | None
+    ) -> Callable[[LimitAdjustment | None], None]:
+        """What is done when the limit of one service moves: of several, their sum is said."""
+        if role is None:
+            return self._on_limit_change
+
+        def on_limit_change(change: LimitAdjustment | None) -> None:
+            if change is not None:
+                others = self._gate.limit.value - gate.limit.value
+                was, value = others + change.was, others + change.value
+                reason = f"{role.name}: {change.reason}"
+                self._on_limit_change(LimitAdjustment(change.changed_at, was, value, reason))
+
+        return on_limit_change
 
     def _on_result(self, signal: ServiceSignal, seconds: float) -> None:
         """Async mode: adjust the limit of what is submitted by a result that has arrived."""

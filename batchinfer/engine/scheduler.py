@@ -13,8 +13,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
 
 import anyio
 
@@ -38,10 +40,33 @@ from batchinfer.engine.fault_attribution import FaultAttribution
 from batchinfer.engine.recorder import ChangeNotifier, Recorder, make_record
 from batchinfer.engine.run_policy import RunPolicy
 from batchinfer.engine.service_outage import ServiceOutage, Watchdog
+from batchinfer.engine.waiting_items import WaitingItems
 from batchinfer.flow import AttemptSample, Gate, LimitAdjustment, RetryBudget, ServiceState
 from batchinfer.flow.loop_clock import loop_time
-from batchinfer.flow.retries import Finish, WaitForService
+from batchinfer.flow.retries import Finish, Retry, WaitForService
 from batchinfer.ports import Backend, Clock, Observer
+
+EXPECTED_SECONDS_WEIGHT: Final = 0.1
+"""Of the latest answer, in the time that is expected until the next one."""
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRole:
+    """What the scheduler of one of several services has to do with the others (`service_pool`)."""
+
+    name: str | None = None
+    waiting: WaitingItems = field(default_factory=WaitingItems)
+    """Items that wait for whichever service is free."""
+    wake_all: Callable[[], None] | None = None
+    """Lets all services take what waits; None: there is one."""
+    may_take: Callable[[], bool] | None = None
+    """Whether this service may take an item; None: always."""
+    may_give_up: Callable[[], bool] = _always
+    """Whether the run ends when this service is given up."""
 
 
 class Scheduler:
@@ -59,25 +84,46 @@ class Scheduler:
         clock: Clock,
         jitter: Callable[[], float],
         on_limit_change: Callable[[LimitAdjustment | None], None],
+        role: ServiceRole | None = None,
     ) -> None:
+        """`role`: of one of several services; None: there is one."""
+        role = role or ServiceRole()
+        self.expected_seconds: float | None = None
+        """Seconds that an answer takes of late; None: there was none."""
+        self.last_answer_at = -inf
+        """When the latest answer came, on the event loop's clock."""
+        self._may_take, self._service = role.may_take, role.name
+        self._wake_all = role.wake_all or self.spawn_workers
         self._gate, self._recorder, self._clock = gate, recorder, clock
         self._on_limit_change, self._fault_attribution = on_limit_change, fault_attribution
         self._backing_off = 0
         self._retry_budget = RetryBudget()
-        self._ready: deque[WorkItem] = deque()
-        self._retries: deque[WorkItem] = deque()
-        """Retries after trouble of the service, which the budget has to pay for."""
+        self._waiting = role.waiting
+        self._ready, self._retries = role.waiting.ready, role.waiting.retries
         self._was_last_fresh = True
         self._wakeup = ChangeNotifier()
-        self._watchdog = Watchdog(policy.first_answer_timeout, lambda: gate.in_flight)
+        self._watchdog = Watchdog(
+            policy.first_answer_timeout, lambda: gate.in_flight, role.may_give_up
+        )
         self._holds = CallHolds(
             gate, fault_attribution.denials, self._watchdog, self._wakeup, on_limit_change
         )
-        self._attempt_runner = AttemptRunner(
-            backend, gate, self._wakeup, self._holds, hedge=policy.hedge, clock=clock
+        self.attempt_runner = AttemptRunner(
+            backend,
+            gate,
+            self._wakeup,
+            self._holds,
+            hedge=policy.hedge,
+            clock=clock,
+            service=role.name,
         )
         self._outage = ServiceOutage(
-            gate.health, fault_attribution.denials, self._watchdog, policy, observer
+            gate.health,
+            fault_attribution.denials,
+            self._watchdog,
+            policy,
+            observer=observer,
+            may_give_up=role.may_give_up,
         )
         self._decisions = DecisionMaker(gate.health, policy, jitter)
         self._spawn_worker: SpawnTask
@@ -89,13 +135,18 @@ class Scheduler:
         self._spawn_worker, self._spawn_background = spawn_worker, spawn_background
         spawn_background(self._wake_when_gate_opens)
         spawn_background(self._watchdog.watch)
-        spawn_background(self._attempt_runner.hedge_stragglers, spawn_worker)
+        spawn_background(self.attempt_runner.hedge_stragglers, spawn_worker)
 
     def add(self, item: Item) -> None:
         """Take an item; its attempt begins as soon as there is a slot for it."""
-        self._attempt_runner.is_source_exhausted = False
+        self.attempt_runner.is_source_exhausted = False
         self._ready.append(WorkItem(item, item.attempts + 1))
         self.spawn_workers()
+
+    @property
+    def delayed_count(self) -> int:
+        """Items that back off here."""
+        return self._backing_off
 
     @property
     def backing_off_count(self) -> int:
@@ -104,7 +155,7 @@ class Scheduler:
 
     def mark_source_exhausted(self) -> None:
         """All items were taken: those in flight now are the last."""
-        self._attempt_runner.is_source_exhausted = True
+        self.attempt_runner.is_source_exhausted = True
         self._wakeup.notify()
 
     @property
@@ -130,9 +181,8 @@ class Scheduler:
     def stop(self) -> None:
         """Begin no further attempt."""
         self._is_stopped = self._fault_attribution.is_stopping = True
-        self._ready.clear()
-        self._retries.clear()
-        self._attempt_runner.stop()
+        self._waiting.clear()
+        self.attempt_runner.stop()
 
     def spawn_workers(self) -> None:
         """Start as many workers as are needed and allowed."""
@@ -145,6 +195,8 @@ class Scheduler:
 
     def _has_waiting(self, held_slots: int = 0) -> bool:
         """Whether an item waits for its attempt; `held_slots`: slots that the caller holds."""
+        if self._may_take is not None and self._waiting and not self._may_take():
+            return False
         return bool(self._ready) or self._can_retry(held_slots)
 
     def _can_retry(self, held_slots: int) -> bool:
@@ -189,7 +241,7 @@ class Scheduler:
                 next_work = await self._run_attempts(next_work)
         finally:
             self._gate.release()
-        self.spawn_workers()
+        self._wake_all()
 
     async def _run_attempts(self, work: WorkItem) -> WorkItem | None:
         """Make attempts until one is ended from outside, or no more may begin; what comes next.
@@ -200,7 +252,7 @@ class Scheduler:
         attempt = self._begin_attempt(work, anyio.CancelScope())
         with attempt.scope:
             while True:
-                await self._attempt_runner.run_attempt(attempt)
+                await self.attempt_runner.run_attempt(attempt)
                 if attempt.scope.cancel_called:
                     break
                 await self._conclude_attempt(attempt)
@@ -229,8 +281,11 @@ class Scheduler:
         if outcome is None:
             raise AssertionError("only `InFlightAttempt.finish` cancels an attempt's scope")
         now = loop_time()
-        signal = self._update_flow_control(work, outcome, began, now)
-        attempt = self._make_attempt(in_flight, round(now - began, 3))
+        answered_by = in_flight.answered_by or self.attempt_runner
+        signal = self._update_flow_control(
+            work, outcome, began, now, is_own=answered_by is self.attempt_runner
+        )
+        attempt = self._make_attempt(in_flight, round(now - began, 3), answered_by.service)
         if signal is ServiceSignal.DENIED:
             self._fault_attribution.hold_back(work, attempt)
             self._recorder.changes.notify()
@@ -262,22 +317,29 @@ class Scheduler:
             ServiceSignal.TIMEOUT,
             ServiceSignal.ERROR,
         }
-        if self._is_stopped:
-            return
-        if isinstance(decision, WaitForService) and self._gate.health.is_down:
+        if not self._is_stopped:
+            self._put_back(work, decision)
+
+    def _put_back(self, work: WorkItem, decision: Retry | WaitForService) -> None:
+        """The item waits for its next attempt: with all others for the service, or by itself."""
+        is_away = self._gate.health.is_down or self._gate.is_closed
+        if isinstance(decision, WaitForService) and is_away:
             self._ready.append(work)
         else:
             self._spawn_background(self._back_off, work, decision.delay)
 
-    def _make_attempt(self, in_flight: InFlightAttempt, seconds: float) -> Attempt:
+    def _make_attempt(
+        self, in_flight: InFlightAttempt, seconds: float, service: str | None
+    ) -> Attempt:
         """The attempt as it is recorded. Of what was taken over: as if it had been made here."""
         outcome, work, started_at = in_flight.outcome, in_flight.work, in_flight.started_at
         if outcome is None:
             raise AssertionError("it has not ended")
         if isinstance(outcome, Reply) and outcome.reused is not None:
             seconds = outcome.reused.seconds
-            started_at = self._clock() - seconds
-        return Attempt(work.attempt_number, started_at, seconds, outcome, work.item.params)
+            started_at, service = self._clock() - seconds, None
+        number, params = work.attempt_number, work.item.params
+        return Attempt(number, started_at, seconds, outcome, params, service)
 
     async def _back_off(self, work: WorkItem, delay: float) -> None:
         self._backing_off += 1
@@ -290,15 +352,27 @@ class Scheduler:
             self._retries.append(work)
         else:
             self._ready.appendleft(work)
-        self.spawn_workers()
+        self._wake_all()
 
     # What an attempt shows ------------------------------------------------------------------------
 
     def _update_flow_control(
-        self, work: WorkItem, outcome: Outcome | Submitted, began: float, now: float
+        self,
+        work: WorkItem,
+        outcome: Outcome | Submitted,
+        began: float,
+        now: float,
+        *,
+        is_own: bool,
     ) -> ServiceSignal:
-        """Update flow control by how the attempt ended. Raises FatalError: away for too long."""
+        """Update flow control by how the attempt ended. Raises FatalError: away for too long.
+
+        `is_own`: this service ended it, and no other one.
+        """
         signal, health = get_signal(outcome), self._gate.health
+        if not is_own:  # of this service nothing was heard
+            health.on_unsent(began, now)
+            return signal
         if signal in UNSENT_SIGNALS:
             health.on_unsent(began, now)
             if isinstance(outcome, Failure) and signal is ServiceSignal.LOCAL_SHORTAGE:
@@ -316,7 +390,8 @@ class Scheduler:
         if signal is ServiceSignal.ANSWERED:
             self._retry_budget.on_answer(paid=work.is_paid)
             work.is_paid = False
-            self._attempt_runner.latencies.add(now - began)
+            self.attempt_runner.latencies.add(now - began)
+            self._note_answer(now - began, now)
         self._outage.update(outcome, now)
         if recovered:
             self._on_limit_change(self._gate.limit.restart(now))
@@ -326,6 +401,11 @@ class Scheduler:
             )
         self.spawn_workers()
         return signal
+
+    def _note_answer(self, seconds: float, now: float) -> None:
+        self.last_answer_at = now
+        expected = seconds if self.expected_seconds is None else self.expected_seconds
+        self.expected_seconds = expected + EXPECTED_SECONDS_WEIGHT * (seconds - expected)
 
     def _make_sample(
         self,

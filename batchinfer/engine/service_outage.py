@@ -34,8 +34,15 @@ class Watchdog:
     Times are seconds on the event loop's clock.
     """
 
-    def __init__(self, first_answer_timeout: float | None, in_flight: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        first_answer_timeout: float | None,
+        in_flight: Callable[[], int],
+        may_give_up: Callable[[], bool],
+    ) -> None:
+        """`may_give_up`: whether the run ends with this service; asked when its time is over."""
         self._first_answer_timeout, self._in_flight = first_answer_timeout, in_flight
+        self._may_give_up = may_give_up
         self._changes = ChangeNotifier()
         self._first_call_at: float | None = None
         self._has_ended_call = False
@@ -89,7 +96,12 @@ class Watchdog:
         while True:
             change_count = self._changes.count
             now, next_deadline = anyio.current_time(), self._next_deadline()
-            if next_deadline is not None and now >= next_deadline[0] and self._in_flight():
+            if (
+                next_deadline is not None
+                and now >= next_deadline[0]
+                and self._in_flight()
+                and self._may_give_up()
+            ):
                 raise next_deadline[1]
             seconds = (
                 None if next_deadline is None or now >= next_deadline[0] else next_deadline[0] - now
@@ -121,10 +133,13 @@ class ServiceOutage:
         denials: DenialStreak,
         watchdog: Watchdog,
         policy: RunPolicy,
+        *,
         observer: Observer,
+        may_give_up: Callable[[], bool],
     ) -> None:
+        """`may_give_up`: as that of `Watchdog`."""
         self._health, self._denials, self._watchdog = health, denials, watchdog
-        self._policy, self._observer = policy, observer
+        self._policy, self._observer, self._may_give_up = policy, observer, may_give_up
         self._outage: tuple[str, float] | None = None
         """Why the service is being waited for, and since when."""
 
@@ -152,7 +167,7 @@ class ServiceOutage:
         if failure.signal is ServiceSignal.DENIED and self._denials.since is not None:
             timeout = min(timeout, DENIAL_TIMEOUT)
             down_seconds = now - self._denials.since
-        if down_seconds > timeout:
+        if down_seconds > timeout and self._may_give_up():
             raise make_outage_error(failure, down_seconds)
         self._outage = (failure.code, now - down_seconds)
         timeout_error = make_outage_error(failure, timeout)

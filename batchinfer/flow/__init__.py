@@ -15,6 +15,7 @@ from batchinfer.flow.concurrency_limit import (
     MachineCapacity,
 )
 from batchinfer.flow.gate import Gate
+from batchinfer.flow.gate_group import GateGroup
 from batchinfer.flow.rate_limiters import RateLimiter
 from batchinfer.flow.retries import RetryBudget, RetryPolicy
 from batchinfer.flow.service_health import DenialStreak, ServiceHealth, ServiceState
@@ -26,6 +27,7 @@ __all__ = [
     "DenialStreak",
     "FixedLimit",
     "Gate",
+    "GateGroup",
     "LimitAdjustment",
     "MachineCapacity",
     "RateLimiter",

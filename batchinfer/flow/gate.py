@@ -34,6 +34,8 @@ class Gate:
         self.health = health or ServiceHealth()
         self.paused = False
         """Set by a person: nothing begins."""
+        self.is_closed = False
+        """The service refuses everything: nothing begins there any more."""
         self.on_hold = False
         """All that is in flight waits for something of the backend's own: nothing else begins."""
         self.in_flight = 0
@@ -56,7 +58,7 @@ class Gate:
     def is_full(self) -> bool:
         """Whether the limit is reached."""
         machine_capacity = self.machine_capacity.value
-        return self.in_flight >= self.limit.value or (
+        return (self.is_closed or self.in_flight >= self.limit.value) or (
             machine_capacity is not None and self.in_flight >= machine_capacity
         )
 
@@ -92,6 +94,7 @@ class Gate:
         if (
             self.paused
             or self.on_hold
+            or self.is_closed
             or not self.health.allows(now)
             or (self.rate_limiter is not None and now < self.rate_limiter.next_start)
             or (

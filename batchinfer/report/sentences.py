@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from batchinfer.domain import Json, RunInfo, State
 from batchinfer.exports.safe_endpoint import safe_host_and_name
@@ -70,6 +70,9 @@ def list_run_facts(info: RunInfo, software: Software | None) -> Sequence[tuple[s
     _, name = safe_host_and_name(_config_text(info.config, "service", "endpoint") or "")
     if host:
         facts.append(("Service", [*([clip(name, 120)] if name else []), clip(host, 120)]))
+    services = info.config.get("services")
+    if isinstance(services, Sequence) and not isinstance(services, str):
+        facts[:] = [("Services", [clip(text, 120) for text in _describe_services(services)])]
     if info.mode.uses_bucket and (bucket := _config_text(info.config, "bucket", "name")):
         facts.append(("Bucket", [clip(bucket)]))
     how = "asynchronous, through the bucket" if info.mode.uses_bucket else "synchronous calls"
@@ -84,6 +87,14 @@ def list_run_facts(info: RunInfo, software: Software | None) -> Sequence[tuple[s
         facts.append(("Parameters", [*each, *(["…"] if len(params) > _MAX_PARAMETERS else [])]))
     facts.append(("Source", [clip(source, 200) for source in info.sources[:3]]))
     return facts
+
+
+def _describe_services(services: Sequence[Json]) -> Iterator[str]:
+    """The name of each of several services, and where it is."""
+    for each in services[:_MAX_PARAMETERS]:
+        if isinstance(each, Mapping):
+            host, _ = safe_host_and_name(str(each.get("endpoint", "")))
+            yield f"{each.get('name', '')} ({host})" if host else str(each.get("name", ""))
 
 
 def describe_sample(shown_count: int, total: int) -> str:

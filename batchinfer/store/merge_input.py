@@ -92,10 +92,10 @@ class MergeInput:
         """The attempts of these items that failed.
 
         Cells: position, number, started_at, seconds, code, message, kind, retry_after,
-        server_seconds, session, params, checksum, log, log_checksum.
+        server_seconds, session, params, checksum, log, log_checksum, service.
         """
         for cells in self._iter_cells(sql_merge.SELECT_ATTEMPTS_AT, positions):
-            number, code, checksum, log, log_checksum = cells[1], cells[4], *cells[11:]
+            number, code, checksum, log, log_checksum = cells[1], cells[4], *cells[11:14]
             if code is None:
                 continue
             if _matches(

@@ -122,18 +122,18 @@ def make_attempt_cells(
         checksum = checksums.checksum_attempt(
             covered, None if prediction is None else prediction[2:5], attempts, b""
         )
-    return (*covered, checksum, *cells[26:28])
+    return (*covered, checksum, *cells[26:28], cells[32])
 
 
 def move_attempt(position: int, cells: Sequence[Any], session: int | None) -> Sequence[Any]:
     """The same of an attempt that `MergeInput.iter_attempts` read, which is not shown."""
     _, number, started_at, seconds, code, message, kind, retry_after, server_seconds = cells[:9]
-    params, checksum, log, log_checksum = cells[10:14]
+    params, checksum, log, log_checksum, service = cells[10:15]
     leading = (position, number, started_at, seconds, code, message, kind, retry_after)
     covered = (*leading, server_seconds, session, params)
     if checksum is not None:
         checksum = checksums.checksum_attempt(covered, None, number, b"")
-    return (*covered, checksum, log, log_checksum)
+    return (*covered, checksum, log, log_checksum, service)
 
 
 def move_input(position: int, cells: Sequence[Any]) -> Sequence[Any]:

@@ -263,6 +263,8 @@ LEFT JOIN reused
     ON reused.position = items.position AND reused.number = predictions.attempt;
 """
 
+_ADD_SERVICE_COLUMN = "ALTER TABLE attempts ADD COLUMN service TEXT;"
+
 MIGRATIONS: Final = (
     _CREATE_FIRST_TABLES,
     _ADD_HELP_COLUMN,
@@ -271,6 +273,7 @@ MIGRATIONS: Final = (
     _CREATE_SESSIONS_AND_CHECKSUMS,
     _CREATE_ITEM_COUNTS,
     _CREATE_REUSED_TABLE,
+    _ADD_SERVICE_COLUMN,
 )
 """Script n brings a database of version n (`PRAGMA user_version`) to version n + 1."""
 
@@ -289,3 +292,5 @@ ITEM_COUNTS_MIN_VERSION: Final = 6
 """First version whose run keeps how many items are in each state."""
 REUSED_MIN_VERSION: Final = 7
 """First version whose run keeps which results were taken over from another run."""
+SERVICE_MIN_VERSION: Final = 8
+"""First version whose run keeps which of several services answered."""

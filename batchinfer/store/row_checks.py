@@ -244,7 +244,7 @@ RESULT_CELL_COUNT: Final = 26
 
 def check_attempt_row(damages: DamageCollector, key: str, row: Sequence[Any]) -> None:
     """Check a row of `SELECT_ATTEMPTS`, behind a position; a reply with its prediction."""
-    *leading_cells, log, server_seconds, session, params, checksum, log_checksum = row
+    *leading_cells, log, server_seconds, session, params, checksum, log_checksum, _ = row
     is_failure = leading_cells[4] is not None
     cells = (*leading_cells, server_seconds, session, params)
     if (
@@ -361,9 +361,14 @@ def row_to_attempt(row: Sequence[Any]) -> Attempt:
     outcome: Outcome = Reply(log=log, server_seconds=server_seconds)
     if code is not None:
         outcome = Failure(code, message, FailureKind(kind), retry_after, log)
-    params = row[10]
+    params, service = row[10], row[13]
     return Attempt(
-        number, started_at, seconds, outcome, None if params is None else decode_json(params)
+        number,
+        started_at,
+        seconds,
+        outcome,
+        None if params is None else decode_json(params),
+        service,
     )
 
 

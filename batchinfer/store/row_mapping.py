@@ -150,6 +150,7 @@ def attempt_to_row(
         *session_params,
         checksum,
         checksums.checksum_text(outcome_cells[4]),
+        attempt.service,
     )
 
 

@@ -192,6 +192,12 @@ class RunReader:
             FailureGroup(*row[:4]) for row in self._tables.fetch_all(sql.COUNT_FAILURES_BY_CODE)
         ]
 
+    def count_results_by_service(self) -> Mapping[str, int]:
+        """How many items each of several services answered; empty: there is one service."""
+        if "services" not in self.info.config:  # as `Config.to_tables` keeps them
+            return {}
+        return dict(self._tables.fetch_all(sql.COUNT_RESULTS_BY_SERVICE))
+
     def iter_results(self, state: State | Literal["finished"] | None = None) -> Iterator[Result]:
         """Results in input order: of items in `state`, of all that are finished, or of all."""
         for row in self._tables.iter_rows(sql.SELECT_RESULTS_BY_STATE[state], state):

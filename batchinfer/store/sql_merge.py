@@ -14,7 +14,8 @@ from batchinfer.store.sql_read import SELECT_ITEM_COUNTS
 
 SELECT_ATTEMPTS_AT: Final = """
 SELECT attempts.position, attempts.number, started_at, seconds, code, message, kind, retry_after,
-    server_seconds, attempts.session, attempts.params, attempts.checksum, log, attempts.log_checksum
+    server_seconds, attempts.session, attempts.params, attempts.checksum, log,
+    attempts.log_checksum, attempts.service
 FROM json_each(?) AS asked CROSS JOIN attempts ON attempts.position = asked.value
 ORDER BY attempts.position, attempts.number
 """
@@ -72,10 +73,10 @@ DELETE_ROWS_OF_ITEM: Final = tuple(
 )
 INSERT_MERGED_ATTEMPTS: Final = """
 INSERT INTO attempts (position, number, started_at, seconds, code, message, kind, retry_after,
-    server_seconds, session, params, checksum, log, log_checksum)
+    server_seconds, session, params, checksum, log, log_checksum, service)
 SELECT column1, column2, column3, column4, CAST(column5 AS TEXT), CAST(column6 AS TEXT),
     CAST(column7 AS TEXT), column8, column9, column10, CAST(column11 AS TEXT), column12,
-    CAST(column13 AS TEXT), column14
+    CAST(column13 AS TEXT), column14, CAST(column15 AS TEXT)
 FROM (VALUES {rows})
 """
 INSERT_MERGED_PREDICTIONS: Final = """

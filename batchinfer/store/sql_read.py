@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from batchinfer.domain import State
 from batchinfer.store.json_codec import MAX_STATEMENT_CHARS
-from batchinfer.store.migrations import SESSIONS_MIN_VERSION
+from batchinfer.store.migrations import SERVICE_MIN_VERSION, SESSIONS_MIN_VERSION
 
 ITEM_JSON = """json_array(items.position, items.key, items.files, items.params, items.attempts,
     items.spared, items.state)"""
@@ -187,7 +187,7 @@ SELECT_DETAILS_BY_KEY = _RESULTS_TEMPLATE.format(
 SELECT_DETAILS_AT = _RESULTS_TEMPLATE.format(_DETAILS_COLUMNS, "items.position = ?")
 SELECT_ROWS_TO_MERGE = _RESULTS_TEMPLATE.format(
     """, attempts.log, attempts.log_checksum, items.spared, items.retry_at, items.in_bucket,
-    items.submitted_at""",
+    items.submitted_at, attempts.service""",
     "items.position > 0 ORDER BY items.position",
 )
 """The cells of a result, and all else of an item but its other attempts and what it sent."""
@@ -207,8 +207,13 @@ FROM json_each(?) AS asked CROSS JOIN items ON items.position = asked.value
 SELECT_ITEM_BY_KEY = f"SELECT {ITEM_JSON}, retry_at, submitted_at FROM items WHERE key = ?"
 SELECT_ATTEMPTS = """
 SELECT number, started_at, seconds, code, message, kind, retry_after, log, server_seconds,
-    attempts.session, attempts.params, attempts.checksum, attempts.log_checksum
+    attempts.session, attempts.params, attempts.checksum, attempts.log_checksum, attempts.service
 FROM attempts WHERE position = ? ORDER BY number
+"""
+COUNT_RESULTS_BY_SERVICE = """
+SELECT attempts.service, count(*) FROM predictions
+JOIN attempts ON attempts.position = predictions.position AND attempts.number = predictions.attempt
+WHERE attempts.service IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
 """
 SELECT_INPUTS = """
 SELECT number, param, size, sha256, inputs.checksum FROM inputs
@@ -244,6 +249,8 @@ _NEW_COLUMNS_PATTERN: Final = re.compile(
 
 def adapt_to_version(statement: str, version: int) -> str:
     """The statement for a run of this version: what it does not keep is NULL."""
+    if version < SERVICE_MIN_VERSION:
+        statement = statement.replace("attempts.service", "NULL")
     return (
         statement
         if version >= SESSIONS_MIN_VERSION

@@ -70,7 +70,8 @@ WHERE items.position = column1 AND items.attempts < column2 AND items.state = co
 """
 INSERT_ATTEMPTS = """
 INSERT OR REPLACE INTO attempts (position, number, started_at, seconds, code, message, kind,
-    retry_after, log, server_seconds, session, params, checksum, log_checksum) VALUES {rows}
+    retry_after, log, server_seconds, session, params, checksum, log_checksum, service)
+VALUES {rows}
 """
 INSERT_PREDICTIONS = """
 INSERT INTO predictions (position, attempt, media_type, prediction, file_checksum) VALUES {rows}

@@ -13,6 +13,7 @@ _VIEWS = "".join(
 _NEWER_RESULTS = re.search(r"CREATE VIEW results AS.*?;", MIGRATIONS[4], re.DOTALL)[0]
 _BACK = {
     7: f"DROP VIEW results; DROP TABLE reused; {_NEWER_RESULTS}",
+    8: "ALTER TABLE attempts DROP COLUMN service;",
     6: "DROP TABLE item_counts;",
     5: f"""
 DROP VIEW results; DROP VIEW submitted;

@@ -11,11 +11,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import anyio
+
 from batchinfer.api.checks.findings import Finding, FindingState, OnFinding
 from batchinfer.api.checks.probe_check import run_probe
 from batchinfer.api.checks.source_check import check_source_store
 from batchinfer.api.deliveries import DELIVERIES
 from batchinfer.api.job_sources import run_in_thread
+from batchinfer.api.model_agreement import (
+    ask_all_services,
+    find_disagreements,
+    make_disagreement_notice,
+)
 from batchinfer.backends.redaction import Redactor, is_weak_secret
 from batchinfer.config import (
     ENV_FILE_FLAG,
@@ -28,9 +35,11 @@ from batchinfer.config import (
     resolve_run_settings,
 )
 from batchinfer.config.source_resolver import resolve_source
-from batchinfer.domain import Mode
-from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.domain import Failure, Mode
+from batchinfer.errors import BatchInferError, ConfigError, FatalError
 from batchinfer.ports import Observer
+from batchinfer.progress import QuietDisplay
+from batchinfer.protocols.registry import load_protocol
 
 EXIT_CHECKS_PASSED, EXIT_CHECK_FAILED, EXIT_CONFIG_ERROR = 0, 1, 2
 
@@ -47,6 +56,8 @@ class CheckRequest:
     """With more variables; others are found beside `config`."""
     wait_seconds: float = 30.0
     """Seconds that the service is waited for."""
+    services: tuple[str, ...] = ()
+    """Of several services those that are looked at, by their names; none: all."""
     probe_file: Path | None = None
     """A file to send through the service, once in each mode."""
     known_run_ids: Collection[str] = ()
@@ -60,7 +71,8 @@ async def run_checks(request: CheckRequest, on_finding: OnFinding, observer: Obs
     """
     checker = _Checker(request, on_finding)
     try:
-        config = load_config(request.config, request.env, {ENV_FILE_FLAG: request.env_file})
+        flags = {ENV_FILE_FLAG: request.env_file, "run.service": request.services}
+        config = load_config(request.config, request.env, flags)
     except ConfigError as error:
         checker.report(Finding("config", FindingState.BAD, str(error)))
         return EXIT_CONFIG_ERROR
@@ -119,17 +131,58 @@ class _Checker:
             yield settings
 
     async def check_mode(self, settings: RunSettings) -> None:
-        """Look at one mode."""
+        """Look at one mode: at each of its services, and whether they have the same model."""
+        for each in settings.split_by_service():
+            await self._check_service(each)
+        if len(settings.services) > 1:
+            await self._check_agreement(settings)
+
+    async def _check_agreement(self, settings: RunSettings) -> None:
+        delivery, wait_seconds = DELIVERIES[settings.mode], self._request.wait_seconds
+
+        async def ask(each: RunSettings) -> str | Failure:
+            try:
+                return await delivery.fetch_help(
+                    each, QuietDisplay(), cold_start_timeout=wait_seconds
+                )
+            except FatalError as error:
+                return Failure(error.code, error.message)
+
+        answers: Mapping[str, object] = {}
+        with anyio.move_on_after(wait_seconds):
+            answers = await ask_all_services(settings, ask)
+        helps = {name: answer for name, answer in answers.items() if isinstance(answer, str)}
+        mode = settings.mode
+        if len(helps) < len(settings.services):
+            silent = [each.name or "" for each in settings.services if each.name not in helps]
+            message = f"not compared: {' and '.join(silent)} did not describe the model"
+            self.report(Finding("models", FindingState.NOTE, message, mode))
+        if len(helps) < 2:  # noqa: PLR2004 - nothing to compare
+            return
+        protocol = load_protocol(settings.protocol, settings.protocol_options)
+        if sentences := find_disagreements(protocol, helps):
+            notice = make_disagreement_notice(sentences)
+            self.report(Finding("models", FindingState.BAD, notice.message, mode))
+        else:
+            message = f"{' and '.join(helps)} describe the same model"
+            self.report(Finding("models", FindingState.GOOD, message, mode))
+
+    async def _check_service(self, settings: RunSettings) -> None:
+        name = settings.service_name
+
+        def report(finding: Finding) -> None:
+            self.report(finding if name is None else replace(finding, service=name))
+
         try:
             await DELIVERIES[settings.mode].check(
                 settings,
-                self.report,
+                report,
                 wait_seconds=self._request.wait_seconds,
                 known_run_ids=self._request.known_run_ids,
             )
         except BatchInferError as error:
-            name = "config" if isinstance(error, ConfigError) else "other"
-            self.report(Finding(name, FindingState.BAD, str(error), settings.mode))
+            kind = "config" if isinstance(error, ConfigError) else "other"
+            report(Finding(kind, FindingState.BAD, str(error), settings.mode))
 
 
 _WEAK_KEY_TEXT = (

@@ -33,6 +33,8 @@ class Finding:
     """The mode that it matters to; None: both."""
     prediction: Json = None
     """Of a probe: what the model returned."""
+    service: str | None = None
+    """Of several services the one that it is about; None: all, or there is one."""
 
     def as_json(self) -> dict[str, Json]:
         """As `batchinfer check --json` prints it."""
@@ -42,6 +44,7 @@ class Finding:
             "state": self.state.value,
             "message": self.message,
             "prediction": self.prediction,
+            **({} if self.service is None else {"service": self.service}),
         }
 
 

@@ -161,6 +161,7 @@ def test_every_setting_but_params_can_come_from_the_environment():
         mode=Mode.ASYNC,
         concurrency=Concurrency(4, 4),
         rate=5.0,
+        service=("text",),
         bandwidth=1_000_000.0,
         memory=2_000_000,
         max_reply=3_000_000,
@@ -726,7 +727,7 @@ def test_the_template_loads_and_names_every_key(write):
 
 def test_what_the_template_shows_as_default_is_the_default(write):
     none = {"rate", "max_failures", "bandwidth", "first_byte_timeout", "deadline"}
-    none |= {"stop_after", "grace", "scratch", "reuse"}
+    none |= {"stop_after", "grace", "scratch", "reuse", "service"}
     for key in {each.name for each in fields(RunSection)} - none - {"mode"}:
         assert f"# {key} =" in CONFIG_TEMPLATE
     live = CONFIG_TEMPLATE.partition("[run]")[2]

@@ -235,7 +235,7 @@ CELLS = {
     "UPDATE_ITEM_SOURCES": 6,
     "INSERT_LIMIT_CHANGES": 4,
     "UPDATE_STATUSES": 8,
-    "INSERT_ATTEMPTS": 14,
+    "INSERT_ATTEMPTS": 15,
     "INSERT_PREDICTIONS": 5,
     "INSERT_INPUTS": 6,
     "INSERT_SUBMISSIONS": 5,
@@ -260,6 +260,7 @@ WALKS = {
         "SELECT_KEYS_EQUAL_IN_NFC",
     ),  # when a key was mistyped
     "SELECT_ACTIVITY_SPAN",  # the first thousand attempts only
+    "COUNT_RESULTS_BY_SERVICE",  # all results, of a run with several services
     "COUNT_KEYS",  # the keys' index, to count it
     "COUNT_RESULTS_OF_SESSIONS",  # all results, when they were made with other parameters
     *(
