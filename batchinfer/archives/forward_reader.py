@@ -17,7 +17,7 @@ from batchinfer.archives.unpacked_stream import UnpackedStream
 from batchinfer.archives.zip_directory import make_damage_error
 from batchinfer.inputs.ordered_lock import OrderedLock
 
-MAX_PASSES: Final = 2
+MAX_READING_PASSES: Final = 2
 """Passes that are under way at a time."""
 LOOK_BACK_BYTES: Final = 16 << 20
 """Bytes that each pass keeps of what it unpacked last."""
@@ -75,7 +75,7 @@ class ForwardReader:
             chosen = max(usable, key=lambda each: each.position)
             self._passes.remove(chosen)
             return chosen
-        if len(self._passes) >= MAX_PASSES:
+        if len(self._passes) >= MAX_READING_PASSES:
             del self._passes[0]
         self.pass_count += 1
         return _Pass(self._path)

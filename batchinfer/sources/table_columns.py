@@ -17,7 +17,7 @@ from batchinfer.sources.manifest_columns import check_columns, parse_column_name
 from batchinfer.sources.manifest_lines import ManifestMistake
 from batchinfer.sources.table_values import Convert, is_text, make_converter, strip_wrappers
 
-_CONTENT_NAMES = ("image", "img", "audio", "video", "file", "bytes", "content")
+_USUAL_COLUMN_NAMES = ("image", "img", "audio", "video", "file", "bytes", "content")
 """What data sets call the column of their files; of several the first one of these is sent."""
 _MAX_SHOWN_NAMES = 10
 
@@ -106,7 +106,7 @@ def _choose_main_content(
     if taken & set(names):
         return None
     unnamed = [name for name in contents if not name.startswith("files.")]
-    preferred = (file_param, "path", *_CONTENT_NAMES)
+    preferred = (file_param, "path", *_USUAL_COLUMN_NAMES)
     return next((name for name in preferred if name in unnamed), next(iter(unnamed), None))
 
 

@@ -12,7 +12,7 @@ _RULE_PATTERN: Final = re.compile(
     r"\s*(?:every=(?P<every>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|)|fps=(?P<fps>\d+(?:\.\d+)?)"
     r"|n=(?P<n>\d{1,6}))\s*"
 )
-_SECONDS_BY_UNIT: Final = {
+_EXACT_SECONDS_BY_UNIT: Final = {
     "ms": Fraction(1, 1000),
     "s": Fraction(1),
     "": Fraction(1),
@@ -44,7 +44,7 @@ class FrameRule:
             if match["n"]:
                 count = int(match["n"])
             elif match["every"]:
-                step = Fraction(match["every"]) * _SECONDS_BY_UNIT[match["unit"]]
+                step = Fraction(match["every"]) * _EXACT_SECONDS_BY_UNIT[match["unit"]]
             elif rate := Fraction(match["fps"]):
                 step = 1 / rate
         if not count and (step is None or step < _MIN_STEP):
