@@ -1,3 +1,5 @@
+from batchinfer.config.config_secrets import collect_named_secrets as collect_named_secrets
+from batchinfer.config.config_secrets import find_proxy_passwords as find_proxy_passwords
 from batchinfer.config.diff import find_differences as find_differences
 from batchinfer.config.diff import find_merge_differences as find_merge_differences
 from batchinfer.config.env_files import get_env_file_path as get_env_file_path
@@ -20,8 +22,6 @@ from batchinfer.config.sections import InputSection as InputSection
 from batchinfer.config.sections import RunSection as RunSection
 from batchinfer.config.sections import ServiceSection as ServiceSection
 from batchinfer.config.sections import SourceSection as SourceSection
-from batchinfer.config.settings_resolver import collect_named_secrets as collect_named_secrets
-from batchinfer.config.settings_resolver import find_proxy_passwords as find_proxy_passwords
 from batchinfer.config.settings_resolver import resolve_payload_settings as resolve_payload_settings
 from batchinfer.config.settings_resolver import resolve_run_settings as resolve_run_settings
 from batchinfer.config.template import CONFIG_TEMPLATE as CONFIG_TEMPLATE
