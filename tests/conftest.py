@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("support")
 
-from support.servers import reserved_port  # noqa: E402 - once its assertions are rewritten
+from support.cli import kill_started  # noqa: E402 - once its assertions are rewritten
+from support.servers import reserved_port  # noqa: E402
 
 # No example fails because the machine is busy. Where CI is set, Hypothesis does so by itself.
 settings.register_profile(
@@ -43,3 +44,9 @@ def free_tcp_port() -> Iterator[int]:
     """In place of anyio's, which only was free when it was asked for."""
     with reserved_port() as port:
         yield port
+
+
+@pytest.fixture(autouse=True)
+def _no_command_outlives_its_test() -> Iterator[None]:
+    yield
+    kill_started()

@@ -69,10 +69,25 @@ def batchinfer(*args: object, code: int | None = 0, **options) -> subprocess.Com
     return done
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
 def start(*args: object, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    """Start a command; what a test leaves of it is killed when the test is over."""
+    process = subprocess.Popen(
         command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
+    _started.append(process)
+    return process
+
+
+def kill_started() -> None:
+    """Kill what was started and is still running: a test that failed half way."""
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    _started.clear()
 
 
 def until(run: Path, reached: Callable[[Counts], bool], process: subprocess.Popen[str]) -> Counts:
