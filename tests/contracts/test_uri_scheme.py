@@ -1,7 +1,12 @@
 """The contract of `inputs.UriScheme`: one suite, run on every plugin (and, opening, on files)."""
 
+import os
+import threading
 from contextlib import closing
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -49,6 +54,23 @@ def bucket(store, photos):
     target.unlink()
 
 
+@pytest.fixture
+def web(photos):
+    """Where a web server offers the photos."""
+    handler = partial(_QuietHandler, directory=str(photos))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_args):
+        pass
+
+
 REMOTE = ["toy", "s3", "bucket"]
 
 
@@ -93,13 +115,32 @@ class Place:
         return found
 
 
+class WebPlace(Place):
+    """A web server: each file for itself, none of them is listed."""
+
+    def __init__(self, origin: str, photos: Path) -> None:
+        self._origin, self._updates = origin, 0
+        super().__init__("http", photos)
+
+    def get_path(self, name: str) -> str:
+        return f"{self._origin}/{quote(name)}"
+
+    def update(self) -> None:
+        """Its server tells times in whole seconds."""
+        self._updates += 1
+        for name in NAMES:
+            os.utime(self._photos / name, (self._updates, self._updates))
+
+
 ARCHIVES = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
 
 
-@pytest.fixture(params=[*REMOTE, "table", "file", *ARCHIVES])
+@pytest.fixture(params=[*REMOTE, "http", "table", "file", *ARCHIVES])
 def anywhere(request, photos) -> Place:
     if request.param in {"s3", "bucket"}:
         request.getfixturevalue("bucket")
+    if request.param == "http":
+        return WebPlace(request.getfixturevalue("web"), photos)
     return Place(request.param, photos)
 
 
