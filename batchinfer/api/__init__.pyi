@@ -24,6 +24,7 @@ from batchinfer.api.run_status import show as show
 from batchinfer.api.run_status import status as status
 from batchinfer.api.runs import arun as arun
 from batchinfer.api.runs import run as run
+from batchinfer.api.service_jobs import split_job_by_service as split_job_by_service
 from batchinfer.api.sql_query import QueryResult as QueryResult
 from batchinfer.api.sql_query import list_views as list_views
 from batchinfer.api.sql_query import query as query

@@ -10,6 +10,7 @@ import click
 from batchinfer import api
 from batchinfer.cli import cli_options
 from batchinfer.cli.cli_options import Verbosity
+from batchinfer.cli.compared_runs import execute_for_each_service
 from batchinfer.cli.detached_process import detach_run
 from batchinfer.cli.execution import execute, exit_with, resolve_run, suggest_next_steps
 from batchinfer.cli.execution_options import cluster_options, execution_options
@@ -29,6 +30,7 @@ from batchinfer.text_format import format_count, format_size
         "batchinfer run photos -o june --reuse may",
         "batchinfer run photos -o my-run --detach",
         "batchinfer run photos -o shard-3 --shard 3/16",
+        "batchinfer run photos -o runs --service old --service new --compare",
         "batchinfer run photos -o my-run --on dask --scheduler tcp://10.0.0.1:8786",
         "find photos -name '*.png' -newer last -print0 | batchinfer run --files-from - -o new",
     )
@@ -57,6 +59,12 @@ from batchinfer.text_format import format_count, format_size
     metavar="N",
     help="Send N items, keep their results, and say how long the others would take.",
 )
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="A run of its own for each of several services ([[service]], --service), in folders of RUN"
+    " by their names; then pages that show how their results differ.",
+)
 @cli_options.detach_option
 @cli_options.verbosity_options
 def run(
@@ -78,6 +86,7 @@ def run(
     dry_run: bool,
     curl: bool,
     estimate: int | None,
+    compare: bool,
     detach: bool,
     as_json: bool,
     quiet: bool,
@@ -102,6 +111,13 @@ def run(
         raise click.UsageError("--estimate goes without --limit, --dry-run and --detach.")
     if detach and dry_run:
         raise click.UsageError("--dry-run sends nothing: there is nothing to --detach.")
+    if compare and (dry_run or estimate is not None or detach):
+        raise click.UsageError("--compare goes without --dry-run, --estimate and --detach.")
+    if compare and cli_options.uses_stdin(source):
+        raise click.UsageError(
+            "--compare reads the source once for each service: standard input can be read only "
+            "once. Save the list as a file, and name that."
+        )
     if detach and (code := detach_run(source, quiet=quiet)) is not None:
         exit_with(code)
     job = api.Job(
@@ -122,6 +138,8 @@ def run(
     )
     if dry_run:
         exit_with(_echo_preview(job, verbosity, curl=curl))
+    if compare:
+        exit_with(execute_for_each_service(job, verbosity, "the same command line"))
     continue_command = to_command_line(
         "resume",
         job.run,

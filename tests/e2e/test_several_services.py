@@ -176,3 +176,27 @@ def test_a_variable_cannot_say_which_is_meant(tmp_path):
     said = batchinfer("run", "photos", "-c", "c.toml", cwd=tmp_path, env=env, code=2).stderr
     assert "there are several services (a, b)" in said
     assert "secret-token" not in said
+
+
+def test_other_models_make_a_run_each_that_are_compared(tmp_path):
+    photos = images(tmp_path / "photos", COUNT)
+    with two_services() as services:
+        toml = services_config(tmp_path / "c.toml", services)
+        line = ("run", photos, "-c", toml, "-o", tmp_path / "runs", "--compare")
+        process = start(*line)
+        until(tmp_path / "runs" / "prod", lambda counts: counts.succeeded >= COUNT // 4, process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        said = batchinfer(*line).stderr
+        page = (tmp_path / "runs" / "prod-spare.html").read_text()
+        refused = batchinfer(*line[:-2], tmp_path / "runs" / "prod", "--compare", code=2).stderr
+        one = batchinfer(*line, "--service", "prod", code=2).stderr
+
+    assert f"{COUNT} the same" in said
+    for name in services:
+        rows = list(bi.results(tmp_path / "runs" / name))
+        assert [row.state for row in rows] == ["succeeded"] * COUNT
+        assert all(row.attempts == 1 for row in rows)
+    assert services["prod"].connection.token not in page
+    assert "is a run itself" in refused
+    assert "two services or more" in one
