@@ -40,9 +40,11 @@ async def ask_all_services(
                     group.cancel_scope.deadline, anyio.current_time() + OTHERS_TIMEOUT
                 )
 
-        for each in settings.split_by_service():
+        services = settings.split_by_service()
+        for each in services:
             group.start_soon(ask_one, each)
-    return answers
+    names = [each.service_name or "" for each in services]
+    return {name: answers[name] for name in names if name in answers}
 
 
 def find_disagreements(protocol: InferenceProtocol, helps: Mapping[str, str]) -> Sequence[str]:

@@ -105,10 +105,11 @@ def _find_new_path(path: str, prefixes: Sequence[tuple[str, str]]) -> str | None
     for old, new in prefixes:
         if path.startswith(old):
             return new + path[len(old) :]
-        container = find_container(path)
-        if container != path and container.startswith(old):
-            return move_container(path, new + container[len(old) :])
-    return None
+    (old, new), *_ = prefixes
+    container = find_container(path)
+    if container == path or not container.startswith(old):
+        return None
+    return move_container(path, new + container[len(old) :])
 
 
 def _list_moved_prefixes(old: str, new: str) -> Sequence[tuple[str, str]]:

@@ -257,7 +257,7 @@ def test_a_file_that_vanished_is_still_an_item(source, maker, photos):
     vanished = rest.get("sub/v1.2.tar.jpg")
     # A folder that is read after it vanished cannot know of it; whoever names it must tell.
     # Remote ones are looked at ahead of their turn: such an item fails when it is read.
-    assert vanished is not None or maker in {_folder, _pattern, _uri, _zip, _tar_gz}
+    assert vanished is not None or maker in {_folder, _pattern, _uri, _zip, _tar_gz, _yolo}
     # In an archive it is still there.
     is_known = maker in {_csv_of_uris, _dataset} or (
         vanished is not None and "!" in vanished[0].path

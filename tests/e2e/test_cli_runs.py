@@ -105,6 +105,8 @@ def test_status_in_words_and_as_json(desk):
         "succeeded": 0,
         "failed": 4,
         "failures": {"file_empty": 3, "file_missing": 1},
+        "reused": 0,
+        "watched": False,
     }
 
 

@@ -172,8 +172,8 @@ def test_a_source_must_be_given(desk, command):
     assert "SOURCE" in said
 
 
-def test_an_address_of_the_net_is_answered(desk):
-    assert "aws s3 sync s3://b/x" in do(desk, "run", "s3://b/x", code=2).stderr
+def test_an_address_that_nothing_reads_is_answered(desk):
+    assert "gs://b/x" in do(desk, "run", "gs://b/x", code=2).stderr
 
 
 # Keys as people type them -------------------------------------------------------------------------

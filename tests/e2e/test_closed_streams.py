@@ -25,6 +25,7 @@ COMMANDS = {
     "check": ("check", "-c", "svc.toml", "--wait", "10s"),
     "describe": ("describe", "-c", "svc.toml"),
     "run": ("run", "photos", "-o", "{new}", "-c", "svc.toml"),
+    "watch": ("watch", "photos", "-o", "{new}", "-c", "svc.toml", "--until-idle", "1s"),
     "resume": ("resume", "done", "-c", "svc.toml"),
     "submit": ("submit", "photos", "-o", "{new}", "-c", "svc.toml"),
     "collect": ("collect", "submitted", "-c", "svc.toml"),

@@ -17,6 +17,7 @@ BASE = {
     "init": ["new.toml"],
     "describe": ["no-run"],
     "run": ["photos", "--dry-run"],
+    "watch": ["photos", "-o", "no-run", "--mode", "async"],
     "resume": ["no-run"],
     "submit": ["-o", "no-run"],
     "collect": ["no-run"],

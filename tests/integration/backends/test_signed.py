@@ -9,6 +9,7 @@ from aiohttp import web
 
 from batchinfer.backends.clock_skew import parse_clock_skew
 from batchinfer.backends.s3_probe import LIVE_EVENTS_QUERY, ProbeResponse, probe_bucket
+from batchinfer.local.service_options import NotificationFaults
 from support.local_service import service
 
 NOW = 1_700_000_000.0
@@ -94,7 +95,7 @@ async def test_a_store_that_is_away_is_an_os_error():
 
 
 async def test_a_real_store_that_lists_instead_is_not_live():
-    with service() as running:
+    with service(notifications=NotificationFaults(xml=True)) as running:
         bucket = running.connection.bucket
         answer = await probe_bucket(
             endpoint=bucket.endpoint,
