@@ -59,7 +59,7 @@ def test_all_is_in_the_run_directory_and_nothing_is_left_in_the_scratch_folder(
 
 def test_a_stop_copies_back(toml, photos, tmp_path):
     run, scratch = tmp_path / "run", tmp_path / "scratch"
-    process = start("run", photos, "-c", toml, "-o", run, "--scratch", scratch)
+    process = start("run", photos, "-c", toml, "-o", run, "--scratch", scratch, "--rate", "10/s")
     wait_for_work(scratch, process)
     live = batchinfer("ctl", run, "status").stdout  # of the process, not of the run directory
     assert f"/{COUNT} " in live
