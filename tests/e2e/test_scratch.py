@@ -59,7 +59,7 @@ def test_all_is_in_the_run_directory_and_nothing_is_left_in_the_scratch_folder(
 
 def test_a_stop_copies_back(toml, photos, tmp_path):
     run, scratch = tmp_path / "run", tmp_path / "scratch"
-    process = start("run", photos, "-c", toml, "-o", run, "--scratch", scratch, "--rate", "10/s")
+    process = start("run", photos, "-c", toml, "-o", run, "--scratch", scratch, "--rate", "20/s")
     wait_for_work(scratch, process)
     live = batchinfer("ctl", run, "status").stdout  # of the process, not of the run directory
     assert f"/{COUNT} " in live
@@ -147,7 +147,7 @@ def test_on_a_network_file_system(toml, photos, tmp_path):
 
         scratch = tmp_path / "scratch"
         process = start(  # for half a minute: whether the holder is alive is seen after ten seconds
-            *("run", photos, "-c", toml, "-o", one / "run", "--scratch", scratch, "--rate", "10/s")
+            *("run", photos, "-c", toml, "-o", one / "run", "--scratch", scratch, "--rate", "20/s")
         )
         wait_for_work(scratch, process)
         assert bi.status(two / "run").counts.succeeded == 0  # it was not copied back yet
