@@ -1,7 +1,7 @@
 """What a status other than 200 means where nothing more is known of a service than that it speaks
 HTTP, and what stands between here and it: proxies, gateways, a cluster. Pure.
 
-A protocol puts rows of its own before these (`ai4os.http_status.StatusRule`).
+A protocol puts rows of its own before these (`status_rules.StatusRule`).
 """  # noqa: D205 - one thought
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from typing import Final
 
 from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
-from batchinfer.protocols.ai4os.http_status import StatusRule, classify_status
-from batchinfer.protocols.http_text import PROXY_AUTH_MESSAGE, excerpt
+from batchinfer.protocols.http_text import excerpt
 from batchinfer.protocols.inference_protocol import HttpAnswer
+from batchinfer.protocols.status_rules import (
+    ANY_BODY,
+    CLIENT_ERROR_RULES,
+    StatusRule,
+    classify_status,
+    exactly,
+)
 
-
-def exactly(status: int) -> range:
-    """The range of one status."""
-    return range(status, status + 1)
-
-
-_ANY_BODY: Final = ""
 _BUSY_BODY: Final = ".*(queue|too many|overload|busy|capacity|rate limit|throttl)"
 
 GENERAL_STATUS_RULES: Final[Sequence[StatusRule]] = (
     StatusRule(
         range(300, 400),
-        _ANY_BODY,
+        ANY_BODY,
         "fatal",
         "redirected",
         "the endpoint redirects ({status}) to {place}; that is not followed, because secrets must "
@@ -35,30 +34,22 @@ GENERAL_STATUS_RULES: Final[Sequence[StatusRule]] = (
     ),
     StatusRule(
         exactly(401),
-        _ANY_BODY,
+        ANY_BODY,
         "fatal",
         "unauthorized",
         "the service refuses the token, or wants one (401): see [service] token{said}",
     ),
     StatusRule(
         exactly(404),
-        _ANY_BODY,
+        ANY_BODY,
         "fatal",
         "not_found",
         "there is nothing at this address (404): check [service] endpoint{said}",
     ),
-    StatusRule(
-        exactly(407),
-        _ANY_BODY,
-        FailureKind.PERMANENT,
-        "http_407",
-        PROXY_AUTH_MESSAGE,
-        signal=ServiceSignal.DENIED,
-    ),
     *(
         StatusRule(
             exactly(status),
-            _ANY_BODY,
+            ANY_BODY,
             FailureKind.TRANSIENT,
             "timeout",
             "the service, or a gateway before it, gave the call up after {seconds:.0f} s "
@@ -69,39 +60,13 @@ GENERAL_STATUS_RULES: Final[Sequence[StatusRule]] = (
     ),
     StatusRule(
         exactly(413),
-        _ANY_BODY,
+        ANY_BODY,
         FailureKind.PERMANENT,
         "payload_too_large",
         "the service, or a gateway before it, refuses a request of this size (413): make the file "
         "smaller, or raise its limit{said}",
     ),
-    StatusRule(
-        exactly(429),
-        _ANY_BODY,
-        FailureKind.TRANSIENT,
-        "http_429",
-        "too many calls at once (429): with --concurrency auto there will be fewer; a fixed "
-        "--concurrency has to be lowered{said}",
-        signal=ServiceSignal.OVERLOADED,
-    ),
-    *(
-        StatusRule(
-            exactly(status),
-            _ANY_BODY,
-            FailureKind.PERMANENT,
-            "http_{status}",
-            "the service refused what was sent ({status}){said}",
-        )
-        for status in (400, 414, 415, 422)
-    ),
-    StatusRule(
-        range(400, 500),
-        _ANY_BODY,
-        FailureKind.PERMANENT,
-        "http_{status}",
-        "the service, or something before it, refused the request ({status}){said}",
-        signal=ServiceSignal.DENIED,
-    ),
+    *CLIENT_ERROR_RULES,
     StatusRule(
         exactly(503),
         _BUSY_BODY,
@@ -113,21 +78,21 @@ GENERAL_STATUS_RULES: Final[Sequence[StatusRule]] = (
     ),
     StatusRule(
         range(502, 504),
-        _ANY_BODY,
+        ANY_BODY,
         FailureKind.UNAVAILABLE,
         "cold_start",
         "the service is not ready ({status}): it is waited for{said}",
     ),
     StatusRule(
         range(200, 300),
-        _ANY_BODY,
+        ANY_BODY,
         "fatal",
         "bad_endpoint",
         "the endpoint answered {status}, which is no prediction: check [service] endpoint{said}",
     ),
     StatusRule(
         range(1000),
-        _ANY_BODY,
+        ANY_BODY,
         FailureKind.TRANSIENT,
         "http_{status}",
         "the service failed ({status}): if this goes on, look into its log{said}",

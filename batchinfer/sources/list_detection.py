@@ -1,6 +1,6 @@
 """Refuses a single source that looks like a list: sending the list itself would waste the run.
 
-Only the name decides.
+The name decides; of a data set also the beginning of its file.
 """
 
 from __future__ import annotations

@@ -28,12 +28,12 @@ from batchinfer.domain import (
     Reply,
 )
 from batchinfer.errors import FatalError
-from batchinfer.protocols.ai4os.http_status import StatusRule
 from batchinfer.protocols.ai4os.literals import parse_nested_json
-from batchinfer.protocols.http_refusals import GENERAL_STATUS_RULES, classify_refusal, exactly
+from batchinfer.protocols.http_refusals import GENERAL_STATUS_RULES, classify_refusal
 from batchinfer.protocols.http_replies import parse_reply
 from batchinfer.protocols.http_text import excerpt
 from batchinfer.protocols.inference_protocol import HttpAnswer
+from batchinfer.protocols.status_rules import StatusRule, exactly
 
 _UNPROCESSABLE: Final = 422
 _RULES: Final = (

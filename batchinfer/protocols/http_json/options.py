@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchinfer.domain import Json
-from batchinfer.protocols.ai4os.http_status import StatusRule
 from batchinfer.protocols.http_json import request_template
 from batchinfer.protocols.http_json.request_shapes import (
     JsonBody,
@@ -29,6 +28,7 @@ from batchinfer.protocols.protocol_options import (
     get_text_option,
     make_option_error,
 )
+from batchinfer.protocols.status_rules import StatusRule
 
 SHAPES: Final = ("body", "multipart", "raw")
 OPTION_NAMES: Final = (

@@ -19,13 +19,13 @@ from batchinfer.domain import (
     ServiceSignal,
 )
 from batchinfer.errors import FatalError
-from batchinfer.protocols.ai4os.http_status import Disposition, StatusRule
 from batchinfer.protocols.ai4os.literals import parse_nested_json
 from batchinfer.protocols.http_refusals import GENERAL_STATUS_RULES, classify_refusal
 from batchinfer.protocols.http_replies import parse_json_reply, parse_reply
 from batchinfer.protocols.http_text import excerpt
 from batchinfer.protocols.inference_protocol import HttpAnswer
 from batchinfer.protocols.media_types import OCTET_STREAM, sniff_media_type
+from batchinfer.protocols.status_rules import Disposition, StatusRule
 
 SUCCESS: Final = "success"
 _DISPOSITIONS: Final[dict[str, tuple[Disposition, ServiceSignal | None, str]]] = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchinfer.domain import Failure, FailureKind, ServiceSignal
 from batchinfer.errors import FatalError
-from batchinfer.protocols.ai4os.http_status import STATUS_RULES, _match_rule, classify_status
+from batchinfer.protocols.ai4os.http_status import STATUS_RULES, classify_status
 from batchinfer.protocols.http_text import (
     MAX_EXCERPT_CHARS,
     MAX_TRUSTED_RETRY_AFTER_SECONDS,
@@ -18,6 +18,7 @@ from batchinfer.protocols.http_text import (
     parse_retry_after,
     safe_url,
 )
+from batchinfer.protocols.status_rules import _match_rule
 
 NOW = 1_800_000_000.0
 NGINX = (
